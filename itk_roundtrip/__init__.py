@@ -1,0 +1,92 @@
+"""Read a DICOM series with ITK and write it back as a DICOM series whose headers and pixels are provably right.
+
+Names are imported when they are first used, so that ``import itk_roundtrip`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from itk_roundtrip.derivation import derive
+    from itk_roundtrip.errors import (
+        AmbiguousSeriesError,
+        DestinationError,
+        ITKCrashError,
+        RoundtripError,
+        SeriesNotFoundError,
+        SeriesReadError,
+        SeriesWriteError,
+        UnsupportedSeriesError,
+        VerificationError,
+    )
+    from itk_roundtrip.reader import read_series
+    from itk_roundtrip.roundtrip import RoundtripResult, roundtrip, write_series
+    from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, find_series
+    from itk_roundtrip.verify import Finding
+    from itk_roundtrip.volume import Volume
+
+_HOMES = {
+    "AmbiguousSeriesError": "errors",
+    "DestinationError": "errors",
+    "Finding": "verify",
+    "ITKCrashError": "errors",
+    "Instance": "series",
+    "Irregularity": "series",
+    "RoundtripError": "errors",
+    "RoundtripResult": "roundtrip",
+    "Series": "series",
+    "SeriesList": "series",
+    "SeriesNotFoundError": "errors",
+    "SeriesReadError": "errors",
+    "SeriesWriteError": "errors",
+    "Skipped": "series",
+    "UnsupportedSeriesError": "errors",
+    "VerificationError": "errors",
+    "Volume": "volume",
+    "derive": "derivation",
+    "find_series": "series",
+    "read_series": "reader",
+    "roundtrip": "roundtrip",
+    "write_series": "roundtrip",
+}
+
+__all__ = [
+    "AmbiguousSeriesError",
+    "DestinationError",
+    "Finding",
+    "ITKCrashError",
+    "Instance",
+    "Irregularity",
+    "RoundtripError",
+    "RoundtripResult",
+    "Series",
+    "SeriesList",
+    "SeriesNotFoundError",
+    "SeriesReadError",
+    "SeriesWriteError",
+    "Skipped",
+    "UnsupportedSeriesError",
+    "VerificationError",
+    "Volume",
+    "derive",
+    "find_series",
+    "read_series",
+    "roundtrip",
+    "write_series",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

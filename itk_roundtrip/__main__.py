@@ -1,0 +1,5 @@
+"""``python -m itk_roundtrip``."""
+
+from itk_roundtrip.cli import main
+
+main()

@@ -1,0 +1,190 @@
+"""The only module that imports ``itk``: its classes, its dictionary array, its errors.
+
+ITK is imported inside functions, and only the SWIG modules that the classes used here live in: touching
+``itk.ImageSeriesReader`` the documented way loads 92 libraries, 2 seconds and 350 MB.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from itk_roundtrip.errors import RoundtripError
+from itk_roundtrip.pixels import DTYPES, Array, PixelType
+
+_MODULES = (  # in this order: the wrapped modules find their bases in sys.modules
+    "itkGDCMImageIOPython",
+    "ITKIOGDCMPython",
+    "itkImageSeriesReaderPython",
+    "itkImageSeriesWriterPython",
+    "itkPyBufferPython",
+    "ITKCommonBasePython",
+)
+
+
+@cache
+def load() -> dict[str, Any]:
+    """Import the modules of ITK that are needed, by name. About 0.7 s, 150 MB."""
+    importlib.import_module("itk")
+    return {name: importlib.import_module(f"itk.{name}") for name in _MODULES}
+
+
+def version() -> str:
+    """Return the version of ITK."""
+    return str(importlib.import_module("itk").__version__)
+
+
+def _new(module: str, name: str) -> Any:
+    return getattr(load()[module], name).New()
+
+
+@contextmanager
+def translated(error: type[RoundtripError], message: str, **fields: Any) -> Iterator[None]:
+    """Turn whatever ITK throws, always a RuntimeError with a banner of its source file, into one of ours.
+
+    What ITK says is left out: it may quote paths and values.
+    """
+    try:
+        yield
+    except RoundtripError:
+        raise
+    except (RuntimeError, TypeError, OSError, MemoryError) as thrown:
+        raise error(f"{message} ({_summary(thrown)}).", **fields) from None
+
+
+def _summary(thrown: BaseException) -> str:
+    """Return the kind of an ITK error in a few harmless words."""
+    text = str(thrown)
+    for pattern, meaning in _MEANINGS:
+        if re.search(pattern, text):
+            return meaning
+    return "ITK: " + type(thrown).__name__
+
+
+_MEANINGS = (
+    (r"Cannot read requested file|ReadImageInformation", "ITK: cannot read the file"),
+    (r"Could not create IO object", "ITK: no reader for the file"),
+    (r"Both RescaleSlope", "ITK: Rescale Slope without Intercept or the other way round"),
+    (r"slope == \(int\)slope|dmin <= dmax", "GDCM: it cannot apply this Rescale Slope"),
+    (r"does not support this component type", "GDCM: it does not support this component type"),
+    (r"gdcmStringFilter|gdcmVR", "GDCM: an element that it does not know"),
+    (r"PF\.Get|BitsStored|BitsAllocated", "GDCM: a pixel format that it does not support"),
+    (r"Size mismatch", "ITK: the sizes of the slices differ"),
+    (r"Cannot write|cannot open|Could not open", "ITK: cannot write the file"),
+)
+
+
+def series_file_names(view: str, series_instance_uid: str, output_directory: str) -> tuple[list[str], list[str]]:
+    """Order the files of a folder with GDCMSeriesFileNames, and let it name the output.
+
+    Returns
+    -------
+    tuple
+        Input and output file names, in the same order; both empty if ITK does not find exactly this series.
+    """
+    names = _new("ITKIOGDCMPython", "itkGDCMSeriesFileNames")
+    names.SetUseSeriesDetails(False)
+    names.SetRecursive(False)
+    names.SetInputDirectory(view)
+    if list(names.GetSeriesUIDs()) != [series_instance_uid]:
+        return [], []
+    inputs = [str(name) for name in names.GetFileNames(series_instance_uid)]
+    names.SetOutputDirectory(output_directory)
+    return inputs, [str(name) for name in names.GetOutputFileNames()]
+
+
+def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
+    """Read slices with ImageSeriesReader and GDCMImageIO.
+
+    Returns
+    -------
+    tuple
+        An ``itk.Image`` of three dimensions, and one ``itk.MetaDataDictionary`` per slice: copies, which outlive
+        the reader.
+    """
+    reader = _new("itkImageSeriesReaderPython", f"itkImageSeriesReaderI{pixel_type}3")
+    reader.SetImageIO(_new("itkGDCMImageIOPython", "itkGDCMImageIO"))
+    reader.SetFileNames(list(file_names))
+    reader.Update()
+    array = reader.GetMetaDataDictionaryArray()
+    metadata = copies([array[index] for index in range(len(array))])
+    image = reader.GetOutput()
+    image.DisconnectPipeline()
+    return image, list(metadata)
+
+
+def copies(dictionaries: Sequence[Any]) -> tuple[Any, ...]:
+    """Return copies of MetaDataDictionaries; those in a reader's array die with the reader."""
+    dictionary = load()["ITKCommonBasePython"].itkMetaDataDictionary
+    return tuple(dictionary(one) for one in dictionaries)
+
+
+def first_difference(one: Any, other: Any) -> str | None:
+    """Return the first key, as ``gggg|eeee``, in which two MetaDataDictionaries differ."""
+    keys = sorted({*one.GetKeys(), *other.GetKeys()})
+    return next(
+        (str(key) for key in keys if not (one.HasKey(key) and other.HasKey(key) and one[key] == other[key])), None
+    )
+
+
+def array_view(image: Any, pixel_type: PixelType) -> Array:
+    """Return the pixels of an image as an array (z, y, x) that shares its memory."""
+    buffer = getattr(load()["itkPyBufferPython"], f"itkPyBufferI{pixel_type}3")
+    view: Array = buffer.GetArrayViewFromImage(image)
+    return view
+
+
+def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
+    """Set or, for ``None``, erase entries ``gggg|eeee`` of a MetaDataDictionary in place."""
+    for key, value in edits.items():
+        if value is None:
+            dictionary.Erase(key)
+        else:
+            dictionary[key] = value
+
+
+def write_series(
+    array_zyx: Array, pixel_type: PixelType, like: Any, dictionaries: Sequence[Any], file_names: Sequence[str]
+) -> None:
+    """Write slices with ImageSeriesWriter through a fresh GDCMImageIO that keeps the UIDs of the dictionaries.
+
+    A GDCMImageIO that has read a file remembers its component type and overruns the heap when it writes.
+
+    Parameters
+    ----------
+    array_zyx
+        The pixels, shape (slices, rows, columns).
+    pixel_type
+        Of the image that is made of them.
+    like
+        Image that lends its geometry, if any.
+    dictionaries
+        One MetaDataDictionary per slice, or none at all.
+    file_names
+        One per slice.
+    """
+    values = np.ascontiguousarray(array_zyx, dtype=DTYPES[pixel_type])
+    modules = load()
+    image = getattr(modules["itkPyBufferPython"], f"itkPyBufferI{pixel_type}3").GetImageViewFromArray(values)
+    if like is not None:
+        image.SetOrigin(like.GetOrigin())
+        image.SetSpacing(like.GetSpacing())
+        image.SetDirection(like.GetDirection())
+    io = _new("itkGDCMImageIOPython", "itkGDCMImageIO")
+    io.KeepOriginalUIDOn()
+    array = modules["ITKCommonBasePython"].vectoritkMetaDataDictionary()
+    for dictionary in dictionaries:
+        array.push_back(dictionary)  # the vector holds pointers: the caller keeps the dictionaries alive
+    writer = _new("itkImageSeriesWriterPython", f"itkImageSeriesWriterI{pixel_type}3I{pixel_type}2")
+    writer.SetImageIO(io)
+    writer.SetInput(image)
+    writer.SetFileNames(list(file_names))
+    if len(dictionaries):
+        writer.SetMetaDataDictionaryArray(array)
+    writer.Update()

@@ -1,0 +1,92 @@
+"""Errors of itk-roundtrip.
+
+::
+
+    RoundtripError
+    +-- DestinationError         the output folder cannot be used as asked
+    +-- SeriesNotFoundError      no such folder, or no such series in it
+    +-- AmbiguousSeriesError     several series, and none was chosen
+    +-- UnsupportedSeriesError   a kind of image that is not carried
+    +-- SeriesReadError          a source file is damaged or cannot be decoded
+    |   +-- ITKCrashError        ITK ended its process on a source file
+    +-- SeriesWriteError         ITK or the disk did not take the output
+    +-- VerificationError        what was written is not what it must be; carries the findings
+
+The message of each is one plain sentence without patient data, with files named relative to the folder that the
+user named. ``path``, ``series`` and ``tag`` repeat what it is about as data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RoundtripError(Exception):
+    """Root of all errors raised on purpose.
+
+    Parameters
+    ----------
+    message
+        One sentence for the user.
+    path
+        File or folder it is about, relative to the folder that the user named.
+    series
+        Series Instance UID (0020,000E) it is about.
+    tag
+        Attribute it is about, as ``"(gggg,eeee)"``.
+    """
+
+    def __init__(
+        self, message: str, *, path: str | None = None, series: str | None = None, tag: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.series = series
+        self.tag = tag
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross from a worker process to its parent: keep class and fields.
+        return _rebuild, (type(self), str(self), self.__dict__)
+
+
+def _rebuild(kind: type[RoundtripError], message: str, fields: dict[str, Any]) -> RoundtripError:
+    error = kind(message)
+    error.__dict__.update(fields)
+    return error
+
+
+class DestinationError(RoundtripError):
+    """The output folder cannot be used as asked."""
+
+
+class SeriesNotFoundError(RoundtripError):
+    """There is no such folder, or no such series in it."""
+
+
+class AmbiguousSeriesError(RoundtripError):
+    """The folder holds several series and none was chosen."""
+
+
+class UnsupportedSeriesError(RoundtripError):
+    """The series is of a kind that is not carried; the message names the kind and the first file of it."""
+
+
+class SeriesReadError(RoundtripError):
+    """A source file is damaged, or ITK cannot decode it."""
+
+
+class ITKCrashError(SeriesReadError):
+    """ITK ended the process it ran in; the message names the source file."""
+
+
+class SeriesWriteError(RoundtripError):
+    """ITK or the disk did not take the output."""
+
+
+class VerificationError(RoundtripError):
+    """What was written differs from what it must be; nothing was published.
+
+    ``findings`` holds what was found, as :class:`itk_roundtrip.Finding`.
+    """
+
+    findings: tuple[Any, ...] = ()

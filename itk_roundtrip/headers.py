@@ -1,0 +1,313 @@
+"""Headers as bytes: every element of a source stands in the written file as it stood, but for declared edits.
+
+A data set is cut into the byte spans of its elements and put together again, so that texts, private data, nested
+sequences and their lengths need no decoding. Only big-endian sources (retired) are re-encoded, word by word.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import uid
+from pydicom.charset import default_encoding
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import data_element_generator
+from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+from pydicom.values import convert_SQ
+
+from itk_roundtrip.derivation import Edit, Items, Removed
+from itk_roundtrip.errors import SeriesReadError
+from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
+
+PIXEL_DATA = 0x7FE00010
+_PREAMBLE = bytes(128) + b"DICM"
+_UNDEFINED = 0xFFFFFFFF
+
+WORD_BYTES: dict[str, int] = {
+    "AT": 2, "OW": 2, "SS": 2, "US": 2,
+    "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
+    "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
+}  # fmt: skip
+"""Bytes per word of the VRs whose byte order depends on the transfer syntax (PS3.5 7.3)."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The data set of one file, in Little Endian.
+
+    Attributes
+    ----------
+    transfer_syntax_uid
+        Of the file, (0002,0010).
+    implicit_vr
+        Whether ``data`` is in Implicit VR.
+    data
+        The encoded data set; big-endian and deflated ones converted.
+    spans
+        Where each element of the top level stands in ``data``, in the order of the file.
+    elements
+        The same elements, undecoded, by tag.
+    values
+        The same again for decoding one by one.
+    """
+
+    transfer_syntax_uid: str
+    implicit_vr: bool
+    data: bytes
+    spans: tuple[tuple[int, int, int], ...]
+    elements: Mapping[int, DataElement | RawDataElement]
+    values: Dataset
+
+    def raw(self, tag: int) -> bytes | None:
+        """Return the value bytes of an element of the top level; ``None`` if absent or a parsed sequence."""
+        element = self.elements.get(tag)
+        return (element.value or b"") if isinstance(element, RawDataElement) else None
+
+    @property
+    def encapsulated(self) -> bool:
+        """Whether Pixel Data is compressed."""
+        return uid.UID(self.transfer_syntax_uid).is_encapsulated
+
+    @property
+    def transfer_syntax_of_data(self) -> str:
+        """The transfer syntax of ``data``: that of the file unless it was big-endian or deflated."""
+        syntax = uid.UID(self.transfer_syntax_uid)
+        return str(syntax if syntax.is_encapsulated else self.output_transfer_syntax_uid)
+
+    @property
+    def output_transfer_syntax_uid(self) -> str:
+        """Implicit VR stays Implicit VR, everything else becomes Explicit VR, both Little Endian."""
+        return str(uid.ImplicitVRLittleEndian if self.implicit_vr else uid.ExplicitVRLittleEndian)
+
+
+def read_header(path: Path, name: str | None = None) -> Header:
+    """Read a DICOM file (PS3.10) whole.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What messages call it; its own name if not given.
+
+    Raises
+    ------
+    SeriesReadError
+        The file is no DICOM file, is truncated, or is not encoded as its transfer syntax says.
+    """
+    name = name or path.name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SeriesReadError(f"{name} cannot be read: {error.strerror}.", path=name) from None
+    if content[128:132] != b"DICM":
+        raise SeriesReadError(f"{name} is not a DICOM file: the DICM prefix is missing.", path=name)
+    try:
+        return _parse(content, name)
+    except SeriesReadError:
+        raise
+    except Exception:  # whatever pydicom meets in a damaged file
+        raise SeriesReadError(f"{name} is damaged: its elements cannot be parsed.", path=name) from None
+
+
+def _parse(content: bytes, name: str) -> Header:
+    stream = BytesIO(content)
+    stream.seek(len(_PREAMBLE))
+    meta = {
+        int(element.tag): element
+        for element in data_element_generator(
+            stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
+        )
+    }
+    syntax = uid.UID(_text(meta.get(0x00020010)))
+    if not syntax.is_transfer_syntax or syntax.is_private:
+        raise SeriesReadError(f"{name} has no transfer syntax that is known.", path=name, tag="(0002,0010)")
+    data = content[stream.tell() :]
+    if syntax.is_deflated:
+        data = zlib.decompress(data, -zlib.MAX_WBITS)
+    if not syntax.is_little_endian:
+        data = _little_endian(_elements(data, name, implicit_vr=False, little_endian=False))
+    spans: list[tuple[int, int, int]] = []
+    elements: dict[int, DataElement | RawDataElement] = {}
+    start = 0
+    stream = BytesIO(data)
+    for element in _elements(stream, name, implicit_vr=syntax.is_implicit_VR, little_endian=True):
+        stop = stream.tell()
+        spans.append((int(element.tag), start, stop))
+        elements[int(element.tag)] = element
+        start = stop
+    values = Dataset({element.tag: element for element in elements.values()})
+    values.set_original_encoding(syntax.is_implicit_VR, True, values.get("SpecificCharacterSet") or default_encoding)
+    return Header(str(syntax), syntax.is_implicit_VR, data, tuple(spans), elements, values)
+
+
+def _text(element: DataElement | RawDataElement | None) -> str:
+    return bytes(element.value or b"").decode("ascii", "replace").strip(" \0") if element is not None else ""
+
+
+def _elements(
+    data: bytes | BytesIO, name: str, *, implicit_vr: bool, little_endian: bool
+) -> Iterator[DataElement | RawDataElement]:
+    """Yield the elements of an encoded data set, refusing a truncated one or one of another encoding."""
+    stream = BytesIO(data) if isinstance(data, bytes) else data
+    content = stream.getbuffer()
+    for element in data_element_generator(stream, implicit_vr, little_endian):
+        if element.tag == 0 and not any(content[stream.tell() :]):
+            return  # the file is filled up with zeros, which are no elements
+        if isinstance(element, RawDataElement):
+            if element.length not in (0, _UNDEFINED) and len(element.value or b"") != element.length:
+                raise SeriesReadError(f"{name} is truncated: it ends inside an element.", path=name)
+            if not implicit_vr and (element.VR is None or element.is_implicit_VR != implicit_vr):
+                raise SeriesReadError(f"{name} is not encoded as its transfer syntax says.", path=name)
+        yield element
+    if stream.tell() != len(content):
+        raise SeriesReadError(f"{name} is damaged: something follows its last element.", path=name)
+
+
+def _little_endian(elements: Iterator[DataElement | RawDataElement]) -> bytes:
+    """Return big-endian elements in Explicit VR Little Endian. UN has no known words and is kept as it stands."""
+    encoded = []
+    for element in elements:
+        vr = str(element.VR)
+        if vr == "SQ":
+            items: Any = element.value
+            if isinstance(element, RawDataElement):
+                items = convert_SQ(element.value or b"", False, False, [default_encoding])
+            value = b"".join(_item(_little_endian(item.get_item(tag) for tag in sorted(item.keys()))) for item in items)
+        else:
+            value = _swapped(bytes(element.value or b""), WORD_BYTES.get(vr, 1))
+        if not is_group_length(int(element.tag)):
+            encoded.append(encode(int(element.tag), vr, value, implicit_vr=False))
+    return b"".join(encoded)
+
+
+def _swapped(value: bytes, size: int) -> bytes:
+    """Return big-endian words of ``size`` bytes in little endian."""
+    whole = len(value) - len(value) % size
+    return np.frombuffer(value[:whole], dtype=f">u{size}").astype(f"<u{size}").tobytes() + value[whole:]
+
+
+def _item(content: bytes) -> bytes:
+    return struct.pack("<HHL", 0xFFFE, 0xE000, len(content)) + content
+
+
+def encode(tag: int, vr: str, value: bytes, *, implicit_vr: bool) -> bytes:
+    """Return one element, in Little Endian, of defined length (PS3.5 7.1)."""
+    group, element = tag >> 16, tag & 0xFFFF
+    if implicit_vr:
+        return struct.pack("<HHL", group, element, len(value)) + value
+    if vr in EXPLICIT_VR_LENGTH_32:
+        return struct.pack("<HH2sHL", group, element, vr.encode(), 0, len(value)) + value
+    return struct.pack("<HH2sH", group, element, vr.encode(), len(value)) + value
+
+
+def _encoded_edit(edit: Edit | Items, *, implicit_vr: bool) -> bytes:
+    if isinstance(edit, Edit):
+        pad = b"\0" if edit.vr == "UI" else b" "
+        value = edit.value + pad * (len(edit.value) % 2)
+        return encode(edit.tag, edit.vr, value, implicit_vr=implicit_vr)
+    items = []
+    for dataset in edit.items:
+        buffer = DicomBytesIO()
+        buffer.is_implicit_VR, buffer.is_little_endian = implicit_vr, True
+        write_dataset(buffer, dataset)
+        items.append(_item(buffer.getvalue()))
+    return encode(edit.tag, "SQ", b"".join(items), implicit_vr=implicit_vr)
+
+
+def complete(
+    source: Header, edits: Mapping[int, Edit | Items | Removed], pixel_data: bytes, bits_allocated: int
+) -> bytes:
+    """Return the whole file: the source's elements, the edits in their places, and the pixels.
+
+    Parameters
+    ----------
+    source
+        Of the same slice.
+    edits
+        By tag; every other element of the source is kept as it stands.
+    pixel_data
+        Value of Pixel Data (7FE0,0010), native little endian, of even length.
+    bits_allocated
+        Tells the VR of Pixel Data where the source was compressed (PS3.5 8.2).
+    """
+    parts: dict[int, list[bytes]] = {}
+    for tag, start, stop in source.spans:
+        if is_group_length(tag) or tag in edits or (source.encapsulated and tag in ENCAPSULATION_TAGS):
+            continue
+        if tag == PIXEL_DATA:
+            vr = str(source.elements[tag].VR)
+            if source.encapsulated:
+                vr = "OW" if bits_allocated > 8 else "OB"
+            parts[tag] = [encode(tag, vr, pixel_data, implicit_vr=source.implicit_vr)]
+        else:
+            parts.setdefault(tag, []).append(source.data[start:stop])
+    for tag, edit in edits.items():
+        if not isinstance(edit, Removed):
+            parts[tag] = [_encoded_edit(edit, implicit_vr=source.implicit_vr)]
+    instance = edits.get(0x00080018)
+    return file_bytes(
+        [part for tag in sorted(parts) for part in parts[tag]],
+        source.output_transfer_syntax_uid,
+        source.raw(0x00080016),
+        instance.value if isinstance(instance, Edit) else source.raw(0x00080018),
+    )
+
+
+def file_bytes(
+    parts: Sequence[bytes], transfer_syntax_uid: str, sop_class_uid: bytes | None, sop_instance_uid: bytes | None
+) -> bytes:
+    """Return a DICOM file (PS3.10 7): preamble, File Meta Information of its own, and the encoded elements.
+
+    The File Meta Information tells of the writer of the file: nothing of the source's is taken over.
+    """
+    meta = FileMetaDataset()
+    meta.FileMetaInformationGroupLength = 0
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    for keyword, value in (
+        ("MediaStorageSOPClassUID", sop_class_uid),
+        ("MediaStorageSOPInstanceUID", sop_instance_uid),
+    ):
+        if value:
+            setattr(meta, keyword, uid.UID(value.decode("ascii", "replace").strip(" \0")))
+    meta.TransferSyntaxUID = uid.UID(transfer_syntax_uid)
+    meta.ImplementationClassUID = uid.PYDICOM_IMPLEMENTATION_UID
+    meta.ImplementationVersionName = "ITK-ROUNDTRIP"
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    write_file_meta_info(buffer, meta, enforce_standard=False)
+    return b"".join([_PREAMBLE, buffer.getvalue(), *parts])
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What ITK alone made of one header: tags of the top level, without pixels and file meta."""
+
+    lost: frozenset[int]
+    altered: frozenset[int]
+    invented: frozenset[int]
+
+
+def compare_with_itk(source: Header, written_by_itk: Header, edited: frozenset[int]) -> Losses:
+    """Tell what ITK lost, altered or invented of a header, ``edited`` attributes apart.
+
+    An attribute is altered if its value bytes differ; VRs are not compared, as ITK writes Implicit VR.
+    """
+    ignored = edited | {PIXEL_DATA, *ENCAPSULATION_TAGS}
+    ours = {tag for tag, _, _ in source.spans if not is_group_length(tag)} - ignored
+    theirs = {tag for tag, _, _ in written_by_itk.spans if not is_group_length(tag)} - ignored
+    return Losses(
+        lost=frozenset(ours - theirs),
+        altered=frozenset(tag for tag in ours & theirs if source.raw(tag) != written_by_itk.raw(tag)),
+        invented=frozenset(theirs - ours),
+    )

@@ -1,0 +1,146 @@
+"""Stored values, real-world values and the pixel types that carry one to the other exactly. numpy only.
+
+A *stored value* (SV) is what Pixel Data (7FE0,0010) holds: ``BitsStored`` bits, signed if Pixel Representation
+(0028,0103) is 1. A *real value* is ``slope * SV + intercept`` (PS3.3 C.11.1), what ITK puts into an image.
+Arrays are slices of shape (rows, columns) or volumes in the order (z, y, x).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+PixelType = Literal["UC", "SS", "US", "F", "D"]
+
+DTYPES: dict[PixelType, str] = {"UC": "u1", "SS": "<i2", "US": "<u2", "F": "<f4", "D": "<f8"}
+"""ITK's pixel types that ImageSeriesWriter is wrapped for, in the order in which they are tried."""
+
+_ROUNDING = {"F": 2.0**-24, "D": 2.0**-53}
+_SMALLEST = {"F": 2.0**-149, "D": 2.0**-1074}
+_LARGEST = {"F": float(np.finfo(np.float32).max), "D": float(np.finfo(np.float64).max)}
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How one slice stores its values (PS3.3 C.7.6.3 and C.11.1).
+
+    ``slope`` and ``intercept`` are ``None`` where the attribute is absent or empty.
+    """
+
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+    monochrome1: bool = False
+    slope: float | None = None
+    intercept: float | None = None
+
+    @property
+    def effective_slope(self) -> float:
+        """The slope that ITK applies: an absent one and a slope of 0 count as 1."""
+        return self.slope or 1.0
+
+    @property
+    def effective_intercept(self) -> float:
+        """The intercept that ITK applies: an absent one counts as 0."""
+        return self.intercept or 0.0
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Numpy type of the words in Pixel Data, little endian."""
+        return np.dtype(f"<{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+
+    @property
+    def stored_range(self) -> tuple[int, int]:
+        """Smallest and largest value that ``bits_stored`` can hold."""
+        span = 1 << self.bits_stored
+        return (-span // 2, span // 2 - 1) if self.signed else (0, span - 1)
+
+    @property
+    def stored_pixel_type(self) -> PixelType:
+        """The ITK pixel type that holds every stored value as it is."""
+        if self.signed:
+            return "SS"
+        return "UC" if self.bits_allocated == 8 else "US"
+
+
+def bytes_per_pixel(pixel_type: PixelType) -> int:
+    """Return the size of a pixel of an ITK pixel type."""
+    return np.dtype(DTYPES[pixel_type]).itemsize
+
+
+def carries(pixel_type: PixelType, pixel_format: PixelFormat) -> bool:
+    """Tell whether every stored value comes back exactly from real values held in ``pixel_type``.
+
+    For the integer types slope and intercept must be whole and every real value fit. For the float types the
+    rounding of the largest real value, seen through the slope, must stay well under half a stored value.
+    """
+    slope, intercept = pixel_format.effective_slope, pixel_format.effective_intercept
+    ends = [slope * stored + intercept for stored in pixel_format.stored_range]
+    if pixel_type in ("UC", "SS", "US"):
+        limits = np.iinfo(DTYPES[pixel_type])
+        whole = float(slope).is_integer() and float(intercept).is_integer()
+        return whole and all(limits.min <= end <= limits.max for end in ends)
+    largest = max(abs(end) for end in ends)
+    # Four roundings (product, sum, conversion, their inverse) are more than any front end does.
+    error = 4 * max(largest * _ROUNDING[pixel_type], _SMALLEST[pixel_type])
+    return largest < _LARGEST[pixel_type] and error < abs(slope) / 2
+
+
+def choose_pixel_type(pixel_formats: Iterable[PixelFormat]) -> PixelType | None:
+    """Return the first of UC, SS, US, F, D that carries every stored value of every slice; ``None`` if none does."""
+    formats = set(pixel_formats)
+    for pixel_type in DTYPES:
+        if all(carries(pixel_type, pixel_format) for pixel_format in formats):
+            return pixel_type
+    return None
+
+
+def masked(words: Array, pixel_format: PixelFormat) -> Array:
+    """Return the stored values of ``words`` (any shape): unused high bits cleared or sign-extended."""
+    unused = pixel_format.bits_allocated - pixel_format.bits_stored
+    if not unused:
+        return words.astype(pixel_format.dtype, copy=False)
+    values: Array = np.right_shift(np.left_shift(words.astype(pixel_format.dtype), unused), unused)
+    return values
+
+
+def stored_values(real: Array, pixel_format: PixelFormat) -> Array:
+    """Return the stored values of real values (any shape)."""
+    slope, intercept = pixel_format.effective_slope, pixel_format.effective_intercept
+    if real.dtype.kind in "iu" and slope == 1:
+        # Exact in the modular arithmetic of the words themselves, whatever their sign.
+        words = real.astype(pixel_format.dtype)
+        values = words - np.asarray(int(intercept) & 0xFFFF).astype(words.dtype) if intercept else words
+    else:
+        values = np.rint((real.astype(np.float64) - intercept) / slope).astype(np.int64)
+    return masked(values, pixel_format)
+
+
+def uninverted(real: Array, pixel_format: PixelFormat) -> Array:
+    """Return the real values of a MONOCHROME1 slice that GDCM has turned into MONOCHROME2.
+
+    GDCM replaces each stored value by ``2**BitsStored - 1 - SV`` before it applies slope and intercept.
+    """
+    stored = pixel_format.stored_range[1] - stored_values(real, pixel_format).astype(np.float64)
+    return (pixel_format.effective_slope * stored + pixel_format.effective_intercept).astype(real.dtype)
+
+
+def with_unused_bits(values: Array, source_words: Array, pixel_format: PixelFormat) -> Array:
+    """Return ``values`` with the bits above Bits Stored put back as they stand in ``source_words``."""
+    unsigned = np.dtype(f"<u{pixel_format.bits_allocated // 8}")
+    used = np.asarray((1 << pixel_format.bits_stored) - 1).astype(unsigned)
+    words: Array = (values.view(unsigned) & used) | (source_words.view(unsigned) & ~used)
+    return words
+
+
+def digest(values: Array) -> str:
+    """Return the SHA-256, in hexadecimal, of stored values: shape, then little-endian words."""
+    state = hashlib.sha256(repr(values.shape).encode())
+    state.update(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).data)
+    return state.hexdigest()

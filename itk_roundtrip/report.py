@@ -1,0 +1,178 @@
+"""Results as tables for people and as documents for machines. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydicom import datadict, uid
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from itk_roundtrip.geometry import plane_name
+
+if TYPE_CHECKING:
+    from itk_roundtrip.errors import VerificationError
+    from itk_roundtrip.roundtrip import RoundtripResult
+    from itk_roundtrip.series import Instance, Series, SeriesList
+
+SCHEMA = 1
+_SHOWN_FILES = 5
+
+
+def find_document(found: SeriesList, directory: Path) -> dict[str, Any]:
+    """Return what `find` found, for ``--json``."""
+    return {
+        "schema": SCHEMA,
+        "directory": str(directory),
+        "series": [_series_document(series) for series in found],
+        "skipped": [{"file": one.name, "reason": one.reason} for one in found.skipped],
+    }
+
+
+def _series_document(series: Series) -> dict[str, Any]:
+    first, geometry = series.instances[0], series.geometry
+    return {
+        "series_instance_uid": series.series_instance_uid,
+        "study_instance_uid": first.study_instance_uid,
+        "modality": series.modality,
+        "series_description": series.description,
+        "slices": len(series.instances),
+        "columns": first.columns,
+        "rows": first.rows,
+        "pixel_spacing_mm": first.pixel_spacing,
+        "slice_spacing_mm": geometry.spacing_mm if geometry else None,
+        "positions": geometry.positions if geometry else None,
+        "orientation": plane_name(first.image_orientation_patient) if first.image_orientation_patient else None,
+        "image_orientation_patient": first.image_orientation_patient,
+        "photometric_interpretation": first.photometric_interpretation,
+        "bits_allocated": first.bits_allocated,
+        "bits_stored": first.bits_stored,
+        "pixel_representation": first.pixel_representation,
+        "transfer_syntax_uids": sorted({one.transfer_syntax_uid for one in series.instances}),
+        "slopes_vary": series.slopes_vary,
+        "irregularities": [asdict(one) for one in series.irregularities],
+        "files": [one.name for one in series.instances],
+    }
+
+
+def find_table(found: SeriesList) -> RenderableType:
+    """Return what `find` found, for people."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("#", "Mod.", "Description", "Slices", "Size", "Spacing mm", "Plane", "Pixels", "Transfer syntax"):
+        table.add_column(title, justify="right" if title in ("#", "Slices") else "left")
+    notes: list[Text] = []
+    for number, series in enumerate(found, 1):
+        first = series.instances[0]
+        table.add_row(
+            str(number),
+            Text(series.modality),
+            Text(series.description),
+            str(len(series.instances)),
+            f"{first.columns}x{first.rows}" if first.rows else "-",
+            _spacing(series),
+            plane_name(first.image_orientation_patient) if first.image_orientation_patient else "-",
+            _pixels(first) + (", slopes vary" if series.slopes_vary and series.has_pixels else ""),
+            ", ".join(sorted({_syntax(one) for one in series.instances})),
+        )
+        notes.append(Text(f"{number}  {series.series_instance_uid or '(no Series Instance UID)'}"))
+        for irregularity in series.irregularities:
+            files = ", ".join(irregularity.files[:_SHOWN_FILES])
+            more = len(irregularity.files) - _SHOWN_FILES
+            notes.append(Text(f"   {irregularity.message}: {files}" + (f" and {more} more" if more > 0 else "")))
+    parts: list[RenderableType] = [table, Text(""), *notes] if len(found) else [Text("No DICOM series.")]
+    if found.skipped:
+        parts += [Text(""), Text(f"{len(found.skipped)} files left out:")]
+        parts += [Text(f"   {one.name}: {one.reason}") for one in found.skipped[:20]]
+        if len(found.skipped) > 20:
+            parts.append(Text(f"   and {len(found.skipped) - 20} more (all of them with --json)"))
+    return Group(*parts)
+
+
+def _spacing(series: Series) -> str:
+    spacing, geometry = series.instances[0].pixel_spacing, series.geometry
+    if spacing is None:
+        return "-"
+    along = f"{geometry.spacing_mm:.4g}" if geometry and geometry.spacing_mm is not None else "-"
+    return f"{spacing[1]:.4g} x {spacing[0]:.4g} x {along}"
+
+
+def _pixels(one: Instance) -> str:
+    if not one.pixel_data:
+        return "none"
+    sign = "signed" if one.pixel_representation else "unsigned"
+    return f"{one.photometric_interpretation} {one.bits_stored}/{one.bits_allocated} {sign}"
+
+
+_SHORT_NAMES = {
+    uid.ImplicitVRLittleEndian: "Implicit LE",
+    uid.ExplicitVRLittleEndian: "Explicit LE",
+    uid.DeflatedExplicitVRLittleEndian: "Deflated",
+    uid.ExplicitVRBigEndian: "Explicit BE",
+    uid.RLELossless: "RLE",
+    uid.JPEGLossless: "JPEG lossless",
+    uid.JPEGLosslessSV1: "JPEG lossless",
+    uid.JPEGLSLossless: "JPEG-LS",
+    uid.JPEG2000Lossless: "JPEG 2000 lossless",
+}
+
+
+def _syntax(one: Instance) -> str:
+    syntax = uid.UID(one.transfer_syntax_uid)
+    return _SHORT_NAMES.get(syntax, syntax.name or "unknown")
+
+
+def run_document(result: RoundtripResult) -> dict[str, Any]:
+    """Return what `run` did, for ``--json``."""
+    document = asdict(result)
+    document["findings"] = [asdict(finding) for finding in result.findings]
+    return {"schema": SCHEMA, **document, "restored": result.restored}
+
+
+def failure_document(error: VerificationError) -> dict[str, Any]:
+    """Return why `run` published nothing, for ``--json``."""
+    return {"schema": SCHEMA, "verdict": "fail", "findings": [asdict(finding) for finding in error.findings]}
+
+
+def run_table(result: RoundtripResult) -> RenderableType:
+    """Return what `run` did, for people."""
+    verified = result.verdict == "pass"
+    table = Table.grid(padding=(0, 2))
+    table.add_row("written", Text(f"{result.slices} slices, identity {result.identity}: {result.written}"))
+    if verified:
+        table.add_row("verified", "every file read again: stored values, attributes and UIDs are what they must be")
+    else:
+        table.add_row("verified", "no: this is what ITK alone writes")
+    table.add_row("pixels", f"through ITK as {result.pixel_type} ({result.path}), ordered by {result.order}")
+    if verified:
+        table.add_row(
+            "kept", f"{result.kept} elements as they stood, {_restored(result)} of them lost or altered by ITK"
+        )
+    losses = (("lost by ITK", result.lost), ("altered by ITK", result.altered), ("invented by ITK", result.invented))
+    for title, counts in losses:
+        if counts:
+            note = "" if not verified else ", taken out" if title.startswith("invented") else ", restored"
+            table.add_row(title, Text(_attributes(counts, note)))
+    if result.replaced:
+        table.add_row("set by rule", Text(_attributes(result.replaced, "")))
+    if result.removed:
+        table.add_row("removed by rule", Text(_attributes(result.removed, "")))
+    table.add_row("series", Text(result.series_instance_uid or "(no Series Instance UID)"))
+    return table
+
+
+def _restored(result: RoundtripResult) -> int:
+    return sum(result.lost.values()) + sum(result.altered.values())
+
+
+def _attributes(counts: Mapping[str, int], note: str) -> str:
+    names = [_name(tag) for tag in counts]
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"{sum(counts.values())} elements{note} ({shown})"
+
+
+def _name(tag: str) -> str:
+    return datadict.keyword_for_tag(int(tag[1:5] + tag[6:10], 16)) or tag

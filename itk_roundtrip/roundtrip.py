@@ -1,0 +1,458 @@
+"""The round trip: read a series with ITK and write it back, headers complete, tagged as derived, verified."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from itk_roundtrip import __version__
+from itk_roundtrip.errors import ITKCrashError, RoundtripError, SeriesNotFoundError, VerificationError
+from itk_roundtrip.staging import Staging
+from itk_roundtrip.workers import Outcome, Task, Workers
+
+if TYPE_CHECKING:
+    from itk_roundtrip.derivation import SeriesPlan
+    from itk_roundtrip.pixels import PixelFormat, PixelType
+    from itk_roundtrip.series import Series, Skipped
+    from itk_roundtrip.slabs import HeaderMode, Identity, Job, Slab, SlabResult
+    from itk_roundtrip.verify import Finding
+    from itk_roundtrip.volume import Volume
+
+Progress = Callable[[str, int, int], None]
+
+DERIVED_PREFIX = "derived_"
+SLAB_BYTES = 16 << 20
+"""Pixels of a slab, as ITK holds them: enough to keep it busy, few enough for any memory."""
+
+
+@dataclass(frozen=True)
+class RoundtripResult:
+    """What a round trip did.
+
+    Attributes
+    ----------
+    verdict
+        ``pass``: every written file was read again and is what it must be. ``unverified``: ``headers="itk"``.
+    source, written
+        The two folders, as given.
+    slices
+        Files written.
+    identity, headers
+        As asked for.
+    source_series_instance_uid, series_instance_uid
+        Of the source and of what was written.
+    pixel_type
+        ITK's pixel type that carried the pixels.
+    path
+        ``itk``, or ``itk-inverted`` where ITK's inversion of MONOCHROME1 was undone.
+    order
+        ``GDCMSeriesFileNames``, or ``position`` where it refused the folder or crashed.
+    kept, replaced, removed
+        Elements of the sources' top level that stand unchanged in the output; that the rules replaced or added, and
+        removed, by tag.
+    lost, altered, invented
+        By tag, how many elements ITK alone would have lost, altered or invented, over all slices. With
+        ``headers="itk"`` it did.
+    decoders
+        What decoded the sources for the comparison.
+    warnings
+        For people.
+    findings
+        Of the verification.
+    """
+
+    verdict: Literal["pass", "unverified"]
+    source: str
+    written: str
+    slices: int
+    identity: Identity
+    headers: HeaderMode
+    source_series_instance_uid: str
+    series_instance_uid: str
+    pixel_type: PixelType
+    path: str
+    order: str
+    kept: int
+    replaced: Mapping[str, int]
+    removed: Mapping[str, int]
+    lost: Mapping[str, int]
+    altered: Mapping[str, int]
+    invented: Mapping[str, int]
+    decoders: tuple[str, ...]
+    software_versions: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def restored(self) -> int:
+        """Elements that ITK alone would have lost, altered or invented."""
+        return sum(sum(counts.values()) for counts in (self.lost, self.altered, self.invented))
+
+
+def roundtrip(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    series: str | None = None,
+    identity: Identity = "derived",
+    headers: HeaderMode = "complete",
+    description: str | None = None,
+    jobs: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> RoundtripResult:
+    """Read a DICOM series with ITK and write it back as a DICOM series.
+
+    The source is never written to. The output folder appears when every file in it has been read again and compared
+    with its source, or not at all.
+
+    Parameters
+    ----------
+    source
+        Folder with the series, at any depth.
+    destination
+        Output folder; must not exist or be empty, unless ``overwrite``.
+    series
+        Series Instance UID (0020,000E), needed if the folder holds several series with pixels.
+    identity
+        ``derived``: new instances in one new series of the same study, tagged as derived (PS3.3 C.7.6.1.1.2);
+        ``copy``: the same instances again, every attribute and UID as in the source.
+    headers
+        ``complete``: what ITK loses is restored from the source; ``itk``: what ITK alone writes, published unverified.
+    description
+        Operation named in Derivation Description (0008,2111); one line of ASCII.
+    jobs
+        Processes; as many as there are processors, if not given.
+    overwrite
+        Replace what is in the output folder as a whole; it is kept until the new output is verified.
+    progress
+        Called with (stage, done, of how many).
+
+    Raises
+    ------
+    DestinationError
+        The output folder cannot be used.
+    SeriesNotFoundError, AmbiguousSeriesError
+        The source holds no series, or several and none was chosen.
+    UnsupportedSeriesError
+        A kind of image that is not carried.
+    SeriesReadError, ITKCrashError
+        A source file is damaged, or ITK cannot decode it.
+    SeriesWriteError
+        ITK or the disk did not take the output.
+    VerificationError
+        What was written is not what it must be; nothing was published.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation; PS3.5 B.2 UUID derived UID
+    """
+    source, destination = Path(source), Path(destination)
+    jobs = _processors() if jobs is None else jobs
+    if jobs < 1:
+        raise RoundtripError("The number of jobs must be 1 or more.")
+    if not source.is_dir():
+        raise SeriesNotFoundError(f"{source.name or source} is not a folder.", path=source.name)
+    progress = progress or (lambda stage, done, total: None)
+    with Staging(source, destination, overwrite=overwrite) as staging, Workers(jobs, (staging.lock,)) as workers:
+        # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
+        from itk_roundtrip import reader, slabs
+        from itk_roundtrip.derivation import DEFAULT_OPERATION
+        from itk_roundtrip.series import choose_series, find_series
+
+        found = find_series(source, progress=lambda done, total: progress("Scanning", done, total))
+        chosen = choose_series(found, series, source.name or str(source))
+        reader.check_supported(chosen)
+        staging.refuse_sources([one.path for one in chosen.instances])
+        warnings = [*_left_out(found.skipped), *_irregular(chosen)]
+        formats, pixel_type = reader.plan_pixels(reader.pixel_formats(chosen))
+        ordered, names, order = _order(chosen, staging, workers)
+        versions = _named_versions(workers.call(slabs.versions, staging.folder).value or ())
+        plan = None
+        if identity == "derived":
+            options = {"identity": identity, "headers": headers}
+            plan = _plan(ordered, chosen, description or DEFAULT_OPERATION, options, versions)
+        job = slabs.Job(plan, headers, pixel_type, staging.folder)
+        result = _process(job, _slabs(job, ordered, names, formats, jobs), workers, progress)
+        findings = _judged(result, ordered, identity) if headers == "complete" else []
+        warnings += _concerns(result, identity)
+        staging.publish()
+    return _result(source, destination, job, identity, chosen, order, versions, result, warnings, findings)
+
+
+def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
+    """Write a volume as a DICOM series: completed, verified, published as a whole; ITK runs in this process.
+
+    A volume that went through :func:`derive` becomes a new series of derived instances; any other one the same
+    instances again. Pixels must still be those of the source: processed pixels are not carried yet, and a volume that
+    holds any is refused, as are edits of ``volume.metadata``, which the completed headers would hide.
+
+    Parameters
+    ----------
+    volume
+        From :func:`read_series`, whose source must still be there.
+    destination
+        Output folder; must not exist or be empty, unless ``overwrite``.
+    overwrite
+        Replace what is in the output folder as a whole.
+
+    Raises
+    ------
+    DestinationError
+        The output folder cannot be used.
+    SeriesReadError
+        A source file is gone or damaged.
+    SeriesWriteError
+        ITK or the disk did not take the output, or the metadata were edited.
+    VerificationError
+        The pixels are not those of the source, or what was written is not what it must be.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
+    """
+    from itk_roundtrip import reader, slabs
+
+    series, destination = volume.series, Path(destination)
+    reader.check_metadata(volume)
+    with Staging(series.directory, destination, overwrite=overwrite) as staging:
+        staging.refuse_sources([one.path for one in series.instances])
+        formats, _ = reader.plan_pixels(reader.pixel_formats(series))
+        names = _show(series, staging)
+        versions = _named_versions(slabs.versions(staging.folder))
+        plan = None
+        if volume.derivation is not None:
+            options = {"identity": "derived", "headers": "complete"}
+            plan = _plan(series, series, volume.derivation.operation, options, versions)
+        job = slabs.Job(plan, "complete", volume.pixel_type, staging.folder)
+        (slab,) = _slabs(job, series, names, formats, 1, slab_bytes=sys.maxsize)
+        result = slabs.write_volume(job, slab, volume)
+        findings = _judged(result, series, job.identity)
+        warnings = [*_irregular(series), *_concerns(result, job.identity)]
+        staging.publish()
+    return _result(
+        series.directory, destination, job, job.identity, series, "position", versions, result, warnings, findings
+    )
+
+
+def _result(
+    source: Path,
+    destination: Path,
+    job: Job,
+    identity: Identity,
+    series: Series,
+    order: str,
+    versions: tuple[str, ...],
+    result: SlabResult,
+    warnings: Sequence[str],
+    findings: Sequence[Finding],
+) -> RoundtripResult:
+    return RoundtripResult(
+        verdict="pass" if job.headers == "complete" else "unverified",
+        source=str(source),
+        written=str(destination),
+        slices=result.slices,
+        identity=identity,
+        headers=job.headers,
+        source_series_instance_uid=series.series_instance_uid,
+        series_instance_uid=job.plan.series_instance_uid if job.plan else series.series_instance_uid,
+        pixel_type=job.pixel_type,
+        path="itk-inverted" if result.inverted else "itk",
+        order=order,
+        kept=result.kept,
+        replaced=_by_tag(result.replaced),
+        removed=_by_tag(result.removed),
+        lost=_by_tag(result.lost),
+        altered=_by_tag(result.altered),
+        invented=_by_tag(result.invented),
+        decoders=tuple(sorted({report.pixels_by for report in result.reports})),
+        software_versions=versions,
+        warnings=tuple(warnings),
+        findings=tuple(findings),
+    )
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _left_out(skipped: Sequence[Skipped]) -> list[str]:
+    told = [f"{one.name} was left out: {one.reason}." for one in skipped[:3]]
+    if len(skipped) > 3:
+        told.append(f"{len(skipped) - 3} more files were left out; `itk-roundtrip find` lists them.")
+    return told
+
+
+def _irregular(series: Series) -> list[str]:
+    return [
+        f"{one.message}{f', first {one.files[0]}' if one.files else ''}; each slice is carried as it stands."
+        for one in series.irregularities
+    ]
+
+
+def _show(series: Series, staging: Staging) -> tuple[str, ...]:
+    """Show ITK exactly the files of the series, in a flat folder, and return their names there."""
+    from itk_roundtrip import view
+
+    names = view.names([(one.path.name, one.name) for one in series.instances])
+    for one, name in zip(series.instances, names, strict=True):
+        view.link(one.path, staging.view / name)
+    return tuple(names)
+
+
+def _order(series: Series, staging: Staging, workers: Workers) -> tuple[Series, tuple[str, ...], str]:
+    """Return the series in the order of GDCMSeriesFileNames, its names for the files, and who ordered them.
+
+    Where it crashes, refuses the folder or does not find exactly this series, our order serves.
+    """
+    from itk_roundtrip import slabs
+
+    names = _show(series, staging)
+    outcome = workers.call(slabs.order, staging.view, series.series_instance_uid)
+    inputs, outputs = ([], []) if outcome.crashed else outcome.value
+    if sorted(inputs) != sorted(names) or len(outputs) != len(inputs):
+        return series, names, "position"
+    by_name = dict(zip(names, series.instances, strict=True))
+    instances = tuple(by_name[name] for name in inputs)
+    # GDCMSeriesFileNames adds an extension to some names that have none.
+    kept = tuple(name if output == f"{name}.dcm" else output for name, output in zip(inputs, outputs, strict=True))
+    return replace(series, instances=instances), kept, "GDCMSeriesFileNames"
+
+
+def _named_versions(of_itk: tuple[str, ...]) -> tuple[str, ...]:
+    import pydicom
+
+    return (f"itk-roundtrip {__version__}", *of_itk, f"pydicom {pydicom.__version__}")
+
+
+def _plan(
+    ordered: Series, by_position: Series, operation: str, options: Mapping[str, str], versions: tuple[str, ...]
+) -> SeriesPlan:
+    from itk_roundtrip.derivation import SourceSlice, plan_series
+
+    passes = dict(zip((one.name for one in by_position.instances), by_position.pass_indices, strict=True))
+    slices = [
+        SourceSlice(
+            name=one.name,
+            sop_class_uid=one.sop_class_uid,
+            sop_instance_uid=one.sop_instance_uid,
+            study_instance_uid=one.study_instance_uid,
+            series_instance_uid=one.series_instance_uid,
+            modality=one.modality,
+            series_number=one.series_number,
+            instance_number=one.instance_number,
+            timezone_offset=one.timezone_offset,
+            pass_index=passes[one.name],
+        )
+        for one in ordered.instances
+    ]
+    return plan_series(slices, operation=operation, options=options, version=__version__, software_versions=versions)
+
+
+def _slabs(
+    job: Job,
+    series: Series,
+    names: tuple[str, ...],
+    formats: Mapping[str, tuple[PixelFormat, PixelFormat]],
+    jobs: int,
+    slab_bytes: int = SLAB_BYTES,
+) -> list[Slab]:
+    """Cut the series into slabs: small enough for the memory, and enough of them for all processes."""
+    from itk_roundtrip.pixels import bytes_per_pixel
+    from itk_roundtrip.slabs import Slab
+
+    first = series.instances[0]
+    slice_bytes = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(job.pixel_type)
+    length = max(1, min(slab_bytes // slice_bytes, -(-len(names) // jobs)))
+    prefix = DERIVED_PREFIX if job.identity == "derived" else ""
+    slabs = []
+    for start in range(0, len(names), length):
+        instances = series.instances[start : start + length]
+        slabs.append(
+            Slab(
+                series=replace(series, instances=instances),
+                first=start,
+                view_names=names[start : start + length],
+                output_names=tuple(prefix + name for name in names[start : start + length]),
+                pixel_formats=tuple(formats[one.name][0] for one in instances),
+                seen_formats=tuple(formats[one.name][1] for one in instances),
+            )
+        )
+    return slabs
+
+
+def _process(job: Job, slabs: Sequence[Slab], workers: Workers, progress: Progress) -> SlabResult:
+    """Let the workers carry all slabs; where one crashes ITK, show ITK less, and in the end name the file."""
+    from itk_roundtrip.slabs import SlabResult, process
+
+    total = SlabResult()
+    count = sum(len(slab) for slab in slabs)
+    tasks = deque(Task(process, (job, slab)) for slab in slabs)
+    for outcome in workers.run(tasks):
+        if outcome.crashed:
+            tasks.extend(Task(process, (job, slab)) for slab in _after_crash(job, outcome))
+        else:
+            total.add(outcome.value)
+            progress("Carrying", total.slices, count)
+    return total
+
+
+def _after_crash(job: Job, outcome: Outcome) -> list[Slab]:
+    from itk_roundtrip.view import Hiding
+
+    slab: Slab = outcome.task.arguments[1]
+    most = Hiding.ALL_BUT_PIXELS if job.headers == "complete" else Hiding.UNCARRIABLE
+    if slab.hiding < most:
+        return [replace(slab, hiding=Hiding(slab.hiding + 1))]
+    if len(slab) > 1:
+        return [slab.one(index) for index in range(len(slab))]
+    name = slab.series.instances[0].name
+    raise ITKCrashError(f"ITK crashed on {name}; nothing was written.", path=name)
+
+
+def _judged(result: SlabResult, series: Series, identity: Identity) -> list[Finding]:
+    """Return the findings of the verification, none of them an error.
+
+    Raises
+    ------
+    VerificationError
+        One of them is.
+    """
+    from itk_roundtrip.verify import compare_series, first_error
+
+    findings = compare_series(result.reports, len(series.instances), identity=identity)
+    first = first_error(findings)
+    if first is not None:
+        where = f"{first.slice or 'the series'}{f', {first.tag}' if first.tag else ''}"
+        error = VerificationError(
+            f"What was written is not what it must be ({first.check}, {where}: {first.message}); nothing was"
+            " published.",
+            path=first.slice,
+            tag=first.tag,
+        )
+        error.findings = tuple(findings)
+        raise error
+    return findings
+
+
+def _concerns(result: SlabResult, identity: Identity) -> list[str]:
+    concerns = []
+    if result.hiding:
+        concerns.append(
+            "ITK cannot take the headers as they stand; what it cannot take was hidden from it"
+            + (" and restored." if result.reports else " and is lost.")
+        )
+    if result.signed and identity == "copy":
+        concerns.append("A digital signature was kept; it may not hold for the re-encoded file.")
+    if 0x04000500 in result.removed:
+        concerns.append("Encrypted attributes were removed: they decrypt to the identity of the source.")
+    return concerns
+
+
+def _by_tag(counts: Mapping[int, int]) -> dict[str, int]:
+    return {f"({tag >> 16:04X},{tag & 0xFFFF:04X})": counts[tag] for tag in sorted(counts)}

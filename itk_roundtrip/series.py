@@ -1,0 +1,549 @@
+"""Find the DICOM series in a folder by their headers: which files, what geometry, what could go wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom import uid
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
+from itk_roundtrip.geometry import (
+    Cosines,
+    Point,
+    Regularity,
+    positions_on_normal,
+    regularity,
+    same_orientation,
+)
+
+_MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+_TEXTS = (
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesDescription",
+    "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber",
+    "TimezoneOffsetFromUTC", "TemporalPositionIdentifier", "EchoTime", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "PhotometricInterpretation",
+    "RescaleSlope", "RescaleIntercept",
+)  # fmt: skip
+_NUMBERS = (
+    "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+)  # fmt: skip
+_PRESENCE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_TAGS: list[int] = [
+    *(tag_for_keyword(keyword) or 0 for keyword in (*_TEXTS, *_NUMBERS, *_PRESENCE)),
+    *((group << 16) | element for group in _OVERLAY_GROUPS for element in (0x0100, 0x3000)),
+]
+_PIXEL_TAGS = {0x7FE00010: "integer", 0x7FE00008: "float", 0x7FE00009: "double"}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One SOP instance, that is, one file, as its header describes it.
+
+    Texts are as they stand, without padding, and empty if absent; numbers are ``None`` if absent.
+
+    Attributes
+    ----------
+    path
+        Absolute.
+    name
+        Path relative to the folder that was searched, for messages.
+    image_position_patient, image_orientation_patient, pixel_spacing
+        In mm, direction cosines, and mm (row, column); ``None`` if absent or not numbers.
+    rescale_slope, rescale_intercept
+        Texts of (0028,1053) and (0028,1052).
+    pixel_data
+        ``"integer"``, ``"float"``, ``"double"``, or empty if there is none.
+    enhanced, embedded_overlay, truncated
+        It has functional groups; an overlay in unused pixel bits; fewer pixels than it says.
+    """
+
+    path: Path
+    name: str
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    series_description: str
+    series_number: str
+    acquisition_number: str
+    instance_number: str
+    timezone_offset: str
+    temporal_position: str
+    echo_time: str
+    image_type: tuple[str, ...]
+    image_position_patient: Point | None
+    image_orientation_patient: Cosines | None
+    pixel_spacing: tuple[float, float] | None
+    number_of_frames: str
+    photometric_interpretation: str
+    rows: int | None
+    columns: int | None
+    samples_per_pixel: int | None
+    bits_allocated: int | None
+    bits_stored: int | None
+    high_bit: int | None
+    pixel_representation: int | None
+    rescale_slope: str
+    rescale_intercept: str
+    pixel_data: str
+    enhanced: bool
+    embedded_overlay: bool
+    truncated: bool
+
+    @property
+    def pixel_format(self) -> tuple[int | None, int | None, int | None, str, int | None]:
+        """Bits Allocated, Bits Stored, Pixel Representation, Photometric Interpretation, Samples per Pixel."""
+        return (
+            self.bits_allocated,
+            self.bits_stored,
+            self.pixel_representation,
+            self.photometric_interpretation,
+            self.samples_per_pixel,
+        )
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not part of any series, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Irregularity:
+    """Something a reader of the series as one regular volume would trip over.
+
+    ``kind`` is a fixed word; ``message`` says it to people; ``files`` are the files concerned.
+    """
+
+    kind: str
+    message: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One DICOM series: its instances in slice order, by position on the normal.
+
+    Attributes
+    ----------
+    series_instance_uid
+        (0020,000E); empty if the instances have none.
+    instances
+        In slice order.
+    directory
+        The folder that was searched.
+    """
+
+    series_instance_uid: str
+    instances: tuple[Instance, ...]
+    directory: Path
+
+    @property
+    def modality(self) -> str:
+        """Modality (0008,0060)."""
+        return self.instances[0].modality
+
+    @property
+    def description(self) -> str:
+        """Series Description (0008,103E)."""
+        return self.instances[0].series_description
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether any instance holds pixel data."""
+        return any(instance.pixel_data for instance in self.instances)
+
+    @property
+    def slopes_vary(self) -> bool:
+        """Whether Rescale Slope or Intercept differ between slices, as in PET."""
+        return len({(one.rescale_slope, one.rescale_intercept) for one in self.instances}) > 1
+
+    @cached_property
+    def geometry(self) -> Regularity | None:
+        """Spacing, gaps, duplicates and tilt; ``None`` without positions or with several orientations."""
+        first = self.instances[0].image_orientation_patient
+        positions = [instance.image_position_patient for instance in self.instances]
+        if first is None or not all(
+            one.image_orientation_patient is not None and same_orientation(one.image_orientation_patient, first)
+            for one in self.instances
+        ):
+            return None
+        known = [position for position in positions if position is not None]
+        return regularity(known, first) if len(known) == len(positions) else None
+
+    @property
+    def pass_indices(self) -> tuple[int, ...]:
+        """For each slice, how many slices at the same position come before it; all 0 without positions."""
+        indices = [0] * len(self.instances)
+        for group in self.geometry.duplicates if self.geometry else ():
+            for count, index in enumerate(group):
+                indices[index] = count
+        return tuple(indices)
+
+    @cached_property
+    def irregularities(self) -> tuple[Irregularity, ...]:
+        """What the series is not: one complete, regular, uniform volume."""
+        return tuple(_irregularities(self))
+
+
+class SeriesList(list[Series]):
+    """The series of a folder; ``skipped`` names the files that belong to none."""
+
+    def __init__(self, series: Iterable[Series] = (), skipped: Iterable[Skipped] = ()) -> None:
+        super().__init__(series)
+        self.skipped: tuple[Skipped, ...] = tuple(skipped)
+
+
+def find_series(directory: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> SeriesList:
+    """Find all DICOM series under a folder, at any depth, by their headers; no pixels are read.
+
+    Files that are not DICOM files (PS3.10) are counted and named in ``skipped`` of the result, never fatal.
+    Symbolic links to files are followed.
+
+    Parameters
+    ----------
+    directory
+        The folder.
+    progress
+        Called with (files read, files in all).
+
+    Returns
+    -------
+    SeriesList
+        Ordered by the name of their first file; the instances of each by Image Position (Patient) (0020,0032)
+        along the normal, then by acquisition, time, instance number and name.
+
+    Raises
+    ------
+    SeriesNotFoundError
+        There is no such folder.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        raise SeriesNotFoundError(f"{root.name or root} is not a folder.", path=root.name)
+    root = Path(os.path.abspath(root))
+    paths = list(_files(root))
+    groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
+    skipped = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+        for count, path in enumerate(paths, 1):
+            found = _read(path, str(path.relative_to(root)))
+            if isinstance(found, Instance):
+                groups[found.study_instance_uid, found.series_instance_uid].append(found)
+            else:
+                skipped.append(found)
+            if progress is not None:
+                progress(count, len(paths))
+    series = [Series(key[1], _ordered(instances), root) for key, instances in groups.items()]
+    series.sort(key=lambda one: _natural(min(instance.name for instance in one.instances)))
+    return SeriesList(series, skipped)
+
+
+def choose_series(found: SeriesList, series_instance_uid: str | None, directory: str) -> Series:
+    """Return the one series with pixels, or the one asked for.
+
+    Raises
+    ------
+    SeriesNotFoundError
+        There is none, or none of that UID.
+    AmbiguousSeriesError
+        There are several.
+    """
+    candidates = [one for one in found if one.has_pixels] or list(found)
+    if series_instance_uid is not None:
+        candidates = [one for one in found if one.series_instance_uid == series_instance_uid]
+        if not candidates:
+            raise SeriesNotFoundError(
+                f"{directory} holds no series {series_instance_uid}; `itk-roundtrip find` lists what it holds.",
+                series=series_instance_uid,
+            )
+    if not candidates:
+        reasons = f" ({found.skipped[0].name}: {found.skipped[0].reason})" if found.skipped else ""
+        raise SeriesNotFoundError(
+            f"{directory} holds no DICOM series; {len(found.skipped)} files were skipped{reasons}."
+        )
+    if len(candidates) > 1:
+        names = ", ".join(one.series_instance_uid or "(no UID)" for one in candidates[:3])
+        more = f" and {len(candidates) - 3} more" if len(candidates) > 3 else ""
+        advice = (
+            "choose one with --series UID"
+            if series_instance_uid is None
+            else "they are of several studies, so put them into folders of their own"
+        )
+        raise AmbiguousSeriesError(f"{directory} holds {len(candidates)} series ({names}{more}); {advice}.")
+    return candidates[0]
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders.sort(key=_natural)
+        for name in sorted(names, key=_natural):
+            yield Path(folder, name)
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """Return a key that sorts ``IM2`` before ``IM10``."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name) if part]
+
+
+def _read(path: Path, name: str) -> Instance | Skipped:
+    try:
+        if not path.is_file():
+            return Skipped(name, "not a regular file")
+        with path.open("rb") as stream:
+            start = stream.read(132)
+            if not start:
+                return Skipped(name, "empty")
+            if start[128:] != b"DICM":
+                return Skipped(name, "not DICOM (no DICM prefix)")
+            size = os.fstat(stream.fileno()).st_size
+            stream.seek(0)
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
+            position = stream.tell()
+            tail = stream.read(12)
+        if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == _MEDIA_STORAGE_DIRECTORY:
+            return Skipped(name, "DICOMDIR")
+        if len(dataset) == 0:
+            return Skipped(name, "broken (no data set)")
+        return _instance(path, name, dataset, position, tail, size)
+    except OSError as error:
+        return Skipped(name, f"cannot be read ({error.strerror or type(error).__name__})")
+    except Exception:  # whatever pydicom meets in a broken file
+        return Skipped(name, "broken (cannot be parsed)")
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    element = dataset.get_item(keyword) if keyword in dataset else None
+    if element is None:
+        return ""
+    if isinstance(element, RawDataElement):
+        return bytes(element.value or b"").decode("ascii", "replace").strip(" \0")
+    value = element.value
+    return value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
+
+
+def _number(dataset: Dataset, keyword: str) -> int | None:
+    element = dataset.get_item(keyword) if keyword in dataset else None
+    if not isinstance(element, RawDataElement) or not element.value:
+        return None
+    return int.from_bytes(element.value[:2], "little" if element.is_little_endian else "big")
+
+
+def _numbers(text: str, count: int) -> Any:
+    try:
+        values = tuple(float(part) for part in text.split("\\"))
+    except ValueError:
+        return None
+    return values if len(values) == count and all(abs(value) < 1e9 for value in values) else None
+
+
+def _instance(path: Path, name: str, dataset: Dataset, position: int, tail: bytes, size: int) -> Instance:
+    syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    texts = {keyword: _text(dataset, keyword) for keyword in _TEXTS}
+    numbers = {keyword: _number(dataset, keyword) for keyword in _NUMBERS}
+    pixel_data, missing = _pixel_data(dataset, numbers, texts, syntax, position, tail, size)
+    try:
+        description = str(dataset.get("SeriesDescription") or "")
+    except Exception:  # text that does not fit its character set
+        description = ""
+    return Instance(
+        path=path,
+        name=name,
+        transfer_syntax_uid=str(syntax),
+        sop_class_uid=texts["SOPClassUID"],
+        sop_instance_uid=texts["SOPInstanceUID"],
+        study_instance_uid=texts["StudyInstanceUID"],
+        series_instance_uid=texts["SeriesInstanceUID"],
+        modality=texts["Modality"],
+        series_description=description,
+        series_number=texts["SeriesNumber"],
+        acquisition_number=texts["AcquisitionNumber"],
+        instance_number=texts["InstanceNumber"],
+        timezone_offset=texts["TimezoneOffsetFromUTC"],
+        temporal_position=texts["TemporalPositionIdentifier"],
+        echo_time=texts["EchoTime"],
+        image_type=tuple(part.strip() for part in texts["ImageType"].split("\\")),
+        image_position_patient=_numbers(texts["ImagePositionPatient"], 3),
+        image_orientation_patient=_numbers(texts["ImageOrientationPatient"], 6),
+        pixel_spacing=_numbers(texts["PixelSpacing"], 2),
+        number_of_frames=texts["NumberOfFrames"],
+        photometric_interpretation=texts["PhotometricInterpretation"],
+        rows=numbers["Rows"],
+        columns=numbers["Columns"],
+        samples_per_pixel=numbers["SamplesPerPixel"],
+        bits_allocated=numbers["BitsAllocated"],
+        bits_stored=numbers["BitsStored"],
+        high_bit=numbers["HighBit"],
+        pixel_representation=numbers["PixelRepresentation"],
+        rescale_slope=texts["RescaleSlope"],
+        rescale_intercept=texts["RescaleIntercept"],
+        pixel_data=pixel_data,
+        enhanced=any(keyword in dataset for keyword in _PRESENCE),
+        embedded_overlay=any(
+            (dataset.get((group, 0x0100)) is not None)
+            and (group << 16 | 0x3000) not in dataset
+            and int(dataset[group, 0x0100].value or 1) > 1
+            for group in _OVERLAY_GROUPS
+        ),
+        truncated=missing,
+    )
+
+
+def _pixel_data(
+    dataset: Dataset,
+    numbers: dict[str, int | None],
+    texts: dict[str, str],
+    syntax: uid.UID,
+    position: int,
+    tail: bytes,
+    size: int,
+) -> tuple[str, bool]:
+    """Return which kind of pixel data follows the header, and whether the file ends before it does."""
+    if syntax.is_deflated:  # pydicom inflated the stream; its position says nothing
+        return ("integer" if numbers["Rows"] else ""), False
+    order: Any = "little" if syntax.is_little_endian or not syntax.is_transfer_syntax else "big"
+    tag = int.from_bytes(tail[:2], order) << 16 | int.from_bytes(tail[2:4], order)
+    kind = _PIXEL_TAGS.get(tag, "")
+    if not kind:
+        return "", False
+    implicit = syntax == uid.ImplicitVRLittleEndian
+    length = int.from_bytes(tail[4:8] if implicit else tail[8:12], order)
+    if length == 0xFFFFFFFF:
+        return kind, False
+    expected = 1
+    for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
+        expected *= numbers[keyword] or 1
+    expected = expected * (int(texts["NumberOfFrames"]) if texts["NumberOfFrames"].isdigit() else 1) // 8
+    return kind, position + (8 if implicit else 12) + length > size or length < expected
+
+
+def _integer(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
+    orientation = next((one.image_orientation_patient for one in instances if one.image_orientation_patient), None)
+    located = orientation is not None and all(one.image_position_patient for one in instances)
+    places: dict[str, float] = {}
+    if located and orientation is not None:
+        along = positions_on_normal([one.image_position_patient or (0, 0, 0) for one in instances], orientation)
+        # Positions that differ by rounding must not break the order of the passes over them.
+        places = {one.name: round(float(place), 2) for one, place in zip(instances, along, strict=True)}
+    return tuple(
+        sorted(
+            instances,
+            key=lambda one: (
+                places.get(one.name, 0.0),
+                _integer(one.acquisition_number),
+                _integer(one.temporal_position),
+                _integer(one.echo_time),
+                _integer(one.instance_number),
+                _natural(one.name),
+            ),
+        )
+    )
+
+
+def _irregularities(series: Series) -> Iterator[Irregularity]:
+    instances = series.instances
+
+    def unlike_most(kind: str, text: str, key: Callable[[Instance], Any]) -> Iterator[Irregularity]:
+        counts = Counter(key(one) for one in instances)
+        if len(counts) > 1:
+            usual = counts.most_common(1)[0][0]
+            files = tuple(one.name for one in instances if key(one) != usual)
+            yield Irregularity(kind, f"{text}: {len(files)} of {len(instances)} files differ from the others", files)
+
+    truncated = tuple(one.name for one in instances if one.truncated)
+    if truncated:
+        yield Irregularity("truncated", f"{len(truncated)} files end before their pixels do", truncated)
+    named: dict[str, list[str]] = defaultdict(list)
+    for one in instances:
+        named[one.sop_instance_uid].append(one.name)
+    for sop_instance_uid, names in named.items():
+        if sop_instance_uid and len(names) > 1:
+            yield Irregularity("duplicate-uid", f"{len(names)} files have one SOP Instance UID", tuple(names))
+    yield from unlike_most("mixed-size", "mixed sizes", lambda one: (one.rows, one.columns))
+    yield from unlike_most("mixed-format", "mixed pixel formats", lambda one: one.pixel_format)
+    localizers = tuple(one.name for one in instances if "LOCALIZER" in one.image_type)
+    if localizers and len(localizers) < len(instances):
+        yield Irregularity("localizer", f"{len(localizers)} files are localizers", localizers)
+    elif localizers:
+        yield Irregularity("localizer", "all files are localizers", localizers)
+    missing = tuple(
+        one.name for one in instances if one.image_position_patient is None or one.image_orientation_patient is None
+    )
+    if missing:
+        yield Irregularity("no-position", f"{len(missing)} files have no position or orientation", missing)
+    orientations = _orientations(instances)
+    if len(orientations) > 1:
+        usual = max(orientations, key=len)
+        odd = tuple(one.name for group in orientations if group is not usual for one in group)
+        yield Irregularity(
+            "mixed-orientation", f"{len(orientations)} orientations: {len(odd)} files differ from the others", odd
+        )
+    volumes = {(one.rows, one.columns) for one in instances}
+    if len(volumes) > 1 or sum(len(group) > 1 for group in orientations) > 1:
+        yield Irregularity("several-volumes", "several volumes in one series, told apart by size or orientation", ())
+    geometry = series.geometry
+    if geometry is None:
+        return
+    if geometry.duplicates:
+        files = tuple(instances[index].name for group in geometry.duplicates for index in group)
+        sizes = {len(group) for group in geometry.duplicates}
+        if len(geometry.duplicates) == geometry.positions and len(sizes) == 1 and geometry.positions > 1:
+            yield Irregularity("4-D", f"4-D: {sizes.pop()} volumes of {geometry.positions} positions", files)
+        else:
+            yield Irregularity(
+                "duplicate-position", f"{len(geometry.duplicates)} positions are taken by several files", files
+            )
+    if geometry.gaps:
+        pairs = tuple(instances[index].name for gap in geometry.gaps for index in gap)
+        yield Irregularity(
+            "gap",
+            f"uneven spacing in {len(geometry.gaps)} places (median {geometry.spacing_mm:g} mm), first between"
+            f" {pairs[0]} and {pairs[1]}",
+            pairs,
+        )
+    if geometry.tilt_degrees:
+        yield Irregularity(
+            "tilt",
+            f"tilt: slices step sideways by {geometry.tilt_degrees:.1f} degrees",
+            tuple(one.name for one in instances),
+        )
+
+
+def _orientations(instances: Sequence[Instance]) -> list[list[Instance]]:
+    groups: list[list[Instance]] = []
+    for one in instances:
+        if one.image_orientation_patient is None:
+            continue
+        for group in groups:
+            first = group[0].image_orientation_patient
+            if first is not None and same_orientation(first, one.image_orientation_patient):
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    return groups

@@ -1,0 +1,456 @@
+"""Compare written files with their sources, from the bytes on disk and with pydicom alone.
+
+Nothing here is shared with the modules that write: a mistake of theirs must not repeat itself in their judge. The
+check ids are those of the rule table's checks.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+
+from itk_roundtrip import rules
+from itk_roundtrip.rules import Rule, is_group_length, is_primary, rule_for
+
+Severity = Literal["error", "warning", "info"]
+Decode = Callable[[Path], NDArray[Any]]
+
+_PIXEL_DATA = 0x7FE00010
+_SERIES_LEVEL = (0x0020000E, 0x00200011, 0x00080021, 0x00080031)
+"""Series Instance UID, Series Number, Series Date and Time: the same in all instances that we derive."""
+_BIG_ENDIAN_WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it must be.
+
+    Attributes
+    ----------
+    check
+        Id of the check, as ``HDR-01``.
+    severity
+        ``error`` fails the verification.
+    slice
+        The written file, relative to its folder; ``None`` for the whole series.
+    tag
+        As ``"(gggg,eeee)"``.
+    path
+        Keywords from the top level down to a nested attribute, as ``"SourceImageSequence[0].CodeValue"``.
+    message
+        For people, without values.
+    """
+
+    check: str
+    severity: Severity
+    slice: str | None
+    tag: str | None
+    path: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class InstanceReport:
+    """What was found on one written file, and what the checks across the series need to know of it."""
+
+    findings: tuple[Finding, ...]
+    sop_instance_uid: str
+    source_sop_instance_uid: str
+    source_series_instance_uid: str
+    series_level: tuple[bytes, ...]
+    pixels_by: str
+    """Which decoder gave the source's stored values: ``native``, ``pydicom``, or the name of another one."""
+
+
+class _Collector:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.findings: list[Finding] = []
+
+    def error(self, check: str, tag: int | None, message: str, path: str | None = None) -> None:
+        text = None if tag is None else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        self.findings.append(Finding(check, "error", self.name, text, path or _keyword(tag), message))
+
+
+def _keyword(tag: int | None) -> str | None:
+    return None if tag is None else pydicom.datadict.keyword_for_tag(tag) or None
+
+
+def compare_instance(
+    source_file: Path,
+    written_file: Path,
+    name: str,
+    *,
+    identity: str,
+    decode: tuple[str, Decode] | None = None,
+) -> InstanceReport:
+    """Compare one written file with its source, both read from disk, for unchanged pixels.
+
+    Parameters
+    ----------
+    source_file, written_file
+        The two files.
+    name
+        What findings call the written one.
+    identity
+        ``derived`` or ``copy``.
+    decode
+        Name of a decoder and the decoder itself, for compressed sources that pydicom cannot decode here; it returns
+        the stored values, shape (rows, columns).
+    """
+    collector = _Collector(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+        source = pydicom.dcmread(source_file)
+        try:
+            written = pydicom.dcmread(written_file)
+        except Exception:
+            collector.error("FIL-01", None, "the written file cannot be parsed")
+            return InstanceReport(tuple(collector.findings), "", "", "", (), "")
+        _check_file(written, collector)
+        primary = is_primary(_text(source, 0x00080060), _text(source, 0x00080016))
+        for tag in sorted({*source.keys(), *written.keys()}):
+            if not is_group_length(int(tag)) and tag not in (0, _PIXEL_DATA):  # 0: zeros that fill up the file
+                rule = rule_for(int(tag), identity=identity, primary=primary)
+                _check_attribute(source, written, int(tag), rule, collector)
+        if identity == "derived":
+            _check_derived(source, written, primary, collector)
+        pixels_by = _check_pixels(source, written, source_file, decode, collector)
+    return InstanceReport(
+        findings=tuple(collector.findings),
+        sop_instance_uid=_text(written, 0x00080018),
+        source_sop_instance_uid=_text(source, 0x00080018),
+        source_series_instance_uid=_text(source, 0x0020000E),
+        series_level=tuple(
+            _raw(written, tag) for tag in _SERIES_LEVEL if rule_for(tag, identity=identity, primary=primary)
+        ),
+        pixels_by=pixels_by,
+    )
+
+
+def compare_series(
+    reports: Sequence[InstanceReport], source_count: int, *, identity: str, known: Iterable[Finding] = ()
+) -> list[Finding]:
+    """Return the findings of all instances and of the checks across them: counts, UIDs, series level."""
+    findings = [*known, *(finding for report in reports for finding in report.findings)]
+
+    def error(check: str, tag: str | None, message: str) -> None:
+        findings.append(Finding(check, "error", None, tag, None, message))
+
+    if len(reports) != source_count:
+        error("CNT-01", None, f"{len(reports)} files were written for {source_count} slices")
+    if identity == "copy":
+        return findings
+    written = [report.sop_instance_uid for report in reports]
+    if len(set(written)) != len(written):
+        error("UID-02", "(0008,0018)", "SOP Instance UIDs are not unique")
+    if set(written) & {report.source_sop_instance_uid for report in reports}:
+        error("UID-02", "(0008,0018)", "a SOP Instance UID of the source was used again")
+    if len({report.series_level for report in reports}) > 1:
+        error("HDR-03", None, "attributes of the series differ between its instances")
+    return findings
+
+
+def _element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | None:
+    return dataset.get_item(tag) if tag in dataset else None
+
+
+def _raw(dataset: Dataset, tag: int) -> bytes:
+    element = _element(dataset, tag)
+    if isinstance(element, RawDataElement):
+        return bytes(element.value or b"").rstrip(b" \0")
+    if element is None:
+        return b""
+    value = element.value
+    text = value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(dataset: Dataset, tag: int) -> str:
+    return _raw(dataset, tag).decode("ascii", "replace").strip()
+
+
+def _check_file(written: Dataset, collector: _Collector) -> None:
+    meta = written.file_meta
+    for meta_tag, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+        if str(meta.get(meta_tag).value if meta_tag in meta else "") != _text(written, tag):
+            collector.error("FIL-01", meta_tag, "file meta information and data set disagree")
+    if meta.get("TransferSyntaxUID") not in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian):
+        collector.error("FIL-01", 0x00020010, "unexpected transfer syntax")
+    length = len(_pixel_bytes(written))
+    rows, columns, bits = (int(written.get(key) or 0) for key in ("Rows", "Columns", "BitsAllocated"))
+    if length < rows * columns * bits // 8 or length % 2 or not length:
+        collector.error("FIL-01", _PIXEL_DATA, "pixel data of another length than rows and columns say")
+    if any(written.preamble or b""):
+        collector.error("FIL-02", None, "the preamble is not empty")
+
+
+def _pixel_bytes(dataset: Dataset) -> bytes:
+    element = _element(dataset, _PIXEL_DATA)
+    return bytes(element.value or b"") if element is not None else b""
+
+
+def _check_attribute(source: Dataset, written: Dataset, tag: int, rule: Rule | None, collector: _Collector) -> None:
+    """Check one attribute of the top level against its rule; what a rule sets is judged by the derived checks."""
+    if rule is not None and not (rule.keyword == "InstanceNumber" and _raw(source, tag) == _raw(written, tag)):
+        if rule.action == "remove" and tag in written:
+            collector.error("STL-01", tag, "must not be in a derived instance")
+        return
+    compressed = uid.UID(source.file_meta.TransferSyntaxUID).is_encapsulated
+    if compressed and tag in rules.ENCAPSULATION_TAGS:
+        if tag in written:
+            collector.error("HDR-01", tag, "describes compressed pixel data, which there is none of")
+        return
+    for difference in _differences(source, written, tag, ""):
+        path, what = difference
+        collector.error("HDR-02" if what == "added" else "HDR-01", tag, f"{what} although it must be kept", path)
+
+
+def _differences(source: Dataset, written: Dataset, tag: int, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, what) for every way in which an attribute differs, at any depth."""
+    path = prefix + (pydicom.datadict.keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})")
+    ours, theirs = _element(source, tag), _element(written, tag)
+    if ours is None or theirs is None:
+        yield path, "added" if ours is None else "lost"
+        return
+    if isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement):
+        if (ours.VR, ours.value or b"") == (theirs.VR, theirs.value or b"") and ours.is_little_endian:
+            return
+        if ours.VR != "SQ" and ours.VR is not None and ours.is_little_endian:
+            yield path, "VR changed" if ours.VR != theirs.VR else "changed"
+            return
+    little_endian = not isinstance(ours, RawDataElement) or ours.is_little_endian
+    try:
+        before, after = source[tag], written[tag]
+    except Exception:  # bytes that do not fit their VR: then only equal bytes will do
+        if _raw(source, tag) != _raw(written, tag):
+            yield path, "changed"
+        return
+    if before.VR != after.VR:
+        yield path, "VR changed"
+    elif before.VR == "SQ":
+        yield from _item_differences(before.value or (), after.value or (), path)
+    elif not _equal(before, after, little_endian):
+        yield path, "changed"
+
+
+def _item_differences(before: Sequence[Dataset], after: Sequence[Dataset], path: str) -> Iterator[tuple[str, str]]:
+    if len(before) != len(after):
+        yield path, "changed in its number of items"
+        return
+    for index, (ours, theirs) in enumerate(zip(before, after, strict=True)):
+        for tag in sorted({*ours.keys(), *theirs.keys()}):
+            if not is_group_length(int(tag)):
+                yield from _differences(ours, theirs, int(tag), f"{path}[{index}].")
+
+
+def _equal(before: DataElement, after: DataElement, little_endian: bool) -> bool:
+    if not little_endian and before.VR in _BIG_ENDIAN_WORDS:
+        size = _BIG_ENDIAN_WORDS[before.VR]
+        ours = np.frombuffer(before.value or b"", dtype=f">u{size}")
+        return bool(np.array_equal(ours, np.frombuffer(after.value or b"", dtype=f"<u{size}")))
+    if before.value == after.value:
+        originals = [getattr(one.value, "original_string", None) for one in (before, after)]
+        return originals[0] == originals[1]
+    return repr(before.value) == repr(after.value)  # NaN is not equal to itself
+
+
+def _check_derived(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    """Check that what the rule table sets has the value that a derived instance must have."""
+    for check in _DERIVED_CHECKS:
+        check(source, written, primary, collector)
+
+
+def _check_uids(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    for check, tag in (("UID-01", 0x0020000E), ("UID-02", 0x00080018)):
+        old, new = _text(source, tag), _text(written, tag)
+        if old == new:
+            collector.error(check, tag, "is that of the source")
+        elif not uid.UID(new).is_valid or (old and new.startswith(old)):
+            collector.error("UID-04", tag, "is not a valid new UID")
+
+
+def _check_image_type(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    old, new = (_raw(dataset, 0x00080008).split(b"\\") for dataset in (source, written))
+    if new[:1] != [b"DERIVED"]:
+        collector.error("TYP-01", 0x00080008, "value 1 is not DERIVED")
+    if new[2:] != old[2:]:
+        collector.error("TYP-01", 0x00080008, "values 3 and on differ from the source")
+    if new[1:2] != [b"PRIMARY" if primary else b"SECONDARY"]:
+        collector.error("TYP-02", 0x00080008, "value 2 is not what the modality asks for")
+
+
+def _check_times(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    for tag, pattern in ((0x00080012, rb"\d{8}"), (0x00080013, rb"\d{6}")):
+        if not re.fullmatch(pattern, _raw(written, tag)):
+            collector.error("TIM-01", tag, "is not the moment of creation")
+    if not primary:
+        for tag, pattern in ((0x00080021, rb"\d{8}"), (0x00080031, rb"\d{6}")):
+            if not re.fullmatch(pattern, _raw(written, tag)):
+                collector.error("TIM-01", tag, "is not the moment of creation")
+
+
+def _check_texts(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    for check, tag, limit, elision in (
+        ("HDR-04", 0x0008103E, rules.LONG_STRING_LIMIT, False),
+        ("DER-01", 0x00082111, rules.SHORT_TEXT_LIMIT, True),
+    ):
+        old, new = (_decoded(dataset, tag) for dataset in (source, written))
+        if len(new) > limit:
+            collector.error(check, tag, f"is longer than {limit} characters")
+        kept = new.startswith(old)
+        if not kept and len(old) + len(new) > limit:
+            kept = new.startswith("...") if elision else old.startswith(new[: limit // 4])
+        if not new or not kept:
+            collector.error(check, tag, "does not keep the text of the source")
+    if rules.UNCHANGED not in _decoded(written, 0x00082111):
+        collector.error("DER-01", 0x00082111, "does not say that the stored values are unchanged")
+    if not re.fullmatch(rb"-?\d{1,10}", _raw(written, 0x00200011)):
+        collector.error("HDR-04", 0x00200011, "is not a whole number")
+
+
+def _decoded(dataset: Dataset, tag: int) -> str:
+    if tag not in dataset:
+        return ""
+    try:
+        value = dataset[tag].value
+    except Exception:  # text that does not fit its character set
+        return _raw(dataset, tag).decode("latin-1").strip()
+    text = value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
+    return text.strip()
+
+
+def _items(dataset: Dataset, tag: int) -> list[Dataset]:
+    return list(dataset[tag].value or ()) if tag in dataset else []
+
+
+def _check_appended(source: Dataset, written: Dataset, tag: int, check: str, collector: _Collector) -> Dataset | None:
+    """Check that the source's items stand first, unchanged; return the one item that was added."""
+    before, after = _items(source, tag), _items(written, tag)
+    if len(after) != len(before) + 1:
+        collector.error(check, tag, "does not hold one item more than the source")
+        return None
+    for path, what in _item_differences(before, after[:-1], _keyword(tag) or ""):
+        collector.error(check, tag, f"an item of the source was {what}", path)
+    return after[-1]
+
+
+def _check_source_image(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    if not _text(source, 0x00080018):
+        if 0x00082112 in source or 0x00082112 in written:
+            for path, what in _differences(source, written, 0x00082112, ""):
+                collector.error("DER-03", 0x00082112, what, path)
+        return
+    item = _check_appended(source, written, 0x00082112, "DER-03", collector)
+    if item is None:
+        return
+    if (_text(item, 0x00081150), _text(item, 0x00081155)) != (_text(source, 0x00080016), _text(source, 0x00080018)):
+        collector.error("DER-03", 0x00082112, "the last item does not refer to the source slice")
+    if _purpose(item) != rules.PURPOSE_SOURCE_IMAGE:
+        collector.error("DER-03", 0x00082112, "the last item has another purpose")
+    if _text(item, 0x0028135A) != "YES":
+        collector.error("DER-04", 0x00082112, "Spatial Locations Preserved is not YES")
+
+
+def _purpose(item: Dataset) -> tuple[str, ...]:
+    codes = _items(item, 0x0040A170)
+    return tuple(_text(codes[0], tag) for tag in (0x00080100, 0x00080102, 0x00080104)) if len(codes) == 1 else ()
+
+
+def _check_equipment(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    item = _check_appended(source, written, 0x0018A001, "EQP-01", collector)
+    if item is not None and (_purpose(item) != rules.PURPOSE_EQUIPMENT or not _text(item, 0x00080070)):
+        collector.error("EQP-01", 0x0018A001, "the last item does not name the processing equipment")
+
+
+def _check_referenced_series(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
+    before, after = _items(source, 0x00081115), _items(written, 0x00081115)
+    series, instance = _text(source, 0x0020000E), _text(source, 0x00080018)
+    if not (series and instance):
+        if len(before) != len(after):
+            collector.error("DER-04", 0x00081115, "changed although there is nothing to refer to")
+        return
+    present: dict[str, set[str]] = defaultdict(set)
+    for item in after:
+        present[_text(item, 0x0020000E)] |= {_text(one, 0x00081155) for one in _items(item, 0x0008114A)}
+    if instance not in present[series]:
+        collector.error("DER-04", 0x00081115, "does not refer to the source slice")
+    for index, item in enumerate(before):
+        same = _text(item, 0x0020000E) == series
+        old, new = (_items(one, 0x0008114A) for one in (item, after[index] if index < len(after) else Dataset()))
+        if same:
+            lost = [*_item_differences(old, new[: len(old)], "ReferencedSeriesSequence")]
+        else:
+            lost = [*_item_differences([item], after[index : index + 1], "ReferencedSeriesSequence")]
+        for path, what in lost:
+            collector.error("DER-04", 0x00081115, f"an item of the source was {what}", path)
+
+
+_DERIVED_CHECKS = (
+    _check_uids,
+    _check_image_type,
+    _check_times,
+    _check_texts,
+    _check_source_image,
+    _check_equipment,
+    _check_referenced_series,
+)
+
+
+def _check_pixels(
+    source: Dataset, written: Dataset, source_file: Path, decode: tuple[str, Decode] | None, collector: _Collector
+) -> str:
+    """Check that every stored value is that of the source; return what decoded the source."""
+    syntax = uid.UID(source.file_meta.TransferSyntaxUID)
+    theirs = _pixel_bytes(written)
+    ours, by = _pixel_bytes(source), "native"
+    if not syntax.is_encapsulated and syntax.is_little_endian:
+        if ours + b"\0" * (len(ours) % 2) != theirs:
+            collector.error("PIX-02", _PIXEL_DATA, "the pixel data differ from the source")
+        return by
+    rows, columns = int(source.Rows), int(source.Columns)
+    dtype = np.dtype(f"<{'i' if source.PixelRepresentation else 'u'}{source.BitsAllocated // 8}")
+    count = rows * columns
+    values = (
+        np.frombuffer(theirs, dtype, count).reshape(rows, columns) if len(theirs) >= count * dtype.itemsize else None
+    )
+    if syntax.is_encapsulated:
+        decoder = get_decoder(syntax)
+        if decoder.is_available:
+            reference: NDArray[Any] = decoder.as_array(source, raw=True)[0]
+            by = "pydicom"
+        elif decode is not None:
+            by, reference = decode[0], decode[1](source_file)
+        else:
+            collector.error("PIX-02", _PIXEL_DATA, "no decoder for the source's transfer syntax")
+            return ""
+    else:
+        reference = get_decoder(syntax).as_array(source, raw=True)[0]
+        by = "pydicom"
+    unused = source.BitsAllocated - source.BitsStored
+    if values is None or not np.array_equal(_used(values, unused), _used(reference.astype(dtype), unused)):
+        collector.error("PIX-02", _PIXEL_DATA, "stored values differ from the source")
+    return by
+
+
+def _used(values: NDArray[Any], unused: int) -> NDArray[Any]:
+    """Return values with the unused high bits replaced by the sign or by zeros."""
+    return np.right_shift(np.left_shift(values, unused), unused) if unused else values
+
+
+def first_error(findings: Iterable[Finding]) -> Finding | None:
+    """Return the first finding that fails the verification."""
+    return next((finding for finding in findings if finding.severity == "error"), None)

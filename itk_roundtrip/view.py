@@ -1,0 +1,150 @@
+"""What ITK is given of a source: a flat folder with exactly the files of one series, and less where less is needed.
+
+A view is a link to the source. Where GDCM cannot read or write what a header holds, it is a copy with that hidden;
+the written file gets it back from the source when it is completed.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydicom.datadict import dictionary_VR
+
+from itk_roundtrip.headers import Header, encode, file_bytes
+from itk_roundtrip.pixels import PixelFormat
+from itk_roundtrip.rules import is_group_length
+
+
+class Hiding(enum.IntEnum):
+    """How much of a header ITK is not shown."""
+
+    NOTHING = 0
+    UNCARRIABLE = 1
+    """Private and unknown attributes, sequences, and VRs that GDCM's StringFilter does not know."""
+    ALL_BUT_PIXELS = 2
+    """Everything but what describes the pixels and their place."""
+
+
+_CARRIED_VRS = frozenset(
+    ("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN")
+    + ("SH", "SL", "SS", "ST", "TM", "UC", "UI", "UL", "UR", "US", "UT")
+)
+_PIXEL_TAGS = frozenset({
+    0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x0020000E, 0x00200013, 0x00200032, 0x00200037, 0x00280002,
+    0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280030, 0x00280100, 0x00280101, 0x00280102,
+    0x00280103, 0x00281052, 0x00281053, 0x7FE00001, 0x7FE00002, 0x7FE00003, 0x7FE00010,
+})  # fmt: skip
+_RESCALE_TAGS = frozenset({0x00281052, 0x00281053, 0x00281054})
+
+
+def names(instances: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a file name for each (file name, path relative to the source folder), no two alike in any case.
+
+    A name that stands in two folders is told apart by its folders, as ``a_IM1.dcm`` and ``b_IM1.dcm``.
+    """
+    counts: dict[str, int] = {}
+    for name, _ in instances:
+        counts[_plain(name).casefold()] = counts.get(_plain(name).casefold(), 0) + 1
+    taken: set[str] = {key for key, count in counts.items() if count == 1}
+    result = []
+    for name, relative in instances:
+        plain = _plain(name)
+        if counts[plain.casefold()] > 1:
+            plain = candidate = _plain("_".join(Path(relative).parts))
+            stem, suffix = os.path.splitext(plain)
+            number = 2
+            while candidate.casefold() in taken:
+                candidate = f"{stem}_{number}{suffix}"
+                number += 1
+            plain = candidate
+            taken.add(plain.casefold())
+        result.append(plain)
+    return result
+
+
+def _plain(name: str) -> str:
+    """Return a name that ITK and every file system take: valid text, not too long, its extension kept."""
+    text = name.encode("utf-8", "replace").decode("utf-8")
+    stem, suffix = os.path.splitext(text)
+    while len((stem + suffix).encode()) > 200:
+        stem, suffix = (stem[:-1], suffix) if stem else ("", suffix[:-1])
+    return stem + suffix
+
+
+def link(source: Path, view: Path) -> None:
+    """Show ITK the source itself, by a symbolic link."""
+    os.symlink(source, view)
+
+
+def seen_format(pixel_format: PixelFormat, *, hide_rescale: bool) -> PixelFormat:
+    """Return the pixel format as ITK is shown it.
+
+    GDCM refuses 8 bits allocated with fewer stored, and inverts signed MONOCHROME1 by another formula or not at all.
+    """
+    seen = pixel_format
+    if seen.bits_allocated == 8 and seen.bits_stored < 8:
+        seen = replace(seen, bits_stored=8)
+    if seen.signed and seen.monochrome1:
+        seen = replace(seen, monochrome1=False)
+    if hide_rescale:
+        seen = replace(seen, slope=None, intercept=None)
+    return seen
+
+
+def shown(header: Header, pixel_format: PixelFormat, seen: PixelFormat, hiding: Hiding) -> bytes:
+    """Return a whole file for ITK that holds less than the source.
+
+    Parameters
+    ----------
+    header
+        Of the source.
+    pixel_format, seen
+        As the source has it, and as ITK is to see it.
+    hiding
+        What to leave out.
+    """
+    replaced: dict[int, tuple[str, bytes]] = {}
+    if seen.bits_stored != pixel_format.bits_stored:
+        replaced[0x00280101] = ("US", struct.pack("<H", seen.bits_stored))
+        replaced[0x00280102] = ("US", struct.pack("<H", seen.bits_stored - 1))
+    if seen.monochrome1 != pixel_format.monochrome1:
+        replaced[0x00280004] = ("CS", b"MONOCHROME2 ")
+    hide_rescale = (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept)
+    parts = []
+    for tag, start, stop in header.spans:
+        if is_group_length(tag) or (hide_rescale and tag in _RESCALE_TAGS):
+            continue
+        if tag in replaced:
+            vr, value = replaced[tag]
+            parts.append(encode(tag, vr, value, implicit_vr=header.implicit_vr))
+        elif (
+            tag in _PIXEL_TAGS
+            or hiding is Hiding.NOTHING
+            or (hiding is Hiding.UNCARRIABLE and _is_carried(header, tag))
+        ):
+            parts.append(header.data[start:stop])
+    return file_bytes(parts, header.transfer_syntax_of_data, header.raw(0x00080016), header.raw(0x00080018))
+
+
+def _is_carried(header: Header, tag: int) -> bool:
+    if tag >> 16 & 1:
+        return False
+    try:
+        known = dictionary_VR(tag)
+    except KeyError:
+        return False
+    vr = known if header.implicit_vr else str(header.elements[tag].VR)
+    return vr in _CARRIED_VRS and known in _CARRIED_VRS
+
+
+def hidden_count(header: Header, hiding: Hiding) -> int:
+    """Return how many attributes of the top level ``hiding`` leaves out."""
+    tags: Iterable[int] = (tag for tag, _, _ in header.spans if tag not in _PIXEL_TAGS and not is_group_length(tag))
+    if hiding is Hiding.NOTHING:
+        return 0
+    return sum(1 for tag in tags if hiding is Hiding.ALL_BUT_PIXELS or not _is_carried(header, tag))

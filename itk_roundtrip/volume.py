@@ -1,0 +1,53 @@
+"""A series as ITK holds it: one image, and one metadata dictionary and one source per slice, in slice order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from itk_roundtrip.pixels import Array, PixelFormat, PixelType
+
+if TYPE_CHECKING:
+    from itk_roundtrip.series import Series
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What a derived series says of itself; ``operation`` goes into Derivation Description (0008,2111)."""
+
+    operation: str
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The slices of a series, read with ITK.
+
+    Attributes
+    ----------
+    image
+        An ``itk.Image`` of three dimensions, geometry in mm and LPS; its pixels are real values, that is, Rescale
+        Slope and Intercept of each slice are applied (PS3.3 C.11.1).
+    array_zyx
+        The same pixels as a numpy array of shape (slices, rows, columns) that shares the memory of ``image``.
+    metadata
+        One ``itk.MetaDataDictionary`` per slice, as ``metadata[i]["0008|103e"]``.
+    series
+        The source; ``series.instances[i]`` is slice ``i``.
+    pixel_type
+        ITK's name of the pixel type: UC, SS, US, F or D.
+    pixel_formats
+        How each source slice stores its values, as ITK was shown it.
+    as_read
+        Copies of ``metadata`` as they were read.
+    derivation
+        What the volume is to be written as; ``None`` writes the same instances again.
+    """
+
+    image: Any
+    array_zyx: Array
+    metadata: list[Any]
+    series: Series
+    pixel_type: PixelType
+    pixel_formats: tuple[PixelFormat, ...]
+    as_read: tuple[Any, ...] = ()
+    derivation: Derivation | None = None

@@ -1,0 +1,179 @@
+"""Processes for what may crash: a nursery imports ITK once and forks workers, which share its memory.
+
+ITK may end the process that it runs in, keeps the GIL while it works and must not be forked once it has run a filter.
+So the parent never runs ITK; the nursery imports it, runs nothing and forks; a worker that dies is replaced, and the
+parent is told which task it died of. POSIX only.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Any
+
+from itk_roundtrip.errors import RoundtripError
+
+
+@dataclass(frozen=True)
+class Task:
+    """A call ``function(*arguments)``; all of it must pickle."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: its value, or ``crashed`` if its process died."""
+
+    task: Task
+    value: Any = None
+    crashed: bool = False
+
+
+class Workers:
+    """Up to ``count`` worker processes.
+
+    Parameters
+    ----------
+    count
+        How many work at the same time.
+    keep_open
+        File descriptors that every worker inherits, such as that of a lock it is to hold.
+    """
+
+    def __init__(self, count: int, keep_open: tuple[int, ...] = ()) -> None:
+        self._count = count
+        self._connections: list[Connection[Any, Any]] = []
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"from itk_roundtrip.workers import nursery; nursery({theirs.fileno()})"
+        )
+        self._nursery = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # what ITK prints may hold names of files and patients
+            pass_fds=(theirs.fileno(), *keep_open),
+            start_new_session=True,  # Ctrl-C is the parent's; one kill reaches all of them
+        )
+        theirs.close()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._nursery.pid, signal.SIGKILL)
+        self._nursery.wait()
+        for connection in self._connections:
+            connection.close()
+        self._control.close()
+
+    def _worker(self) -> Connection[Any, Any]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            descriptors = array.array("i", [theirs.fileno()])
+            self._control.sendmsg([b"w"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        connection: Connection[Any, Any] = Connection(ours.detach())
+        self._connections.append(connection)
+        return connection
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
+        """Run one task and return its outcome; what it raises is raised here."""
+        return next(iter(self.run(deque([Task(function, arguments)]))))
+
+    def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
+        """Run tasks and yield their outcomes as they come; tasks may be appended meanwhile.
+
+        Raises
+        ------
+        RoundtripError
+            As soon as a task raises it.
+        """
+        busy: dict[Connection[Any, Any], Task] = {}
+        try:
+            while tasks or busy:
+                while tasks and len(busy) < self._count:
+                    idle = next((one for one in self._connections if one not in busy), None) or self._worker()
+                    task = tasks.popleft()
+                    with contextlib.suppress(OSError):  # it is dead, which its silence will tell
+                        idle.send(task)
+                    busy[idle] = task
+                for ready in wait(list(busy)):
+                    assert isinstance(ready, Connection)
+                    task = busy.pop(ready)
+                    try:
+                        value, error = ready.recv()
+                    except (EOFError, OSError):
+                        ready.close()
+                        self._connections.remove(ready)
+                        self._check_nursery()
+                        yield Outcome(task, crashed=True)
+                        continue
+                    if error is not None:
+                        raise error
+                    yield Outcome(task, value)
+        finally:
+            for connection in busy:  # their answers would be taken for those of later tasks
+                connection.close()
+                self._connections.remove(connection)
+
+    def _check_nursery(self) -> None:
+        if self._nursery.poll() is not None:
+            raise RoundtripError(
+                "The process that imports ITK could not start; check the installation with"
+                ' `python -c "import itk; itk.GDCMImageIO.New()"`.'
+            )
+
+
+def nursery(control: int) -> None:
+    """Import what workers need, then fork one for each socket that comes in through ``control``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
+    from itk_roundtrip import _itk, slabs  # noqa: F401
+
+    _itk.load()
+    with socket.socket(fileno=control) as requests:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
+            if not message:
+                return
+            if os.fork() == 0:
+                requests.close()
+                _serve(Connection(descriptors[0]))
+                os._exit(0)
+            os.close(descriptors[0])
+
+
+def _serve(connection: Connection[Any, Any]) -> None:
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:  # the parent is gone or has no more to do
+            return
+        answer: tuple[Any, RoundtripError | None]
+        try:
+            answer = (task.function(*task.arguments), None)
+        except RoundtripError as error:
+            answer = (None, error)
+        except Exception as error:  # a defect of ours: its kind and place, but no values
+            place = error.__traceback__
+            while place is not None and place.tb_next is not None:
+                place = place.tb_next
+            where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "?"
+            answer = (None, RoundtripError(f"Internal error: {type(error).__name__} at {where}."))
+        connection.send(answer)

@@ -1,0 +1,96 @@
+"""Write the slices of a volume with ITK."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from itk_roundtrip import _itk
+from itk_roundtrip.errors import SeriesWriteError
+from itk_roundtrip.pixels import DTYPES, Array, stored_values
+from itk_roundtrip.volume import Volume
+
+_RESCALE_KEYS: Mapping[str, str | None] = {"0028|1052": None, "0028|1053": None}
+
+
+def stored_slices(volume: Volume) -> list[Array]:
+    """Return the stored values of each slice, shape (rows, columns), undoing its own slope and intercept."""
+    return [stored_values(real, one) for real, one in zip(volume.array_zyx, volume.pixel_formats, strict=True)]
+
+
+def write_slices(
+    volume: Volume,
+    file_names: Sequence[Path],
+    edits: Sequence[Mapping[str, str | None]],
+    stored: Sequence[Array] | None,
+) -> None:
+    """Write each slice with ImageSeriesWriter, its own metadata dictionary beside it.
+
+    Parameters
+    ----------
+    volume
+        With one metadata dictionary per slice, which is edited in place.
+    file_names
+        One per slice.
+    edits
+        To the metadata dictionary of each slice.
+    stored
+        Stored values to write as they are, Rescale Slope and Intercept left out: GDCM refuses many of them, and
+        undoes them for some SOP Classes only. ``None`` leaves the real values to GDCM.
+
+    Raises
+    ------
+    SeriesWriteError
+        ITK or the disk did not take them.
+    """
+    if len(volume.metadata) != len(file_names):
+        raise SeriesWriteError(
+            f"{len(volume.metadata)} metadata dictionaries for {len(file_names)} slices; nothing was written."
+        )
+    for dictionary, changes in zip(volume.metadata, edits, strict=True):
+        _itk.edit_dictionary(dictionary, changes)
+    pixel_type, array_zyx = volume.pixel_type, volume.array_zyx
+    if stored is not None:
+        pixel_type = volume.pixel_formats[0].stored_pixel_type
+        array_zyx = np.stack(stored).astype(DTYPES[pixel_type], copy=False)
+        for dictionary in volume.metadata:
+            _itk.edit_dictionary(dictionary, _RESCALE_KEYS)
+    try:
+        with _itk.translated(SeriesWriteError, "ITK cannot write the slices"):
+            _itk.write_series(array_zyx, pixel_type, volume.image, volume.metadata, [str(name) for name in file_names])
+    except SeriesWriteError:
+        check_disk(file_names[0].parent, array_zyx.nbytes)
+        raise
+
+
+def check_disk(folder: Path, size: int) -> None:
+    """Tell a full disk from other failures: try to write a file of ``size`` bytes.
+
+    Raises
+    ------
+    SeriesWriteError
+        It cannot be written, with the system's reason.
+    """
+    probe = folder / "probe"
+    try:
+        with probe.open("wb") as stream:
+            for _ in range(0, size, 1 << 20):
+                stream.write(bytes(1 << 20))
+    except OSError as error:
+        raise disk_error(error) from None
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def disk_error(error: OSError) -> SeriesWriteError:
+    """Return the error for a write that the system refused."""
+    reason = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EFBIG: "a file-size limit is set",
+    }.get(error.errno or 0, os.strerror(error.errno) if error.errno else "the system refused it")
+    return SeriesWriteError(f"The output cannot be written: {reason}.")
