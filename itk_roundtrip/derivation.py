@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
-from pydicom.charset import convert_encodings, encode_string
+from pydicom.charset import convert_encodings, decode_bytes, encode_string
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
@@ -285,10 +285,7 @@ def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *
     if not old:
         return added.encode("ascii")
     encodings = convert_encodings(source.get("SpecificCharacterSet") or "ISO_IR 6")
-    decoded = old.decode(encodings[0], "replace")
-    if len(encodings) > 1 or len(decoded) + len(separator) + len(added) > limit:
-        value = source[tag].value
-        decoded = "\\".join(value) if not isinstance(value, str) else value
+    decoded = decode_bytes(old, encodings, set())
     if len(decoded) + len(separator) + len(added) <= limit:
         return old + (separator + added).encode("ascii")
     if keep_end:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import uid
-from pydicom.charset import default_encoding
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
@@ -147,7 +147,8 @@ def _parse(content: bytes, name: str) -> Header:
         elements[int(element.tag)] = element
         start = stop
     values = Dataset({element.tag: element for element in elements.values()})
-    values.set_original_encoding(syntax.is_implicit_VR, True, values.get("SpecificCharacterSet") or default_encoding)
+    encodings = convert_encodings(values.get("SpecificCharacterSet") or default_encoding)
+    values.set_original_encoding(syntax.is_implicit_VR, True, encodings)
     return Header(str(syntax), syntax.is_implicit_VR, data, tuple(spans), elements, values)
 
 

@@ -85,6 +85,8 @@ def carries(pixel_type: PixelType, pixel_format: PixelFormat) -> bool:
     if pixel_type in ("UC", "SS", "US"):
         limits = np.iinfo(DTYPES[pixel_type])
         whole = float(slope).is_integer() and float(intercept).is_integer()
+        if pixel_format.signed and pixel_type != "SS":
+            return False  # GDCM makes no unsigned values of signed ones
         return whole and all(limits.min <= end <= limits.max for end in ends)
     largest = max(abs(end) for end in ends)
     # Four roundings (product, sum, conversion, their inverse) are more than any front end does.

@@ -199,7 +199,10 @@ def read_slices(
         image, metadata = _itk.read_series(file_names, pixel_type)
     array_zyx = _itk.array_view(image, pixel_type)
     first = series.instances[0]
-    if len(metadata) != len(file_names) or array_zyx.shape != (len(file_names), first.rows, first.columns):
+    shape = len(file_names), first.rows or 0, first.columns or 0
+    if array_zyx.size == shape[0] * shape[1] * shape[2]:
+        array_zyx = array_zyx.reshape(shape)  # ITK stacks slices of one row along the rows
+    if len(metadata) != len(file_names) or array_zyx.shape != shape:
         raise SeriesReadError(f"ITK read another number of slices or pixels than {names} hold.", path=first.name)
     for index, one in enumerate(formats):
         if one.monochrome1 and undo_inversion:

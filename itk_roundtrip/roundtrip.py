@@ -158,31 +158,48 @@ def roundtrip(
         raise RoundtripError("The number of jobs must be 1 or more.")
     if not source.is_dir():
         raise SeriesNotFoundError(f"{source.name or source} is not a folder.", path=source.name)
-    progress = progress or (lambda stage, done, total: None)
+    options = Options(series, identity, headers, description, jobs, progress or (lambda stage, done, total: None))
     with Staging(source, destination, overwrite=overwrite) as staging, Workers(jobs, (staging.lock,)) as workers:
-        # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
-        from itk_roundtrip import reader, slabs
-        from itk_roundtrip.derivation import DEFAULT_OPERATION
-        from itk_roundtrip.series import choose_series, find_series
+        return carry(source, destination, options, staging, workers)
 
-        found = find_series(source, progress=lambda done, total: progress("Scanning", done, total))
-        chosen = choose_series(found, series, source.name or str(source))
-        reader.check_supported(chosen)
-        staging.refuse_sources([one.path for one in chosen.instances])
-        warnings = [*_left_out(found.skipped), *_irregular(chosen)]
-        formats, pixel_type = reader.plan_pixels(reader.pixel_formats(chosen))
-        ordered, names, order = _order(chosen, staging, workers)
-        versions = _named_versions(workers.call(slabs.versions, staging.folder).value or ())
-        plan = None
-        if identity == "derived":
-            options = {"identity": identity, "headers": headers}
-            plan = _plan(ordered, chosen, description or DEFAULT_OPERATION, options, versions)
-        job = slabs.Job(plan, headers, pixel_type, staging.folder)
-        result = _process(job, _slabs(job, ordered, names, formats, jobs), workers, progress)
-        findings = _judged(result, ordered, identity) if headers == "complete" else []
-        warnings += _concerns(result, identity)
-        staging.publish()
-    return _result(source, destination, job, identity, chosen, order, versions, result, warnings, findings)
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller of a round trip asked for, checked."""
+
+    series: str | None
+    identity: Identity
+    headers: HeaderMode
+    description: str | None
+    jobs: int
+    progress: Progress
+
+
+def carry(source: Path, destination: Path, options: Options, staging: Staging, workers: Workers) -> RoundtripResult:
+    """Make one round trip in an open staging folder, with workers that may have served others before."""
+    # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
+    from itk_roundtrip import reader, slabs
+    from itk_roundtrip.derivation import DEFAULT_OPERATION
+    from itk_roundtrip.series import choose_series, find_series
+
+    found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
+    chosen = choose_series(found, options.series, source.name or str(source))
+    reader.check_supported(chosen)
+    staging.refuse_sources([one.path for one in chosen.instances])
+    warnings = [*_left_out(found.skipped), *_irregular(chosen)]
+    formats, pixel_type = reader.plan_pixels(reader.pixel_formats(chosen))
+    ordered, names, order = _order(chosen, staging, workers)
+    versions = _named_versions(workers.call(slabs.versions, staging.folder).value or ())
+    plan = None
+    if options.identity == "derived":
+        changing = {"identity": options.identity, "headers": options.headers}
+        plan = _plan(ordered, chosen, options.description or DEFAULT_OPERATION, changing, versions)
+    job = slabs.Job(plan, options.headers, pixel_type, staging.folder)
+    result = _process(job, _slabs(job, ordered, names, formats, options.jobs), workers, options.progress)
+    findings = _judged(result, ordered, job.identity) if job.headers == "complete" else []
+    warnings += _concerns(result, job.identity)
+    staging.publish()
+    return _result(source, destination, job, ordered, order, versions, result, warnings, findings)
 
 
 def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
@@ -235,16 +252,13 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         findings = _judged(result, series, job.identity)
         warnings = [*_irregular(series), *_concerns(result, job.identity)]
         staging.publish()
-    return _result(
-        series.directory, destination, job, job.identity, series, "position", versions, result, warnings, findings
-    )
+    return _result(series.directory, destination, job, series, "position", versions, result, warnings, findings)
 
 
 def _result(
     source: Path,
     destination: Path,
     job: Job,
-    identity: Identity,
     series: Series,
     order: str,
     versions: tuple[str, ...],
@@ -257,7 +271,7 @@ def _result(
         source=str(source),
         written=str(destination),
         slices=result.slices,
-        identity=identity,
+        identity=job.identity,
         headers=job.headers,
         source_series_instance_uid=series.series_instance_uid,
         series_instance_uid=job.plan.series_instance_uid if job.plan else series.series_instance_uid,

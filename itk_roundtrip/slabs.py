@@ -158,9 +158,10 @@ def process(job: Job, slab: Slab) -> SlabResult:
     if job.headers == "itk":
         steps = [hiding for hiding in steps if hiding < Hiding.ALL_BUT_PIXELS] or steps[:1]
     for hiding in steps:
+        shown = _shown(slab, hiding)
         try:
-            volume, sources = _read(job, slab, hiding)
-            return _write(job, replace(slab, hiding=hiding), volume, sources)
+            volume, sources = _read(job, shown)
+            return _write(job, shown, volume, sources)
         except _ITKRefusal as refusal:
             error = refusal.error
     if len(slab) == 1:
@@ -177,9 +178,10 @@ def write_volume(job: Job, slab: Slab, volume: Volume) -> SlabResult:
     """
     error: SeriesReadError | SeriesWriteError | None = None
     for hiding in Hiding:
+        shown = _shown(slab, hiding)
         try:
-            again, sources = _read(job, slab, hiding)
-            return _write(job, replace(slab, hiding=hiding), replace(volume, metadata=again.metadata), sources)
+            again, sources = _read(job, shown)
+            return _write(job, slab, replace(volume, metadata=again.metadata), sources)
         except _ITKRefusal as refusal:
             error = refusal.error
     assert error is not None
@@ -194,7 +196,15 @@ class _ITKRefusal(Exception):
         self.error = error
 
 
-def _read(job: Job, slab: Slab, hiding: Hiding) -> tuple[Volume, list[Header]]:
+def _shown(slab: Slab, hiding: Hiding) -> Slab:
+    """Return the slab as ITK is to be shown it: at the last step as stored values, without slope and intercept."""
+    formats = slab.seen_formats
+    if hiding is Hiding.ALL_BUT_PIXELS:
+        formats = tuple(view.seen_format(one, hide_rescale=True) for one in slab.pixel_formats)
+    return replace(slab, hiding=hiding, seen_formats=formats)
+
+
+def _read(job: Job, slab: Slab) -> tuple[Volume, list[Header]]:
     instances = slab.series.instances
     sources = [read_header(one.path, one.name) for one in instances]
     hidden = job.staging / f"hidden-{slab.first}"
@@ -204,17 +214,20 @@ def _read(job: Job, slab: Slab, hiding: Hiding) -> tuple[Volume, list[Header]]:
             sources, slab.view_names, slab.pixel_formats, slab.seen_formats, strict=True
         ):
             file = job.staging / "view" / name
-            if hiding is not Hiding.NOTHING or own != seen:
+            if slab.hiding is not Hiding.NOTHING or own != seen:
                 hidden.mkdir(exist_ok=True)
                 file = hidden / name
                 try:
-                    file.write_bytes(view.shown(source, own, seen, hiding))
+                    file.write_bytes(view.shown(source, own, seen, slab.hiding))
                 except OSError as error:
                     raise writer.disk_error(error) from None
             files.append(str(file))
+        pixel_type = job.pixel_type
+        if slab.hiding is Hiding.ALL_BUT_PIXELS:
+            pixel_type = slab.seen_formats[0].stored_pixel_type
         try:
             volume = reader.read_slices(
-                slab.series, files, job.pixel_type, slab.seen_formats, undo_inversion=job.headers == "complete"
+                slab.series, files, pixel_type, slab.seen_formats, undo_inversion=job.headers == "complete"
             )
         except SeriesReadError as error:
             raise _ITKRefusal(error) from None

@@ -27,18 +27,19 @@ class Hiding(enum.IntEnum):
     UNCARRIABLE = 1
     """Private and unknown attributes, sequences, and VRs that GDCM's StringFilter does not know."""
     ALL_BUT_PIXELS = 2
-    """Everything but what describes the pixels and their place."""
+    """Everything but what describes the stored values and their place; a Secondary Capture without rescale."""
 
 
-_CARRIED_VRS = frozenset(
-    ("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN")
-    + ("SH", "SL", "SS", "ST", "TM", "UC", "UI", "UL", "UR", "US", "UT")
-)
+_CARRIED_VRS = frozenset({
+    "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM",
+    "UC", "UI", "UL", "UR", "US", "UT",
+})  # fmt: skip
 _PIXEL_TAGS = frozenset({
     0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x0020000E, 0x00200013, 0x00200032, 0x00200037, 0x00280002,
     0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280030, 0x00280100, 0x00280101, 0x00280102,
-    0x00280103, 0x00281052, 0x00281053, 0x7FE00001, 0x7FE00002, 0x7FE00003, 0x7FE00010,
+    0x00280103, 0x00281052, 0x00281053, 0x7FE00010,
 })  # fmt: skip
+_SECONDARY_CAPTURE = b"1.2.840.10008.5.1.4.1.1.7\0"
 _RESCALE_TAGS = frozenset({0x00281052, 0x00281053, 0x00281054})
 
 
@@ -109,6 +110,10 @@ def shown(header: Header, pixel_format: PixelFormat, seen: PixelFormat, hiding: 
         What to leave out.
     """
     replaced: dict[int, tuple[str, bytes]] = {}
+    sop_class_uid = header.raw(0x00080016)
+    if hiding is Hiding.ALL_BUT_PIXELS:  # GDCM does not read SOP Classes that it does not know
+        sop_class_uid = _SECONDARY_CAPTURE
+        replaced[0x00080016] = ("UI", _SECONDARY_CAPTURE)
     if seen.bits_stored != pixel_format.bits_stored:
         replaced[0x00280101] = ("US", struct.pack("<H", seen.bits_stored))
         replaced[0x00280102] = ("US", struct.pack("<H", seen.bits_stored - 1))
@@ -128,7 +133,7 @@ def shown(header: Header, pixel_format: PixelFormat, seen: PixelFormat, hiding: 
             or (hiding is Hiding.UNCARRIABLE and _is_carried(header, tag))
         ):
             parts.append(header.data[start:stop])
-    return file_bytes(parts, header.transfer_syntax_of_data, header.raw(0x00080016), header.raw(0x00080018))
+    return file_bytes(parts, header.transfer_syntax_of_data, sop_class_uid, header.raw(0x00080018))
 
 
 def _is_carried(header: Header, tag: int) -> bool:
