@@ -150,8 +150,7 @@ def _print(result: Any) -> None:
         return
     from rich.console import Console
 
-    # Into a pipe there is no width to respect: cut nothing.
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(result)
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(result)
 
 
 @contextmanager

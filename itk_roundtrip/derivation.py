@@ -37,7 +37,7 @@ _ELISION = "..."
 
 @dataclass(frozen=True)
 class Edit:
-    """A new value for one attribute of the top level, as encoded text without padding."""
+    """A new value for one attribute, as encoded text without padding."""
 
     tag: int
     vr: str
@@ -46,10 +46,10 @@ class Edit:
 
 @dataclass(frozen=True)
 class Items:
-    """A new value for one sequence of the top level: all its items."""
+    """A new value for one sequence: all its items, those of the source as data sets, new ones as tuples of edits."""
 
     tag: int
-    items: tuple[Dataset, ...]
+    items: tuple[Dataset | Item, ...]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Removed:
     tag: int
 
 
+Item = tuple[Edit | Items, ...]
+"""A new item of a sequence, its attributes in ascending order."""
 Edits = dict[int, Edit | Items | Removed]
 
 
@@ -309,42 +311,46 @@ def _instance_number(plan: SeriesPlan, source: Dataset, index: int, uid: str) ->
     return str(plan.instance_numbers[index]).encode() if plan.instance_numbers else None
 
 
-def _code(code: tuple[str, str, str]) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code
-    return item
+def _code(tag: int, code: tuple[str, str, str]) -> Items:
+    value, scheme, meaning = (text.encode("ascii") for text in code)
+    item = Edit(0x00080100, "SH", value), Edit(0x00080102, "SH", scheme), Edit(0x00080104, "LO", meaning)
+    return Items(tag, (item,))
 
 
 def _old_items(source: Dataset, tag: int) -> tuple[Dataset, ...]:
     return tuple(source[tag].value or ()) if tag in source else ()
 
 
-def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = sop_class_uid
-    item.ReferencedSOPInstanceUID = sop_instance_uid
-    return item
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
+    return Edit(0x00081150, "UI", sop_class_uid.encode()), Edit(0x00081155, "UI", sop_instance_uid.encode())
 
 
-def _source_image(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> tuple[Dataset, ...] | None:
+def _source_image(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> tuple[Dataset | Item, ...] | None:
     source_uid = _text(source, 0x00080018)
     if not source_uid:
         return None
-    item = _reference(_text(source, 0x00080016), source_uid)
-    item.SpatialLocationsPreserved = "YES"
-    item.PurposeOfReferenceCodeSequence = [_code(PURPOSE_SOURCE_IMAGE)]
+    item = (
+        *_reference(_text(source, 0x00080016), source_uid),
+        Edit(0x0028135A, "CS", b"YES"),
+        _code(0x0040A170, PURPOSE_SOURCE_IMAGE),
+    )
     return (*_old_items(source, 0x00082112), item)
 
 
-def _contributing_equipment(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> tuple[Dataset, ...]:
-    item = Dataset()
-    item.Manufacturer = "itk-roundtrip"
-    item.ManufacturerModelName = "itk-roundtrip"
-    item.SoftwareVersions = list(plan.software_versions)
-    item.ContributionDateTime = plan.created.strftime("%Y%m%d%H%M%S%z")
-    item.ContributionDescription = f"{plan.operation}; {UNCHANGED}"
-    item.PurposeOfReferenceCodeSequence = [_code(PURPOSE_EQUIPMENT)]
+def _contributing_equipment(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> tuple[Dataset | Item, ...]:
+    item = (
+        Edit(0x00080070, "LO", b"itk-roundtrip"),
+        Edit(0x00081090, "LO", b"itk-roundtrip"),
+        Edit(0x00181020, "LO", "\\".join(plan.software_versions).encode("ascii")),
+        Edit(0x0018A002, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
+        Edit(0x0018A003, "ST", _shortened(f"{plan.operation}; {UNCHANGED}").encode("ascii")),
+        _code(0x0040A170, PURPOSE_EQUIPMENT),
+    )
     return (*_old_items(source, 0x0018A001), item)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHORT_TEXT_LIMIT else _ELISION + text[len(_ELISION) - SHORT_TEXT_LIMIT :]
 
 
 _REFERRING = (0x00081140, 0x0008114A, 0x00082112, 0x00420013)
@@ -353,38 +359,42 @@ _REFERRING = (0x00081140, 0x0008114A, 0x00082112, 0x00420013)
 
 def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -> Edits:
     """Add to Referenced Series Sequence every instance of the source series that this instance refers to."""
-    if not plan.source_series_instance_uid or 0x00082112 not in changes:
+    own = _text(source, 0x00080018)
+    if not plan.source_series_instance_uid or not own:
         return changes
-    wanted: dict[str, str] = {}
+    referred = [own]
     for tag in _REFERRING:
-        edit = changes.get(tag)
-        for item in edit.items if isinstance(edit, Items) else _old_items(source, tag):
-            uid = str(item.get("ReferencedSOPInstanceUID", ""))
-            if uid in plan.siblings:
-                wanted[uid] = plan.siblings[uid]
-    items = list(_old_items(source, 0x00081115))
+        referred += [str(item.get("ReferencedSOPInstanceUID", "")) for item in _old_items(source, tag)]
+    wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
+    items: list[Dataset | Item] = list(_old_items(source, 0x00081115))
     for position, item in enumerate(items):
-        if str(item.get("SeriesInstanceUID", "")) == plan.source_series_instance_uid:
-            instances = list(item.get("ReferencedInstanceSequence") or ())
-            present = {str(one.get("ReferencedSOPInstanceUID", "")) for one in instances}
-            merged = Dataset(dict(item.items()))
-            implicit_vr, little_endian = item.original_encoding
-            merged.set_original_encoding(implicit_vr, little_endian, item.original_character_set)
-            merged.ReferencedInstanceSequence = [
-                *instances,
-                *(_reference(kind, uid) for uid, kind in wanted.items() if uid not in present),
-            ]
-            items[position] = merged
+        if isinstance(item, Dataset) and str(item.get("SeriesInstanceUID", "")) == plan.source_series_instance_uid:
+            items[position] = _merged(item, wanted)
             break
     else:
-        item = Dataset()
-        item.SeriesInstanceUID = plan.source_series_instance_uid
-        item.ReferencedInstanceSequence = [_reference(kind, uid) for uid, kind in wanted.items()]
-        items.append(item)
+        references = Items(0x0008114A, tuple(_reference(kind, uid) for uid, kind in wanted.items()))
+        items.append((references, Edit(0x0020000E, "UI", plan.source_series_instance_uid.encode())))
     return {**changes, 0x00081115: Items(0x00081115, tuple(items))}
 
 
-_VALUES: dict[str, Callable[[SeriesPlan, Dataset, int, str], bytes | tuple[Dataset, ...] | None]] = {
+def _merged(item: Dataset, wanted: Mapping[str, str]) -> Dataset:
+    """Return an item of Referenced Series Sequence with references added that it lacks."""
+    instances = list(item.get("ReferencedInstanceSequence") or ())
+    present = {str(one.get("ReferencedSOPInstanceUID", "")) for one in instances}
+    for uid, kind in wanted.items():
+        if uid not in present:
+            reference = Dataset()
+            reference.ReferencedSOPClassUID = kind
+            reference.ReferencedSOPInstanceUID = uid
+            instances.append(reference)
+    merged = Dataset(dict(item.items()))
+    implicit_vr, little_endian = item.original_encoding
+    merged.set_original_encoding(implicit_vr, little_endian, item.original_character_set)
+    merged.ReferencedInstanceSequence = instances
+    return merged
+
+
+_VALUES: dict[str, Callable[[SeriesPlan, Dataset, int, str], bytes | tuple[Dataset | Item, ...] | None]] = {
     "ImageType": _image_type,
     "InstanceCreationDate": lambda plan, *_: plan.created.strftime("%Y%m%d").encode(),
     "InstanceCreationTime": lambda plan, *_: plan.created.strftime("%H%M%S").encode(),

@@ -10,28 +10,32 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom import uid
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
-from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.filewriter import write_dataset
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from pydicom.values import convert_SQ
 
-from itk_roundtrip.derivation import Edit, Items, Removed
-from itk_roundtrip.errors import SeriesReadError
+from itk_roundtrip.derivation import Edit, Item, Items, Removed
+from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 
 PIXEL_DATA = 0x7FE00010
 _PREAMBLE = bytes(128) + b"DICM"
 _UNDEFINED = 0xFFFFFFFF
+_ENCAPSULATED = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"  # Pixel Data of undefined length, Explicit VR
+_IMPLEMENTATION_VERSION_NAME = f"PYDICOM {pydicom.__version__}".encode()[:16]
 
 WORD_BYTES: dict[str, int] = {
     "AT": 2, "OW": 2, "SS": 2, "US": 2,
@@ -57,8 +61,6 @@ class Header:
         Where each element of the top level stands in ``data``, in the order of the file.
     elements
         The same elements, undecoded, by tag.
-    values
-        The same again for decoding one by one.
     """
 
     transfer_syntax_uid: str
@@ -66,7 +68,14 @@ class Header:
     data: bytes
     spans: tuple[tuple[int, int, int], ...]
     elements: Mapping[int, DataElement | RawDataElement]
-    values: Dataset
+
+    @cached_property
+    def values(self) -> Dataset:
+        """The elements as a data set, for decoding one by one."""
+        values = Dataset({element.tag: element for element in self.elements.values()})
+        encodings = convert_encodings(values.get("SpecificCharacterSet") or default_encoding)
+        values.set_original_encoding(self.implicit_vr, True, encodings)
+        return values
 
     def raw(self, tag: int) -> bytes | None:
         """Return the value bytes of an element of the top level; ``None`` if absent or a parsed sequence."""
@@ -142,14 +151,14 @@ def _parse(content: bytes, name: str) -> Header:
     start = 0
     stream = BytesIO(data)
     for element in _elements(stream, name, implicit_vr=syntax.is_implicit_VR, little_endian=True):
-        stop = stream.tell()
-        spans.append((int(element.tag), start, stop))
-        elements[int(element.tag)] = element
+        stop, tag = stream.tell(), int(element.tag)
+        if tag in elements:
+            twice = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+            raise SeriesReadError(f"{name} is damaged: it holds {twice} twice.", path=name, tag=twice)
+        spans.append((tag, start, stop))
+        elements[tag] = element
         start = stop
-    values = Dataset({element.tag: element for element in elements.values()})
-    encodings = convert_encodings(values.get("SpecificCharacterSet") or default_encoding)
-    values.set_original_encoding(syntax.is_implicit_VR, True, encodings)
-    return Header(str(syntax), syntax.is_implicit_VR, data, tuple(spans), elements, values)
+    return Header(str(syntax), syntax.is_implicit_VR, data, tuple(spans), elements)
 
 
 def _text(element: DataElement | RawDataElement | None) -> str:
@@ -217,13 +226,34 @@ def _encoded_edit(edit: Edit | Items, *, implicit_vr: bool) -> bytes:
         pad = b"\0" if edit.vr == "UI" else b" "
         value = edit.value + pad * (len(edit.value) % 2)
         return encode(edit.tag, edit.vr, value, implicit_vr=implicit_vr)
-    items = []
-    for dataset in edit.items:
-        buffer = DicomBytesIO()
-        buffer.is_implicit_VR, buffer.is_little_endian = implicit_vr, True
-        write_dataset(buffer, dataset)
-        items.append(_item(buffer.getvalue()))
-    return encode(edit.tag, "SQ", b"".join(items), implicit_vr=implicit_vr)
+    items = b"".join(_item(_encoded_item(item, implicit_vr=implicit_vr)) for item in edit.items)
+    return encode(edit.tag, "SQ", items, implicit_vr=implicit_vr)
+
+
+def _encoded_item(item: Dataset | Item, *, implicit_vr: bool) -> bytes:
+    if not isinstance(item, Dataset):
+        return b"".join(_encoded_edit(edit, implicit_vr=implicit_vr) for edit in item)
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = implicit_vr, True
+    write_dataset(buffer, item)
+    return buffer.getvalue()
+
+
+def check_nested_pixels(source: Header, name: str) -> None:
+    """Refuse a compressed file with compressed pixels inside a sequence: uncompressed, it cannot hold them.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        It has, say, a compressed icon.
+    """
+    for tag, start, stop in source.spans:
+        if tag != PIXEL_DATA and source.encapsulated and _ENCAPSULATED in source.data[start:stop]:
+            raise UnsupportedSeriesError(
+                f"{name} holds compressed pixels inside a sequence, such as an icon, which are not carried.",
+                path=name,
+                tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
+            )
 
 
 def complete(
@@ -242,7 +272,7 @@ def complete(
     bits_allocated
         Tells the VR of Pixel Data where the source was compressed (PS3.5 8.2).
     """
-    parts: dict[int, list[bytes]] = {}
+    parts: dict[int, bytes] = {}
     for tag, start, stop in source.spans:
         if is_group_length(tag) or tag in edits or (source.encapsulated and tag in ENCAPSULATION_TAGS):
             continue
@@ -250,15 +280,15 @@ def complete(
             vr = str(source.elements[tag].VR)
             if source.encapsulated:
                 vr = "OW" if bits_allocated > 8 else "OB"
-            parts[tag] = [encode(tag, vr, pixel_data, implicit_vr=source.implicit_vr)]
+            parts[tag] = encode(tag, vr, pixel_data, implicit_vr=source.implicit_vr)
         else:
-            parts.setdefault(tag, []).append(source.data[start:stop])
+            parts[tag] = source.data[start:stop]
     for tag, edit in edits.items():
         if not isinstance(edit, Removed):
-            parts[tag] = [_encoded_edit(edit, implicit_vr=source.implicit_vr)]
+            parts[tag] = _encoded_edit(edit, implicit_vr=source.implicit_vr)
     instance = edits.get(0x00080018)
     return file_bytes(
-        [part for tag in sorted(parts) for part in parts[tag]],
+        [parts[tag] for tag in sorted(parts)],
         source.output_transfer_syntax_uid,
         source.raw(0x00080016),
         instance.value if isinstance(instance, Edit) else source.raw(0x00080018),
@@ -272,22 +302,20 @@ def file_bytes(
 
     The File Meta Information tells of the writer of the file: nothing of the source's is taken over.
     """
-    meta = FileMetaDataset()
-    meta.FileMetaInformationGroupLength = 0
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    for keyword, value in (
-        ("MediaStorageSOPClassUID", sop_class_uid),
-        ("MediaStorageSOPInstanceUID", sop_instance_uid),
-    ):
-        if value:
-            setattr(meta, keyword, uid.UID(value.decode("ascii", "replace").strip(" \0")))
-    meta.TransferSyntaxUID = uid.UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = uid.PYDICOM_IMPLEMENTATION_UID
-    meta.ImplementationVersionName = "ITK-ROUNDTRIP"
-    buffer = DicomBytesIO()
-    buffer.is_implicit_VR, buffer.is_little_endian = False, True
-    write_file_meta_info(buffer, meta, enforce_standard=False)
-    return b"".join([_PREAMBLE, buffer.getvalue(), *parts])
+    meta = b"".join(
+        encode(tag, vr, value + b"\0" * (len(value) % 2), implicit_vr=False)
+        for tag, vr, value in (
+            (0x00020001, "OB", b"\0\1"),
+            (0x00020002, "UI", (sop_class_uid or b"").strip(b" \0")),
+            (0x00020003, "UI", (sop_instance_uid or b"").strip(b" \0")),
+            (0x00020010, "UI", transfer_syntax_uid.encode()),
+            (0x00020012, "UI", uid.PYDICOM_IMPLEMENTATION_UID.encode()),
+            (0x00020013, "SH", _IMPLEMENTATION_VERSION_NAME),
+        )
+        if value
+    )
+    length = encode(0x00020000, "UL", struct.pack("<L", len(meta)), implicit_vr=False)
+    return b"".join([_PREAMBLE, length, meta, *parts])
 
 
 @dataclass(frozen=True)

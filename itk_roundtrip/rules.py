@@ -128,3 +128,15 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule | None:
     """Return the rule for an attribute of the data set's top level, or ``None`` where it is kept."""
     rule = BY_TAG.get(tag) if identity == "derived" else None
     return None if rule is not None and rule.kept_for_primary and primary else rule
+
+
+def as_markdown() -> str:
+    """Return the rules as the table that the README shows."""
+    lines = ["| attribute | | becomes | why |", "|---|---|---|---|"]
+    for rule in RULES:
+        tag = f"({rule.tag >> 16:04X},{rule.tag & 0xFFFF:04X})"
+        lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
+    return "\n".join(lines)
+
+
+_VERBS: dict[Action, str] = {"new": "replaced", "set": "replaced", "append": "added to", "remove": "removed"}

@@ -417,9 +417,10 @@ def _pixel_data(
     size: int,
 ) -> tuple[str, bool]:
     """Return which kind of pixel data follows the header, and whether the file ends before it does."""
-    if syntax.is_deflated:  # pydicom inflated the stream; its position says nothing
+    known = syntax.is_transfer_syntax and not syntax.is_private
+    if known and syntax.is_deflated:  # pydicom inflated the stream; its position says nothing
         return ("integer" if numbers["Rows"] else ""), False
-    order: Any = "little" if syntax.is_little_endian or not syntax.is_transfer_syntax else "big"
+    order: Any = "little" if not known or syntax.is_little_endian else "big"
     tag = int.from_bytes(tail[:2], order) << 16 | int.from_bytes(tail[2:4], order)
     kind = _PIXEL_TAGS.get(tag, "")
     if not kind:

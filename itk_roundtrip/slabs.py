@@ -19,7 +19,7 @@ from pydicom.filereader import read_file_meta_info
 from itk_roundtrip import _itk, _simpleitk, reader, view, writer
 from itk_roundtrip.derivation import Edits, Removed, SeriesPlan, dictionary_edits, edits
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, VerificationError
-from itk_roundtrip.headers import PIXEL_DATA, Header, compare_with_itk, complete, read_header
+from itk_roundtrip.headers import PIXEL_DATA, Header, check_nested_pixels, compare_with_itk, complete, read_header
 from itk_roundtrip.pixels import Array, PixelFormat, PixelType, digest, masked, with_unused_bits
 from itk_roundtrip.rules import is_group_length
 from itk_roundtrip.series import Instance, Series
@@ -207,6 +207,8 @@ def _shown(slab: Slab, hiding: Hiding) -> Slab:
 def _read(job: Job, slab: Slab) -> tuple[Volume, list[Header]]:
     instances = slab.series.instances
     sources = [read_header(one.path, one.name) for one in instances]
+    for source, one in zip(sources, instances, strict=True):
+        check_nested_pixels(source, one.name)
     hidden = job.staging / f"hidden-{slab.first}"
     files = []
     try:

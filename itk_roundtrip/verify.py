@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 
 from itk_roundtrip import rules
-from itk_roundtrip.rules import Rule, is_group_length, is_primary, rule_for
+from itk_roundtrip.rules import is_group_length, is_primary, rule_for
 
 Severity = Literal["error", "warning", "info"]
 Decode = Callable[[Path], NDArray[Any]]
@@ -120,12 +120,9 @@ def compare_instance(
         except Exception:
             collector.error("FIL-01", None, "the written file cannot be parsed")
             return InstanceReport(tuple(collector.findings), "", "", "", (), "")
-        _check_file(written, collector)
         primary = is_primary(_text(source, 0x00080060), _text(source, 0x00080016))
-        for tag in sorted({*source.keys(), *written.keys()}):
-            if not is_group_length(int(tag)) and tag not in (0, _PIXEL_DATA):  # 0: zeros that fill up the file
-                rule = rule_for(int(tag), identity=identity, primary=primary)
-                _check_attribute(source, written, int(tag), rule, collector)
+        _check_attributes(source, written, identity, primary, collector)
+        _check_file(written, collector)
         if identity == "derived":
             _check_derived(source, written, primary, collector)
         pixels_by = _check_pixels(source, written, source_file, decode, collector)
@@ -203,47 +200,65 @@ def _pixel_bytes(dataset: Dataset) -> bytes:
     return bytes(element.value or b"") if element is not None else b""
 
 
-def _check_attribute(source: Dataset, written: Dataset, tag: int, rule: Rule | None, collector: _Collector) -> None:
-    """Check one attribute of the top level against its rule; what a rule sets is judged by the derived checks."""
-    if rule is not None and not (rule.keyword == "InstanceNumber" and _raw(source, tag) == _raw(written, tag)):
-        if rule.action == "remove" and tag in written:
-            collector.error("STL-01", tag, "must not be in a derived instance")
-        return
-    compressed = uid.UID(source.file_meta.TransferSyntaxUID).is_encapsulated
-    if compressed and tag in rules.ENCAPSULATION_TAGS:
-        if tag in written:
+def _check_attributes(source: Dataset, written: Dataset, identity: str, primary: bool, collector: _Collector) -> None:
+    """Check that what has no rule stands as it stood, and that what must go is gone.
+
+    What a rule sets is judged by the derived checks.
+    """
+    before, after = _elements(source), _elements(written)
+    ignored = {0, _PIXEL_DATA}  # 0: zeros that fill up the file
+    if uid.UID(source.file_meta.TransferSyntaxUID).is_encapsulated:
+        ignored.update(rules.ENCAPSULATION_TAGS)
+        for tag in after.keys() & set(rules.ENCAPSULATION_TAGS):
             collector.error("HDR-01", tag, "describes compressed pixel data, which there is none of")
-        return
-    for difference in _differences(source, written, tag, ""):
-        path, what = difference
-        collector.error("HDR-02" if what == "added" else "HDR-01", tag, f"{what} although it must be kept", path)
+    for tag in sorted((before.keys() | after.keys()) - ignored):
+        ours, theirs = before.get(tag), after.get(tag)
+        rule = rule_for(tag, identity=identity, primary=primary)
+        if rule is not None and not (rule.keyword == "InstanceNumber" and _raw(source, tag) == _raw(written, tag)):
+            if rule.action == "remove" and theirs is not None:
+                collector.error("STL-01", tag, "must not be in a derived instance")
+        elif not is_group_length(tag) and not _same_bytes(ours, theirs):
+            for path, what in _differences(source, written, tag, ""):
+                check = "HDR-02" if what == "added" else "HDR-01"
+                collector.error(check, tag, f"{what} although it must be kept", path)
+
+
+def _elements(dataset: Dataset) -> dict[int, DataElement | RawDataElement]:
+    return {int(tag): element for tag, element in dataset.items()}
+
+
+def _same_bytes(ours: DataElement | RawDataElement | None, theirs: DataElement | RawDataElement | None) -> bool:
+    """Tell whether two undecoded elements of the same byte order hold the same VR and the same bytes."""
+    return (
+        isinstance(ours, RawDataElement)
+        and isinstance(theirs, RawDataElement)
+        and ours.is_little_endian
+        and ours.VR == theirs.VR
+        and (ours.value or b"") == (theirs.value or b"")
+    )
 
 
 def _differences(source: Dataset, written: Dataset, tag: int, prefix: str) -> Iterator[tuple[str, str]]:
     """Yield (path, what) for every way in which an attribute differs, at any depth."""
-    path = prefix + (pydicom.datadict.keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})")
     ours, theirs = _element(source, tag), _element(written, tag)
+    if _same_bytes(ours, theirs):
+        return
+    path = prefix + (pydicom.datadict.keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})")
     if ours is None or theirs is None:
         yield path, "added" if ours is None else "lost"
         return
-    if isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement):
-        if (ours.VR, ours.value or b"") == (theirs.VR, theirs.value or b"") and ours.is_little_endian:
-            return
-        if ours.VR != "SQ" and ours.VR is not None and ours.is_little_endian:
-            yield path, "VR changed" if ours.VR != theirs.VR else "changed"
-            return
+    undecoded = isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)
     little_endian = not isinstance(ours, RawDataElement) or ours.is_little_endian
     try:
         before, after = source[tag], written[tag]
     except Exception:  # bytes that do not fit their VR: then only equal bytes will do
-        if _raw(source, tag) != _raw(written, tag):
-            yield path, "changed"
+        yield path, "changed"
         return
     if before.VR != after.VR:
         yield path, "VR changed"
     elif before.VR == "SQ":
         yield from _item_differences(before.value or (), after.value or (), path)
-    elif not _equal(before, after, little_endian):
+    elif (undecoded and little_endian) or not _equal(before, after, little_endian):
         yield path, "changed"
 
 
@@ -252,9 +267,9 @@ def _item_differences(before: Sequence[Dataset], after: Sequence[Dataset], path:
         yield path, "changed in its number of items"
         return
     for index, (ours, theirs) in enumerate(zip(before, after, strict=True)):
-        for tag in sorted({*ours.keys(), *theirs.keys()}):
-            if not is_group_length(int(tag)):
-                yield from _differences(ours, theirs, int(tag), f"{path}[{index}].")
+        for tag in sorted(_elements(ours).keys() | _elements(theirs).keys()):
+            if not is_group_length(tag):
+                yield from _differences(ours, theirs, tag, f"{path}[{index}].")
 
 
 def _equal(before: DataElement, after: DataElement, little_endian: bool) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -144,9 +145,13 @@ def nursery(control: int) -> None:
     """Import what workers need, then fork one for each socket that comes in through ``control``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
+    gc.disable()  # nothing imported is garbage; frozen, it stays in memory that the workers share
     from itk_roundtrip import _itk, slabs  # noqa: F401
 
     _itk.load()
+    gc.freeze()
+    gc.enable()
+    _trust_values()
     with socket.socket(fileno=control) as requests:
         while True:
             message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
@@ -157,6 +162,14 @@ def nursery(control: int) -> None:
                 _serve(Connection(descriptors[0]))
                 os._exit(0)
             os.close(descriptors[0])
+
+
+def _trust_values() -> None:
+    """Have pydicom neither check nor warn of values: they are carried as bytes, whatever they hold."""
+    from pydicom import config
+
+    config.settings.reading_validation_mode = config.IGNORE
+    config.settings.writing_validation_mode = config.IGNORE
 
 
 def _serve(connection: Connection[Any, Any]) -> None:
