@@ -20,7 +20,6 @@ from itk_roundtrip.pixels import DTYPES, Array, PixelType
 
 _MODULES = (  # in this order: the wrapped modules find their bases in sys.modules
     "itkGDCMImageIOPython",
-    "ITKIOGDCMPython",
     "itkImageSeriesReaderPython",
     "itkImageSeriesWriterPython",
     "itkPyBufferPython",
@@ -30,7 +29,7 @@ _MODULES = (  # in this order: the wrapped modules find their bases in sys.modul
 
 @cache
 def load() -> dict[str, Any]:
-    """Import the modules of ITK that are needed, by name. About 0.7 s, 150 MB."""
+    """Import the modules of ITK that every slab needs, by name."""
     importlib.import_module("itk")
     return {name: importlib.import_module(f"itk.{name}") for name in _MODULES}
 
@@ -88,7 +87,9 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
     tuple
         Input and output file names, in the same order; both empty if ITK does not find exactly this series.
     """
-    names = _new("ITKIOGDCMPython", "itkGDCMSeriesFileNames")
+    load()
+    # Its module pulls in 60 others, so only the process that orders the files imports it.
+    names = importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames.New()
     names.SetUseSeriesDetails(False)
     names.SetRecursive(False)
     names.SetInputDirectory(view)

@@ -32,6 +32,8 @@ from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 
 PIXEL_DATA = 0x7FE00010
+DEFERRED_BYTES = 1 << 16
+"""Longer values are not copied out of the data set."""
 _PREAMBLE = bytes(128) + b"DICM"
 _UNDEFINED = 0xFFFFFFFF
 _ENCAPSULATED = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"  # Pixel Data of undefined length, Explicit VR
@@ -60,7 +62,7 @@ class Header:
     spans
         Where each element of the top level stands in ``data``, in the order of the file.
     elements
-        The same elements, undecoded, by tag.
+        The same elements, undecoded, by tag; values longer than :data:`DEFERRED_BYTES` are left in ``data``.
     """
 
     transfer_syntax_uid: str
@@ -72,7 +74,14 @@ class Header:
     @cached_property
     def values(self) -> Dataset:
         """The elements as a data set, for decoding one by one."""
-        values = Dataset({element.tag: element for element in self.elements.values()})
+        values = Dataset(
+            {
+                element.tag: element
+                if not isinstance(element, RawDataElement) or tag == PIXEL_DATA
+                else element._replace(value=self.raw(tag))
+                for tag, element in self.elements.items()
+            }
+        )
         encodings = convert_encodings(values.get("SpecificCharacterSet") or default_encoding)
         values.set_original_encoding(self.implicit_vr, True, encodings)
         return values
@@ -80,7 +89,11 @@ class Header:
     def raw(self, tag: int) -> bytes | None:
         """Return the value bytes of an element of the top level; ``None`` if absent or a parsed sequence."""
         element = self.elements.get(tag)
-        return (element.value or b"") if isinstance(element, RawDataElement) else None
+        if not isinstance(element, RawDataElement):
+            return None
+        if element.value is None and element.length != _UNDEFINED:
+            return self.data[element.value_tell : element.value_tell + element.length]
+        return element.value or b""
 
     @property
     def encapsulated(self) -> bool:
@@ -171,11 +184,12 @@ def _elements(
     """Yield the elements of an encoded data set, refusing a truncated one or one of another encoding."""
     stream = BytesIO(data) if isinstance(data, bytes) else data
     content = stream.getbuffer()
-    for element in data_element_generator(stream, implicit_vr, little_endian):
+    defer = DEFERRED_BYTES if little_endian else None
+    for element in data_element_generator(stream, implicit_vr, little_endian, defer_size=defer):
         if element.tag == 0 and not any(content[stream.tell() :]):
             return  # the file is filled up with zeros, which are no elements
         if isinstance(element, RawDataElement):
-            if element.length not in (0, _UNDEFINED) and len(element.value or b"") != element.length:
+            if element.length != _UNDEFINED and element.value_tell + element.length > len(content):
                 raise SeriesReadError(f"{name} is truncated: it ends inside an element.", path=name)
             if not implicit_vr and (element.VR is None or element.is_implicit_VR != implicit_vr):
                 raise SeriesReadError(f"{name} is not encoded as its transfer syntax says.", path=name)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 DERIVED_PREFIX = "derived_"
-SLAB_BYTES = 16 << 20
+SLAB_BYTES = 8 << 20
 """Pixels of a slab, as ITK holds them: enough to keep it busy, few enough for any memory."""
 
 
@@ -188,14 +188,30 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
     staging.refuse_sources([one.path for one in chosen.instances])
     warnings = [*_left_out(found.skipped), *_irregular(chosen)]
     formats, pixel_type = reader.plan_pixels(reader.pixel_formats(chosen))
-    ordered, names, order = _order(chosen, staging, workers)
     versions = _named_versions(workers.call(slabs.versions, staging.folder).value or ())
-    plan = None
-    if options.identity == "derived":
-        changing = {"identity": options.identity, "headers": options.headers}
-        plan = _plan(ordered, chosen, options.description or DEFAULT_OPERATION, changing, versions)
-    job = slabs.Job(plan, options.headers, pixel_type, staging.folder)
-    result = _process(job, _slabs(job, ordered, names, formats, options.jobs), workers, options.progress)
+
+    def plan(series: Series) -> Job:
+        derived = None
+        if options.identity == "derived":
+            changing = {"identity": options.identity, "headers": options.headers}
+            derived = _plan(series, chosen, options.description or DEFAULT_OPERATION, changing, versions)
+        return slabs.Job(derived, options.headers, pixel_type, staging.folder)
+
+    names = _show(chosen, staging)
+    ask = slabs.order, staging.ordering, chosen.series_instance_uid
+    ordered, job = chosen, plan(chosen)
+    if chosen.geometry is None or chosen.geometry.duplicates:
+        ordered, names, order = _itk_order(workers.call(*ask), chosen, names)
+        job = plan(ordered)
+        result, _ = _process(job, _slabs(job, ordered, names, formats, options.jobs), workers, options.progress)
+    else:  # distinct positions have one order: the slabs need not wait for ITK to say so
+        parts = _slabs(job, chosen, names, formats, options.jobs)
+        result, answer = _process(job, parts, workers, options.progress, Task(ask[0], ask[1:]))
+        ordered, its_names, order = _itk_order(answer, chosen, names)
+        if (ordered, its_names) != (chosen, names):
+            job = plan(ordered)
+            parts = _slabs(job, ordered, its_names, formats, options.jobs)
+            result, _ = _process(job, parts, workers, options.progress)
     findings = _judged(result, ordered, job.identity) if job.headers == "complete" else []
     warnings += _concerns(result, job.identity)
     staging.publish()
@@ -310,25 +326,22 @@ def _irregular(series: Series) -> list[str]:
 
 
 def _show(series: Series, staging: Staging) -> tuple[str, ...]:
-    """Show ITK exactly the files of the series, in a flat folder, and return their names there."""
+    """Show ITK exactly the files of the series, to order and to read, and return their names there."""
     from itk_roundtrip import view
 
     names = view.names([(one.path.name, one.name) for one in series.instances])
     for one, name in zip(series.instances, names, strict=True):
         view.link(one.path, staging.view / name)
+        (staging.ordering / name).write_bytes(view.ordering_file(one))
     return tuple(names)
 
 
-def _order(series: Series, staging: Staging, workers: Workers) -> tuple[Series, tuple[str, ...], str]:
+def _itk_order(answer: Outcome | None, series: Series, names: tuple[str, ...]) -> tuple[Series, tuple[str, ...], str]:
     """Return the series in the order of GDCMSeriesFileNames, its names for the files, and who ordered them.
 
-    Where it crashes, refuses the folder or does not find exactly this series, our order serves.
+    Where it crashed, refused the folder or did not find exactly this series, our order serves.
     """
-    from itk_roundtrip import slabs
-
-    names = _show(series, staging)
-    outcome = workers.call(slabs.order, staging.view, series.series_instance_uid)
-    inputs, outputs = ([], []) if outcome.crashed else outcome.value
+    inputs, outputs = answer.value if answer is not None and not answer.crashed else ([], [])
     if sorted(inputs) != sorted(names) or len(outputs) != len(inputs):
         return series, names, "position"
     by_name = dict(zip(names, series.instances, strict=True))
@@ -400,20 +413,30 @@ def _slabs(
     return slabs
 
 
-def _process(job: Job, slabs: Sequence[Slab], workers: Workers, progress: Progress) -> SlabResult:
-    """Let the workers carry all slabs; where one crashes ITK, show ITK less, and in the end name the file."""
+def _process(
+    job: Job, slabs: Sequence[Slab], workers: Workers, progress: Progress, first: Task | None = None
+) -> tuple[SlabResult, Outcome | None]:
+    """Let the workers carry all slabs; where one crashes ITK, show ITK less, and in the end name the file.
+
+    Returns
+    -------
+    tuple
+        What became of all slabs, and of the task that was to be done ``first``.
+    """
     from itk_roundtrip.slabs import SlabResult, process
 
-    total = SlabResult()
+    total, answer = SlabResult(), None
     count = sum(len(slab) for slab in slabs)
-    tasks = deque(Task(process, (job, slab)) for slab in slabs)
+    tasks = deque([*([first] if first else []), *(Task(process, (job, slab)) for slab in slabs)])
     for outcome in workers.run(tasks):
-        if outcome.crashed:
+        if outcome.task is first:
+            answer = outcome
+        elif outcome.crashed:
             tasks.extend(Task(process, (job, slab)) for slab in _after_crash(job, outcome))
         else:
             total.add(outcome.value)
             progress("Carrying", total.slices, count)
-    return total
+    return total, answer
 
 
 def _after_crash(job: Job, outcome: Outcome) -> list[Slab]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom import uid
@@ -308,17 +309,17 @@ def _read(path: Path, name: str) -> Instance | Skipped:
     try:
         if not path.is_file():
             return Skipped(name, "not a regular file")
-        with path.open("rb") as stream:
-            start = stream.read(132)
+        with path.open("rb") as file:
+            start = file.read(132)
             if not start:
                 return Skipped(name, "empty")
             if start[128:] != b"DICM":
                 return Skipped(name, "not DICOM (no DICM prefix)")
-            size = os.fstat(stream.fileno()).st_size
-            stream.seek(0)
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
-            position = stream.tell()
-            tail = stream.read(12)
+            # Mapped: pydicom asks a file for its position before every element.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+                dataset = pydicom.dcmread(cast(BinaryIO, stream), stop_before_pixels=True, specific_tags=_TAGS)
+                position, size = stream.tell(), stream.size()
+                tail = stream.read(12)
         if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == _MEDIA_STORAGE_DIRECTORY:
             return Skipped(name, "DICOMDIR")
         if len(dataset) == 0:

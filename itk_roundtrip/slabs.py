@@ -257,14 +257,19 @@ def _write(job: Job, slab: Slab, volume: Volume, sources: Sequence[Header]) -> S
                 [dictionary_edits(change) for change in changes],
                 stored if job.headers == "complete" else None,
             )
-            written_by_itk = [read_header(file) for file in files]
-        except (SeriesWriteError, SeriesReadError) as error:
+        except SeriesWriteError as error:
             writer.check_disk(folder, stored[0].nbytes)
             raise _ITKRefusal(_write_error(error, slab)) from None
-        for index, (source, by_itk) in enumerate(zip(sources, written_by_itk, strict=True)):
+        for index, (source, file) in enumerate(zip(sources, files, strict=True)):
+            try:
+                by_itk = read_header(file)
+            except SeriesReadError as error:
+                writer.check_disk(folder, stored[0].nbytes)
+                raise _ITKRefusal(_write_error(error, slab)) from None
             _count(result, source, by_itk, changes[index])
             result.inverted |= slab.seen_formats[index].monochrome1
             if job.headers == "complete":
+                file.unlink()  # its pages need not reach the disk
                 _complete(job, slab, index, source, by_itk, changes[index])
                 result.reports.append(_compare(job, slab, index, source))
     finally:

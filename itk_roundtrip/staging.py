@@ -54,8 +54,13 @@ class Staging:
 
     @property
     def view(self) -> Path:
-        """Folder in which ITK is shown the source."""
+        """Folder in which ITK is shown the source to read."""
         return self.folder / "view"
+
+    @property
+    def ordering(self) -> Path:
+        """Folder in which ITK is shown the source to order."""
+        return self.folder / "ordering"
 
     @property
     def lock(self) -> int:
@@ -78,6 +83,7 @@ class Staging:
             self._check_free()
             self.output.mkdir()
             self.view.mkdir()
+            self.ordering.mkdir()
         except OSError as error:
             self._release()
             raise self._error(error) from None

@@ -11,6 +11,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,9 +115,10 @@ def compare_instance(
     collector = _Collector(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
-        source = pydicom.dcmread(source_file)
+        # From memory: pydicom asks a file for its position before every element.
+        source = pydicom.dcmread(BytesIO(source_file.read_bytes()))
         try:
-            written = pydicom.dcmread(written_file)
+            written = pydicom.dcmread(BytesIO(written_file.read_bytes()))
         except Exception:
             collector.error("FIL-01", None, "the written file cannot be parsed")
             return InstanceReport(tuple(collector.findings), "", "", "", (), "")

@@ -9,15 +9,17 @@ from __future__ import annotations
 import enum
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pydicom.datadict import dictionary_VR
+from pydicom.uid import ExplicitVRLittleEndian
 
 from itk_roundtrip.headers import Header, encode, file_bytes
 from itk_roundtrip.pixels import PixelFormat
 from itk_roundtrip.rules import is_group_length
+from itk_roundtrip.series import Instance
 
 
 class Hiding(enum.IntEnum):
@@ -39,6 +41,17 @@ _PIXEL_TAGS = frozenset({
     0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280030, 0x00280100, 0x00280101, 0x00280102,
     0x00280103, 0x00281052, 0x00281053, 0x7FE00010,
 })  # fmt: skip
+_ONE_PIXEL = [
+    encode(0x00280002, "US", b"\1\0", implicit_vr=False),
+    encode(0x00280004, "CS", b"MONOCHROME2 ", implicit_vr=False),
+    encode(0x00280010, "US", b"\1\0", implicit_vr=False),
+    encode(0x00280011, "US", b"\1\0", implicit_vr=False),
+    encode(0x00280100, "US", b"\x10\0", implicit_vr=False),
+    encode(0x00280101, "US", b"\x10\0", implicit_vr=False),
+    encode(0x00280102, "US", b"\x0f\0", implicit_vr=False),
+    encode(0x00280103, "US", b"\0\0", implicit_vr=False),
+    encode(0x7FE00010, "OW", b"\0\0", implicit_vr=False),
+]
 _SECONDARY_CAPTURE = b"1.2.840.10008.5.1.4.1.1.7\0"
 _RESCALE_TAGS = frozenset({0x00281052, 0x00281053, 0x00281054})
 
@@ -80,6 +93,35 @@ def _plain(name: str) -> str:
 def link(source: Path, view: Path) -> None:
     """Show ITK the source itself, by a symbolic link."""
     os.symlink(source, view)
+
+
+def ordering_file(instance: Instance) -> bytes:
+    """Return a file of one pixel that holds just what GDCMSeriesFileNames groups and orders by.
+
+    It keeps every file of a folder in memory whole, half a gigabyte for 1,200 slices, and some attributes that it has
+    no use for end its process.
+    """
+    position, orientation = instance.image_position_patient, instance.image_orientation_patient
+    elements = (
+        (0x00080016, "UI", instance.sop_class_uid),
+        (0x00080018, "UI", instance.sop_instance_uid),
+        (0x00080060, "CS", instance.modality),
+        (0x0020000D, "UI", instance.study_instance_uid),
+        (0x0020000E, "UI", instance.series_instance_uid),
+        (0x00200011, "IS", instance.series_number),
+        (0x00200013, "IS", instance.instance_number),
+        (0x00200032, "DS", "\\".join(map(repr, position or ()))),
+        (0x00200037, "DS", "\\".join(map(repr, orientation or ()))),
+    )
+    parts = []
+    for tag, vr, text in elements:
+        value = text.encode("ascii", "replace")
+        if value:
+            pad = b"\0" if vr == "UI" else b" "
+            parts.append(encode(tag, vr, value + pad * (len(value) % 2), implicit_vr=False))
+    parts += _ONE_PIXEL
+    uids = (text.encode("ascii", "replace") for text in (instance.sop_class_uid, instance.sop_instance_uid))
+    return file_bytes(parts, ExplicitVRLittleEndian, *uids)
 
 
 def seen_format(pixel_format: PixelFormat, *, hide_rescale: bool) -> PixelFormat:
@@ -145,11 +187,3 @@ def _is_carried(header: Header, tag: int) -> bool:
         return False
     vr = known if header.implicit_vr else str(header.elements[tag].VR)
     return vr in _CARRIED_VRS and known in _CARRIED_VRS
-
-
-def hidden_count(header: Header, hiding: Hiding) -> int:
-    """Return how many attributes of the top level ``hiding`` leaves out."""
-    tags: Iterable[int] = (tag for tag, _, _ in header.spans if tag not in _PIXEL_TAGS and not is_group_length(tag))
-    if hiding is Hiding.NOTHING:
-        return 0
-    return sum(1 for tag in tags if hiding is Hiding.ALL_BUT_PIXELS or not _is_carried(header, tag))
