@@ -145,9 +145,7 @@ def benchmark_roundtrip(options: argparse.Namespace) -> dict[str, object]:
     largest = max(peaks, default=0)
     if REFERENCE_SLICES in peaks and largest > REFERENCE_SLICES:
         growth = peaks[largest] / peaks[REFERENCE_SLICES]
-        print(
-            f"\n{LABELS['ours']}: peak at {largest} slices is {growth:.2f} times that at {REFERENCE_SLICES}"
-        )
+        print(f"\n{LABELS['ours']}: peak at {largest} slices is {growth:.2f} times that at {REFERENCE_SLICES}")
         results["peak_pss_growth"] = growth
     return results
 
@@ -226,9 +224,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare itk-roundtrip with its peers.")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--start-up", action="store_true", help="time --help and --version")
-    mode.add_argument(
-        "--find", type=int, nargs="?", const=2000, metavar="N", help="time find on N files (2000)"
-    )
+    mode.add_argument("--find", type=int, nargs="?", const=2000, metavar="N", help="time find on N files (2000)")
     parser.add_argument("--slices", type=int, nargs="+", default=[24, 300, 1200], help="slices of the series")
     parser.add_argument("--only", nargs="+", choices=LABELS, default=list(LABELS), help="contenders (all)")
     parser.add_argument("--runs", type=int, help="timed runs after a warm-up (5; 20 with --start-up)")

@@ -4,6 +4,7 @@ The example also loads private tags. With the private blocks of this benchmark S
 any slice (gdcmStringFilter.cxx, "An invalid logic behavior occurred"), so they are not loaded here.
 """
 
+import contextlib
 import os
 import sys
 
@@ -24,10 +25,8 @@ def main(source: str, output: str) -> None:
     for index in range(volume.GetDepth()):
         image = volume[:, :, index]
         for key in reader.GetMetaDataKeys(index):
-            try:
+            with contextlib.suppress(TypeError, UnicodeError):  # Latin-1 text cannot be set: it is lost
                 image.SetMetaData(key, reader.GetMetaData(index, key))
-            except (TypeError, UnicodeError):
-                pass  # text that is not UTF-8, such as a Latin-1 name, cannot be set: it is lost
         writer.SetFileName(os.path.join(output, f"{index}.dcm"))
         writer.Execute(image)
 

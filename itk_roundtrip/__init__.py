@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         UnsupportedSeriesError,
         VerificationError,
     )
+    from itk_roundtrip.pipeline import RoundtripResult, roundtrip, write_series
     from itk_roundtrip.reader import read_series
-    from itk_roundtrip.roundtrip import RoundtripResult, roundtrip, write_series
     from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, find_series
     from itk_roundtrip.verify import Finding
     from itk_roundtrip.volume import Volume
@@ -37,7 +37,7 @@ _HOMES = {
     "Instance": "series",
     "Irregularity": "series",
     "RoundtripError": "errors",
-    "RoundtripResult": "roundtrip",
+    "RoundtripResult": "pipeline",
     "Series": "series",
     "SeriesList": "series",
     "SeriesNotFoundError": "errors",
@@ -50,8 +50,8 @@ _HOMES = {
     "derive": "derivation",
     "find_series": "series",
     "read_series": "reader",
-    "roundtrip": "roundtrip",
-    "write_series": "roundtrip",
+    "roundtrip": "pipeline",
+    "write_series": "pipeline",
 }
 
 __all__ = [

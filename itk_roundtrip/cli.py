@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from itk_roundtrip import __version__
-from itk_roundtrip.errors import RoundtripError, VerificationError
+from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
 
 if TYPE_CHECKING:
-    from itk_roundtrip.roundtrip import Progress
+    from itk_roundtrip.pipeline import Progress
 
 app = typer.Typer(
     add_completion=False,
+    pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="Read a DICOM series with ITK and write it back, headers complete, tagged as derived, verified.",
 )
@@ -50,13 +52,14 @@ def find(
     as_json: JsonOption = False,
 ) -> None:
     """List the DICOM series in a folder: files, geometry, pixel format, and every irregularity. Reads no pixels."""
-    with _reported(), _progress(as_json) as progress:
-        from itk_roundtrip.series import find_series
+    with _reported():
+        with _progress(as_json) as progress:
+            from itk_roundtrip.series import find_series
 
-        found = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
-    from itk_roundtrip import report
+            found = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
+        from itk_roundtrip import report
 
-    _print(report.find_document(found, directory) if as_json else report.find_table(found))
+        _print(report.find_document(found, directory) if as_json else report.find_table(found))
 
 
 @app.command()
@@ -86,34 +89,47 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Read a series with ITK and write it back. SRC is never written to; DST appears complete and verified, or not."""
-    with _reported(as_json), _progress(as_json) as progress:
-        from itk_roundtrip.roundtrip import roundtrip
+    with _reported(as_json):
+        with _progress(as_json) as progress:
+            from itk_roundtrip.pipeline import PUBLISHED, roundtrip
 
-        result = roundtrip(
-            source,
-            destination,
-            series=series,
-            identity=identity,
-            headers=headers,
-            description=description,
-            jobs=jobs,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    from itk_roundtrip import report
+            result = roundtrip(
+                source,
+                destination,
+                series=series,
+                identity=identity,
+                headers=headers,
+                description=description,
+                jobs=jobs,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        try:
+            from itk_roundtrip import report
 
-    for warning in result.warnings:
-        _say(f"warning: {warning}")
-    _print(report.run_document(result) if as_json else report.run_table(result))
+            for warning in result.warnings:
+                _say(f"warning: {warning}")
+            _print(report.run_document(result) if as_json else report.run_table(result))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(PUBLISHED) from None
 
 
 def main() -> None:
     """Run the command line; a stop by SIGTERM or SIGHUP cleans up as Ctrl-C does."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream's place is no socket's
+        pass
+    os.close(descriptor)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names may hold any bytes
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names hold any bytes
     app()
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -121,6 +137,7 @@ def _reported(as_json: bool = False) -> Iterator[None]:
     """Turn every error into one sentence on stderr and exit code 2."""
     try:
         yield
+        return
     except VerificationError as error:
         if as_json:
             from itk_roundtrip import report
@@ -129,40 +146,65 @@ def _reported(as_json: bool = False) -> Iterator[None]:
         _say(str(error))
     except RoundtripError as error:
         _say(str(error))
-    except KeyboardInterrupt:
-        _say("Interrupted; nothing was written.")
+    except KeyboardInterrupt as stop:
+        _say(f"Interrupted; {stop.args[0] if stop.args else 'nothing was written'}.")
     except MemoryError:
         _say("Out of memory; nothing was written.")
+    except _UnprintableError as error:
+        _say(f"The result cannot be printed: {error}.")
     except OSError as error:
         _say(f"The system refused it: {error.strerror or type(error).__name__}.")
-    else:
-        return
+    except typer.Exit:
+        raise
+    except Exception as error:
+        _say(str(internal_error(error)))
     raise typer.Exit(EXIT_REFUSED)
 
 
+class _UnprintableError(Exception):
+    """Standard output does not take the result."""
+
+
 def _say(message: str) -> None:
-    print(f"itk-roundtrip: {message}", file=sys.stderr)
+    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in message)
+    with suppress(OSError):
+        print(f"itk-roundtrip: {line}", file=sys.stderr, flush=True)
 
 
 def _print(result: Any) -> None:
-    if isinstance(result, dict):
-        print(json.dumps(result, indent=2))
+    if sys.stdout is None:
         return
-    from rich.console import Console
+    try:
+        if isinstance(result, dict):
+            print(json.dumps(result, indent=2), flush=True)
+        else:
+            from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(result)
+            # Into a pipe there is no width to respect.
+            console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+            with console.capture() as capture:  # rich ends the process when a pipe is closed
+                console.print(result)
+            print(capture.get(), end="", flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered must not fail again at exit
+        raise _UnprintableError((error.strerror or "the system refused it").lower()) from None
 
 
 @contextmanager
 def _progress(as_json: bool) -> Iterator[Progress]:
     """Yield a callback that shows a bar on a terminal and is silent otherwise."""
-    if as_json or not sys.stderr.isatty():
+    if as_json or sys.stderr is None or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    from itk_roundtrip.staging import uninterrupted
+
+    bar = Bar(console=Console(stderr=True), transient=True)
+    with uninterrupted():  # the thread that draws inherits it and leaves signals to this one
+        bar.start()
+    try:
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int) -> None:
@@ -171,3 +213,5 @@ def _progress(as_json: bool) -> Iterator[Progress]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield show
+    finally:
+        bar.stop()

@@ -7,6 +7,7 @@ The rule table decides which attributes are touched, the functions here with whi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -18,6 +19,7 @@ from pydicom.dataset import Dataset
 from itk_roundtrip import uids
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
 from itk_roundtrip.rules import (
+    DESCRIPTION_SUFFIX,
     INTEGER_STRING_MAXIMUM,
     LONG_STRING_LIMIT,
     PURPOSE_EQUIPMENT,
@@ -30,9 +32,9 @@ from itk_roundtrip.rules import (
 from itk_roundtrip.volume import Derivation, Volume
 
 DEFAULT_OPERATION = "read and written with ITK"
-DESCRIPTION_SUFFIX = "ITK round trip"
 SERIES_NUMBER_STEP = 1000
 _ELISION = "..."
+_UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,10 @@ def plan_series(
     """
     if not (operation.isascii() and operation.isprintable()) or "\\" in operation:
         raise RoundtripError("The description must be one line of ASCII text without a backslash.")
+    software_versions = tuple(software_versions)
+    longest = SHORT_TEXT_LIMIT - len(_derivation(software_versions[0], "")) - len(_ELISION) - len("; ")
+    if len(operation) > longest:
+        raise RoundtripError(f"The description is too long: at most {longest} characters fit.")
     for one in slices:
         for value, keyword, tag in (
             (one.study_instance_uid, "Study Instance UID", "(0020,000D)"),
@@ -160,6 +166,14 @@ def plan_series(
                     tag=tag,
                 )
     first = slices[0]
+    for one in slices:
+        if is_primary(one.modality, one.sop_class_uid) != is_primary(first.modality, first.sop_class_uid):
+            raise UnsupportedSeriesError(
+                f"{one.name} and {first.name} differ in their modality, so that no one series can be derived from them;"
+                " use --identity copy.",
+                path=one.name,
+                tag="(0008,0060)",
+            )
     sop_uids = [one.sop_instance_uid for one in slices]
     return SeriesPlan(
         series_instance_uid=uids.series_instance_uid(
@@ -168,19 +182,18 @@ def plan_series(
         source_series_instance_uid=first.series_instance_uid,
         series_number=_series_number(first.series_number),
         primary=is_primary(first.modality, first.sop_class_uid),
-        created=_now(first.timezone_offset),
+        created=_in_offset(_now(), first.timezone_offset),
         operation=operation,
         instance_numbers=_renumbered(slices),
         siblings={one.sop_instance_uid: one.sop_class_uid for one in slices if one.sop_instance_uid},
-        software_versions=tuple(software_versions),
+        software_versions=software_versions,
     )
 
 
 def _series_number(text: str) -> int:
-    try:
-        number = int(text) + SERIES_NUMBER_STEP
-    except ValueError:
+    if not re.fullmatch(r"[+-]?[0-9]+", text.strip()):
         return SERIES_NUMBER_STEP + 1
+    number = int(text) + SERIES_NUMBER_STEP
     return number if abs(number) <= INTEGER_STRING_MAXIMUM else SERIES_NUMBER_STEP + 1
 
 
@@ -192,16 +205,24 @@ def _renumbered(slices: Sequence[SourceSlice]) -> tuple[int, ...]:
     return tuple(range(1, len(slices) + 1))
 
 
-def _now(timezone_offset: str) -> datetime:
-    """Return the moment of creation, in the source's Timezone Offset From UTC (0008,0201) if it has one."""
+def _now() -> datetime:
+    """Return the moment of creation: that of ``SOURCE_DATE_EPOCH`` if it is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now().astimezone()
+    if not epoch:
+        return datetime.now().astimezone()
     try:
-        sign = -1 if timezone_offset[0] == "-" else 1
-        offset = timedelta(hours=int(timezone_offset[1:3]), minutes=int(timezone_offset[3:5]))
-        return moment.astimezone(timezone(sign * offset))
-    except (IndexError, ValueError):
+        return datetime.fromtimestamp(int(epoch), timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise RoundtripError("SOURCE_DATE_EPOCH is not a number of seconds since 1970.") from None
+
+
+def _in_offset(moment: datetime, timezone_offset: str) -> datetime:
+    """Return the same moment in a Timezone Offset From UTC (0008,0201), if that is one."""
+    if not re.fullmatch(r"[+-][0-9]{4}", timezone_offset):
         return moment
+    sign = -1 if timezone_offset[0] == "-" else 1
+    offset = timedelta(hours=int(timezone_offset[1:3]), minutes=int(timezone_offset[3:5]))
+    return moment.astimezone(timezone(sign * offset)) if offset < timedelta(hours=24) else moment
 
 
 def derive(volume: Volume, *, description: str = DEFAULT_OPERATION) -> Volume:
@@ -282,29 +303,67 @@ def _image_type(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> byte
 
 
 def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *, keep_end: bool) -> bytes:
-    """Return the old text, the separator and the added text, the old one shortened to ``limit`` characters."""
+    """Return the old text, the separator and the added text, the old one shortened to ``limit`` characters.
+
+    The bytes of the old text stay as they are wherever that is possible, whatever they decode to.
+    """
     old = _raw(source, tag)
     if not old:
         return added.encode("ascii")
     encodings = convert_encodings(source.get("SpecificCharacterSet") or "ISO_IR 6")
+    added = separator + added
+    room = limit - len(added)
+    if len(decode_bytes(old, encodings, set())) > room:
+        if keep_end:
+            # The operation is never so long that the dots do not fit.
+            old = _ELISION.encode("ascii") + _cut(old, encodings, room - len(_ELISION), keep_end=True)
+        else:
+            old = _cut(old, encodings, room, keep_end=False).rstrip()
+    return _joined(old, added, encodings)
+
+
+def _cut(old: bytes, encodings: list[str], room: int, *, keep_end: bool) -> bytes:
+    """Return the beginning or the end of an encoded text, at most ``room`` characters of it."""
     decoded = decode_bytes(old, encodings, set())
-    if len(decoded) + len(separator) + len(added) <= limit:
-        return old + (separator + added).encode("ascii")
-    if keep_end:
-        room = limit - len(separator) - len(added) - len(_ELISION)
-        shortened = _ELISION + decoded[-room:]
-    else:
-        shortened = decoded[: limit - len(separator) - len(added)].rstrip()
-    return encode_string(shortened, encodings) + (separator + added).encode("ascii")
+    start = len(decoded) - room if keep_end else 0
+    if room == 0:
+        return b""
+    if len(decoded) == len(old):  # one byte a character: cut the bytes themselves
+        return old[start : start + room]
+    wanted = decoded[start : start + room]
+    encoded = encode_string(wanted, encodings)
+    if decode_bytes(encoded, encodings, set()) == wanted and _UNDECODABLE not in wanted:
+        return encoded
+    # Text that does not fit its character set: the longest piece of its bytes that is short enough.
+    pieces = (old[-size:] if keep_end else old[:size] for size in range(len(old), 0, -1))
+    return next((piece for piece in pieces if len(decode_bytes(piece, encodings, set())) <= room), b"")
+
+
+def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
+    """Return a text with ASCII added, back in ASCII first if the old one ends in another set of ISO 2022."""
+    before = decode_bytes(old, encodings, set())
+    for closing in (b"", b"\x1b(B"):
+        joined = old + closing + added.encode("ascii")
+        if decode_bytes(joined, encodings, set()) == before + added:
+            return joined
+    return old + added.encode("ascii")
 
 
 def _series_description(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> bytes:
     return _fitted(source, 0x0008103E, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
 
 
+def _derivation(tool: str, operation: str) -> str:
+    return f"{tool}: {operation}; {UNCHANGED}"
+
+
 def _derivation_description(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> bytes:
-    added = f"{plan.software_versions[0]}: {plan.operation}; {UNCHANGED}"
+    added = _derivation(plan.software_versions[0], plan.operation)
     return _fitted(source, 0x00082111, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
+
+
+def _creation(plan: SeriesPlan, source: Dataset) -> datetime:
+    return _in_offset(plan.created, _text(source, 0x00080201))
 
 
 def _instance_number(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> bytes | None:
@@ -396,8 +455,8 @@ def _merged(item: Dataset, wanted: Mapping[str, str]) -> Dataset:
 
 _VALUES: dict[str, Callable[[SeriesPlan, Dataset, int, str], bytes | tuple[Dataset | Item, ...] | None]] = {
     "ImageType": _image_type,
-    "InstanceCreationDate": lambda plan, *_: plan.created.strftime("%Y%m%d").encode(),
-    "InstanceCreationTime": lambda plan, *_: plan.created.strftime("%H%M%S").encode(),
+    "InstanceCreationDate": lambda plan, source, *_: _creation(plan, source).strftime("%Y%m%d").encode(),
+    "InstanceCreationTime": lambda plan, source, *_: _creation(plan, source).strftime("%H%M%S").encode(),
     "SOPInstanceUID": lambda plan, source, index, uid: uid.encode(),
     "SeriesDate": lambda plan, *_: plan.created.strftime("%Y%m%d").encode(),
     "SeriesTime": lambda plan, *_: plan.created.strftime("%H%M%S").encode(),

@@ -18,6 +18,7 @@ user named. ``path``, ``series`` and ``tag`` repeat what it is about as data.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 
@@ -47,6 +48,15 @@ class RoundtripError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross from a worker process to its parent: keep class and fields.
         return _rebuild, (type(self), str(self), self.__dict__)
+
+
+def internal_error(error: Exception) -> RoundtripError:
+    """Return what a defect of ours is told as: its kind and place, but none of the values it may quote."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "unknown"
+    return RoundtripError(f"Internal error: {type(error).__name__} at {where}; please report it.")
 
 
 def _rebuild(kind: type[RoundtripError], message: str, fields: dict[str, Any]) -> RoundtripError:

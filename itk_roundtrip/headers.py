@@ -235,11 +235,14 @@ def encode(tag: int, vr: str, value: bytes, *, implicit_vr: bool) -> bytes:
     return struct.pack("<HH2sH", group, element, vr.encode(), len(value)) + value
 
 
+def padded(value: bytes, vr: str) -> bytes:
+    """Return a value of even length: UIDs and bytes are padded with NUL, text with a space (PS3.5 6.2)."""
+    return value + (b"\0" if vr in ("OB", "UI") else b" ") * (len(value) % 2)
+
+
 def _encoded_edit(edit: Edit | Items, *, implicit_vr: bool) -> bytes:
     if isinstance(edit, Edit):
-        pad = b"\0" if edit.vr == "UI" else b" "
-        value = edit.value + pad * (len(edit.value) % 2)
-        return encode(edit.tag, edit.vr, value, implicit_vr=implicit_vr)
+        return encode(edit.tag, edit.vr, padded(edit.value, edit.vr), implicit_vr=implicit_vr)
     items = b"".join(_item(_encoded_item(item, implicit_vr=implicit_vr)) for item in edit.items)
     return encode(edit.tag, "SQ", items, implicit_vr=implicit_vr)
 
@@ -317,7 +320,7 @@ def file_bytes(
     The File Meta Information tells of the writer of the file: nothing of the source's is taken over.
     """
     meta = b"".join(
-        encode(tag, vr, value + b"\0" * (len(value) % 2), implicit_vr=False)
+        encode(tag, vr, padded(value, vr), implicit_vr=False)
         for tag, vr, value in (
             (0x00020001, "OB", b"\0\1"),
             (0x00020002, "UI", (sop_class_uid or b"").strip(b" \0")),

@@ -49,7 +49,9 @@ def _bits(one: Instance) -> str:
     if allocated not in (8, 16):
         return f"has {allocated} bits allocated" if allocated else "does not say how many bits a pixel has"
     if stored is None or not 1 <= stored <= allocated:
-        return f"has {stored} of {allocated} bits stored"
+        return (
+            f"says that {stored} of {allocated} bits are stored" if stored else "does not say how many bits are stored"
+        )
     if high != stored - 1:
         return f"has High Bit {high} with {stored} bits stored"
     return "has no valid Pixel Representation" if one.pixel_representation not in (0, 1) else ""

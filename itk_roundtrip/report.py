@@ -16,7 +16,7 @@ from itk_roundtrip.geometry import plane_name
 
 if TYPE_CHECKING:
     from itk_roundtrip.errors import VerificationError
-    from itk_roundtrip.roundtrip import RoundtripResult
+    from itk_roundtrip.pipeline import RoundtripResult
     from itk_roundtrip.series import Instance, Series, SeriesList
 
 SCHEMA = 1

@@ -21,6 +21,8 @@ SHORT_TEXT_LIMIT = 1024
 """Characters in a value of VR ST (PS3.5 6.2)."""
 INTEGER_STRING_MAXIMUM = 2**31 - 1
 """Largest value of VR IS (PS3.5 6.2)."""
+DESCRIPTION_SUFFIX = "ITK round trip"
+"""What is added to Series Description."""
 UNCHANGED = "stored values unchanged"
 """What Derivation Description says of a plain round trip."""
 

@@ -120,10 +120,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is not part of any series, and why."""
+    """A file that is not part of any series, and why; ``unreadable`` if the system does not let it be read."""
 
     name: str
     reason: str
+    unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -302,7 +303,11 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
     """Return a key that sorts ``IM2`` before ``IM10``."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name) if part]
+    return [
+        (0, int(part)) if part.isdecimal() and part.isascii() else (1, part)
+        for part in re.split(r"([0-9]+)", name)
+        if part
+    ]
 
 
 def _read(path: Path, name: str) -> Instance | Skipped:
@@ -323,10 +328,10 @@ def _read(path: Path, name: str) -> Instance | Skipped:
         if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == _MEDIA_STORAGE_DIRECTORY:
             return Skipped(name, "DICOMDIR")
         if len(dataset) == 0:
-            return Skipped(name, "broken (no data set)")
+            return Skipped(name, "broken (no attributes of a series)")
         return _instance(path, name, dataset, position, tail, size)
     except OSError as error:
-        return Skipped(name, f"cannot be read ({error.strerror or type(error).__name__})")
+        return Skipped(name, f"cannot be read ({(error.strerror or type(error).__name__).lower()})", unreadable=True)
     except Exception:  # whatever pydicom meets in a broken file
         return Skipped(name, "broken (cannot be parsed)")
 
@@ -433,7 +438,7 @@ def _pixel_data(
     expected = 1
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         expected *= numbers[keyword] or 1
-    expected = expected * (int(texts["NumberOfFrames"]) if texts["NumberOfFrames"].isdigit() else 1) // 8
+    expected = expected * (int(texts["NumberOfFrames"]) if texts["NumberOfFrames"].isdecimal() else 1) // 8
     return kind, position + (8 if implicit else 12) + length > size or length < expected
 
 

@@ -366,7 +366,14 @@ def _compare(job: Job, slab: Slab, index: int, source: Header) -> InstanceReport
         finally:
             file.unlink(missing_ok=True)
 
-    return compare_instance(instance.path, job.output / name, name, identity=job.identity, decode=("SimpleITK", decode))
+    return compare_instance(
+        instance.path,
+        job.output / name,
+        name,
+        identity=job.identity,
+        renumbered=job.plan is not None and bool(job.plan.instance_numbers),
+        decode=("SimpleITK", decode),
+    )
 
 
 def order(view_folder: Path, series_instance_uid: str) -> tuple[list[str], list[str]]:
@@ -385,9 +392,12 @@ def order(view_folder: Path, series_instance_uid: str) -> tuple[list[str], list[
 def versions(folder: Path) -> tuple[str, ...]:
     """Return the versions of ITK and of the GDCM in it, which names itself only in the files that it writes."""
     file = folder / "version.dcm"
+    gdcm = ""
     try:
         _itk.write_series(np.zeros((1, 2, 2)), "UC", None, [], [str(file)])
         gdcm = str(read_file_meta_info(file).get("ImplementationVersionName", ""))
+    except Exception:  # a version is not worth a failure, a full disk is
+        writer.check_disk(folder, 1)
     finally:
         file.unlink(missing_ok=True)
     return (f"ITK {_itk.version()}", *([gdcm] if gdcm else []))

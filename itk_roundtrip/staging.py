@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import shutil
+import signal
+import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +18,16 @@ from itk_roundtrip.errors import DestinationError
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C, SIGTERM and SIGHUP until the end of a few lines that must not be left halfway."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Staging:
@@ -45,7 +59,7 @@ class Staging:
         self.folder = self.destination.parent / f".{self.destination.name}.itk-roundtrip"
         self._created: list[Path] = []
         self._lock = -1
-        self._published = False
+        self.published = False
 
     @property
     def output(self) -> Path:
@@ -70,32 +84,33 @@ class Staging:
     def __enter__(self) -> Staging:
         self._check_place()
         try:
-            self._make_parents()
-            self._acquire()
+            with uninterrupted():
+                self._make_parents()
+                self._acquire()
+                self._recover()
+                self._check_free()
+                for folder in (self.output, self.view, self.ordering):
+                    folder.mkdir()
         except OSError as error:
-            self._remove_parents()
+            self._abandon()
             raise self._error(error) from None
-        except DestinationError:
-            self._remove_parents()
-            raise
-        try:
-            self._recover()
-            self._check_free()
-            self.output.mkdir()
-            self.view.mkdir()
-            self.ordering.mkdir()
-        except OSError as error:
-            self._release()
-            raise self._error(error) from None
-        except BaseException:
-            self._release()
+        except BaseException:  # Ctrl-C that was held back, too
+            self._abandon()
             raise
         return self
+
+    def _abandon(self) -> None:
+        with uninterrupted():
+            if self._lock >= 0:
+                self._release()
+            else:
+                self._remove_parents()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release()
+        with uninterrupted():
+            self._release()
 
     def _error(self, error: OSError) -> DestinationError:
         reason = os.strerror(error.errno).lower() if error.errno else "the system refused it"
@@ -105,7 +120,7 @@ class Staging:
         source, destination = self.source, self.destination
         if source == destination:
             raise DestinationError(f"{self.name} is the source; choose another output folder.", path=self.name)
-        if source in destination.parents or destination in source.parents:
+        if source in destination.parents or destination in source.parents or self.folder in (source, *source.parents):
             raise DestinationError(
                 f"{self.name} and the source lie one inside the other; choose another output folder.", path=self.name
             )
@@ -140,11 +155,17 @@ class Staging:
     def _acquire(self) -> None:
         """Lock the staging folder; a lock file that its holder removed meanwhile does not count."""
         while True:
+            if self.folder.is_symlink():
+                raise DestinationError(f"{self.folder.name} is a link; remove it.", path=self.folder.name)
             self.folder.mkdir(mode=0o700, exist_ok=True)
             try:
                 descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
                 continue
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.folder.rmdir()  # no room for the lock; only an empty folder goes
+                raise
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.samestat(os.fstat(descriptor), os.stat(self.folder / "lock")):
@@ -160,8 +181,8 @@ class Staging:
     def _recover(self) -> None:
         """Undo what a killed run left between its two renames, then remove the rest of it."""
         old = self.folder / "old"
-        if old.exists() and not self.destination.exists():
-            os.rename(old, self.destination)
+        if old.exists() and not (self.destination.exists() and any(self.destination.iterdir())):
+            os.rename(old, self.destination)  # also over an empty folder
         for left in self.folder.iterdir():
             if left.name != "lock":
                 _remove(left)
@@ -185,27 +206,32 @@ class Staging:
             It cannot be put there; what stood there still does.
         """
         try:
-            if not self.destination.exists():
-                os.rename(self.output, self.destination)
-            else:
-                shutil.copymode(self.destination, self.output)
-                if not any(self.destination.iterdir()):
-                    os.rename(self.output, self.destination)
-                elif not self.overwrite:
-                    raise DestinationError(
-                        f"{self.name} was filled by somebody else meanwhile; nothing was written.", path=self.name
-                    )
-                elif not _exchange(self.output, self.destination):
-                    old = self.folder / "old"
-                    os.rename(self.destination, old)
-                    try:
-                        os.rename(self.output, self.destination)
-                    except OSError:
-                        os.rename(old, self.destination)
-                        raise
-            self._published = True
+            with uninterrupted():
+                self._put_in_place()
         except OSError as error:
             raise self._error(error) from None
+
+    def _put_in_place(self) -> None:
+        if not self.destination.exists():
+            os.rename(self.output, self.destination)
+        else:
+            mode = stat.S_IMODE(self.destination.stat().st_mode)
+            if not any(self.destination.iterdir()):
+                os.rename(self.output, self.destination)
+            elif not self.overwrite:
+                raise DestinationError(
+                    f"{self.name} was filled by somebody else meanwhile; nothing was written.", path=self.name
+                )
+            elif not _exchange(self.output, self.destination):
+                old = self.folder / "old"
+                os.rename(self.destination, old)
+                try:
+                    os.rename(self.output, self.destination)
+                except OSError:
+                    os.rename(old, self.destination)
+                    raise
+            self.destination.chmod(mode)
+        self.published = True
 
     def _release(self) -> None:
         for left in self.folder.iterdir():
@@ -214,15 +240,21 @@ class Staging:
         _remove(self.folder)
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
-        if not self._published:
+        if not self.published:
             self._remove_parents()
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Remove a file or a folder, also one with folders that may not be written to."""
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    for folder, folders, _ in os.walk(path):
+        for name in (folder, *(os.path.join(folder, one) for one in folders)):
+            if not os.path.islink(name):
+                with contextlib.suppress(OSError):
+                    os.chmod(name, 0o700)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _exchange(a: Path, b: Path) -> bool:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 
 from itk_roundtrip import rules
@@ -71,7 +72,9 @@ class InstanceReport:
     sop_instance_uid: str
     source_sop_instance_uid: str
     source_series_instance_uid: str
-    series_level: tuple[bytes, ...]
+    series_level: tuple[tuple[int, bytes], ...]
+    instance_numbers: tuple[str, str]
+    """Instance Number of the source and of the written file."""
     pixels_by: str
     """Which decoder gave the source's stored values: ``native``, ``pydicom``, or the name of another one."""
 
@@ -96,6 +99,7 @@ def compare_instance(
     name: str,
     *,
     identity: str,
+    renumbered: bool = False,
     decode: tuple[str, Decode] | None = None,
 ) -> InstanceReport:
     """Compare one written file with its source, both read from disk, for unchanged pixels.
@@ -108,6 +112,8 @@ def compare_instance(
         What findings call the written one.
     identity
         ``derived`` or ``copy``.
+    renumbered
+        Whether instance numbers may differ, which :func:`compare_series` judges.
     decode
         Name of a decoder and the decoder itself, for compressed sources that pydicom cannot decode here; it returns
         the stored values, shape (rows, columns).
@@ -118,13 +124,14 @@ def compare_instance(
         # From memory: pydicom asks a file for its position before every element.
         source = pydicom.dcmread(BytesIO(source_file.read_bytes()))
         try:
-            written = pydicom.dcmread(BytesIO(written_file.read_bytes()))
+            content = written_file.read_bytes()
+            written = pydicom.dcmread(BytesIO(content))
         except Exception:
             collector.error("FIL-01", None, "the written file cannot be parsed")
-            return InstanceReport(tuple(collector.findings), "", "", "", (), "")
+            return InstanceReport(tuple(collector.findings), "", "", "", (), ("", ""), "")
         primary = is_primary(_text(source, 0x00080060), _text(source, 0x00080016))
-        _check_attributes(source, written, identity, primary, collector)
-        _check_file(written, collector)
+        _check_attributes(source, written, identity, primary, renumbered, collector)
+        _check_file(written, len(content), collector)
         if identity == "derived":
             _check_derived(source, written, primary, collector)
         pixels_by = _check_pixels(source, written, source_file, decode, collector)
@@ -134,8 +141,9 @@ def compare_instance(
         source_sop_instance_uid=_text(source, 0x00080018),
         source_series_instance_uid=_text(source, 0x0020000E),
         series_level=tuple(
-            _raw(written, tag) for tag in _SERIES_LEVEL if rule_for(tag, identity=identity, primary=primary)
+            (tag, _raw(written, tag)) for tag in _SERIES_LEVEL if rule_for(tag, identity=identity, primary=primary)
         ),
+        instance_numbers=(_text(source, 0x00200013), _text(written, 0x00200013)),
         pixels_by=pixels_by,
     )
 
@@ -158,8 +166,15 @@ def compare_series(
         error("UID-02", "(0008,0018)", "SOP Instance UIDs are not unique")
     if set(written) & {report.source_sop_instance_uid for report in reports}:
         error("UID-02", "(0008,0018)", "a SOP Instance UID of the source was used again")
-    if len({report.series_level for report in reports}) > 1:
-        error("HDR-03", None, "attributes of the series differ between its instances")
+    for tag in sorted({tag for report in reports for tag, _ in report.series_level}):
+        if len({value for report in reports for one, value in report.series_level if one == tag}) > 1:
+            error("HDR-03", f"({tag >> 16:04X},{tag & 0xFFFF:04X})", "differs between instances of the series")
+    numbers = [report.instance_numbers for report in reports]
+    old = [before for before, _ in numbers]
+    sound = all(old) and len(set(old)) == len(old)
+    counted = sorted(after for _, after in numbers) == sorted(str(count + 1) for count in range(len(numbers)))
+    if any(before != after for before, after in numbers) and (sound or not counted):
+        error("HDR-01", "(0020,0013)", "changed without need, or not to 1 to the number of slices")
     return findings
 
 
@@ -173,16 +188,21 @@ def _raw(dataset: Dataset, tag: int) -> bytes:
         return bytes(element.value or b"").rstrip(b" \0")
     if element is None:
         return b""
-    value = element.value
-    text = value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
-    return text.encode("utf-8", "surrogateescape")
+    return _joined(element.value).encode("utf-8", "surrogateescape")
+
+
+def _joined(value: Any) -> str:
+    """Return a decoded value as one text."""
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
 
 
 def _text(dataset: Dataset, tag: int) -> str:
     return _raw(dataset, tag).decode("ascii", "replace").strip()
 
 
-def _check_file(written: Dataset, collector: _Collector) -> None:
+def _check_file(written: Dataset, size: int, collector: _Collector) -> None:
     meta = written.file_meta
     for meta_tag, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
         if str(meta.get(meta_tag).value if meta_tag in meta else "") != _text(written, tag):
@@ -193,8 +213,16 @@ def _check_file(written: Dataset, collector: _Collector) -> None:
     rows, columns, bits = (int(written.get(key) or 0) for key in ("Rows", "Columns", "BitsAllocated"))
     if length < rows * columns * bits // 8 or length % 2 or not length:
         collector.error("FIL-01", _PIXEL_DATA, "pixel data of another length than rows and columns say")
+    if _end(written) not in (None, size) or any(tag >> 16 == 0 for tag in _elements(written)):
+        collector.error("FIL-01", None, "something follows the last element")
     if any(written.preamble or b""):
         collector.error("FIL-02", None, "the preamble is not empty")
+
+
+def _end(dataset: Dataset) -> int | None:
+    """Return where the last element of a file ends; ``None`` if it has no defined length."""
+    last = max(_elements(dataset).items(), default=(0, None))[1]
+    return last.value_tell + last.length if isinstance(last, RawDataElement) else None
 
 
 def _pixel_bytes(dataset: Dataset) -> bytes:
@@ -202,7 +230,9 @@ def _pixel_bytes(dataset: Dataset) -> bytes:
     return bytes(element.value or b"") if element is not None else b""
 
 
-def _check_attributes(source: Dataset, written: Dataset, identity: str, primary: bool, collector: _Collector) -> None:
+def _check_attributes(
+    source: Dataset, written: Dataset, identity: str, primary: bool, renumbered: bool, collector: _Collector
+) -> None:
     """Check that what has no rule stands as it stood, and that what must go is gone.
 
     What a rule sets is judged by the derived checks.
@@ -216,7 +246,7 @@ def _check_attributes(source: Dataset, written: Dataset, identity: str, primary:
     for tag in sorted((before.keys() | after.keys()) - ignored):
         ours, theirs = before.get(tag), after.get(tag)
         rule = rule_for(tag, identity=identity, primary=primary)
-        if rule is not None and not (rule.keyword == "InstanceNumber" and _raw(source, tag) == _raw(written, tag)):
+        if rule is not None and (rule.keyword != "InstanceNumber" or renumbered):
             if rule.action == "remove" and theirs is not None:
                 collector.error("STL-01", tag, "must not be in a derived instance")
         elif not is_group_length(tag) and not _same_bytes(ours, theirs):
@@ -296,8 +326,13 @@ def _check_uids(source: Dataset, written: Dataset, primary: bool, collector: _Co
         old, new = _text(source, tag), _text(written, tag)
         if old == new:
             collector.error(check, tag, "is that of the source")
-        elif not uid.UID(new).is_valid or (old and new.startswith(old)):
+        elif not uid.UID(new).is_valid or (old and new.startswith(old)) or _is_beyond_uuid(new):
             collector.error("UID-04", tag, "is not a valid new UID")
+
+
+def _is_beyond_uuid(text: str) -> bool:
+    """Tell whether a UID under 2.25 holds more than the 128 bits of a UUID (PS3.5 B.2)."""
+    return text.startswith("2.25.") and text[5:].isdecimal() and int(text[5:]) >= 1 << 128
 
 
 def _check_image_type(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
@@ -311,32 +346,44 @@ def _check_image_type(source: Dataset, written: Dataset, primary: bool, collecto
 
 
 def _check_times(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
-    for tag, pattern in ((0x00080012, rb"\d{8}"), (0x00080013, rb"\d{6}")):
+    creation = (0x00080012, rb"\d{8}"), (0x00080013, rb"\d{6}")
+    series = () if primary else ((0x00080021, rb"\d{8}"), (0x00080031, rb"\d{6}"))
+    for tag, pattern in (*creation, *series):
         if not re.fullmatch(pattern, _raw(written, tag)):
             collector.error("TIM-01", tag, "is not the moment of creation")
-    if not primary:
-        for tag, pattern in ((0x00080021, rb"\d{8}"), (0x00080031, rb"\d{6}")):
-            if not re.fullmatch(pattern, _raw(written, tag)):
-                collector.error("TIM-01", tag, "is not the moment of creation")
+    if all(_raw(source, tag) == _raw(written, tag) for tag, _ in creation):
+        collector.error("TIM-01", creation[0][0], "is that of the source")
 
 
 def _check_texts(source: Dataset, written: Dataset, primary: bool, collector: _Collector) -> None:
-    for check, tag, limit, elision in (
-        ("HDR-04", 0x0008103E, rules.LONG_STRING_LIMIT, False),
-        ("DER-01", 0x00082111, rules.SHORT_TEXT_LIMIT, True),
+    for check, tag, limit, added in (
+        ("HDR-04", 0x0008103E, rules.LONG_STRING_LIMIT, rules.DESCRIPTION_SUFFIX),
+        ("DER-01", 0x00082111, rules.SHORT_TEXT_LIMIT, rules.UNCHANGED),
     ):
+        whole = _raw(written, tag).startswith(_raw(source, tag))  # before it is decoded
         old, new = (_decoded(dataset, tag) for dataset in (source, written))
         if len(new) > limit:
             collector.error(check, tag, f"is longer than {limit} characters")
-        kept = new.startswith(old)
-        if not kept and len(old) + len(new) > limit:
-            kept = new.startswith("...") if elision else old.startswith(new[: limit // 4])
-        if not new or not kept:
+        if not new.endswith(added):
+            collector.error(check, tag, f"does not end in: {added}")
+        if not whole and not (_keeps_end(old, new) if tag == 0x00082111 else _keeps_start(old, new, added, limit)):
             collector.error(check, tag, "does not keep the text of the source")
-    if rules.UNCHANGED not in _decoded(written, 0x00082111):
-        collector.error("DER-01", 0x00082111, "does not say that the stored values are unchanged")
     if not re.fullmatch(rb"-?\d{1,10}", _raw(written, 0x00200011)):
         collector.error("HDR-04", 0x00200011, "is not a whole number")
+
+
+def _keeps_start(old: str, new: str, added: str, limit: int) -> bool:
+    """Tell whether a text stands before what was added, whole or cut just as far as the limit asks for."""
+    kept = new.removesuffix(added).rstrip()
+    return kept == old or (old.startswith(kept) and len(old) + 1 + len(added) > limit and len(kept) > limit // 4)
+
+
+def _keeps_end(old: str, new: str) -> bool:
+    """Tell whether a text stands before what was added, whole or, after dots, the end of it."""
+    if new.startswith(old):
+        return True
+    tail = new.removeprefix("...").split("; ")
+    return new.startswith("...") and any(old.endswith("; ".join(tail[:count])) for count in range(len(tail)))
 
 
 def _decoded(dataset: Dataset, tag: int) -> str:
@@ -346,8 +393,7 @@ def _decoded(dataset: Dataset, tag: int) -> str:
         value = dataset[tag].value
     except Exception:  # text that does not fit its character set
         return _raw(dataset, tag).decode("latin-1").strip()
-    text = value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
-    return text.strip()
+    return _joined(value).strip()
 
 
 def _items(dataset: Dataset, tag: int) -> list[Dataset]:
@@ -444,19 +490,17 @@ def _check_pixels(
     values = (
         np.frombuffer(theirs, dtype, count).reshape(rows, columns) if len(theirs) >= count * dtype.itemsize else None
     )
-    if syntax.is_encapsulated:
-        decoder = get_decoder(syntax)
-        if decoder.is_available:
-            reference: NDArray[Any] = decoder.as_array(source, raw=True)[0]
-            by = "pydicom"
+    try:
+        if not syntax.is_encapsulated or get_decoder(syntax).is_available:
+            by, reference = "pydicom", get_decoder(syntax).as_array(source, raw=True)[0]
         elif decode is not None:
             by, reference = decode[0], decode[1](source_file)
         else:
             collector.error("PIX-02", _PIXEL_DATA, "no decoder for the source's transfer syntax")
             return ""
-    else:
-        reference = get_decoder(syntax).as_array(source, raw=True)[0]
-        by = "pydicom"
+    except Exception:  # whatever a decoder meets in a damaged stream
+        collector.error("PIX-02", _PIXEL_DATA, "the source's pixel data cannot be decoded for the comparison")
+        return ""
     unused = source.BitsAllocated - source.BitsStored
     if values is None or not np.array_equal(_used(values, unused), _used(reference.astype(dtype), unused)):
         collector.error("PIX-02", _PIXEL_DATA, "stored values differ from the source")

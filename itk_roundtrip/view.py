@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 import os
 import struct
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import ExplicitVRLittleEndian
 
-from itk_roundtrip.headers import Header, encode, file_bytes
+from itk_roundtrip.headers import Header, encode, file_bytes, padded
 from itk_roundtrip.pixels import PixelFormat
 from itk_roundtrip.rules import is_group_length
 from itk_roundtrip.series import Instance
@@ -61,24 +63,27 @@ def names(instances: Sequence[tuple[str, str]]) -> list[str]:
 
     A name that stands in two folders is told apart by its folders, as ``a_IM1.dcm`` and ``b_IM1.dcm``.
     """
-    counts: dict[str, int] = {}
-    for name, _ in instances:
-        counts[_plain(name).casefold()] = counts.get(_plain(name).casefold(), 0) + 1
+    counts = Counter(_folded(_plain(name)) for name, _ in instances)
     taken: set[str] = {key for key, count in counts.items() if count == 1}
     result = []
     for name, relative in instances:
         plain = _plain(name)
-        if counts[plain.casefold()] > 1:
+        if counts[_folded(plain)] > 1:
             plain = candidate = _plain("_".join(Path(relative).parts))
             stem, suffix = os.path.splitext(plain)
             number = 2
-            while candidate.casefold() in taken:
+            while _folded(candidate) in taken:
                 candidate = f"{stem}_{number}{suffix}"
                 number += 1
             plain = candidate
-            taken.add(plain.casefold())
+            taken.add(_folded(plain))
         result.append(plain)
     return result
+
+
+def _folded(name: str) -> str:
+    """Return what is the same for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _plain(name: str) -> str:
@@ -117,8 +122,7 @@ def ordering_file(instance: Instance) -> bytes:
     for tag, vr, text in elements:
         value = text.encode("ascii", "replace")
         if value:
-            pad = b"\0" if vr == "UI" else b" "
-            parts.append(encode(tag, vr, value + pad * (len(value) % 2), implicit_vr=False))
+            parts.append(encode(tag, vr, padded(value, vr), implicit_vr=False))
     parts += _ONE_PIXEL
     uids = (text.encode("ascii", "replace") for text in (instance.sop_class_uid, instance.sop_instance_uid))
     return file_bytes(parts, ExplicitVRLittleEndian, *uids)

@@ -22,7 +22,11 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any
 
-from itk_roundtrip.errors import RoundtripError
+from itk_roundtrip.errors import RoundtripError, internal_error
+from itk_roundtrip.staging import uninterrupted
+
+_DYING_SECONDS = 0.3
+"""How long a process may take to end after its sockets are closed."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +60,24 @@ class Workers:
     def __init__(self, count: int, keep_open: tuple[int, ...] = ()) -> None:
         self._count = count
         self._connections: list[Connection[Any, Any]] = []
+        with uninterrupted():
+            self._start(keep_open)
+
+    def _start(self, keep_open: tuple[int, ...]) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
             f"from itk_roundtrip.workers import nursery; nursery({theirs.fileno()})"
         )
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # what ITK prints may hold names of files and patients
-            pass_fds=(theirs.fileno(), *keep_open),
-            start_new_session=True,  # Ctrl-C is the parent's; one kill reaches all of them
-        )
-        theirs.close()
+        with theirs:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what ITK prints may hold names of files and patients
+                pass_fds=(theirs.fileno(), *keep_open),
+                start_new_session=True,  # Ctrl-C is the parent's; one kill reaches all of them
+            )
 
     def __enter__(self) -> Workers:
         return self
@@ -77,19 +85,24 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._nursery.pid, signal.SIGKILL)
-        self._nursery.wait()
-        for connection in self._connections:
-            connection.close()
-        self._control.close()
+        with uninterrupted():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._nursery.pid, signal.SIGKILL)
+            self._nursery.wait()
+            for connection in self._connections:
+                connection.close()
+            self._control.close()
 
     def _worker(self) -> Connection[Any, Any]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
+        with ours, theirs:
             descriptors = array.array("i", [theirs.fileno()])
-            self._control.sendmsg([b"w"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-        connection: Connection[Any, Any] = Connection(ours.detach())
+            try:
+                self._control.sendmsg([b"w"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+            except OSError:
+                self._check_nursery()
+                raise
+            connection: Connection[Any, Any] = Connection(ours.detach())
         self._connections.append(connection)
         return connection
 
@@ -134,7 +147,9 @@ class Workers:
                 self._connections.remove(connection)
 
     def _check_nursery(self) -> None:
-        if self._nursery.poll() is not None:
+        """Tell a nursery that could not start from a worker that crashed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._nursery.wait(_DYING_SECONDS)
             raise RoundtripError(
                 "The process that imports ITK could not start; check the installation with"
                 ' `python -c "import itk; itk.GDCMImageIO.New()"`.'
@@ -183,10 +198,6 @@ def _serve(connection: Connection[Any, Any]) -> None:
             answer = (task.function(*task.arguments), None)
         except RoundtripError as error:
             answer = (None, error)
-        except Exception as error:  # a defect of ours: its kind and place, but no values
-            place = error.__traceback__
-            while place is not None and place.tb_next is not None:
-                place = place.tb_next
-            where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "?"
-            answer = (None, RoundtripError(f"Internal error: {type(error).__name__} at {where}."))
+        except Exception as error:
+            answer = (None, internal_error(error))
         connection.send(answer)

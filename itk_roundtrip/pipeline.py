@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from itk_roundtrip import __version__
-from itk_roundtrip.errors import ITKCrashError, RoundtripError, SeriesNotFoundError, VerificationError
+from itk_roundtrip.errors import (
+    ITKCrashError,
+    RoundtripError,
+    SeriesNotFoundError,
+    SeriesReadError,
+    VerificationError,
+)
 from itk_roundtrip.staging import Staging
 from itk_roundtrip.workers import Outcome, Task, Workers
 
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 DERIVED_PREFIX = "derived_"
+PUBLISHED = "the output was written and verified"
+"""Argument of a KeyboardInterrupt that came after publication."""
 SLAB_BYTES = 8 << 20
 """Pixels of a slab, as ITK holds them: enough to keep it busy, few enough for any memory."""
 
@@ -159,8 +167,12 @@ def roundtrip(
     if not source.is_dir():
         raise SeriesNotFoundError(f"{source.name or source} is not a folder.", path=source.name)
     options = Options(series, identity, headers, description, jobs, progress or (lambda stage, done, total: None))
-    with Staging(source, destination, overwrite=overwrite) as staging, Workers(jobs, (staging.lock,)) as workers:
-        return carry(source, destination, options, staging, workers)
+    staging = Staging(source, destination, overwrite=overwrite)
+    try:
+        with staging, Workers(jobs, (staging.lock,)) as workers:
+            return carry(source, destination, options, staging, workers)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(*([PUBLISHED] if staging.published else [])) from None
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,7 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
 
     found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
     chosen = choose_series(found, options.series, source.name or str(source))
+    _check_readable(found.skipped)
     reader.check_supported(chosen)
     staging.refuse_sources([one.path for one in chosen.instances])
     warnings = [*_left_out(found.skipped), *_irregular(chosen)]
@@ -309,6 +322,13 @@ def _result(
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_readable(skipped: Sequence[Skipped]) -> None:
+    """Refuse a folder with a file that may be a slice and cannot be opened."""
+    for one in skipped:
+        if one.unreadable:
+            raise SeriesReadError(f"{one.name} may belong to the series and {one.reason}.", path=one.name)
 
 
 def _left_out(skipped: Sequence[Skipped]) -> list[str]:

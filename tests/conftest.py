@@ -1,0 +1,47 @@
+"""What the tests share: one pool of workers, so that ITK is imported once, and the folders with real series."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itk_roundtrip import RoundtripResult
+from itk_roundtrip.pipeline import Options, carry
+from itk_roundtrip.staging import Staging
+from itk_roundtrip.workers import Workers
+
+SAMPLE = Path(__file__).parent.parent / "data" / "ct-phantom"
+
+Run = Callable[..., RoundtripResult]
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[Workers]:
+    """One worker for the whole session."""
+    with Workers(1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def run(workers: Workers) -> Run:
+    """``roundtrip`` with the workers of the session; one call of the real one costs an import of ITK."""
+
+    def call(source: Path, destination: Path, *, overwrite: bool = False, **options: Any) -> RoundtripResult:
+        chosen = {"series": None, "identity": "derived", "headers": "complete", "description": None, **options}
+        with Staging(source, destination, overwrite=overwrite) as staging:
+            return carry(source, destination, Options(jobs=1, progress=lambda *_: None, **chosen), staging, workers)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder with real series; tests that need it are skipped without it."""
+    folder = os.environ.get("ITK_ROUNDTRIP_CORPUS")
+    if not folder:
+        pytest.skip("ITK_ROUNDTRIP_CORPUS is not set")
+    return Path(folder)

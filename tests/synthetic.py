@@ -1,0 +1,1843 @@
+"""Seeded DICOM series, one defect or feature at a time, and the catalogue of them. pydicom and numpy only.
+
+:func:`write_series` makes a small CT of seeded noise that covers the full range of Bits Stored; each keyword
+adds one thing that readers and writers are known to trip over. :data:`CASES` names the combinations worth a
+test, each with what must become of it, :data:`MALFORMED` what may be refused or not. Headers are encoded
+here, not by pydicom, so that texts, lengths and padding stay as they are meant. Everything is invented.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.encaps import encapsulate
+from pydicom.pixels.encoders.base import get_encoder
+
+SPACING_MM = 2.5
+
+# ---------------------------------------------------------------------------------------------- encoding
+
+_LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+_WORDS = {
+    "AT": "u2", "FD": "f8", "FL": "f4", "OD": "f8", "OF": "f4", "OL": "u4", "OV": "u8", "OW": "u2",
+    "SL": "i4", "SS": "i2", "SV": "i8", "UL": "u4", "US": "u2", "UV": "u8",
+}  # fmt: skip
+_UNDEFINED = 0xFFFFFFFF
+
+
+class Header(dict[int, "Element"]):
+    """The elements of a data set or an item by tag."""
+
+    def put(self, name: str | int, value: Any, vr: str = "", *, undefined: bool = False) -> None:
+        """Set an element by keyword or tag: text, bytes, numbers or items; ``None`` removes it."""
+        tag = name if isinstance(name, int) else tag_for_keyword(name)
+        assert tag is not None, name
+        if value is None:
+            self.pop(tag, None)
+            return
+        vr = vr or dictionary_VR(tag)
+        if vr not in _WORDS and "or" in vr:
+            vr = "SS" if isinstance(value, int) and value < 0 else "US"
+        if isinstance(value, str):
+            assert vr not in _WORDS, name
+            value = value.encode("ascii")
+        elif not isinstance(value, bytes) and vr in _WORDS:
+            value = np.atleast_1d(np.asarray(value)).astype(_WORDS[vr])
+        assert isinstance(value, bytes | np.ndarray) or vr in ("SQ", "UN"), name
+        self[tag] = Element(vr, value, undefined)
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element: value bytes as they stand (little endian), an array of words, or a list of items."""
+
+    vr: str
+    value: bytes | NDArray[Any] | list[Header]
+    undefined: bool = False
+
+
+def item(**values: Any) -> Header:
+    """Return a sequence item of these attributes."""
+    header = Header()
+    for keyword, value in values.items():
+        header.put(keyword, value)
+    return header
+
+
+def code(value: str, scheme: str, meaning: str) -> Header:
+    """Return an item that holds a code."""
+    return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a data set is encoded.
+
+    Attributes
+    ----------
+    implicit, big
+        Implicit VR; Big Endian.
+    group_lengths, nested_group_lengths
+        Add (gggg,0000) at the top level; in the items.
+    undefined
+        Every sequence and item has undefined length.
+    padded
+        Texts are padded to an even length, as they must be.
+    """
+
+    implicit: bool = False
+    big: bool = False
+    group_lengths: bool = False
+    nested_group_lengths: bool = False
+    undefined: bool = False
+    padded: bool = True
+
+    @property
+    def order(self) -> Literal["<", ">"]:
+        """Byte order, as struct and numpy write it."""
+        return ">" if self.big else "<"
+
+
+def encode(header: Header, how: Encoding) -> bytes:
+    """Return the encoded data set."""
+    encoded = b""
+    for group, tags in groupby(sorted(header), key=lambda tag: tag >> 16):
+        content = b"".join(_encoded(tag, header[tag], how) for tag in tags)
+        if how.group_lengths:
+            length = np.asarray([len(content)], "u4")
+            encoded += _encoded(group << 16, Element("UL", length), how)
+        encoded += content
+    return encoded
+
+
+def _encoded(tag: int, element: Element, how: Encoding) -> bytes:
+    undefined = element.undefined
+    if isinstance(element.value, list):
+        undefined = undefined or how.undefined
+        value = _items(element.value, element.vr, undefined, how)
+    elif isinstance(element.value, bytes):
+        value = element.value
+        if element.vr == "OW" and how.big:
+            value = np.frombuffer(value, "<u2").astype(">u2").tobytes()
+    else:
+        value = element.value.astype(element.value.dtype.newbyteorder(how.order)).tobytes()
+    binary = element.vr in ("UI", "OB", "UN")
+    if len(value) % 2 and not undefined and (how.padded or binary):
+        value += b"\0" if binary else b" "
+    length = _UNDEFINED if undefined else len(value)
+    start = struct.pack(how.order + "HH", tag >> 16, tag & 0xFFFF)
+    if how.implicit:
+        return start + struct.pack(how.order + "L", length) + value
+    start += element.vr.encode()
+    if element.vr in _LONG:
+        return start + struct.pack(how.order + "HL", 0, length) + value
+    return start + struct.pack(how.order + "H", length) + value
+
+
+def _items(items: Sequence[Header], vr: str, undefined: bool, how: Encoding) -> bytes:
+    how = replace(how, group_lengths=how.nested_group_lengths)
+    if vr == "UN":
+        how = replace(how, implicit=True, big=False)
+    parts = []
+    for header in items:
+        content = encode(header, how)
+        length = _UNDEFINED if undefined else len(content)
+        parts.append(struct.pack(how.order + "HHL", 0xFFFE, 0xE000, length) + content)
+        if undefined:
+            parts.append(struct.pack(how.order + "HHL", 0xFFFE, 0xE00D, 0))
+    if undefined:
+        parts.append(struct.pack(how.order + "HHL", 0xFFFE, 0xE0DD, 0))
+    return b"".join(parts)
+
+
+def make_uid(*parts: object) -> str:
+    """Return the 2.25 UID that belongs to these words, always the same."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:15], 'big')}"
+
+
+# --------------------------------------------------------------------------------------------- the options
+
+_SYNTAXES = {
+    "implicit": uid.ImplicitVRLittleEndian,
+    "explicit": uid.ExplicitVRLittleEndian,
+    "big": uid.ExplicitVRBigEndian,
+    "deflated": uid.DeflatedExplicitVRLittleEndian,
+    "rle": uid.RLELossless,
+    "jpeg_ls": uid.JPEGLSLossless,
+    "j2k": uid.JPEG2000Lossless,
+    "jpeg_lossless": uid.JPEGLosslessSV1,
+    "jpeg_lossless_14": uid.JPEGLossless,
+    "jpeg_baseline": uid.JPEGBaseline8Bit,
+    "jpeg_extended": uid.JPEGExtended12Bit,
+    "jpeg_ls_near": uid.JPEGLSNearLossless,
+}
+_PLUGINS = {"rle": "pydicom", "jpeg_ls": "pyjpegls", "j2k": "pylibjpeg"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keywords of :func:`write_series` that shape pixels, geometry and files; features come on top.
+
+    Attributes
+    ----------
+    modality
+        Key of :data:`MODALITIES`.
+    transfer_syntax
+        ``implicit``, ``explicit``, ``big``, ``deflated``, ``rle``, ``jpeg_ls``, ``j2k``,
+        ``jpeg_lossless``, ``jpeg_lossless_14``, ``jpeg_baseline``, ``jpeg_extended``, ``jpeg_ls_near``.
+    high_bit
+        High Bit, if not Bits Stored - 1.
+    sign_extended
+        Whether the unused bits of negative values repeat the sign.
+    high_bits
+        Fill the unused bits with noise.
+    slopes, intercepts
+        One text or ``None`` (missing) per slice, or one for all; by default what the modality has.
+    frames
+        0: no Number of Frames; else its value, with that many frames of pixels.
+    pixel_vr
+        OB or OW; by default by the bits.
+    pixel_pad, trailing
+        The byte that makes an odd length even; bytes after the pixels.
+    extended_offsets
+        An Extended Offset Table beside compressed pixels.
+    geometry
+        ``regular``, ``gap``, ``duplicate``, ``tilt``, ``echoes``, ``descending``, ``oblique``, ``sagittal``,
+        ``none`` (no positions), ``same`` (all at one position), ``wobble`` (rounded by the scanner).
+    names
+        ``plain``, ``shuffled``, ``no_extension``, ``subfolders``, ``uid``, ``unicode``, ``numbers``,
+        ``upper``, ``links`` (to a folder beside the parent of this one), ``derived``, ``hidden``, ``shell``.
+    beside
+        What else lies in the folder: ``text``, ``empty``, ``dicomdir``, ``truncated_header``,
+        ``truncated_meta``, ``other_series``, ``other_study``.
+    truncated
+        The last file ends within its pixels.
+    preamble
+        128 bytes; zeros by default.
+    meta
+        ``none``: no group 0002; ``bare``: no preamble and prefix either; else the transfer syntax that it
+        claims, ``?`` for none.
+    appended
+        Bytes after the last element.
+    attributes
+        Elements of the top level by keyword: text, bytes, numbers, or a list with one per slice; ``None``
+        removes.
+    """
+
+    modality: str = "CT"
+    transfer_syntax: str = "explicit"
+    bits_allocated: int = 16
+    bits_stored: int = 12
+    high_bit: int | None = None
+    signed: bool = False
+    sign_extended: bool = True
+    high_bits: bool = False
+    photometric: str = "MONOCHROME2"
+    samples: int = 1
+    slopes: Sequence[str | None] | str | None = "modality"
+    intercepts: Sequence[str | None] | str | None = "modality"
+    frames: int = 0
+    pixel_vr: str = ""
+    pixel_pad: bytes = b"\0"
+    trailing: bytes = b""
+    extended_offsets: bool = False
+    geometry: str = "regular"
+    names: str = "plain"
+    beside: tuple[str, ...] = ()
+    truncated: bool = False
+    preamble: bytes = bytes(128)
+    meta: str = ""
+    appended: bytes = b""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """SOP Class, default Image Type, slopes and intercepts, and what its header holds besides the usual."""
+
+    sop_class: str
+    image_type: str
+    slopes: Sequence[str | None]
+    intercepts: Sequence[str | None]
+    attributes: Mapping[str, Any]
+
+
+MODALITIES: dict[str, Modality] = {
+    "CT": Modality(uid.CTImageStorage, r"ORIGINAL\PRIMARY\AXIAL\INVENTED", ["1"], ["-1024"], {
+        "KVP": "120", "RescaleType": "HU", "ConvolutionKernel": "B30f", "GantryDetectorTilt": "0",
+        "XRayTubeCurrent": "231", "ExposureTime": "500", "SpacingBetweenSlices": "2.5",
+        "WindowCenter": r"50\-600", "WindowWidth": r"350\1200"}),
+    "MR": Modality(uid.MRImageStorage, r"ORIGINAL\PRIMARY\M\ND", [None], [None], {
+        "ScanningSequence": "GR", "SequenceVariant": r"SP\OSP", "ScanOptions": "", "MRAcquisitionType": "3D",
+        "RepetitionTime": "2300", "EchoTime": "2.98", "InversionTime": "900", "EchoTrainLength": "1",
+        "MagneticFieldStrength": "3", "FlipAngle": "9", "WindowCenter": "2048", "WindowWidth": "4096"}),
+    "PT": Modality(uid.PositronEmissionTomographyImageStorage, r"ORIGINAL\PRIMARY",
+                   ["0.731", "2.37", "1.02609e-03", "1"], ["0"], {
+        "Units": "BQML", "CountsSource": "EMISSION", "SeriesType": r"STATIC\IMAGE",
+        "DecayCorrection": "START", "CorrectedImage": r"DECY\ATTN\SCAT", "NumberOfSlices": 4,
+        "FrameReferenceTime": "1500000", "ActualFrameDuration": "300000", "DecayFactor": "1.00123",
+        "CollimatorType": "NONE"}),
+    "NM": Modality(uid.NuclearMedicineImageStorage, r"ORIGINAL\PRIMARY\STATIC\EMISSION", [None], [None], {
+        "EnergyWindowVector": [1], "DetectorVector": [1], "NumberOfEnergyWindows": 1, "NumberOfDetectors": 1,
+        "FrameIncrementPointer": [0x0054, 0x0010, 0x0054, 0x0020], "CountsAccumulated": "250000"}),
+    "MG": Modality(uid.DigitalMammographyXRayImageStorageForPresentation, r"ORIGINAL\PRIMARY", ["1"], ["0"], {
+        "PresentationIntentType": "FOR PRESENTATION", "RescaleType": "US", "ImageLaterality": "L",
+        "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": -1,
+        "PresentationLUTShape": "IDENTITY", "ImagerPixelSpacing": r"0.07\0.07"}),
+    "CR": Modality(uid.ComputedRadiographyImageStorage, r"ORIGINAL\PRIMARY", [None], [None], {
+        "ViewPosition": "AP", "BodyPartExamined": "CHEST", "ImagerPixelSpacing": r"0.1\0.1"}),
+    "DX": Modality(uid.DigitalXRayImageStorageForPresentation, r"ORIGINAL\PRIMARY\\", ["1"], ["0"], {
+        "PresentationIntentType": "FOR PRESENTATION", "RescaleType": "US", "ImageLaterality": "U",
+        "PixelIntensityRelationship": "LIN", "PixelIntensityRelationshipSign": 1,
+        "PresentationLUTShape": "IDENTITY", "ImagerPixelSpacing": r"0.14\0.14"}),
+    "US": Modality(uid.UltrasoundImageStorage, r"ORIGINAL\PRIMARY\ABDOMINAL\0001", [None], [None], {}),
+    "SC": Modality(uid.SecondaryCaptureImageStorage, r"DERIVED\SECONDARY", [None], [None], {
+        "ConversionType": "WSD"}),
+    "RTDOSE": Modality(uid.RTDoseStorage, r"DERIVED\SECONDARY", [None], [None], {
+        "DoseUnits": "GY", "DoseType": "PHYSICAL", "DoseSummationType": "PLAN",
+        "DoseGridScaling": "1.02609e-05", "GridFrameOffsetVector": "0"}),
+    "EMR": Modality(uid.EnhancedMRImageStorage, r"ORIGINAL\PRIMARY\M\NONE", [None], [None], {}),
+    "PRIVATE": Modality(make_uid("private SOP class"), r"ORIGINAL\PRIMARY\OTHER", [None], [None], {}),
+}  # fmt: skip
+_MODALITY_CODES = {"SC": "OT", "EMR": "MR", "PRIVATE": "OT"}
+_PROJECTIONS = frozenset({"MG", "CR", "DX", "US", "SC"})
+"""No frame of reference and no positions."""
+
+
+def _common_header(options: Options, seed: int, index: int, rows: int, columns: int) -> Header:
+    kind = MODALITIES[options.modality]
+    header = Header()
+    values: dict[str, Any] = {
+        "SpecificCharacterSet": "ISO_IR 100",
+        "ImageType": kind.image_type,
+        "InstanceCreationDate": "20200203",
+        "InstanceCreationTime": "101112",
+        "SOPClassUID": kind.sop_class,
+        "SOPInstanceUID": make_uid("instance", seed, index),
+        "StudyDate": "20200203",
+        "SeriesDate": "20200203",
+        "AcquisitionDate": "20200203",
+        "ContentDate": "20200203",
+        "StudyTime": "095500.123",
+        "SeriesTime": "095959",
+        "AcquisitionTime": "100001.5",
+        "ContentTime": "100002.25",
+        "AccessionNumber": "A0001",
+        "Modality": _MODALITY_CODES.get(options.modality, options.modality),
+        "Manufacturer": "Invented Scanners",
+        "InstitutionName": "Invented Hospital",
+        "ReferringPhysicianName": "Nobody^Ann",
+        "StationName": "ROOM1",
+        "StudyDescription": "Invented study",
+        "SeriesDescription": "Invented series",
+        "ManufacturerModelName": "Model 7",
+        "PatientName": "Nobody^Noel",
+        "PatientID": "INVENTED-1",
+        "PatientBirthDate": "19700101",
+        "PatientSex": "O",
+        "PatientWeight": "70.5",
+        "SliceThickness": "2.5",
+        "DeviceSerialNumber": "0007",
+        "SoftwareVersions": r"1.0\patch 3",
+        "ProtocolName": "INVENTED",
+        "PatientPosition": "HFS",
+        "StudyInstanceUID": make_uid("study", seed),
+        "SeriesInstanceUID": make_uid("series", seed),
+        "StudyID": "1",
+        "SeriesNumber": "4",
+        "AcquisitionNumber": "1",
+        "InstanceNumber": str(index + 1),
+        "FrameOfReferenceUID": make_uid("frame of reference", seed),
+        "PositionReferenceIndicator": "",
+        "SamplesPerPixel": options.samples,
+        "PhotometricInterpretation": options.photometric,
+        "Rows": rows,
+        "Columns": columns,
+        "PixelSpacing": r"0.48828125\0.9765625",
+        "BitsAllocated": options.bits_allocated,
+        "BitsStored": options.bits_stored,
+        "HighBit": options.bits_stored - 1 if options.high_bit is None else options.high_bit,
+        "PixelRepresentation": int(options.signed),
+        **kind.attributes,
+    }
+    if options.samples > 1:
+        values["PlanarConfiguration"] = 0
+    if options.frames:
+        values["NumberOfFrames"] = str(options.frames)
+    values["RescaleSlope"] = _per_slice(options.slopes, kind.slopes, index)
+    values["RescaleIntercept"] = _per_slice(options.intercepts, kind.intercepts, index)
+    if values["RescaleSlope"] is None:
+        values.pop("RescaleType", None)
+    for keyword, value in values.items():
+        header.put(keyword, value)
+    return header
+
+
+def _per_slice(given: Sequence[str | None] | str | None, default: Sequence[str | None], index: int) -> str | None:
+    if given is None:
+        return None
+    if given == "modality":
+        given = default
+    elif isinstance(given, str):
+        given = [given]
+    return given[index % len(given)]
+
+
+def _put_geometry(header: Header, geometry: str, index: int, slices: int) -> None:
+    """Set position and orientation, in mm; the regular series is axial, 2.5 mm apart, ascending."""
+    orientation = r"1\0\0\0\1\0"
+    x, y, z, place = -125.0, -130.5, 7.25, float(index)
+    if geometry == "descending":
+        place = -place
+    elif geometry == "gap":
+        place += index >= slices - 1
+    elif geometry == "duplicate":
+        place -= index >= slices - 1
+    elif geometry == "same":
+        place = 0.0
+    elif geometry == "echoes":  # two passes over half the positions
+        place = float(index % (slices // 2))
+        header.put("EchoTime", "2.46" if index < slices // 2 else "4.92")
+        header.put("EchoNumbers", "1" if index < slices // 2 else "2")
+    position = f"{x}\\{y}\\{z + SPACING_MM * place}"
+    if geometry == "tilt":
+        position = f"{x}\\{y + 0.5 * index}\\{z + SPACING_MM * index}"
+    elif geometry == "wobble":
+        position = f"{x}\\{y}\\{z + SPACING_MM * index + (0.004 if index % 2 else 0)}"
+    elif geometry == "sagittal":
+        orientation = r"0\1\0\0\0\-1"
+        position = f"{x + SPACING_MM * index}\\{y}\\{z}"
+    elif geometry == "oblique":
+        orientation = r"0.999390827019096\0\-0.034899496702501\0\1\0"
+        position = f"{x + 0.0872487417562525 * index:.14f}\\{y}\\{z + 2.49847706754774 * index:.14f}"
+    elif geometry == "coronal":
+        orientation = r"1\0\0\0\0\-1"
+    if geometry == "none":
+        return
+    header.put("ImageOrientationPatient", orientation)
+    header.put("ImagePositionPatient", position)
+    header.put("SliceLocation", position.rsplit("\\", 1)[-1])
+
+
+# ---------------------------------------------------------------------------------------------- the pixels
+
+
+def _stored_values(options: Options, rows: int, columns: int, seed: int, index: int) -> NDArray[np.int64]:
+    """Return seeded noise over the full range of Bits Stored, with both extremes."""
+    generator = np.random.default_rng([seed, index])
+    span = 1 << options.bits_stored
+    low, high = (-span // 2, span // 2 - 1) if options.signed else (0, span - 1)
+    count = rows * columns * options.samples * max(1, options.frames)
+    values = generator.integers(low, high, size=count, dtype=np.int64, endpoint=True)
+    first, second = generator.choice(count, size=2, replace=False)
+    values[first], values[second] = low, high
+    return values
+
+
+def _pixel_bytes(options: Options, values: NDArray[np.int64], seed: int) -> bytes:
+    """Return native little-endian pixel bytes, unused bits as the options say, not yet padded."""
+    if options.bits_allocated == 1:
+        return np.packbits(values.astype(np.uint8), bitorder="little").tobytes()
+    used, allocated = (1 << options.bits_stored) - 1, (1 << options.bits_allocated) - 1
+    words = values & (allocated if options.sign_extended and not options.high_bits else used)
+    if options.high_bits:
+        noise = np.random.default_rng([seed, 99]).integers(0, allocated, size=words.size, endpoint=True)
+        words = words | (noise & ~np.int64(used))
+    if options.high_bit is not None:
+        words = (words & used) << (options.high_bit + 1 - options.bits_stored)
+    return words.astype(f"<u{options.bits_allocated // 8}").tobytes()
+
+
+def _put_pixels(header: Header, options: Options, native: bytes, rows: int, columns: int) -> None:
+    syntax = _SYNTAXES[options.transfer_syntax]
+    if not syntax.is_encapsulated:
+        padded = native + options.trailing
+        padded += options.pixel_pad * (len(padded) % 2)
+        vr = options.pixel_vr or ("OW" if options.bits_allocated > 8 or syntax.is_implicit_VR else "OB")
+        header.put("PixelData", padded, vr)
+        return
+    if options.transfer_syntax in ("jpeg_lossless", "jpeg_lossless_14"):
+        words = np.frombuffer(native, f"<u{options.bits_allocated // 8}").reshape(rows, columns)
+        frame = _jpeg_lossless(words & ((1 << options.bits_stored) - 1), options.bits_stored)
+    elif options.transfer_syntax in ("jpeg_baseline", "jpeg_extended", "jpeg_ls_near"):
+        frame = _flat_jpeg(rows, columns)
+    else:
+        frame = get_encoder(syntax).encode(
+            native, rows=rows, columns=columns, samples_per_pixel=options.samples, number_of_frames=1,
+            bits_allocated=options.bits_allocated, bits_stored=options.bits_stored,
+            pixel_representation=int(options.signed), photometric_interpretation=options.photometric,
+            planar_configuration=0 if options.samples > 1 else None,
+            encoding_plugin=_PLUGINS[options.transfer_syntax],
+        )  # fmt: skip
+    end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    if options.extended_offsets:
+        header.put("ExtendedOffsetTable", [0])
+        header.put("ExtendedOffsetTableLengths", [len(frame) + len(frame) % 2])
+    fragments = encapsulate([frame], has_bot=not options.extended_offsets)
+    header.put("PixelData", fragments + end, "OB", undefined=True)
+
+
+def _jpeg_segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def _stuffed(bits: str) -> bytes:
+    """Return entropy-coded bits as bytes, a zero byte after each 0xFF (ISO 10918-1 F.1.2.3)."""
+    bits += "1" * (-len(bits) % 8)
+    return int(bits or "0", 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+
+
+def _jpeg_lossless(words: NDArray[Any], precision: int) -> bytes:
+    """Encode one component with predictor 1 (ISO 10918-1 H), each of the 17 categories as 5 bits."""
+    rows, columns = words.shape
+    bits = []
+    for y in range(rows):
+        for x in range(columns):
+            above = int(words[y - 1, 0]) if y else 1 << (precision - 1)
+            predicted = int(words[y, x - 1]) if x else above
+            difference = (int(words[y, x]) - predicted + 32767) % 65536 - 32767
+            category = abs(difference).bit_length()
+            bits.append(f"{category:05b}")
+            if 0 < category < 16:
+                bits.append(f"{difference if difference > 0 else difference + (1 << category) - 1:0{category}b}")
+    table = bytes([0, 0, 0, 0, 0, 17]) + bytes(11) + bytes(range(17))
+    frame = struct.pack(">BHHB", precision, rows, columns, 1) + bytes([1, 0x11, 0])
+    return b"".join([
+        b"\xff\xd8", _jpeg_segment(0xC3, frame), _jpeg_segment(0xC4, table),
+        _jpeg_segment(0xDA, bytes([1, 1, 0x00, 1, 0, 0])), _stuffed("".join(bits)), b"\xff\xd9",
+    ])  # fmt: skip
+
+
+def _flat_jpeg(rows: int, columns: int) -> bytes:
+    """Return a baseline JPEG of one grey: lossy by its transfer syntax, whatever it holds."""
+    blocks = -(-rows // 8) * -(-columns // 8)
+    frame = struct.pack(">BHHB", 8, rows, columns, 1) + bytes([1, 0x11, 0])
+    table = bytes([1]) + bytes(15) + bytes([0])
+    return b"".join([
+        b"\xff\xd8", _jpeg_segment(0xDB, bytes([0]) + bytes([1] * 64)), _jpeg_segment(0xC0, frame),
+        _jpeg_segment(0xC4, b"\x00" + table), _jpeg_segment(0xC4, b"\x10" + table),
+        _jpeg_segment(0xDA, bytes([1, 1, 0x00, 0, 63, 0])), _stuffed("00" * blocks), b"\xff\xd9",
+    ])  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------- the features
+
+Feature = Callable[[Header, int, Any], None]
+FEATURES: dict[str, Feature] = {}
+"""Each adds one thing to the header of slice ``index``; the value of its keyword chooses the variety."""
+
+
+def feature(function: Feature) -> Feature:
+    """Register a keyword of :func:`write_series`."""
+    FEATURES[function.__name__] = function
+    return function
+
+
+def reference(*parts: object, sop_class: str = uid.CTImageStorage) -> Header:
+    """Return an item that refers to an instance."""
+    return item(ReferencedSOPClassUID=str(sop_class), ReferencedSOPInstanceUID=make_uid(*parts))
+
+
+_TEXTS = {
+    "latin1": ("ISO_IR 100", "latin-1", "Müßig^Jörg", "Größe übernächst"),
+    "greek": ("ISO_IR 126", "iso8859_7", "Διον^Ουδείς", "Επινοημένη σειρά"),
+    "cyrillic": ("ISO_IR 144", "iso8859_5", "Никто^Нина", "Придуманная серия"),
+    "gb18030": ("GB18030", "gb18030", "Wang^XiaoDong=王^小东", "誠 虚构"),  # 誠 ends like a backslash
+    "utf8": ("ISO_IR 192", "utf-8", "Wang^XiaoDong=王^小东=", "Größe 虚构 σειρά"),
+    "japanese": (r"\ISO 2022 IR 87", "iso2022_jp", "Yamada^Tarou=山田^太郎=やまだ^たろう", "架空 CT"),
+    "katakana": (r"ISO 2022 IR 13\ISO 2022 IR 87", "shift_jis", "ﾔﾏﾀﾞ^ﾀﾛｳ", "ｶｸｳ"),
+    "undeclared": (None, "latin-1", "Müßig^Jörg", "Größe übernächst"),
+}  # fmt: skip
+
+
+@feature
+def text(header: Header, index: int, value: str) -> None:
+    """Names and texts outside ASCII, at the top level and in an item, in a character set."""
+    character_set, codec, name, words = _TEXTS[value]
+    header.put("SpecificCharacterSet", character_set)
+    header.put("PatientName", name.encode(codec))
+    for keyword in ("SeriesDescription", "InstitutionName", "ImageComments"):
+        header.put(keyword, words.encode(codec))
+    procedure = item(CodeValue="1", CodingSchemeDesignator="99X", CodeMeaning=words.encode(codec))
+    header.put("RequestedProcedureCodeSequence", [procedure])
+
+
+@feature
+def nested_sequences(header: Header, index: int, value: str) -> None:
+    """Nest sequences, of ``defined`` or ``undefined`` length, ``deep`` or ``many``: ITK drops them all."""
+    if value in ("deep", "many"):
+        item_ = item(CodeValue="0")
+        for level in range(30 if value == "deep" else 0):
+            item_ = item(CodeValue=str(level), PurposeOfReferenceCodeSequence=[item_])
+        many = [reference("many", number) for number in range(300 if value == "many" else 0)]
+        header.put("ReferencedImageSequence", [item_, *many])
+        return
+    undefined = value == "undefined"
+    inner = item(RequestedProcedureID="77")
+    inner.put(
+        "ScheduledProtocolCodeSequence",
+        [code("P1", "99X", "One"), code("P2", "99X", "Two")],
+        undefined=undefined,
+    )
+    inner.put(0x00400007, "", "LO")
+    header.put("RequestAttributesSequence", [inner, item(RequestedProcedureID="78")], undefined=undefined)
+    region = code("51185008", "SCT", "Chest")
+    region.put("AnatomicRegionModifierSequence", [code("24028007", "SCT", "Right")], undefined=undefined)
+    header.put("AnatomicRegionSequence", [region], undefined=undefined)
+
+
+@feature
+def un_sequences(header: Header, index: int, value: str) -> None:
+    """Add a public and a private sequence with VR UN, whose items are in Implicit VR (PS3.5 6.2.2)."""
+    content = [code("51185008", "SCT", "Chest")]
+    header.put("AnatomicRegionSequence", content, "UN", undefined=value == "undefined")
+    header.put(0x00910010, "INVENTED UN", "LO")
+    header.put(0x00911001, content, "UN", undefined=value == "undefined")
+
+
+@feature
+def empty_sequences(header: Header, index: int, value: bool) -> None:
+    """Sequences without items, with an empty item, and with VR UN and no value."""
+    header.put("ReferencedStudySequence", [])
+    header.put("ReferencedPatientSequence", [], undefined=True)
+    header.put("RequestAttributesSequence", [Header()])
+    header.put("ProcedureCodeSequence", b"", "UN")
+
+
+def _private_block(header: Header, group: int, block: int, creator: bytes | str) -> None:
+    base = group << 16 | block << 8
+    header.put(group << 16 | block, creator, "LO")
+    header.put(base | 0x01, "private text", "LO")
+    header.put(base | 0x02, bytes(range(7)), "OB")
+    header.put(base | 0x03, [3.141592653589793, -1e-300], "FD")
+    header.put(base | 0x04, [item(PatientID="X"), _private_item()], "SQ")
+    header.put(base | 0x05, b"\x01\x02\x03\x04", "UN")
+    header.put(base | 0x06, [1, -2, 3], "SL")
+    header.put(base | 0x07, r"1.50\+2", "DS")
+    header.put(base | 0x08, b"", "UN")
+
+
+def _private_item() -> Header:
+    inner = Header()
+    inner.put(0x00290010, "INVENTED INNER", "LO")
+    inner.put(0x00291001, [1.5], "FL")
+    inner.put(0x00291002, [item(CodeValue="1")], "SQ")
+    return inner
+
+
+@feature
+def private(header: Header, index: int, value: str) -> None:
+    """Add private blocks: of makers GDCM knows and does not know, two in one group, orphans."""
+    if value == "known":
+        header.put(0x00290010, "SIEMENS CSA HEADER", "LO")
+        header.put(0x00291008, "IMAGE NUM 4", "CS")
+        header.put(0x00291010, b"SV10\4\3\2\1" + bytes(range(100)), "OB")
+        header.put(0x00190010, "GEMS_ACQU_01", "LO")
+        header.put(0x0019109C, "invented_pulse", "LO")
+        header.put(0x0019109E, "invented", "LO")
+        header.put(0x001910BB, "1.0", "DS")
+        header.put(0x20010010, "Philips Imaging DD 001", "LO")
+        header.put(0x20011003, [1000.0], "FL")
+    elif value == "unknown":
+        _private_block(header, 0x0009, 0x10, "INVENTED MAKER 1.0")
+    elif value == "two_blocks":
+        _private_block(header, 0x0019, 0x10, "INVENTED A")
+        _private_block(header, 0x0019, 0xE1, "INVENTED B")
+    elif value == "same_creator":
+        _private_block(header, 0x0019, 0x10, "INVENTED A")
+        _private_block(header, 0x0019, 0x11, "INVENTED A")
+    elif value == "un_creator":
+        _private_block(header, 0x0019, 0x10, "INVENTED A")
+        header.put(0x00190010, b"INVENTED A", "UN")
+    elif value == "latin1_creator":
+        _private_block(header, 0x0021, 0x10, "ERFUNDENES GERÄT".encode("latin-1"))
+    elif value == "orphan":
+        header.put(0x00330001, b"\1\2", "UN")
+        header.put(0x00331001, "without a creator", "LO")
+        header.put(0x00331002, b"\1\2", "UN")
+    elif value == "long":
+        header.put(0x00990010, "INVENTED LONG", "LO")
+        header.put(0x00991001, bytes(range(256)) * 300, "UN")
+        header.put(0x00991002, bytes(reversed(range(256))) * 300, "OB")
+    elif value == "after_pixels":
+        header.put(0x7FE10010, "INVENTED TAIL", "LO")
+        header.put(0x7FE11001, bytes(64), "OB")
+
+
+@feature
+def unknown_vr(header: Header, index: int, value: Sequence[str]) -> None:
+    """Attributes that a relay without a dictionary gave the VR UN, their values as they were."""
+    for keyword in value:
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        header[tag] = Element("UN", header[tag].value)
+
+
+@feature
+def curves(header: Header, index: int, value: bool) -> None:
+    """Add a curve (retired): a repeating group, whose data are OW."""
+    header.put(0x50000005, [2], "US")
+    header.put(0x50000010, [4], "US")
+    header.put(0x50000020, "POLY", "CS")
+    header.put(0x50000103, [0], "US")
+    header.put(0x50003000, [1, 2, 3, 4, 5, 6, 7, 8], "OW")
+
+
+@feature
+def unknown_public(header: Header, index: int, value: str) -> None:
+    """Add an attribute with an even group that no dictionary knows."""
+    header.put(0x00083456, "unknown", value)
+    header.put(0x00289876, b"\1\2\3\4", "UN")
+
+
+@feature
+def long_words(header: Header, index: int, value: Sequence[str]) -> None:
+    """VRs of 4 and 8 bytes per word, which GDCM cannot turn into text: the whole series is unreadable."""
+    values: dict[str, Any] = {
+        "OD": [1.5, -2.25], "OL": [1, 0x7FFFFFFF], "OV": [1, 1 << 63], "UV": [1 << 63], "SV": [-(1 << 62)],
+        "OF": [0.1, 16777.217], "OW": [1, 2, 65535],
+    }  # fmt: skip
+    for vr in value:
+        words = np.asarray(values[vr], dtype=_WORDS[vr])
+        header.put(f"Selector{vr}Value", words, vr)
+
+
+@feature
+def vm_1_n_binary(header: Header, index: int, value: bool) -> None:
+    """Add binary attributes of any number of values, which GDCM fills with uninitialised memory."""
+    header.put("SimpleFrameList", [1, 2, 3])
+    header.put("EnergyWindowVector", [1, 1, 2, 65535])
+    header.put("FrameIncrementPointer", [0x0054, 0x0010, 0x0054, 0x0020])
+    header.put("SelectorFDValue", [0.1, 1e300, -1.0])
+    header.put("SelectorSSValue", [-1, 32767, -32768])
+
+
+@feature
+def long_digits(header: Header, index: int, value: bool) -> None:
+    """Binary floating point with more than the 6 digits that GDCM writes."""
+    header.put("CTDIvol", [12.3456789012345])
+    header.put("DiffusionGradientOrientation", [0.123456789012345, -0.577350269189626, 0.807])
+    header.put("TablePosition", [3.141592653589793])
+    header.put("TableSpeed", [1e-300])
+    header.put("ReferencePixelPhysicalValueX", [np.pi])
+    header.put("GraphicData", [16777.217, 0.1])
+
+
+@feature
+def odd_decimals(header: Header, index: int, value: bool) -> None:
+    """Decimal strings as scanners write them: GDCM prints them anew."""
+    header.put("KVP", "120.")
+    header.put("PatientWeight", " 70.50")
+    header.put("FocalSpots", "+1.5")
+    header.put("ReconstructionDiameter", "1.02609e-08")
+    header.put("DistanceSourceToDetector", "-.5")
+    header.put("DistanceSourceToPatient", "00595")
+    header.put("TableHeight", "-250.0 ")
+    header.put("PixelSpacing", r"0.661468\0.66146800000000003")
+    header.put("ImagePositionPatient", rf"-250.0\+1.5\ {1.0 + 2.5 * index}00")
+    header.put("WindowCenter", r"50\ \1e3")
+    header.put("WindowWidth", r"350\\1E+3")
+
+
+@feature
+def empty_values(header: Header, index: int, value: bool) -> None:
+    """Attributes of type 2 without a value: they must stay, and stay empty."""
+    for keyword in (
+        "AccessionNumber", "ReferringPhysicianName", "StudyID", "PatientBirthDate", "StudyDescription",
+        "LossyImageCompressionRatio", "ReferencedFrameNumber", "SelectorUSValue", "ContentTime",
+    ):  # fmt: skip
+        header.put(keyword, b"")
+
+
+@feature
+def source_images(header: Header, index: int, value: str) -> None:
+    """Add a derivation chain, with purpose ``121322``, another or none: ours comes last."""
+    if value == "empty":
+        header.put("SourceImageSequence", [])
+        return
+    old = reference("older", index)
+    if value.isdigit():
+        meaning = {
+            "121322": "Source image for image processing operation",
+            "121320": "Uncompressed predecessor",
+        }
+        old.put("SpatialLocationsPreserved", "YES")
+        old.put("PurposeOfReferenceCodeSequence", [code(value, "DCM", meaning[value])])
+    header.put("SourceImageSequence", [old, reference("oldest", index)], "UN" if value == "unknown_vr" else "SQ")
+
+
+@feature
+def derivation_codes(header: Header, index: int, value: bool) -> None:
+    """Add derivation codes of earlier steps: none of CID 7203 is a round trip, so none is added."""
+    header.put("DerivationCodeSequence", [code("113072", "DCM", "Multiplanar reformatting"),
+                                          code("113085", "DCM", "Spatial resampling")])  # fmt: skip
+    header.put("DerivationDescription", "Invented reformat")
+
+
+@feature
+def contributing_equipment(header: Header, index: int, value: str) -> None:
+    """Add equipment that took part before, ``plain``, ``odd`` or of ``unknown_vr``: it stays first."""
+    old = item(Manufacturer="Invented Archive", ContributionDateTime="20200204101112.5+0100")
+    old.put("PurposeOfReferenceCodeSequence", [code("109104", "DCM", "De-identifying Equipment")])
+    if value == "odd":
+        old.put("InstitutionName", "Größe".encode("latin-1"))
+        old.put("DetectorTemperature", " 20.50")
+        old.put("DateOfLastCalibration", b"")
+        old.put("SpatialResolution", "1.02609e-08")
+        old.put("CTDIvol", [12.3456789012345])
+        _private_block(old, 0x0029, 0x10, "INVENTED INNER")
+    elif value == "unknown_vr":
+        old.put("AnatomicRegionSequence", [code("1", "99X", "One")], "UN")
+        old.put("StationName", b"ROOM1 ", "UN")
+    header.put("ContributingEquipmentSequence", [old])
+
+
+@feature
+def referenced_series(header: Header, index: int, value: str) -> None:
+    """Refer to the ``same`` series, to an ``other``, to ``both``, to none: merged, never doubled."""
+    other = item(SeriesInstanceUID=make_uid("other series"), ReferencedInstanceSequence=[reference("other", index)])
+    own_uid = header[0x0020000E].value
+    same = item(SeriesInstanceUID=own_uid, ReferencedInstanceSequence=[reference("instance", 0, 0)])
+    if value == "bare":  # without the instances
+        same.put("ReferencedInstanceSequence", None)
+    items = {"same": [same], "other": [other], "both": [other, same], "bare": [same], "empty": []}
+    header.put("ReferencedSeriesSequence", items[value])
+
+
+@feature
+def referenced_images(header: Header, index: int, value: str) -> None:
+    """Refer to a localizer, or to an instance of the series itself: never pointed elsewhere."""
+    target = reference("localizer") if value == "localizer" else reference("instance", 0, 0)
+    target.put("PurposeOfReferenceCodeSequence", [code("121311", "DCM", "Localizer")])
+    header.put("ReferencedImageSequence", [target])
+
+
+def _signature() -> tuple[Header, Header]:
+    mac = item(MACIDNumber=1, MACCalculationTransferSyntaxUID=str(uid.ExplicitVRLittleEndian), MACAlgorithm="SHA256")
+    mac.put("DataElementsSigned", [0x0008, 0x0018, 0x0010, 0x0010])
+    signature = item(MACIDNumber=1, DigitalSignatureUID=make_uid("signature"),
+                     CertificateType="X509_1993_SIG",
+                     DigitalSignatureDateTime="20200203101112+0000", CertificateOfSigner=bytes(range(64)),
+                     Signature=bytes(reversed(range(64))))  # fmt: skip
+    return mac, signature
+
+
+@feature
+def signatures(header: Header, index: int, value: str) -> None:
+    """Sign: at the ``top`` the source's identity with it, in an ``item`` only what stands there."""
+    mac, signature = _signature()
+    target = header
+    if value == "item":
+        target = item(RequestedProcedureID="1")
+        header.put("RequestAttributesSequence", [target])
+    target.put("MACParametersSequence", [mac])
+    target.put("DigitalSignaturesSequence", [signature])
+
+
+@feature
+def encrypted(header: Header, index: int, value: bool) -> None:
+    """Encrypted attributes decrypt to the identity of the source."""
+    hidden = item(EncryptedContentTransferSyntaxUID=str(uid.ExplicitVRLittleEndian), EncryptedContent=bytes(range(48)))
+    header.put("EncryptedAttributesSequence", [hidden])
+
+
+@feature
+def status(header: Header, index: int, value: bool) -> None:
+    """Add what speaks of the source instance only: status, creator, coercion, retrieval, conversion."""
+    header.put("SOPInstanceStatus", "AO")
+    header.put("SOPAuthorizationDateTime", "20200203101112")
+    header.put("SOPAuthorizationComment", "authorised")
+    header.put("AuthorizationEquipmentCertificationNumber", "77")
+    header.put("InstanceCreatorUID", make_uid("creator"))
+    header.put("InstanceCoercionDateTime", "20200203101113")
+    header.put("QueryRetrieveView", "CLASSIC")
+    header.put("ConversionSourceAttributesSequence", [reference("converted", index)])
+    representation = reference("alternate", index)
+    header.put("AlternateRepresentationSequence", [representation])
+
+
+@feature
+def icon(header: Header, index: int, value: str) -> None:
+    """Add an icon: it stays, as the pixels do; ``compressed`` it cannot stand in a file that is not."""
+    small = item(SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", Rows=4, Columns=4,
+                 BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0)  # fmt: skip
+    small.put("PixelData", bytes(range(16)), "OW" if value == "words" else "OB")
+    if value == "compressed":
+        end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+        frame = get_encoder(uid.RLELossless).encode(
+            bytes(range(16)), rows=4, columns=4, samples_per_pixel=1, number_of_frames=1, bits_allocated=8,
+            bits_stored=8, pixel_representation=0, photometric_interpretation="MONOCHROME2",
+            encoding_plugin="pydicom",
+        )  # fmt: skip
+        small.put("PixelData", encapsulate([frame]) + end, "OB", undefined=True)
+    header.put("IconImageSequence", [small])
+
+
+@feature
+def real_world_values(header: Header, index: int, value: int) -> None:
+    """Real World Value Mapping of ``value`` items: two end an ITK process."""
+    items = []
+    for number in range(value):
+        mapping = item(LUTExplanation=f"mapping {number}", LUTLabel=f"L{number}",
+                       RealWorldValueSlope=[0.1 + number], RealWorldValueIntercept=[-1.0])  # fmt: skip
+        mapping.put("RealWorldValueFirstValueMapped", [0], "US")
+        mapping.put("RealWorldValueLastValueMapped", [4095], "US")
+        mapping.put("MeasurementUnitsCodeSequence", [code("1", "UCUM", "no units")])
+        items.append(mapping)
+    header.put("RealWorldValueMappingSequence", items)
+
+
+@feature
+def modality_lut(header: Header, index: int, value: bool) -> None:
+    """Put a Modality LUT in place of slope and intercept."""
+    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+        header.put(keyword, None)
+    lut = item(LUTExplanation="invented", ModalityLUTType="US")
+    lut.put("LUTDescriptor", [16, 0, 16], "US")
+    lut.put("LUTData", list(range(0, 1600, 100)), "OW")
+    header.put("ModalityLUTSequence", [lut])
+
+
+@feature
+def voi_lut(header: Header, index: int, value: bool) -> None:
+    """Add a VOI LUT, whose data have the VR OW."""
+    lut = item(LUTExplanation="invented")
+    lut.put("LUTDescriptor", [16, 0, 16], "US")
+    lut.put("LUTData", list(range(0, 1600, 100)), "OW")
+    header.put("VOILUTSequence", [lut])
+
+
+@feature
+def overlays(header: Header, index: int, value: str) -> None:
+    """Add an overlay of its own, or one ``embedded`` in unused bits of the pixels (retired)."""
+    rows, columns = (int(np.asarray(header[tag].value)[0]) for tag in (0x00280010, 0x00280011))
+    for group in (0x6000, 0x6002) if value == "two" else (0x6000,):
+        header.put(group << 16 | 0x0010, [rows], "US")
+        header.put(group << 16 | 0x0011, [columns], "US")
+        header.put(group << 16 | 0x0040, "R" if value == "two" else "G", "CS")
+        header.put(group << 16 | 0x0050, [1, 1], "SS")
+        header.put(group << 16 | 0x0100, [16 if value == "embedded" else 1], "US")
+        header.put(group << 16 | 0x0102, [15 if value == "embedded" else 0], "US")
+        if value != "embedded":
+            header.put(group << 16 | 0x1301, "17", "IS")
+            words = -(-rows * columns // 16)
+            header.put(group << 16 | 0x3000, [0xA53C ^ group] * words, "OW")
+
+
+@feature
+def padding_values(header: Header, index: int, value: str) -> None:
+    """Add padding and extremes of the pixels, with VR US or SS, stale ones as well."""
+    for keyword, number in (("PixelPaddingValue", 63536), ("PixelPaddingRangeLimit", 63000),
+                            ("SmallestImagePixelValue", 7), ("LargestImagePixelValue", 60000),
+                            ("SmallestPixelValueInSeries", 3),
+                            ("LargestPixelValueInSeries", 65000)):  # fmt: skip
+        words = np.asarray([number], "u2")
+        header.put(keyword, words if value == "US" else words.view("i2"), value)
+
+
+@feature
+def lossy_history(header: Header, index: int, value: str) -> None:
+    """Pixels that were compressed with loss once, now uncompressed: the flag stays for ever."""
+    header.put("LossyImageCompression", "01")
+    if value != "flag_only":
+        header.put("LossyImageCompressionRatio", r"10.5\2" if value == "two" else "10.5")
+        header.put("LossyImageCompressionMethod", r"ISO_10918_1\ISO_15444_1" if value == "two" else "ISO_10918_1")
+
+
+@feature
+def palette(header: Header, index: int, value: bool) -> None:
+    """Palette colour: index values, which ITK turns into RGB."""
+    for colour in ("Red", "Green", "Blue"):
+        header.put(f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16], "US")
+        header.put(f"{colour}PaletteColorLookupTableData", list(range(256)), "OW")
+
+
+@feature
+def functional_groups(header: Header, index: int, value: bool) -> None:
+    """Make an Enhanced instance, whose geometry stands in functional groups."""
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        header.put(keyword, None)
+    planes = item(PlaneOrientationSequence=[item(ImageOrientationPatient=r"1\0\0\0\1\0")])
+    header.put("SharedFunctionalGroupsSequence", [planes])
+    frame = item(PlanePositionSequence=[item(ImagePositionPatient=r"0\0\0")])
+    header.put("PerFrameFunctionalGroupsSequence", [frame])
+
+
+@feature
+def float_pixels(header: Header, index: int, value: str) -> None:
+    """Pixels in floating point, ``FloatPixelData`` or ``DoubleFloatPixelData``, which ITK does not see."""
+    rows, columns = (int(np.asarray(header[tag].value)[0]) for tag in (0x00280010, 0x00280011))
+    for keyword in (
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+        "PixelData",
+        "RescaleSlope",
+        "RescaleIntercept",
+    ):
+        header.put(keyword, None)
+    header.put("BitsAllocated", 64 if value.startswith("Double") else 32)
+    header.put(value, np.linspace(-1, 1, rows * columns))
+
+
+@feature
+def pixel_element(header: Header, index: int, value: str) -> None:
+    """Pixel Data that is ``missing``, ``empty``, too ``short``, of VR ``unknown``, or ``damaged``."""
+    pixels = header[0x7FE00010]
+    assert isinstance(pixels.value, bytes)
+    if value == "missing":
+        header.put("PixelData", None)
+    elif value == "damaged":
+        header[0x7FE00010] = replace(pixels, value=pixels.value[:-40] + bytes(32) + pixels.value[-8:])
+    else:
+        length = {"empty": 0, "short": len(pixels.value) // 4 * 2}.get(value, len(pixels.value))
+        header[0x7FE00010] = Element("UN" if value == "unknown" else pixels.vr, pixels.value[:length])
+
+
+@feature
+def trailing_padding(header: Header, index: int, value: bool) -> None:
+    """Add Data Set Trailing Padding: without meaning, but part of a copy."""
+    header.put("DataSetTrailingPadding", bytes(126), "OB")
+
+
+@feature
+def private_creator_in_items(header: Header, index: int, value: bool) -> None:
+    """Add a private block inside an item of a public sequence."""
+    inner = item(RequestedProcedureID="1")
+    _private_block(inner, 0x0029, 0x11, "INVENTED INNER")
+    header.put("RequestAttributesSequence", [inner])
+
+
+_LATER: frozenset[str] = frozenset({"float_pixels", "pixel_element"})
+"""Features that change what the pixels put into the header."""
+_ENCODING = frozenset({"group_lengths", "undefined_lengths", "unpadded", "length_to_end", "meta_extras"})
+"""Features of the encoding, see :func:`_file`."""
+
+# --------------------------------------------------------------------------------------------- the writing
+
+
+def _file(header: Header, options: Options, features: Mapping[str, Any]) -> bytes:
+    """Return a whole file.
+
+    ``group_lengths`` is ``top`` or ``nested``; ``undefined_lengths`` gives every sequence undefined length;
+    ``unpadded`` leaves texts at an odd length; ``length_to_end`` adds (0008,0001); ``meta_extras`` adds what
+    a sender and a vendor leave in group 0002.
+    """
+    syntax = _SYNTAXES[options.transfer_syntax]
+    how = Encoding(
+        implicit=syntax.is_implicit_VR,
+        big=not syntax.is_little_endian,
+        group_lengths="group_lengths" in features,
+        nested_group_lengths=features.get("group_lengths") == "nested",
+        undefined="undefined_lengths" in features,
+        padded="unpadded" not in features,
+    )
+    if features.get("length_to_end"):
+        rest = Header({tag: element for tag, element in header.items() if tag > 0x00080001})
+        header.put("LengthToEnd", [len(encode(rest, how))])
+    data = encode(header, how)
+    if syntax.is_deflated:
+        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        data = deflater.compress(data) + deflater.flush()
+        data += b"\0" * (len(data) % 2)
+    meta = Header()
+    meta.put(0x00020001, b"\0\1", "OB")
+    for target, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+        if tag in header:
+            meta.put(target, header[tag].value, "UI")
+    meta.put(0x00020010, {"": str(syntax), "?": None}.get(options.meta, options.meta), "UI")
+    meta.put(0x00020012, make_uid("implementation"), "UI")
+    meta.put(0x00020013, "INVENTED_1", "SH")
+    if features.get("meta_extras"):
+        meta.put(0x00020016, "INVENTED_AE", "AE")
+        meta.put(0x00020017, "SENDER_AE", "AE")
+        meta.put(0x00020018, "RECEIVER_AE", "AE")
+        meta.put(0x00020100, make_uid("private information"), "UI")
+        meta.put(0x00020102, bytes(range(32)), "OB")
+    data += options.appended
+    if options.meta == "bare":
+        return data
+    start = options.preamble + b"DICM"
+    return start + data if options.meta == "none" else start + encode(meta, Encoding(group_lengths=True)) + data
+
+
+_FOLDER_NAMES = {
+    "plain": "IM{0:04d}.dcm",
+    "no_extension": "IM{0:04d}",
+    "numbers": "{0}",
+    "uid": "1.2.3.{0}",
+    "unicode": "Schicht ä {0}.dcm",
+    "upper": "SLICE{0}.IMA",
+    "derived": "derived_IM{0:04d}.dcm",
+    "hidden": ".IM{0:04d}.dcm",
+    "shell": "-IM $({0}) ;'%s.dcm",
+    "links": "IM{0:04d}.dcm",
+}
+
+
+def _name(options: Options, index: int, slices: int) -> str:
+    if options.names == "shuffled":
+        return f"IM{(index * 7 + 3) % 11 * 13:04d}.dcm"
+    if options.names == "subfolders":
+        half = -(-slices // 2)
+        return f"{'ab'[index // half]}/IM{index % half:04d}.dcm"
+    return _FOLDER_NAMES[options.names].format(index + 1)
+
+
+def write_series(
+    directory: Path,
+    *,
+    slices: int = 4,
+    rows: int = 12,
+    columns: int = 18,
+    seed: int = 0,
+    last_slice: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> list[Path]:
+    """Write one series of seeded noise into ``directory`` and return its files, in the order of the slices.
+
+    Parameters
+    ----------
+    directory
+        Made if it is not there.
+    slices, rows, columns
+        Of the series.
+    seed
+        Of the noise and of all UIDs.
+    last_slice
+        Keywords that hold for the last slice only, ``rows`` and ``columns`` among them.
+    keywords
+        Fields of :class:`Options`, names in :data:`FEATURES`, and those of :func:`_file`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index in range(slices):
+        given = {"rows": rows, "columns": columns, **keywords}
+        if last_slice is not None and index == slices - 1:
+            given.update(last_slice)
+        size = int(given.pop("rows")), int(given.pop("columns"))
+        options, features = _split(given)
+        content = _slice(options, features, size, seed, index, slices)
+        if options.truncated and index == slices - 1:
+            content = content[: -(size[0] * size[1] // 2)]
+        path = directory / _name(options, index, slices)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if options.names == "links":
+            target = directory.parent.with_name(f"{directory.parent.name}_targets") / directory.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            path.unlink(missing_ok=True)
+            path.symlink_to(target)
+        else:
+            path.write_bytes(content)
+        paths.append(path)
+    for junk in keywords.get("beside", ()):
+        _write_beside(directory, junk, paths[0] if paths else directory, keywords)
+    return paths
+
+
+def _split(given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    known = {one.name for one in fields(Options)}
+    features = {name: value for name, value in given.items() if name not in known}
+    unknown = set(features) - set(FEATURES) - _ENCODING
+    if unknown:
+        raise TypeError(f"unknown keywords: {sorted(unknown)}")
+    return Options(**{name: value for name, value in given.items() if name in known}), features
+
+
+def _slice(
+    options: Options, features: Mapping[str, Any], size: tuple[int, int], seed: int, index: int, slices: int
+) -> bytes:
+    header = _common_header(options, seed, index, *size)
+    if options.modality in _PROJECTIONS:
+        for keyword in (
+            "FrameOfReferenceUID",
+            "PositionReferenceIndicator",
+            "SliceThickness",
+            "PatientPosition",
+        ):
+            header.put(keyword, None)
+    else:
+        _put_geometry(header, options.geometry, index, slices)
+    for name, value in features.items():
+        if name in FEATURES and name not in _LATER and value not in (None, False):
+            FEATURES[name](header, index, value)
+    for keyword, value in options.attributes.items():
+        header.put(keyword, value[index % len(value)] if isinstance(value, list) else value)
+    values = _stored_values(options, *size, seed, index)
+    _put_pixels(header, options, _pixel_bytes(options, values, seed), *size)
+    for name in _LATER & set(features):
+        FEATURES[name](header, index, features[name])
+    return _file(header, options, features)
+
+
+def _write_beside(directory: Path, junk: str, sibling: Path, keywords: Mapping[str, Any]) -> None:
+    """Write what else may lie in a folder of DICOM files."""
+    if junk == "text":
+        (directory / "readme.txt").write_text("not a DICOM file\n")
+        (directory / "Thumbs.db").write_bytes(bytes(range(256)) * 8)
+    elif junk == "empty":
+        (directory / "empty.dcm").write_bytes(b"")
+    elif junk in ("truncated_header", "truncated_meta"):
+        (directory / "broken.dcm").write_bytes(sibling.read_bytes()[: 501 if junk == "truncated_header" else 301])
+    elif junk == "dicomdir":
+        header = Header()
+        header.put("FileSetID", "INVENTED")
+        header.put("OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity", [0])
+        header.put("OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity", [0])
+        header.put("FileSetConsistencyFlag", [0])
+        header.put("DirectoryRecordSequence", [])
+        meta = Header()
+        meta.put(0x00020001, b"\0\1", "OB")
+        meta.put(0x00020002, str(uid.MediaStorageDirectoryStorage), "UI")
+        meta.put(0x00020003, make_uid("directory"), "UI")
+        meta.put(0x00020010, str(uid.ExplicitVRLittleEndian), "UI")
+        meta.put(0x00020012, make_uid("implementation"), "UI")
+        content = bytes(128) + b"DICM" + encode(meta, Encoding(group_lengths=True)) + encode(header, Encoding())
+        (directory / "DICOMDIR").write_bytes(content)
+    elif junk in ("other_series", "other_study"):
+        study = make_uid("study", 0 if junk == "other_series" else 1)
+        attributes = {"StudyInstanceUID": study, "SeriesNumber": "5", "SeriesDescription": "Other series"}
+        for path in write_series(directory / "other", slices=2, seed=1, attributes=attributes):
+            path.rename(directory / f"OTHER{path.name}")
+        (directory / "other").rmdir()
+
+
+# ------------------------------------------------------------------------------------------- the catalogue
+
+Identity = Literal["derived", "copy"]
+Outcome = Literal["exact", "refused", "either"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One series and what must become of it.
+
+    Attributes
+    ----------
+    finding
+        Why it is here: F, numbered defect of ITK; U, numbered complaint of users; R, rule; S, the standard.
+    keywords
+        Of :func:`write_series`.
+    outcome
+        ``exact``: written, and nothing differs but what the rules declare. ``refused``: exit code 2, one
+        sentence that names the reason, nothing left behind. ``either``: one of the two, nothing in between.
+    derived_outcome
+        Where identity ``derived`` ends otherwise than ``copy``.
+    reason
+        Pattern, case ignored, that the message of a refusal matches.
+    chosen
+        The series must be named with ``--series``, see :func:`series_instance_uid`.
+    identities
+        To test with.
+    """
+
+    finding: str
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome = "exact"
+    derived_outcome: Outcome | None = None
+    reason: str = ""
+    chosen: bool = False
+    identities: tuple[Identity, ...] = ("derived", "copy")
+
+    def expected(self, identity: Identity) -> Outcome:
+        """Return the outcome for an identity."""
+        return self.derived_outcome if identity == "derived" and self.derived_outcome else self.outcome
+
+
+def series_instance_uid(seed: int = 0) -> str:
+    """Return the Series Instance UID of the series that :func:`write_series` makes."""
+    return make_uid("series", seed)
+
+
+def _case(name: str) -> Case:
+    return CASES[name] if name in CASES else MALFORMED[name]
+
+
+def is_available(name: str) -> bool:
+    """Tell whether the encoder that a case needs is installed."""
+    keywords = _case(name).keywords
+    wanted = {keywords.get("transfer_syntax"), (keywords.get("last_slice") or {}).get("transfer_syntax")}
+    return all(get_encoder(_SYNTAXES[one]).is_available for one in wanted if one in _PLUGINS)
+
+
+def write_case(name: str, directory: Path, *, native: bool = False) -> list[Path]:
+    """Write a case; ``native`` leaves its pixels uncompressed, for judges without a decoder."""
+    keywords = dict(_case(name).keywords)
+    if native:
+        for one in (keywords, last := dict(keywords.get("last_slice") or {})):
+            if one.get("transfer_syntax") not in (None, "implicit", "big", "deflated"):
+                one["transfer_syntax"] = "explicit"
+        keywords["last_slice"] = last or None
+    return write_series(directory, **keywords)
+
+
+def _exact(finding: str, **keywords: Any) -> Case:
+    return Case(finding, keywords)
+
+
+def _refused(finding: str, reason: str, **keywords: Any) -> Case:
+    return Case(finding, keywords, "refused", reason=reason)
+
+
+def _either(finding: str, **keywords: Any) -> Case:
+    return Case(finding, keywords, "either")
+
+
+def _attributes(finding: str, **attributes: Any) -> Case:
+    return Case(finding, {"attributes": attributes})
+
+
+def _copy_only(finding: str, reason: str, **attributes: Any) -> Case:
+    return Case(finding, {"attributes": attributes}, derived_outcome="refused", reason=reason)
+
+
+_LONG_JAPANESE = ("架空の説明 CT " * 8)[:63] + "x"
+_LONG_TEXT = "An invented description of sixty-four characters, counted twice."
+_U8 = {"bits_allocated": 8, "bits_stored": 8}
+_PET = {"modality": "PT", "bits_stored": 16, "signed": True}
+_COLOUR = {"modality": "US", "samples": 3, **_U8}
+
+CASES: dict[str, Case] = {
+    # pixels: bits, signs, colour models
+    "plain_ct": _exact("F9, F10: what the example does to a plain CT"),
+    "u12_ct": _exact("F10: Bits Stored 12 becomes 16", bits_stored=12),
+    "u8_sc": _exact("F1: 8 bits through the C++ example end in a heap overflow", modality="SC", **_U8),
+    "u8_ct": _exact("F1: 8 bits with a rescale", **_U8),
+    "s8_mr": _exact("F10: signed 8 bits have no ITK type of their own", modality="MR", signed=True, **_U8),
+    "u8_in_16": _exact("U10: 8 of 16 bits crashed GDCM", bits_stored=8, intercepts="0"),
+    "u10_mr": _exact("F10: 10 of 16 bits", modality="MR", bits_stored=10),
+    "u15_mr": _exact("F10: 15 of 16 bits", modality="MR", bits_stored=15),
+    "u16_ct": _exact("F10: all 65536 values", bits_stored=16),
+    "u16_mr": _exact("F10: all 65536 values, no rescale", modality="MR", bits_stored=16),
+    "s12_ct": _exact("F10: signed, sign-extended", bits_stored=12, signed=True, intercepts="0"),
+    "s16_ct": _exact("F10: signed 16 bits", bits_stored=16, signed=True, intercepts="0"),
+    "s16_intercept_32768": _exact("U9: signed with intercept 32768", bits_stored=16, signed=True,
+                                  intercepts="32768"),
+    "s12_not_extended": _exact("R 3.1: unused bits of negative values are zero", signed=True,
+                               sign_extended=False),
+    "u12_high_bits": _exact("F20: noise in the unused bits", high_bits=True),
+    "s12_high_bits": _exact("F20: noise in the unused bits of signed values", high_bits=True, signed=True),
+    "u12_high_bits_rescaled": _exact("F20, F11: noise above, slope not whole", high_bits=True, slopes="0.3"),
+    "mono1_ct": _exact("F3, U34: MONOCHROME1 inverted, rescale kept: HU wrong", photometric="MONOCHROME1"),
+    "mono1_cr": _exact("F3: MONOCHROME1 without rescale", modality="CR", photometric="MONOCHROME1",
+                       bits_stored=10),
+    "mono1_signed": _exact("F3: MONOCHROME1 of signed values", photometric="MONOCHROME1", signed=True),
+    "mono1_u16": _exact("F3: MONOCHROME1 of 16 bits", photometric="MONOCHROME1", bits_stored=16),
+    "mono1_u8": _exact("F3: MONOCHROME1 of 8 bits", modality="SC", photometric="MONOCHROME1", **_U8),
+    "mono1_slope": _exact("F3, F11: MONOCHROME1 with a slope", photometric="MONOCHROME1", slopes="0.25"),
+    "mono1_high_bits": _exact("F3, F20: MONOCHROME1 with noise in the unused bits", photometric="MONOCHROME1",
+                              high_bits=True),
+    "odd_pixel_bytes": _exact("S PS3.5 8.1.1: odd count of bytes, padded", modality="SC", rows=11, columns=17,
+                              **_U8),
+    "odd_pixel_bytes_ff": _exact("R PIX-02: the pad byte is part of the value", modality="SC", rows=11,
+                                 columns=17, pixel_pad=b"\xff", **_U8),
+    "pixel_trailing_bytes": _exact("R PIX-02: bytes after the last pixel", trailing=b"\1\2\3\4\5\6"),
+    "u8_as_ow": _exact("S PS3.5 8.1.2: 8 bits in Explicit VR as OW", modality="SC", pixel_vr="OW", **_U8),
+    "one_row": _exact("F14: an image of one row", rows=1, columns=37),
+    "one_slice": _exact("F18: a series of one slice", slices=1),
+    "two_slices": _exact("F14: a series of two slices", slices=2),
+    "many_slices": _exact("U37: names that sort 1, 10, 2", slices=12, names="numbers"),
+    "pad_us": _exact("F10: Pixel Padding Value 63536 becomes -2000", padding_values="US"),
+    "pad_ss": _exact("F10: Pixel Padding Value of signed pixels", padding_values="SS", signed=True,
+                     intercepts="0"),
+    "pad_us_signed": _exact("R PIX-01: US padding with signed pixels, as it stands", padding_values="US",
+                            signed=True),
+    # rescale
+    "var_slope_first_int": _exact("F11, U4: type taken from the first slice", slopes=["1", "2.37", "0.731",
+                                  "1.5"]),
+    "var_slope_first_frac": _exact("F11: first slope not whole", slopes=["2.37", "1", "0.731", "3"]),
+    "var_intercept": _exact("F11: intercepts differ", intercepts=["-1024", "0", "-1000.5", "7"]),
+    "sign_differs": _exact("F11: the first slice fits unsigned, a later one does not", intercepts=["0",
+                           "-4096", "0", "-8192"]),
+    "slope_tenth": _exact("F11: 0.1 has no exact binary form", slopes="0.1"),
+    "slope_tiny": _exact("F11: slope 1e-7", slopes="1e-7", bits_stored=16),
+    "slope_large": _exact("F11: slope 12345.678", slopes="12345.678", bits_stored=16),
+    "slope_negative": _exact("F11: negative slope", slopes="-1.5"),
+    "slope_minus_one": _exact("F11: slope -1", slopes="-1", intercepts="4095"),
+    "slope_zero": _exact("F12: slope 0 cannot be written", slopes="0"),
+    "slope_zero_once": _exact("F12: slope 0 in one slice", slopes=["1", "0", "2", "0.5"]),
+    "slope_empty": _attributes("F12: Rescale Slope without a value", RescaleSlope=b"", RescaleIntercept=b""),
+    "intercept_only": _exact("F12: intercept without slope", slopes=None),
+    "slope_only": _exact("F12: slope without intercept", slopes="2", intercepts=None),
+    "slope_missing_once": _exact("F12: one slice lacks slope and intercept", slopes=["1", None, "1", "1"],
+                                 intercepts=["-1024", None, "-1024", "-1024"]),
+    "slope_one_text": _exact("F17: slope 1 as 1.000000e+00", slopes="1.000000e+00", intercepts="-1.024E3"),
+    "slope_long_text": _exact("F17: slope of more than 16 bytes", slopes="0.12345678901234567"),
+    "intercept_huge": _exact("F11: small steps on a huge base", slopes="0.001", intercepts="1000000"),
+    "pet_slopes_per_slice": _exact("F11, U4: a slope per slice", **_PET),
+    "pet_unsigned": _exact("F11: PET of unsigned values", modality="PT", bits_stored=16),
+    "pet_tau_slopes": _exact("U5: slopes 7.5e-9 to 3.1e-8", slopes=["7.5e-9", "1.02609e-08", "3.1e-8",
+                             "2e-8"], **_PET),
+    "pet_intercept": _exact("R inherited: PET with an intercept", **{**_PET, "intercepts": "-3.5"}),
+    "mr_rescale": _exact("F15, U7: MR with a rescale becomes Enhanced MR", modality="MR", slopes="0.5",
+                         intercepts="3", attributes={"RescaleType": "normalized"}),
+    "mr_rescale_ten": _exact("F15: Rescale Type overwritten by US", modality="MR", slopes="1", intercepts="0",
+                             attributes={"RescaleType": "HU"}),
+    "nm_plain": _exact("R TYP-02: NM stays PRIMARY", modality="NM", bits_stored=16),
+    "nm_rescale": _exact("F13: rescale outside a list of SOP Classes", modality="NM", slopes="0.37",
+                         intercepts="0"),
+    "mg_rescale": _exact("F13: rescale of mammography", modality="MG", slopes="2", intercepts="10"),
+    "mg_plain": _exact("F13: identity rescale of mammography", modality="MG"),
+    "dx_rescale": _exact("U8: DX with a slope becomes another SOP Class", modality="DX", slopes="0.5"),
+    "dx_mono1": _exact("F3: DX, MONOCHROME1", modality="DX", photometric="MONOCHROME1"),
+    "cr_plain": _exact("F15: position and orientation invented for CR", modality="CR"),
+    "us_single": _exact("F15: a region sequence invented for US", modality="US", slices=2, **_U8),
+    "sc_plain": _exact("F15: slope, intercept and conversion type added to SC", modality="SC"),
+    "rtdose_sf": _exact("F2: Dose Grid Scaling becomes 1", modality="RTDOSE", slices=1, bits_stored=16),
+    "rtdose_two_offsets": _exact("F18: Grid Frame Offset Vector without Number of Frames", modality="RTDOSE",
+                                 slices=1, bits_stored=16, attributes={"GridFrameOffsetVector": r"0\3"}),
+    "private_sop_class": _exact("F19: a SOP Class that ITK does not list", modality="PRIVATE"),
+    "modality_lut": _exact("F5: Modality LUT lost", modality_lut=True),
+    "voi_lut": _exact("F5: VOI LUT lost", voi_lut=True),
+    "mr_rwvm_one": _exact("F5: Real World Value Mapping lost", modality="MR", real_world_values=1),
+    "mr_rwvm_two": _exact("F18: two mappings end the process", modality="MR", real_world_values=2),
+    "mr_rwvm_two_rescale": _exact("F18, F15: two mappings and a rescale", modality="MR", real_world_values=2,
+                                  slopes="2", intercepts="0"),
+    "ct_rwvm_one": _exact("F18: a mapping beside a rescale", real_world_values=1),
+    # transfer syntaxes
+    "implicit": _exact("R TS: Implicit VR stays", transfer_syntax="implicit"),
+    "implicit_u8": _exact("R TS: OW of 8 bits in Implicit VR", transfer_syntax="implicit", modality="SC",
+                          **_U8),
+    "implicit_private": _exact("R TS: no guessing of private VRs", transfer_syntax="implicit",
+                               private="unknown"),
+    "implicit_undefined": _exact("R TS: undefined lengths in Implicit VR", transfer_syntax="implicit",
+                                 nested_sequences="undefined", private="two_blocks"),
+    "big_endian": _exact("S PS3.5 7.3: Big Endian becomes Little Endian", transfer_syntax="big"),
+    "big_endian_signed": _exact("S PS3.5 7.3: signed words", transfer_syntax="big", signed=True,
+                                bits_stored=16),
+    "big_endian_u8": _exact("S PS3.5 8.1.2: OB keeps its bytes", transfer_syntax="big", modality="SC", **_U8),
+    "big_endian_u8_ow": _exact("S PS3.5 8.1.2: OW of 8 bits swaps its bytes", transfer_syntax="big",
+                               modality="SC", pixel_vr="OW", **_U8),
+    "big_endian_odd": _exact("S PS3.5 8.1.2: OW of 8 bits, odd count", transfer_syntax="big", modality="SC",
+                             pixel_vr="OW", rows=11, columns=17, **_U8),
+    "big_endian_words": _exact("S PS3.5 7.3: every VR of several bytes", transfer_syntax="big",
+                               vm_1_n_binary=True, long_digits=True, voi_lut=True, overlays="own",
+                               long_words=("OD", "OL", "OV", "UV", "SV", "OF", "OW")),
+    "big_endian_nested": _exact("S PS3.5 7.5: items in Big Endian, undefined lengths", transfer_syntax="big",
+                                nested_sequences="undefined", real_world_values=1),
+    "big_endian_private": _exact("S PS3.5 7.8: private words swapped, UN kept", transfer_syntax="big",
+                                 private="unknown"),
+    "big_endian_high_bits": _exact("F20: unused bits, Big Endian", transfer_syntax="big", high_bits=True),
+    "deflated": _exact("S PS3.5 A.5: deflated", transfer_syntax="deflated", nested_sequences="defined"),
+    "rle_u12": _exact("F20: RLE", transfer_syntax="rle"),
+    "rle_s16": _exact("F20: RLE of signed words", transfer_syntax="rle", signed=True, bits_stored=16,
+                      intercepts="0"),
+    "rle_u8": _exact("R TS: OB stays OB", transfer_syntax="rle", modality="SC", **_U8),
+    "rle_odd": _exact("S PS3.5 8.1.1: decompressed to an odd count of bytes", transfer_syntax="rle",
+                      modality="SC", rows=11, columns=17, **_U8),
+    "rle_mono1": _exact("F3: RLE, MONOCHROME1", transfer_syntax="rle", photometric="MONOCHROME1"),
+    "rle_high_bits": _exact("F20: RLE keeps the unused bits, which then may go", transfer_syntax="rle",
+                            high_bits=True),
+    "rle_offsets": _exact("F8: an Extended Offset Table has the VR OV", transfer_syntax="rle",
+                          extended_offsets=True),
+    "rle_private": _exact("F6: private blocks in a compressed file", transfer_syntax="rle",
+                          private="unknown"),
+    "jpeg_lossless": _exact("R TS: JPEG Lossless SV1", transfer_syntax="jpeg_lossless"),
+    "jpeg_lossless_14": _exact("R TS: JPEG Lossless, process 14", transfer_syntax="jpeg_lossless_14"),
+    "jpeg_lossless_u16": _exact("R TS: JPEG Lossless of 16 bits", transfer_syntax="jpeg_lossless",
+                                bits_stored=16),
+    "jpeg_lossless_u8": _exact("R TS: JPEG Lossless of 8 bits", transfer_syntax="jpeg_lossless",
+                               modality="SC", **_U8),
+    "jpeg_lossless_s16": _exact("R TS: JPEG Lossless of signed words", transfer_syntax="jpeg_lossless",
+                                signed=True, bits_stored=16, intercepts="0"),
+    "jpeg_lossless_pet": _exact("F11: JPEG Lossless, slopes per slice", transfer_syntax="jpeg_lossless",
+                                **_PET),
+    "jpeg_ls_u12": _exact("R TS: JPEG-LS", transfer_syntax="jpeg_ls"),
+    "jpeg_ls_u16": _exact("R TS: JPEG-LS of 16 bits", transfer_syntax="jpeg_ls", bits_stored=16),
+    "j2k_u12": _exact("R TS: JPEG 2000", transfer_syntax="j2k", rows=33, columns=40),
+    "j2k_s16": _exact("R TS: JPEG 2000 of signed words", transfer_syntax="j2k", rows=33, columns=40,
+                      signed=True, bits_stored=16, intercepts="0"),
+    "mixed_syntaxes": _exact("R TS: one slice of another transfer syntax",
+                             last_slice={"transfer_syntax": "rle"}),
+    "mixed_implicit": _exact("R TS: one slice in Implicit VR", last_slice={"transfer_syntax": "implicit"},
+                             private="unknown"),
+    # sequences and private data
+    "nested_defined": _exact("F5: sequences dropped", nested_sequences="defined"),
+    "nested_undefined": _exact("F5: sequences of undefined length", nested_sequences="undefined"),
+    "un_sequence_defined": _exact("F20: VR UN decoded", un_sequences="defined"),
+    "un_sequence_undefined": _exact("F20: VR UN of undefined length", un_sequences="undefined"),
+    "empty_sequences": _exact("F20: empty UN sequence lost", empty_sequences=True),
+    "private_known": _exact("F6: makers GDCM knows; its VRs", private="known"),
+    "private_unknown": _exact("F6, U13: makers GDCM does not know; the write throws", private="unknown"),
+    "private_two_blocks": _exact("S PS3.5 7.8: two blocks in one group", private="two_blocks"),
+    "private_same_creator": _exact("S PS3.5 7.8: two blocks of one creator", private="same_creator"),
+    "private_un_creator": _exact("S PS3.5 7.8: a creator with VR UN", private="un_creator"),
+    "private_latin1_creator": _exact("F6: a creator outside ASCII", private="latin1_creator"),
+    "private_orphan": _exact("S PS3.5 7.8: no creator", private="orphan"),
+    "private_long": _exact("S PS3.5 7.1: values over 64 kB", private="long"),
+    "private_after_pixels": _exact("S PS3.5 7.1: elements after Pixel Data", private="after_pixels"),
+    "private_in_items": _exact("S PS3.5 7.8: a block inside an item", private_creator_in_items=True),
+    "unknown_public_tag": _exact("F7: a public tag GDCM does not know", unknown_public="LO"),
+    "unknown_public_un": _exact("F7: the same with VR UN", unknown_public="UN"),
+    "unknown_public_implicit": _exact("F7: the same in Implicit VR", unknown_public="LO",
+                                      transfer_syntax="implicit"),
+    "od_ol_ov_uv_sv": _exact("F8: the whole series unreadable", long_words=("OD", "OL", "OV", "UV", "SV")),
+    "od_only": _exact("F8: VR OD", long_words=("OD",)),
+    "ov_only": _exact("F8: VR OV", long_words=("OV",)),
+    "uv_sv": _exact("F8: VRs UV and SV, which HEAD does not read either", long_words=("UV", "SV")),
+    "of_ow": _exact("U14: VRs OF and OW", long_words=("OF", "OW")),
+    "long_words_implicit": _exact("F8: the same in Implicit VR", long_words=("OD", "OL", "OV", "UV", "SV"),
+                                  transfer_syntax="implicit"),
+    "vm_1_n_binary": _exact("F4, U18: memory garbage", vm_1_n_binary=True),
+    "long_digits": _exact("F16, U17: FD and FL cut to 6 digits", long_digits=True),
+    "odd_decimals": _exact("F17, U19: decimal strings printed anew", odd_decimals=True),
+    "icon": _exact("F5: icon", icon="bytes"),
+    "icon_big_endian": _exact("S PS3.5 7.3: words of an icon", icon="words", transfer_syntax="big"),
+    "icon_rle": _exact("R IconImageSequence: native in a compressed file", icon="bytes",
+                       transfer_syntax="rle"),
+    "curves": _exact("R keep: curves, a repeating group", curves=True),
+    "curves_big_endian": _exact("S PS3.5 7.3: words of a repeating group", curves=True,
+                                transfer_syntax="big"),
+    "un_texts": _exact("F20: texts with VR UN", unknown_vr=("PatientName", "KVP", "StudyDescription",
+                       "WindowCenter")),
+    "un_ruled": _exact("R set: attributes of the rules with VR UN", unknown_vr=("ImageType",
+                       "SeriesDescription", "SeriesNumber", "InstanceNumber", "SeriesDate")),
+    "un_in_equipment": _exact("R append: old items with VR UN", contributing_equipment="unknown_vr"),
+    "un_geometry": _exact("F20: geometry with VR UN", unknown_vr=("ImagePositionPatient", "PixelSpacing")),
+    "unpadded": _exact("S PS3.5 6.2: texts of odd length", unpadded=True),
+    "unpadded_implicit": _exact("S PS3.5 6.2: the same in Implicit VR", unpadded=True,
+                                transfer_syntax="implicit"),
+    "nested_deep": _exact("F5: 30 levels", nested_sequences="deep"),
+    "nested_deep_undefined": _exact("F5: 30 levels of undefined length", nested_sequences="deep",
+                                    undefined_lengths=True, transfer_syntax="implicit"),
+    "nested_many": _exact("F5: 300 items", nested_sequences="many"),
+    "group_lengths": _exact("R group lengths: removed", group_lengths="top"),
+    "group_lengths_nested": _exact("R group lengths: in items", group_lengths="nested",
+                                   nested_sequences="defined"),
+    "group_lengths_implicit": _exact("R group lengths: Implicit VR", group_lengths="nested",
+                                     transfer_syntax="implicit", nested_sequences="undefined"),
+    "group_lengths_big": _exact("R group lengths: Big Endian", group_lengths="nested", transfer_syntax="big",
+                                nested_sequences="defined"),
+    "length_to_end": _exact("R LengthToEnd: removed by derived, kept by copy", length_to_end=True),
+    "trailing_padding": _exact("R DataSetTrailingPadding: removed by derived, kept by copy",
+                               trailing_padding=True),
+    # texts
+    "latin1_name": _exact("F21, U25: Latin-1", text="latin1"),
+    "greek_name": _exact("F21: Greek", text="greek"),
+    "cyrillic_name": _exact("F21: Cyrillic", text="cyrillic"),
+    "gb18030_name": _exact("F21: GB18030, with a second byte that is a backslash", text="gb18030"),
+    "utf8_name": _exact("F21: UTF-8", text="utf8"),
+    "japanese_name": _exact("F21: ISO 2022 escape sequences", text="japanese"),
+    "katakana_name": _exact("F21: katakana of one byte", text="katakana"),
+    "undeclared_latin1": _exact("F21: Latin-1 that no character set declares", text="undeclared"),
+    "latin1_implicit": _exact("F21: Latin-1 in Implicit VR", text="latin1", transfer_syntax="implicit"),
+    "utf8_big_endian": _exact("F21: UTF-8, Big Endian", text="utf8", transfer_syntax="big"),
+    "mixed_character_sets": _exact("F21: one slice in another character set", text="latin1",
+                                   last_slice={"text": "utf8"}),
+    "empty_character_set": _attributes("S PS3.3 C.12.1.1.2: Specific Character Set without a value",
+                                       SpecificCharacterSet=b""),
+    "no_character_set": _attributes("S PS3.3 C.12.1.1.2: no character set", SpecificCharacterSet=None),
+    "empty_values": _exact("F15: empty values stay empty", empty_values=True),
+    "nul_padded_text": _attributes("R keep: text padded with NUL", StudyDescription=b"Invented\0\0",
+                                   SeriesDescription=b"Padded\0\0"),
+    "description_64": _attributes("R SeriesDescription: the old text is shortened",
+                                  SeriesDescription=_LONG_TEXT),
+    "description_50": _attributes("R SeriesDescription: near the limit", SeriesDescription=_LONG_TEXT[:50]),
+    "description_latin1_64": _attributes("R SeriesDescription: 64 characters in Latin-1",
+                                         SeriesDescription=("ä" * 20 + " ö" * 22).encode("latin-1")),
+    "description_utf8_64": _attributes("R SeriesDescription: 64 characters of several bytes",
+                                       SpecificCharacterSet="ISO_IR 192",
+                                       SeriesDescription=("虚构ä " * 16)[:63].encode() + b"x"),
+    "description_japanese_64": _attributes("R SeriesDescription: shortened between escape sequences",
+                                           SpecificCharacterSet=r"\ISO 2022 IR 87",
+                                           SeriesDescription=_LONG_JAPANESE.encode("iso2022_jp")),
+    "description_missing": _attributes("R SeriesDescription: none", SeriesDescription=None),
+    "description_empty": _attributes("R SeriesDescription: empty", SeriesDescription=b""),
+    "description_differs": _attributes("R HDR-03 inherited: descriptions differ", SeriesDescription=["First",
+                                       "Second", "Third", "Fourth"]),
+    "derivation_short": _attributes("R DerivationDescription: old text first",
+                                    DerivationDescription="Invented step"),
+    "derivation_1000": _attributes("R DerivationDescription: 1000 characters",
+                                   DerivationDescription=("invented step; " * 70)[:1000]),
+    "derivation_1024": _attributes("R DerivationDescription: 1024 characters",
+                                   DerivationDescription=("invented step; " * 70)[:1024]),
+    "derivation_1500": _attributes("R DerivationDescription: longer than it may be",
+                                   DerivationDescription=("invented step; " * 150)[:1500]),
+    "derivation_latin1": _attributes("R DerivationDescription: long, Latin-1",
+                                     DerivationDescription=("Schärfung; " * 95)[:1024].encode("latin-1")),
+    "derivation_backslash": _attributes("S PS3.5 6.2: ST may hold a backslash",
+                                        DerivationDescription="a\\b\r\nc"),
+    # identity and derivation
+    "missing_sop_uid": _attributes("R 2.2: no SOP Instance UID: nothing to refer to", SOPInstanceUID=None),
+    "missing_sop_uid_chain": _exact("R 2.2: no SOP Instance UID, an older chain", source_images="121320",
+                                    attributes={"SOPInstanceUID": None}),
+    "missing_series_uid": _attributes("R 2.2: no Series Instance UID", SeriesInstanceUID=None),
+    "empty_series_uid": _attributes("R 2.2: Series Instance UID without a value", SeriesInstanceUID=b""),
+    "missing_study_uid": _copy_only("R 2.2: no Study Instance UID", "study", StudyInstanceUID=None),
+    "missing_sop_class": _copy_only("R 2.2: no SOP Class UID", "SOP Class", SOPClassUID=None),
+    "missing_frame_of_reference": _attributes("F9: no Frame of Reference UID", FrameOfReferenceUID=None),
+    "uid_leading_zero": _attributes("R UID-04 inherited: components with leading zeros",
+                                    StudyInstanceUID="1.2.276.0.00123", FrameOfReferenceUID="1.2.003"),
+    "uid_space_padded": _attributes("S PS3.5 9: UIDs padded with a space", StudyInstanceUID=b"1.2.276.0.77 ",
+                                    SeriesInstanceUID=b"1.2.276.0.778 "),
+    "image_type_missing": _attributes("R ImageType: none", ImageType=None),
+    "image_type_one": _attributes("R ImageType: one value", ImageType="ORIGINAL"),
+    "image_type_two": _attributes("R ImageType: two values", ImageType=r"ORIGINAL\PRIMARY"),
+    "image_type_gaps": _attributes("R ImageType: empty values keep their place",
+                                   ImageType=r"ORIGINAL\PRIMARY\\M\\"),
+    "image_type_derived": _attributes("R ImageType: derived already", ImageType=r"DERIVED\PRIMARY\MPR\X"),
+    "image_type_differs": _attributes("R ImageType: values 3 and on differ by slice",
+                                      ImageType=[rf"ORIGINAL\PRIMARY\AXIAL\N{i}" for i in range(4)]),
+    "instance_number_missing": _attributes("R InstanceNumber: none", InstanceNumber=None),
+    "instance_number_empty": _attributes("R InstanceNumber: one without a value", InstanceNumber=["1", b"",
+                                         "3", "4"]),
+    "instance_number_twice": _attributes("R InstanceNumber: one stands twice", InstanceNumber=["1", "2", "2",
+                                         "4"]),
+    "instance_number_huge": _attributes("R InstanceNumber: the largest IS",
+                                        InstanceNumber=[str(2**31 - 4 + i) for i in range(4)]),
+    "instance_number_odd": _attributes("R InstanceNumber: kept as text", InstanceNumber=["+01", " 2", "003 ",
+                                       "-4"]),
+    "series_number_missing": _attributes("R SeriesNumber: none", SeriesNumber=None),
+    "series_number_empty": _attributes("R SeriesNumber: empty", SeriesNumber=b""),
+    "series_number_huge": _attributes("R SeriesNumber: source + 1000 is no IS", SeriesNumber=str(2**31 - 1)),
+    "series_number_odd": _attributes("R SeriesNumber: zeros and a sign", SeriesNumber="+004 "),
+    "series_number_differs": _attributes("R HDR-03: one number for the derived series", SeriesNumber=["4",
+                                         "4", "5", "4"]),
+    "series_number_negative": _attributes("R SeriesNumber: negative", SeriesNumber="-5"),
+    "series_date_missing": _attributes("R SeriesDate: none", SeriesDate=None, SeriesTime=None),
+    "creation_missing": _attributes("R InstanceCreationDate: none", InstanceCreationDate=None,
+                                    InstanceCreationTime=None),
+    "content_date_missing": _attributes("R ContentDate: none, none added", ContentDate=None,
+                                        ContentTime=None),
+    "timezone_east": _attributes("R TimezoneOffsetFromUTC: kept, dates in that offset",
+                                 TimezoneOffsetFromUTC="+0530"),
+    "timezone_west": _attributes("R TimezoneOffsetFromUTC: behind UTC", TimezoneOffsetFromUTC="-0800"),
+    "source_images_bare": _exact("R SourceImageSequence: items without purpose", source_images="bare"),
+    "source_images_121322": _exact("R SourceImageSequence: ours is the last of this purpose",
+                                   source_images="121322"),
+    "source_images_121320": _exact("R SourceImageSequence: another purpose", source_images="121320"),
+    "derivation_codes": _exact("R DerivationCodeSequence: kept, none added", derivation_codes=True),
+    "contributing_equipment": _exact("R ContributingEquipmentSequence: old items first",
+                                     contributing_equipment="plain"),
+    "referenced_series_same": _exact("R ReferencedSeriesSequence: merged", referenced_series="same",
+                                     referenced_images="own"),
+    "referenced_series_other": _exact("R ReferencedSeriesSequence: another series kept",
+                                      referenced_series="other"),
+    "referenced_series_both": _exact("R ReferencedSeriesSequence: both", referenced_series="both"),
+    "referenced_images": _exact("R ReferencedImageSequence: never pointed elsewhere",
+                                referenced_images="localizer"),
+    "referenced_images_own": _exact("R 0008,1115: instances of the same series are listed",
+                                    referenced_images="own"),
+    "derivation_all_big_endian": _exact("R append: old items re-encoded", transfer_syntax="big",
+                                        source_images="121322", contributing_equipment="plain",
+                                        referenced_series="both", derivation_codes=True),
+    "derivation_all_implicit": _exact("R append: old items in Implicit VR", transfer_syntax="implicit",
+                                      source_images="121322", contributing_equipment="plain",
+                                      referenced_series="both", derivation_codes=True),
+    "derivation_all_latin1": _exact("R append: beside texts in Latin-1", text="latin1",
+                                    source_images="121322", contributing_equipment="plain",
+                                    referenced_series="both"),
+    "derivation_all_odd": _exact("R append: old items keep texts, VRs and private data",
+                                 source_images="121320", contributing_equipment="odd",
+                                 referenced_series="both"),
+    "derivation_all_odd_implicit": _exact("R append: the same in Implicit VR", source_images="121320",
+                                          contributing_equipment="odd", referenced_series="both",
+                                          transfer_syntax="implicit"),
+    "derivation_all_odd_big_endian": _exact("R append: the same in Big Endian", source_images="121320",
+                                            contributing_equipment="odd", referenced_series="both",
+                                            transfer_syntax="big"),
+    "derivation_all_undefined": _exact("R append: to sequences of undefined length", source_images="121322",
+                                       contributing_equipment="odd", referenced_series="both",
+                                       undefined_lengths=True),
+    "derivation_all_group_lengths": _exact("R append: old items with group lengths", source_images="121322",
+                                           contributing_equipment="odd", referenced_series="both",
+                                           group_lengths="nested"),
+    "derivation_all_empty": _exact("R append: to empty sequences", source_images="empty",
+                                   referenced_series="empty"),
+    "referenced_series_bare": _exact("R ReferencedSeriesSequence: the series without instances",
+                                     referenced_series="bare"),
+    "signatures_top": _exact("R signatures: removed by derived, kept by copy", signatures="top"),
+    "signatures_item": _exact("R signatures: kept where the content is unchanged", signatures="item"),
+    "encrypted": _exact("R EncryptedAttributesSequence: removed by derived", encrypted=True),
+    "status": _exact("R SOPInstanceStatus and others: removed by derived", status=True),
+    "lossy_flag": _exact("R LossyImageCompression: 01 stays, with ratio and method", lossy_history="one"),
+    "lossy_two": _exact("R LossyImageCompression: two steps", lossy_history="two"),
+    "lossy_flag_only": _exact("R LOS-01 inherited: 01 without ratio", lossy_history="flag_only"),
+    "overlay": _exact("R Overlays: kept with their statistics", overlays="own"),
+    "overlay_two": _exact("R Overlays: two groups", overlays="two"),
+    "overlay_implicit": _exact("R Overlays: Implicit VR", overlays="own", transfer_syntax="implicit"),
+    "frames_one": _exact("F20: Number of Frames 1 lost", frames=1),
+    "frames_one_nm": _exact("F20: Number of Frames 1 in NM", modality="NM", frames=1),
+    "modality_missing": _attributes("R keep: no Modality", Modality=None),
+    "spacing_missing": _attributes("F14: Spacing Between Slices added", SpacingBetweenSlices=None),
+    "spacing_zero": _attributes("F14: Spacing Between Slices 0", SpacingBetweenSlices="0"),
+    "pixel_spacing_missing": _attributes("U16: no Pixel Spacing", PixelSpacing=None),
+    "meta_extras": _exact("R 0002: nothing of the source's sender", meta_extras=True),
+    "preamble": _exact("R preamble: zeros", preamble=b"II*\0" + bytes(range(124))),
+    # geometry
+    "gap": _exact("U30: a missing slice", geometry="gap"),
+    "duplicate_position": _exact("U31: two slices at one position", geometry="duplicate"),
+    "same_position": _exact("U28: all slices at one position", geometry="same"),
+    "tilt": _exact("U32: tilt", geometry="tilt"),
+    "echoes": _exact("U27, U28: two echoes", modality="MR", geometry="echoes"),
+    "echoes_numbered_each": _exact("R InstanceNumber: repeated, but not within one pass", modality="MR",
+                                   geometry="echoes", attributes={"InstanceNumber": ["1", "2", "1", "2"]}),
+    "descending": _exact("U33: descending", geometry="descending"),
+    "oblique": _exact("F17: oblique, long digits", geometry="oblique"),
+    "sagittal": _exact("U33: sagittal", geometry="sagittal"),
+    "wobble": _exact("U30: positions rounded by the scanner", geometry="wobble"),
+    "no_positions": _exact("F15: no position or orientation", geometry="none"),
+    "no_position_once": _exact("F15: one slice without a position", last_slice={"geometry": "none"}),
+    "localizer": _exact("U29: a localizer of the same size", last_slice={"geometry": "coronal",
+                        "attributes": {"ImageType": r"ORIGINAL\PRIMARY\LOCALIZER"}}),
+    "mixed_sop_classes": _exact("R SourceImageSequence: each names its own SOP Class",
+                                last_slice={"modality": "SC", "slopes": "1", "intercepts": "-1024"}),
+    "mixed_frames_of_reference": _exact("R UID-03 inherited: one slice of another frame of reference",
+                                        last_slice={"attributes": {"FrameOfReferenceUID": make_uid("two")}}),
+    "mixed_orientations": _exact("U29: two orientations", last_slice={"geometry": "sagittal"}),
+    # files
+    "names_shuffled": _exact("R pairing: names in another order than slices", names="shuffled"),
+    "names_no_extension": _exact("S: names without extension", names="no_extension"),
+    "names_subfolders": _exact("F19: the same names in two subfolders", names="subfolders"),
+    "names_uid": _exact("S: names with dots, no extension", names="uid"),
+    "names_unicode": _exact("U26: names with spaces and outside ASCII", names="unicode"),
+    "names_upper": _exact("S: another extension", names="upper"),
+    "names_derived": _exact("R names: the prefix stands already", names="derived"),
+    "names_hidden": _exact("S: names that begin with a dot", names="hidden"),
+    "names_shell": _exact("S: names with a dash first and with signs of the shell", names="shell"),
+    "names_links": _exact("S: symbolic links to files", names="links"),
+    "junk_text": _exact("U38: files that are not DICOM", beside=("text",)),
+    "junk_empty": _exact("U38: an empty file", beside=("empty",)),
+    "junk_dicomdir": _exact("U38: a DICOMDIR", beside=("dicomdir",)),
+    "junk_truncated_header": _exact("U38: a file that ends in its header", beside=("truncated_header",)),
+    "junk_truncated_meta": _exact("U38: a file that ends in group 0002", beside=("truncated_meta",)),
+    "junk_all": _exact("U38: all of them", beside=("text", "empty", "dicomdir", "truncated_header")),
+    "two_series": _refused("F19: two series, none chosen", "series", beside=("other_series",)),
+    "two_series_chosen": Case("F19: two series, one chosen", {"beside": ("other_series",)}, chosen=True),
+    "two_studies": _refused("F19: two studies, none chosen", "series", beside=("other_study",)),
+    # refused by name
+    "no_series": _refused("U38: nothing but other files", "no DICOM series|holds no", slices=0,
+                          beside=("text",)),
+    "duplicate_sop_uid": _refused("U21: two files of one instance", "SOP Instance UID",
+                                  attributes={"SOPInstanceUID": [make_uid("instance", 0,
+                                  i % 3) for i in range(4)]}),
+    "truncated_pixels": _refused("R 1: a file ends before its pixels do", "truncated|ends", truncated=True),
+    "no_pixels": _refused("R 1: an image without pixels", "pixel", pixel_element="missing"),
+    "no_pixels_once": _refused("R 1: one slice without pixels", "pixel",
+                               last_slice={"pixel_element": "missing"}),
+    "empty_pixels": _refused("R 1: Pixel Data without a value", "pixel", pixel_element="empty"),
+    "short_pixels": _refused("R 1: fewer pixels than Rows and Columns say", "pixel", pixel_element="short"),
+    "huge_rows": _refused("R 1: Rows and Columns that nothing fills", "pixel|truncated|ends",
+                          attributes={"Rows": 65535, "Columns": 65535}),
+    "unknown_syntax": _refused("R 1: a transfer syntax nobody knows", "transfer syntax", meta="1.2.276.0.1"),
+    "private_syntax": _refused("R 1: a private transfer syntax", "transfer syntax", meta=make_uid("syntax")),
+    "rgb": _refused("F1, U12: colour ends in a heap overflow", "RGB|colou?r|samples", photometric="RGB",
+                    **_COLOUR),
+    "rgb_rle": _refused("F20: colour, RLE", "RGB|colou?r|samples", photometric="RGB", transfer_syntax="rle",
+                        **_COLOUR),
+    "ybr": _refused("U35: YBR becomes RGB", "YBR|colou?r|samples", photometric="YBR_FULL", **_COLOUR),
+    "palette": _refused("F20: palette becomes RGB", "palette|colou?r", modality="US",
+                        photometric="PALETTE COLOR", palette=True, **_U8),
+    "one_bit": _refused("F20: 1 bit becomes 8", "bits? allocated|1[ -]bit", modality="SC", bits_allocated=1,
+                        bits_stored=1, columns=16),
+    "bits_32": _refused("U11: 32 bits", "32", bits_allocated=32, bits_stored=32),
+    "rtdose_32": _refused("F2: a dose of 32 bits", "32", modality="RTDOSE", slices=1, bits_allocated=32,
+                          bits_stored=32),
+    "float_pixels": _refused("F19: pixels in floating point", "float", float_pixels="FloatPixelData"),
+    "double_pixels": _refused("F19: pixels in double precision", "float|double",
+                              float_pixels="DoubleFloatPixelData"),
+    "multi_frame": _refused("F18: several frames", "frame", modality="NM", frames=2, slices=1),
+    "enhanced": _refused("U42: functional groups", "enhanced|frame|functional", modality="EMR", frames=2,
+                         slices=1, functional_groups=True),
+    "enhanced_one_frame": _refused("U42: functional groups, one frame", "enhanced|frame|functional",
+                                   modality="EMR", frames=1, slices=1, functional_groups=True),
+    "jpeg_baseline": _refused("R 1: a lossy transfer syntax", "lossy|JPEG|compress",
+                              transfer_syntax="jpeg_baseline", modality="SC", **_U8),
+    "jpeg_extended": _refused("R 1: a lossy transfer syntax of 12 bits", "lossy|JPEG|compress",
+                              transfer_syntax="jpeg_extended"),
+    "jpeg_ls_near": _refused("R 1: near-lossless", "lossy|JPEG|compress", transfer_syntax="jpeg_ls_near"),
+    "overlay_embedded": _refused("F20: an overlay in unused bits", "overlay", overlays="embedded",
+                                 high_bits=True),
+    "high_bit_15": _refused("F20: High Bit is not Bits Stored - 1", "high bit", high_bit=15),
+    "mixed_sizes": _refused("U29: sizes differ", "size", last_slice={"rows": 10}),
+    "mixed_bits": _refused("F11: Bits Stored differs", "format|bits", last_slice={"bits_stored": 16}),
+    "mixed_signs": _refused("F11: Pixel Representation differs", "format|represent|sign",
+                            last_slice={"signed": True}),
+    "mixed_photometric": _refused("F3: Photometric Interpretation differs", "format|photometric",
+                                  last_slice={"photometric": "MONOCHROME1"}),
+}  # fmt: skip
+"""What is known to go wrong, and what must become of it."""
+
+MALFORMED: dict[str, Case] = {
+    "un_source_images": _either("R append: to a sequence with VR UN", source_images="unknown_vr"),
+    "un_in_equipment_undefined": _either("R append: old items with VR UN, undefined lengths",
+                                         contributing_equipment="unknown_vr", undefined_lengths=True),
+    "icon_compressed": _either("S PS3.5 A.4: a compressed icon in a file that will not be", icon="compressed",
+                               transfer_syntax="rle"),
+    "slope_text": _either("R 1: Rescale Slope is no number", slopes="abc"),
+    "slope_nan": _either("R 1: Rescale Slope nan", slopes="nan"),
+    "slope_overflow": _either("R 1: Rescale Slope beyond double precision", slopes="1e400"),
+    "slope_underflow": _either("R 1: Rescale Slope 1e-320", slopes="1e-320"),
+    "slope_comma": _either("R 1: Rescale Slope with a comma", slopes="0,5"),
+    "slope_two": _either("R 1: Rescale Slope of two values", slopes=r"1\2"),
+    "slope_precision_lost": _either("R 1: a step that double precision cannot hold", slopes="1e-12",
+                                    intercepts="1e12"),
+    "no_photometric": _either("R 1: no Photometric Interpretation",
+                              attributes={"PhotometricInterpretation": None}),
+    "no_samples": _either("R 1: no Samples per Pixel", attributes={"SamplesPerPixel": None}),
+    "no_bits_stored": _either("R 1: no Bits Stored", attributes={"BitsStored": None}),
+    "no_high_bit": _either("R 1: no High Bit", attributes={"HighBit": None}),
+    "no_pixel_representation": _either("R 1: no Pixel Representation",
+                                       attributes={"PixelRepresentation": None}),
+    "no_rows": _either("R 1: no Rows", attributes={"Rows": None}),
+    "rows_zero": _either("R 1: Rows 0", attributes={"Rows": 0}),
+    "bits_stored_zero": _either("R 1: Bits Stored 0", attributes={"BitsStored": 0}),
+    "bits_stored_17": _either("R 1: Bits Stored 17 of 16", attributes={"BitsStored": 17, "HighBit": 16}),
+    "bits_12_allocated": _either("R 1: Bits Allocated 12", attributes={"BitsAllocated": 12}),
+    "frames_zero": _either("R 1: Number of Frames 0", attributes={"NumberOfFrames": "0"}),
+    "frames_text": _either("R 1: Number of Frames is no number", attributes={"NumberOfFrames": "one"}),
+    "position_text": _either("R 1: a position that is no number",
+                             attributes={"ImagePositionPatient": r"a\b\c"}),
+    "position_nan": _either("R 1: a position that is nan", attributes={"ImagePositionPatient": r"nan\0\0"}),
+    "position_two": _either("R 1: a position of two values", attributes={"ImagePositionPatient": r"1\2"}),
+    "position_empty": _either("R 1: a position without value", attributes={"ImagePositionPatient": b""}),
+    "orientation_zero": _either("R 1: an orientation that spans no plane",
+                                attributes={"ImageOrientationPatient": r"0\0\0\0\0\0"}),
+    "pixel_spacing_zero": _either("R 1: Pixel Spacing 0", attributes={"PixelSpacing": r"0\0"}),
+    "pixel_spacing_one": _either("R 1: Pixel Spacing of one value", attributes={"PixelSpacing": "0.5"}),
+    "instance_number_text": _either("R 1: Instance Number is no number",
+                                    attributes={"InstanceNumber": "abc"}),
+    "series_number_text": _either("R 1: Series Number is no number", attributes={"SeriesNumber": "abc"}),
+    "character_set_unknown": _either("R 1: a character set nobody knows",
+                                     attributes={"SpecificCharacterSet": "ISO_IR 999"}),
+    "character_set_wrong": _either("R 1: Latin-1 said to be UTF-8", text="latin1",
+                                   last_slice={"attributes": {"SpecificCharacterSet": "ISO_IR 192"}}),
+    "description_two": _either("R SeriesDescription: two values",
+                               attributes={"SeriesDescription": r"One\Two"}),
+    "uid_path": _either("R 1: a UID that is a path",
+                        attributes={"SOPInstanceUID": [f"../../{number}" for number in range(4)]}),
+    "uid_long": _either("R 1: UIDs of 70 characters",
+                        attributes={"SOPInstanceUID": [f"1.2.276.{'9' * 61}{i}" for i in range(4)]}),
+    "uid_text": _either("R 1: a Series Instance UID of letters",
+                        attributes={"SeriesInstanceUID": "series one"}),
+    "pixels_unknown_vr": _either("F20: Pixel Data with VR UN", pixel_element="unknown"),
+    "rle_damaged": _either("R 1: a damaged RLE stream", transfer_syntax="rle", pixel_element="damaged"),
+    "jpeg_damaged": _either("R 1: a damaged JPEG stream", transfer_syntax="jpeg_lossless",
+                            pixel_element="damaged"),
+    "rle_not_encapsulated": _either("R 1: native pixels said to be RLE", meta=str(uid.RLELossless)),
+    "claims_implicit": _either("R 1: Explicit VR said to be Implicit", meta=str(uid.ImplicitVRLittleEndian)),
+    "claims_explicit": _either("R 1: Implicit VR said to be Explicit", transfer_syntax="implicit",
+                               meta=str(uid.ExplicitVRLittleEndian)),
+    "claims_big": _either("R 1: Little Endian said to be Big", meta=str(uid.ExplicitVRBigEndian)),
+    "claims_deflated": _either("R 1: not deflated", meta=str(uid.DeflatedExplicitVRLittleEndian)),
+    "claims_nothing": _either("R 1: no transfer syntax in group 0002", meta="?"),
+    "meta_none": _either("R 1: no group 0002", meta="none"),
+    "meta_bare": _either("R 1: no prefix", meta="bare"),
+    "appended_zeros": _either("R 1: zeros after the data set", appended=bytes(512)),
+    "appended_noise": _either("R 1: noise after the data set", appended=bytes(range(101))),
+    "appended_twice": _either("R 1: an element stands twice", appended=b"\x10\0\x10\0PN\4\0A^B "),
+}  # fmt: skip
+"""What breaks the standard: it may be carried exactly or refused, but nothing in between."""

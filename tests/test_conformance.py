@@ -1,0 +1,121 @@
+"""What dciodvfy says of the output: no error that the source did not have already."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pydicom.data
+import pytest
+from conftest import SAMPLE, Run
+from synthetic import write_series
+
+from itk_roundtrip import find_series
+
+DCIODVFY = Path(sys.executable).with_name("dciodvfy")
+WHEEL = Path(pydicom.data.__file__).parent / "test_files"
+
+pytestmark = pytest.mark.skipif(not DCIODVFY.exists(), reason="dciodvfy is not installed")
+
+Identity = Literal["derived", "copy"]
+IDENTITIES: tuple[Identity, ...] = ("derived", "copy")
+UIDS = re.compile(r"\b\d+(\.\d+){3,}\b")
+VALUES = re.compile(r"<[^<>]*>|= .*")
+
+
+@cache
+def _errors(path: Path) -> Counter[str]:
+    """Return what dciodvfy calls an error, without UIDs and values, and how often."""
+    told = subprocess.run([DCIODVFY, path], capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    lines = (told.stdout + told.stderr).splitlines()
+    assert lines, f"dciodvfy says nothing of {path.name}"
+    return Counter(VALUES.sub("<>", UIDS.sub("UID", line)) for line in lines if "Error" in line)
+
+
+def _compare(folder: Path, identity: Identity, destination: Path, run: Run) -> None:
+    """Compare first, middle and last slice of an output with their sources."""
+    run(folder, destination, identity=identity)
+    sources = {one.sop_instance_uid: one.path for found in find_series(folder) for one in found.instances}
+    (written,) = find_series(destination)
+    instances = written.instances
+    for one in {0: instances[0], 1: instances[len(instances) // 2], 2: instances[-1]}.values():
+        origin = one.sop_instance_uid
+        if identity == "derived":
+            source_images = pydicom.dcmread(one.path, stop_before_pixels=True).SourceImageSequence
+            origin = str(source_images[-1].ReferencedSOPInstanceUID)
+        new = _errors(one.path) - _errors(sources[origin])
+        assert not new, one.name
+
+
+CORPUS_FOLDERS = [
+    "SYNTHPIX_m4t_pet_wholebody",
+    "d2n_generic_anatomical_002_non_isotropic",
+    "d2n_generic_compressed_j2k",
+    "d2n_hitachi_anatomical",
+    "dcm_qa_ct_philips_gantry_part12",
+    "dcm_qa_philips_magdeburg_epi",
+    "dcm_qa_uih_dti_4d",
+    "dcmstack_16echo",
+    "torchio_ct17",
+]
+"""One of each maker and of each way to be odd that this check can see."""
+WHEEL_FOLDERS = ["77654033/CR1", "77654033/CT2", "98892001/CT5N", "98892003/MR700"]
+
+
+def test_a_planted_error_is_seen(tmp_path: Path) -> None:
+    """The check itself: an Image Type without value 3, as careless tools write it, is an error for CT."""
+    (right,) = write_series(tmp_path / "right", slices=1)
+    (wrong,) = write_series(tmp_path / "wrong", slices=1, attributes={"ImageType": r"DERIVED\SECONDARY"})
+    assert _errors(wrong) - _errors(right)
+    assert not _errors(right) - _errors(wrong)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_sample(identity: Identity, tmp_path: Path, run: Run) -> None:
+    """What the README shows must stand up to the checker that hospitals use."""
+    _compare(SAMPLE, identity, tmp_path / "out", run)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+@pytest.mark.parametrize("modality", ["CT", "MR", "PT", "NM", "MG", "CR", "DX", "US", "SC"])
+def test_modality(modality: str, identity: Identity, tmp_path: Path, run: Run) -> None:
+    """Each class has modules and Image Type values of its own."""
+    features: dict[str, Any] = {"bits_stored": 16, "signed": modality == "PT"} if modality in ("PT", "NM") else {}
+    write_series(tmp_path / "in", slices=1, modality=modality, **features)
+    _compare(tmp_path / "in", identity, tmp_path / "out", run)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+@pytest.mark.parametrize("features", ["source_images", "referenced_series", "contributing_equipment", "limits"])
+def test_what_is_appended(features: str, identity: Identity, tmp_path: Path, run: Run) -> None:
+    """Items beside older ones, and texts at their limit, must be as valid as alone."""
+    varieties: dict[str, dict[str, Any]] = {
+        "source_images": {"source_images": "121322", "derivation_codes": True},
+        "referenced_series": {"referenced_series": "both", "referenced_images": "same"},
+        "contributing_equipment": {"contributing_equipment": "odd"},
+        "limits": {"attributes": {
+            "SeriesDescription": "d" * 64, "DerivationDescription": "t" * 1024, "SeriesNumber": "2147483647",
+        }},
+    }  # fmt: skip
+    write_series(tmp_path / "in", slices=1, **varieties[features])
+    _compare(tmp_path / "in", identity, tmp_path / "out", run)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+@pytest.mark.parametrize("name", WHEEL_FOLDERS)
+def test_series_of_pydicom(name: str, identity: Identity, tmp_path: Path, run: Run) -> None:
+    """Old instances, from before many a rule: what they lack is theirs, nothing is added."""
+    folder = WHEEL / "dicomdirtests" / name
+    _compare(folder, identity, tmp_path / "out", run)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+@pytest.mark.parametrize("name", CORPUS_FOLDERS)
+def test_series_of_the_corpus(name: str, identity: Identity, tmp_path: Path, run: Run, corpus: Path) -> None:
+    """Series of many makers, with their own deviations."""
+    _compare(corpus / name, identity, tmp_path / "out", run)

@@ -1,0 +1,82 @@
+"""The README is true: its commands, its transcripts, its Python and its table are run and compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from itk_roundtrip import rules
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.S)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+PROGRAM = [sys.executable, "-m", "itk_roundtrip"]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder that looks like a clone as far as the examples see it."""
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    return tmp_path
+
+
+def test_the_two_commands_are_single_lines_that_start_a_virtual_environment() -> None:
+    commands = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
+    assert len(commands) == 2
+    assert "itk-roundtrip run data/ct-phantom out/ct-phantom" in commands[0]
+    assert commands[1].endswith("pytest")
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    pattern = re.search(r"grep -E '(.*)' README.md", (ROOT / ".ci" / "run").read_text())
+    assert pattern is not None
+    assert len(re.findall(pattern[1], README, re.M)) == 1
+
+
+@pytest.mark.parametrize(("command", "shown"), CONSOLE, ids=[command for command, _ in CONSOLE])
+def test_transcript(command: str, shown: str, clone: Path) -> None:
+    """What a newcomer sees is what the README shows, to the letter."""
+    assert shown.strip(), "run the command and paste what it prints"
+    words = shlex.split(command)
+    assert words[0] == "itk-roundtrip"
+    done = subprocess.run([*PROGRAM, *words[1:]], cwd=clone, capture_output=True, text=True, check=True)
+    assert [line.rstrip() for line in done.stdout.splitlines()] == [line.rstrip() for line in shown.splitlines()]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
+def test_python_block(block: str, clone: Path) -> None:
+    """The example is a plain script, without a ``__main__`` guard, as people will paste it."""
+    script = clone / "example.py"
+    script.write_text(block)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script], cwd=clone, capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.startswith("pass 24 ")
+    assert len(list((clone / "out" / "derived").iterdir())) == 24
+
+
+def test_table_of_rules_is_the_one_in_the_code() -> None:
+    shown = re.search(r"<!-- rules -->\n(.*?)\n<!-- /rules -->", README, re.S)
+    assert shown is not None
+    assert shown[1] == rules.as_markdown()
+
+
+def test_the_sample_series_is_what_its_script_makes(tmp_path: Path) -> None:
+    """The committed files must not drift from the script that is said to make them."""
+    subprocess.run([sys.executable, ROOT / "data" / "make_ct_phantom.py", tmp_path / "made"], check=True)
+    made, kept = tmp_path / "made", ROOT / "data" / "ct-phantom"
+    names = sorted(path.name for path in kept.iterdir())
+    assert sorted(path.name for path in made.iterdir()) == names
+    version = re.compile(rb"PYDICOM [0-9.]+\0?")  # pydicom names itself in the file meta information
+    for name in names:
+        assert version.sub(b"", (made / name).read_bytes()) == version.sub(b"", (kept / name).read_bytes())
+    shutil.rmtree(made)
