@@ -210,8 +210,8 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
             derived = _plan(series, chosen, options.description or DEFAULT_OPERATION, changing, versions)
         return slabs.Job(derived, options.headers, pixel_type, staging.folder)
 
-    names = _show(chosen, staging)
-    ask = slabs.order, staging.ordering, chosen.series_instance_uid
+    names = _names(chosen)
+    ask = slabs.order, staging.ordering, chosen, names
     ordered, job = chosen, plan(chosen)
     if chosen.geometry is None or chosen.geometry.duplicates:
         ordered, names, order = _itk_order(workers.call(*ask), chosen, names)
@@ -269,7 +269,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
         staging.refuse_sources([one.path for one in series.instances])
         formats, _ = reader.plan_pixels(reader.pixel_formats(series))
-        names = _show(series, staging)
+        names = _names(series)
         versions = _named_versions(slabs.versions(staging.folder))
         plan = None
         if volume.derivation is not None:
@@ -345,15 +345,10 @@ def _irregular(series: Series) -> list[str]:
     ]
 
 
-def _show(series: Series, staging: Staging) -> tuple[str, ...]:
-    """Show ITK exactly the files of the series, to order and to read, and return their names there."""
+def _names(series: Series) -> tuple[str, ...]:
     from itk_roundtrip import view
 
-    names = view.names([(one.path.name, one.name) for one in series.instances])
-    for one, name in zip(series.instances, names, strict=True):
-        view.link(one.path, staging.view / name)
-        (staging.ordering / name).write_bytes(view.ordering_file(one))
-    return tuple(names)
+    return tuple(view.names([(one.path.name, one.name) for one in series.instances]))
 
 
 def _itk_order(answer: Outcome | None, series: Series, names: tuple[str, ...]) -> tuple[Series, tuple[str, ...], str]:
@@ -424,7 +419,6 @@ def _slabs(
             Slab(
                 series=replace(series, instances=instances),
                 first=start,
-                view_names=names[start : start + length],
                 output_names=tuple(prefix + name for name in names[start : start + length]),
                 pixel_formats=tuple(formats[one.name][0] for one in instances),
                 seen_formats=tuple(formats[one.name][1] for one in instances),

@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pydicom import uid
@@ -237,11 +238,19 @@ def read_series(series: Series) -> Volume:
     """
     check_supported(series)
     planned, pixel_type = plan_pixels(pixel_formats(series))
-    formats = [planned[one.name][0] for one in series.instances]
     seen = tuple(planned[one.name][1] for one in series.instances)
     for hiding in Hiding:
         with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
-            files = view_files(series.instances, formats, seen, Path(folder), hiding)
+            files = [
+                view.file_to_read(
+                    one,
+                    partial(read_header, one.path, one.name),
+                    planned[one.name],
+                    hiding,
+                    Path(folder) / f"{index}.dcm",
+                )
+                for index, one in enumerate(series.instances)
+            ]
             try:
                 volume = read_slices(series, [str(file) for file in files], pixel_type, seen)
                 return replace(volume, as_read=_itk.copies(volume.metadata))
@@ -267,22 +276,3 @@ def check_metadata(volume: Volume) -> None:
                 path=one.name,
                 tag=f"({key.upper().replace('|', ',')})",
             )
-
-
-def view_files(
-    instances: Sequence[Instance],
-    formats: Sequence[PixelFormat],
-    seen: Sequence[PixelFormat],
-    folder: Path,
-    hiding: Hiding,
-) -> list[Path]:
-    """Make views of some slices in an empty folder: links, or copies with parts hidden where that is needed."""
-    files = []
-    for index, (one, pixel_format, itk_format) in enumerate(zip(instances, formats, seen, strict=True)):
-        file = folder / f"{index:06d}.dcm"
-        if hiding is Hiding.NOTHING and pixel_format == itk_format:
-            view.link(one.path, file)
-        else:
-            file.write_bytes(view.shown(read_header(one.path, one.name), pixel_format, itk_format, hiding))
-        files.append(file)
-    return files

@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -74,8 +75,8 @@ class Slab:
         With only these slices.
     first
         Index of the first one in the whole series.
-    view_names, output_names
-        What ITK reads them as, in the staging folder's ``view``, and what they are written as.
+    output_names
+        What they are written as.
     pixel_formats, seen_formats
         As the sources have them, and as ITK is to see them.
     hiding
@@ -84,14 +85,13 @@ class Slab:
 
     series: Series
     first: int
-    view_names: tuple[str, ...]
     output_names: tuple[str, ...]
     pixel_formats: tuple[PixelFormat, ...]
     seen_formats: tuple[PixelFormat, ...]
     hiding: Hiding = Hiding.NOTHING
 
     def __len__(self) -> int:
-        return len(self.view_names)
+        return len(self.output_names)
 
     def one(self, index: int) -> Slab:
         """Return a slab of one slice only."""
@@ -99,7 +99,6 @@ class Slab:
             self,
             series=replace(self.series, instances=self.series.instances[index : index + 1]),
             first=self.first + index,
-            view_names=self.view_names[index : index + 1],
             output_names=self.output_names[index : index + 1],
             pixel_formats=self.pixel_formats[index : index + 1],
             seen_formats=self.seen_formats[index : index + 1],
@@ -210,26 +209,25 @@ def _read(job: Job, slab: Slab) -> tuple[Volume, list[Header]]:
     for source, one in zip(sources, instances, strict=True):
         check_nested_pixels(source, one.name)
     hidden = job.staging / f"hidden-{slab.first}"
-    files = []
     try:
-        for source, name, own, seen in zip(
-            sources, slab.view_names, slab.pixel_formats, slab.seen_formats, strict=True
-        ):
-            file = job.staging / "view" / name
-            if slab.hiding is not Hiding.NOTHING or own != seen:
-                hidden.mkdir(exist_ok=True)
-                file = hidden / name
-                try:
-                    file.write_bytes(view.shown(source, own, seen, slab.hiding))
-                except OSError as error:
-                    raise writer.disk_error(error) from None
-            files.append(str(file))
+        try:
+            formats = zip(slab.pixel_formats, slab.seen_formats, strict=True)
+            files = [
+                view.file_to_read(one, partial(sources.__getitem__, index), both, slab.hiding, hidden / f"{index}.dcm")
+                for index, (one, both) in enumerate(zip(instances, formats, strict=True))
+            ]
+        except OSError as error:
+            raise writer.disk_error(error) from None
         pixel_type = job.pixel_type
         if slab.hiding is Hiding.ALL_BUT_PIXELS:
             pixel_type = slab.seen_formats[0].stored_pixel_type
         try:
             volume = reader.read_slices(
-                slab.series, files, pixel_type, slab.seen_formats, undo_inversion=job.headers == "complete"
+                slab.series,
+                list(map(str, files)),
+                pixel_type,
+                slab.seen_formats,
+                undo_inversion=job.headers == "complete",
             )
         except SeriesReadError as error:
             raise _ITKRefusal(error) from None
@@ -376,14 +374,19 @@ def _compare(job: Job, slab: Slab, index: int, source: Header) -> InstanceReport
     )
 
 
-def order(view_folder: Path, series_instance_uid: str) -> tuple[list[str], list[str]]:
-    """Return the names of the view's files in ITK's order, and the names that ITK gives their output.
+def order(folder: Path, series: Series, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return the names of a series' files in ITK's order, and the names that ITK gives their output.
 
-    Both are empty where GDCMSeriesFileNames does not find exactly this series.
+    Both are empty where GDCMSeriesFileNames does not find exactly this series. It is shown stand-ins in ``folder``.
     """
     try:
+        for one, name in zip(series.instances, names, strict=True):
+            (folder / name).write_bytes(view.ordering_file(one))
+    except OSError as error:
+        raise writer.disk_error(error) from None
+    try:
         with _itk.translated(SeriesReadError, "GDCMSeriesFileNames refuses the folder"):
-            inputs, outputs = _itk.series_file_names(str(view_folder), series_instance_uid, str(view_folder))
+            inputs, outputs = _itk.series_file_names(str(folder), series.series_instance_uid, str(folder))
     except SeriesReadError:
         return [], []
     return [Path(name).name for name in inputs], [Path(name).name for name in outputs]

@@ -67,11 +67,6 @@ class Staging:
         return self.folder / "output"
 
     @property
-    def view(self) -> Path:
-        """Folder in which ITK is shown the source to read."""
-        return self.folder / "view"
-
-    @property
     def ordering(self) -> Path:
         """Folder in which ITK is shown the source to order."""
         return self.folder / "ordering"
@@ -89,7 +84,7 @@ class Staging:
                 self._acquire()
                 self._recover()
                 self._check_free()
-                for folder in (self.output, self.view, self.ordering):
+                for folder in (self.output, self.ordering):
                     folder.mkdir()
         except OSError as error:
             self._abandon()

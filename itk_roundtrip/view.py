@@ -1,7 +1,7 @@
-"""What ITK is given of a source: a flat folder with exactly the files of one series, and less where less is needed.
+"""What ITK is given of a source: exactly the files of one series, and less of them where less is needed.
 
-A view is a link to the source. Where GDCM cannot read or write what a header holds, it is a copy with that hidden;
-the written file gets it back from the source when it is completed.
+ITK reads the source itself. Where GDCM cannot read or write what a header holds, it reads a copy with that hidden; the
+written file gets it back from the source when it is completed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import struct
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,9 +95,50 @@ def _plain(name: str) -> str:
     return stem + suffix
 
 
-def link(source: Path, view: Path) -> None:
-    """Show ITK the source itself, by a symbolic link."""
-    os.symlink(source, view)
+def file_to_read(
+    instance: Instance,
+    read: Callable[[], Header],
+    formats: tuple[PixelFormat, PixelFormat],
+    hiding: Hiding,
+    file: Path,
+) -> Path:
+    """Return the file that ITK reads for a slice: the source itself, or ``file``, where less of it is shown.
+
+    Parameters
+    ----------
+    instance
+        The source.
+    read
+        Returns its header.
+    formats
+        Its pixel format, as it is and as ITK is to see it.
+    hiding
+        What to leave out.
+    file
+        Where to make a link or a copy, if one is needed.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    if hiding is not Hiding.NOTHING or formats[0] != formats[1]:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(shown(read(), *formats, hiding))
+    elif _is_text(instance.path):
+        return instance.path
+    else:  # ITK's Python takes no names that are not text
+        file.parent.mkdir(exist_ok=True)
+        file.symlink_to(instance.path)
+    return file
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def ordering_file(instance: Instance) -> bytes:
