@@ -32,7 +32,7 @@ from synthetic import CASES, is_available, series_instance_uid, write_series
 
 from itk_roundtrip import cli, slabs, staging
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
-from itk_roundtrip.series import find_series
+from itk_roundtrip.series import Series, find_series
 from itk_roundtrip.view import Hiding
 from itk_roundtrip.workers import Outcome, Task, Workers
 
@@ -434,7 +434,7 @@ def test_an_old_output_moved_aside_comes_back_before_a_run_replaces_it(
 def test_what_a_killed_run_left_is_removed(short_source: Path, command: Command, tmp_path: Path) -> None:
     """Half outputs must neither pile up nor mix with the next output."""
     output = tmp_path / "out"
-    for name in ("lock", "output/derived_IM9999.dcm", "itk-0/derived_IM9999.dcm", "view/IM9999.dcm"):
+    for name in ("lock", "output/derived_IM9999.dcm", "itk-0/derived_IM9999.dcm", "ordering/IM9999.dcm"):
         (hidden(output) / name).parent.mkdir(parents=True, exist_ok=True)
         (hidden(output) / name).write_text("half")
     assert command("run", short_source, output).code == 0
@@ -784,7 +784,7 @@ def _ignore(number: signal.Signals) -> Callable[[], None]:
 
 @pytest.mark.parametrize(
     ("sent", "stage"),
-    [(signal.SIGINT, "view"), (signal.SIGINT, "output"), (signal.SIGTERM, "output")],
+    [(signal.SIGINT, "ordering"), (signal.SIGINT, "output"), (signal.SIGTERM, "output")],
 )
 def test_a_stop_leaves_the_old_output_and_nothing_else(
     sent: signal.Signals, stage: str, long_source: Path, tmp_path: Path
@@ -796,7 +796,7 @@ def test_a_stop_leaves_the_old_output_and_nothing_else(
 
     def has_come() -> bool:
         folder = hidden(output) / stage
-        return not started.running() or (folder.is_dir() and len(names(folder)) > (100 if stage == "view" else 0))
+        return not started.running() or (folder.is_dir() and len(names(folder)) > (100 if stage == "ordering" else 0))
 
     assert until(has_come)
     os.killpg(started.process.pid, sent)
@@ -938,7 +938,7 @@ def _die_at(number: int, last: int) -> int:
 
 
 def _die_on_third(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
-    if "IM0003.dcm" in slab.view_names:
+    if "IM0003.dcm" in [one.name for one in slab.series.instances]:
         _die()
     return slabs.process(job, slab)
 
@@ -949,7 +949,7 @@ def _die_of_headers(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
     return slabs.process(job, slab)
 
 
-def _die_of_order(view: Path, series: str) -> None:
+def _die_of_order(folder: Path, series: Series, names: tuple[str, ...]) -> None:
     _die()
 
 
@@ -1014,12 +1014,12 @@ def test_after_a_crash_less_is_shown_then_single_slices_then_the_file_is_named(s
     """Each step of the search for the slice that ends ITK must lead on to the next."""
     job = slabs.Job(None, "complete", "SS", Path("staging"))
     file_names = ("IM0001.dcm", "IM0002.dcm", "IM0003.dcm")
-    slab = slabs.Slab(find_series(short_source)[0], 0, file_names, file_names, (), ())
+    slab = slabs.Slab(find_series(short_source)[0], 0, file_names, (), ())
     for hiding in (Hiding.UNCARRIABLE, Hiding.ALL_BUT_PIXELS):
         (slab,) = _flow._after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
         assert (slab.hiding, len(slab)) == (hiding, 3)
     singles = _flow._after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
-    assert [one.view_names for one in singles] == [(name,) for name in file_names]
+    assert [one.output_names for one in singles] == [(name,) for name in file_names]
     assert [one.first for one in singles] == [0, 1, 2]
     assert {one.hiding for one in singles} == {Hiding.ALL_BUT_PIXELS}
     with pytest.raises(ITKCrashError, match=r"IM0002\.dcm") as caught:
