@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 DERIVED_PREFIX = "derived_"
 PUBLISHED = "the output was written and verified"
 """Argument of a KeyboardInterrupt that came after publication."""
-SLAB_BYTES = 8 << 20
+SLAB_BYTES = 16 << 20
 """Pixels of a slab, as ITK holds them: enough to keep it busy, few enough for any memory."""
 
 

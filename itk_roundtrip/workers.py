@@ -25,6 +25,8 @@ from typing import Any
 from itk_roundtrip.errors import RoundtripError, internal_error
 from itk_roundtrip.staging import uninterrupted
 
+_GARBAGE_THRESHOLD = 50_000
+"""A header has thousands of elements and hardly a cycle: collecting after every 700 objects finds nothing."""
 _DYING_SECONDS = 0.3
 """How long a process may take to end after its sockets are closed."""
 
@@ -165,6 +167,7 @@ def nursery(control: int) -> None:
 
     _itk.load()
     gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     gc.enable()
     _trust_values()
     with socket.socket(fileno=control) as requests:
