@@ -134,7 +134,7 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule | None:
 
 def as_markdown() -> str:
     """Return the rules as the table that the README shows."""
-    lines = ["| attribute | | becomes | why |", "|---|---|---|---|"]
+    lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
     for rule in RULES:
         tag = f"({rule.tag >> 16:04X},{rule.tag & 0xFFFF:04X})"
         lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
