@@ -180,7 +180,8 @@ def write_volume(job: Job, slab: Slab, volume: Volume) -> SlabResult:
         shown = _shown(slab, hiding)
         try:
             again, sources = _read(job, shown)
-            return _write(job, slab, replace(volume, metadata=again.metadata), sources)
+            shown_less = replace(slab, hiding=hiding)
+            return _write(job, shown_less, replace(volume, metadata=again.metadata), sources)
         except _ITKRefusal as refusal:
             error = refusal.error
     assert error is not None
