@@ -7,6 +7,7 @@ ITK is imported inside functions, and only the SWIG modules that the classes use
 from __future__ import annotations
 
 import importlib
+import locale
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,16 @@ def version() -> str:
 
 def _new(module: str, name: str) -> Any:
     return getattr(load()[module], name).New()
+
+
+@contextmanager
+def _kept_locale() -> Iterator[None]:
+    """Put the locale of the process back: ITK's writer swaps it and does not restore all of it."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 @contextmanager
@@ -113,7 +124,8 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, 
     reader = _new("itkImageSeriesReaderPython", f"itkImageSeriesReaderI{pixel_type}3")
     reader.SetImageIO(_new("itkGDCMImageIOPython", "itkGDCMImageIO"))
     reader.SetFileNames(list(file_names))
-    reader.Update()
+    with _kept_locale():
+        reader.Update()
     array = reader.GetMetaDataDictionaryArray()
     metadata = copies([array[index] for index in range(len(array))])
     image = reader.GetOutput()
@@ -203,4 +215,5 @@ def write_series(
     writer.SetFileNames(list(file_names))
     if len(dictionaries):
         writer.SetMetaDataDictionaryArray(array)
-    writer.Update()
+    with _kept_locale():
+        writer.Update()

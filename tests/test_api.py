@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_the_array_keeps_its_image_alive(tmp_path: Path) -> None:
     values = pydicom.dcmread(series.instances[2].path)
     rt.read_series(series)  # takes the memory that would have been freed
     np.testing.assert_array_equal(kept, values.pixel_array.astype(int) + int(values.RescaleIntercept))
+
+
+def test_the_locale_stays_as_it_was(tmp_path: Path) -> None:
+    """ITK's writer swaps the locale of the whole process; a script that prints names afterwards would fail."""
+    before = locale.setlocale(locale.LC_ALL)
+    write_case("plain_ct", tmp_path / "source")
+    (series,) = rt.find_series(tmp_path / "source")
+    rt.write_series(rt.read_series(series), tmp_path / "copy")
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_functions_stay_functions_after_their_modules_are_imported() -> None:
