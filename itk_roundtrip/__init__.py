@@ -23,19 +23,22 @@ if TYPE_CHECKING:
         UnsupportedSeriesError,
         VerificationError,
     )
+    from itk_roundtrip.findings import Change, Finding, Report, SlicePair
     from itk_roundtrip.pipeline import RoundtripResult, roundtrip, write_series
     from itk_roundtrip.reader import read_series
     from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, find_series
-    from itk_roundtrip.verify import Finding
+    from itk_roundtrip.verify import verify_series
     from itk_roundtrip.volume import Volume
 
 _HOMES = {
     "AmbiguousSeriesError": "errors",
+    "Change": "findings",
     "DestinationError": "errors",
-    "Finding": "verify",
+    "Finding": "findings",
     "ITKCrashError": "errors",
     "Instance": "series",
     "Irregularity": "series",
+    "Report": "findings",
     "RoundtripError": "errors",
     "RoundtripResult": "pipeline",
     "Series": "series",
@@ -44,6 +47,7 @@ _HOMES = {
     "SeriesReadError": "errors",
     "SeriesWriteError": "errors",
     "Skipped": "series",
+    "SlicePair": "findings",
     "UnsupportedSeriesError": "errors",
     "VerificationError": "errors",
     "Volume": "volume",
@@ -51,16 +55,19 @@ _HOMES = {
     "find_series": "series",
     "read_series": "reader",
     "roundtrip": "pipeline",
+    "verify_series": "verify",
     "write_series": "pipeline",
 }
 
 __all__ = [
     "AmbiguousSeriesError",
+    "Change",
     "DestinationError",
     "Finding",
     "ITKCrashError",
     "Instance",
     "Irregularity",
+    "Report",
     "RoundtripError",
     "RoundtripResult",
     "Series",
@@ -69,6 +76,7 @@ __all__ = [
     "SeriesReadError",
     "SeriesWriteError",
     "Skipped",
+    "SlicePair",
     "UnsupportedSeriesError",
     "VerificationError",
     "Volume",
@@ -76,6 +84,7 @@ __all__ = [
     "find_series",
     "read_series",
     "roundtrip",
+    "verify_series",
     "write_series",
 ]
 

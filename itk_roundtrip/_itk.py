@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import locale
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -217,3 +218,67 @@ def write_series(
         writer.SetMetaDataDictionaryArray(array)
     with _kept_locale():
         writer.Update()
+
+
+def example(source: str, output: str, *, keep: bool) -> None:
+    """Read the series of a folder and write it to a new folder as ITK's example DicomSeriesReadSeriesWrite does.
+
+    One GDCMImageIO reads and writes, in signed short, as the example has it: what ITK loses or does to its process
+    that way is what a user of the example gets. To be called in a process that has run nothing else with ITK.
+
+    Parameters
+    ----------
+    source
+        Folder with the files of one series.
+    output
+        Folder to make once the series was read.
+    keep
+        Switch KeepOriginalUID and LoadPrivateTags on; both are off by default.
+    """
+    io = _new("itkGDCMImageIOPython", "itkGDCMImageIO")
+    if keep:
+        io.KeepOriginalUIDOn()
+        io.LoadPrivateTagsOn()
+    names = series_file_names_class().New()
+    names.SetInputDirectory(source)
+    reader = _new("itkImageSeriesReaderPython", "itkImageSeriesReaderISS3")
+    reader.SetImageIO(io)
+    reader.SetFileNames(names.GetInputFileNames())
+    reader.Update()
+    os.makedirs(output)
+    names.SetOutputDirectory(output)
+    writer = _new("itkImageSeriesWriterPython", "itkImageSeriesWriterISS3ISS2")
+    writer.SetInput(reader.GetOutput())
+    writer.SetImageIO(io)
+    writer.SetFileNames(names.GetOutputFileNames())
+    writer.SetMetaDataDictionaryArray(reader.GetMetaDataDictionaryArray())
+    writer.Update()
+
+
+def series_file_names_class() -> Any:
+    """Return GDCMSeriesFileNames, whose module pulls in 60 others."""
+    load()
+    return importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames
+
+
+def write_nothing(file_name: str) -> None:
+    """Write a DICOM file with hardly anything in it, for what it says of its writer."""
+    write_series(np.zeros((1, 2, 2)), "SS", None, (), [file_name])
+
+
+def refusal(thrown: BaseException) -> str:
+    """Return what ITK or SimpleITK refused, in a few harmless words: their own may quote paths and values."""
+    text = str(thrown)
+    known = next((meaning for pattern, meaning in _REFUSALS if re.search(pattern, text)), None) or _summary(thrown)
+    place = re.search(r"/((?:gdcm|itk)\w+\.(?:cxx|h|hxx|txx)):(\d+)", text)
+    unknown = known == f"ITK: {type(thrown).__name__}"
+    return f"thrown by {place[1]}, line {place[2]}" if unknown and place else known
+
+
+_REFUSALS = (
+    (r"At least one filename|no series", "ITK: no series found in the folder"),
+    (r"filenames passed is", "ITK: it made more or fewer slices of the files than there are files"),
+    (r"Pixel type larger than output type", "ITK: no pixel type for the real values"),
+    (r"intercept == \(int\)intercept", "GDCM: it cannot apply this Rescale Intercept"),
+    (r"Unknown exception", "SimpleITK: unknown exception"),
+)

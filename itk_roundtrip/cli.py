@@ -26,8 +26,12 @@ app = typer.Typer(
     help="Read a DICOM series with ITK and write it back, headers complete, tagged as derived, verified.",
 )
 
+EXIT_DIFFERENT = 1
 EXIT_REFUSED = 2
 
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Processes; as many as processors by default.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
@@ -80,9 +84,7 @@ def run(
     description: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Operation named in Derivation Description; ASCII.")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes; as many as processors by default.")
-    ] = None,
+    jobs: JobsOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace DST as a whole, once the new output is verified.")
     ] = False,
@@ -112,6 +114,92 @@ def run(
             _print(report.run_document(result) if as_json else report.run_table(result))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(PUBLISHED) from None
+
+
+@app.command()
+def verify(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder with the source series, at any depth.")],
+    written: Annotated[Path, typer.Argument(metavar="DST", help="Folder with what was written of it, by any tool.")],
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="UID", help="Series Instance UID of the source, if DST does not tell which it is of."),
+    ] = None,
+    identity: Annotated[
+        Literal["derived", "copy"] | None,
+        typer.Option(help="Judge as derived instances or as the same instances; guessed from DST by default."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Real-world values that DST must hold: any image ITK reads, or .npy."),
+    ] = None,
+    conformance: Annotated[
+        bool, typer.Option("--conformance", help="Let dciodvfy judge every slice, not only three.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
+    ] = False,
+    show_values: Annotated[bool, typer.Option("--show-values", help="Show values that may identify a person.")] = False,
+    jobs: JobsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Audit a round trip, anyone's: every slice, attribute and stored value of DST against SRC. Exit 1: it differs."""
+    with _reported():
+        with _progress(as_json) as progress:
+            from itk_roundtrip.verify import verify_series
+
+            report = verify_series(
+                source,
+                written,
+                series=series,
+                identity=identity,
+                reference=reference,
+                conformance=conformance,
+                jobs=jobs,
+                show_values=show_values,
+                progress=progress,
+            )
+            if html is not None:
+                from itk_roundtrip.page import write_page
+
+                write_page(report, source, written, html, pictures=pictures, show_values=show_values)
+        from itk_roundtrip.report import verify_document, verify_table
+
+        for warning in report.warnings:
+            _say(f"warning: {warning}")
+        _print(verify_document(report) if as_json else verify_table(report))
+        if report.verdict == "fail":
+            raise typer.Exit(EXIT_DIFFERENT)
+
+
+SAMPLE = Path("data", "ct-phantom")
+"""The sample series, as seen from inside a clone."""
+
+
+@app.command()
+def losses(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="SRC", help=f"Folder with the series, at any depth; {SAMPLE} if not given."),
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what plain ITK and SimpleITK lose of a series: their examples are run on it in a temporary folder."""
+    with _reported():
+        if source is None and not SAMPLE.is_dir():
+            raise RoundtripError(f"Name a folder with a series; the sample series {SAMPLE} is only there in a clone.")
+        with _progress(as_json) as progress:
+            from itk_roundtrip.losses import find_losses
+
+            table = find_losses(source or SAMPLE, series=series, progress=progress)
+        from itk_roundtrip.report import losses_document, losses_table
+
+        _print(losses_document(table) if as_json else losses_table(table))
 
 
 def main() -> None:

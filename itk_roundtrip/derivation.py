@@ -261,7 +261,7 @@ def edits(plan: SeriesPlan, source: Dataset, index: int, sop_instance_uid: str) 
         if rule.action == "remove":
             if rule.tag in source:
                 result[rule.tag] = Removed(rule.tag)
-        elif not (rule.kept_for_primary and plan.primary):
+        elif rule.action != "keep" and not (rule.kept_for_primary and plan.primary):
             value = _VALUES[rule.keyword](plan, source, index, sop_instance_uid)
             if isinstance(value, tuple):
                 result[rule.tag] = Items(rule.tag, value)

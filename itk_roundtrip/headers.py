@@ -37,6 +37,7 @@ DEFERRED_BYTES = 1 << 16
 _PREAMBLE = bytes(128) + b"DICM"
 _UNDEFINED = 0xFFFFFFFF
 _ENCAPSULATED = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"  # Pixel Data of undefined length, Explicit VR
+_UNKNOWN_SEQUENCE = b"UN\0\0\xff\xff\xff\xff"
 _IMPLEMENTATION_VERSION_NAME = f"PYDICOM {pydicom.__version__}".encode()[:16]
 
 WORD_BYTES: dict[str, int] = {
@@ -268,6 +269,24 @@ def check_nested_pixels(source: Header, name: str) -> None:
         if tag != PIXEL_DATA and source.encapsulated and _ENCAPSULATED in source.data[start:stop]:
             raise UnsupportedSeriesError(
                 f"{name} holds compressed pixels inside a sequence, such as an icon, which are not carried.",
+                path=name,
+                tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
+            )
+
+
+def check_merged_items(source: Header, edits: Mapping[int, Edit | Items | Removed], name: str) -> None:
+    """Refuse to encode items anew that hold an attribute of VR UN and undefined length: it would become VR SQ.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        A sequence that gets another item has one.
+    """
+    for tag, start, stop in source.spans:
+        if isinstance(edits.get(tag), Items) and _UNKNOWN_SEQUENCE in source.data[start:stop]:
+            raise UnsupportedSeriesError(
+                f"{name} holds an attribute of unknown VR and undefined length inside a sequence that gets another"
+                " item, which is not carried.",
                 path=name,
                 tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
             )

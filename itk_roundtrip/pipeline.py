@@ -19,14 +19,15 @@ from itk_roundtrip.errors import (
     VerificationError,
 )
 from itk_roundtrip.staging import Staging
-from itk_roundtrip.workers import Outcome, Task, Workers
+from itk_roundtrip.workers import Outcome, Task, Workers, processors
 
 if TYPE_CHECKING:
+    from itk_roundtrip.across import Sides
     from itk_roundtrip.derivation import SeriesPlan
+    from itk_roundtrip.findings import Finding, Identity, Report
     from itk_roundtrip.pixels import PixelFormat, PixelType
     from itk_roundtrip.series import Series, Skipped
-    from itk_roundtrip.slabs import HeaderMode, Identity, Job, Slab, SlabResult
-    from itk_roundtrip.verify import Finding
+    from itk_roundtrip.slabs import HeaderMode, Job, Slab, SlabResult
     from itk_roundtrip.volume import Volume
 
 Progress = Callable[[str, int, int], None]
@@ -70,8 +71,8 @@ class RoundtripResult:
         What decoded the sources for the comparison.
     warnings
         For people.
-    findings
-        Of the verification.
+    report
+        Of the verification, as :func:`itk_roundtrip.verify_series` returns it; ``None`` with ``headers="itk"``.
     """
 
     verdict: Literal["pass", "unverified"]
@@ -94,7 +95,12 @@ class RoundtripResult:
     decoders: tuple[str, ...]
     software_versions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = field(default=())
+    report: Report | None = field(default=None, repr=False)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the verification found: nothing but what the source has too."""
+        return self.report.findings if self.report else ()
 
     @property
     def restored(self) -> int:
@@ -161,7 +167,7 @@ def roundtrip(
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation; PS3.5 B.2 UUID derived UID
     """
     source, destination = Path(source), Path(destination)
-    jobs = _processors() if jobs is None else jobs
+    jobs = processors() if jobs is None else jobs
     if jobs < 1:
         raise RoundtripError("The number of jobs must be 1 or more.")
     if not source.is_dir():
@@ -192,14 +198,14 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip import reader, slabs
     from itk_roundtrip.derivation import DEFAULT_OPERATION
-    from itk_roundtrip.series import choose_series, find_series
+    from itk_roundtrip.series import choose_series, find_series, left_out
 
     found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
     chosen = choose_series(found, options.series, source.name or str(source))
     _check_readable(found.skipped)
     reader.check_supported(chosen)
     staging.refuse_sources([one.path for one in chosen.instances])
-    warnings = [*_left_out(found.skipped), *_irregular(chosen)]
+    warnings = [*left_out(found.skipped), *_irregular(chosen)]
     formats, pixel_type = reader.plan_pixels(reader.pixel_formats(chosen))
     versions = _named_versions(workers.call(slabs.versions, staging.folder).value or ())
 
@@ -225,10 +231,12 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
             job = plan(ordered)
             parts = _slabs(job, ordered, its_names, formats, options.jobs)
             result, _ = _process(job, parts, workers, options.progress)
-    findings = _judged(result, ordered, job.identity) if job.headers == "complete" else []
+    series_uids = frozenset(one.series_instance_uid for one in found)
+    folders = str(source), str(destination)
+    report = _judged(result, ordered, job, folders, series_uids) if job.headers == "complete" else None
     warnings += _concerns(result, job.identity)
     staging.publish()
-    return _result(source, destination, job, ordered, order, versions, result, warnings, findings)
+    return _result(folders, job, ordered, order, versions, result, warnings, report)
 
 
 def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
@@ -278,27 +286,27 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         job = slabs.Job(plan, "complete", volume.pixel_type, staging.folder)
         (slab,) = _slabs(job, series, names, formats, 1, slab_bytes=sys.maxsize)
         result = slabs.write_volume(job, slab, volume)
-        findings = _judged(result, series, job.identity)
+        folders = str(series.directory), str(destination)
+        report = _judged(result, series, job, folders, frozenset({series.series_instance_uid}))
         warnings = [*_irregular(series), *_concerns(result, job.identity)]
         staging.publish()
-    return _result(series.directory, destination, job, series, "position", versions, result, warnings, findings)
+    return _result(folders, job, series, "position", versions, result, warnings, report)
 
 
 def _result(
-    source: Path,
-    destination: Path,
+    folders: tuple[str, str],
     job: Job,
     series: Series,
     order: str,
     versions: tuple[str, ...],
     result: SlabResult,
     warnings: Sequence[str],
-    findings: Sequence[Finding],
+    report: Report | None,
 ) -> RoundtripResult:
     return RoundtripResult(
         verdict="pass" if job.headers == "complete" else "unverified",
-        source=str(source),
-        written=str(destination),
+        source=folders[0],
+        written=folders[1],
         slices=result.slices,
         identity=job.identity,
         headers=job.headers,
@@ -313,15 +321,11 @@ def _result(
         lost=_by_tag(result.lost),
         altered=_by_tag(result.altered),
         invented=_by_tag(result.invented),
-        decoders=tuple(sorted({report.pixels_by for report in result.reports})),
+        decoders=report.decoders if report else (),
         software_versions=versions,
         warnings=tuple(warnings),
-        findings=tuple(findings),
+        report=report,
     )
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_readable(skipped: Sequence[Skipped]) -> None:
@@ -329,13 +333,6 @@ def _check_readable(skipped: Sequence[Skipped]) -> None:
     for one in skipped:
         if one.unreadable:
             raise SeriesReadError(f"{one.name} may belong to the series and {one.reason}.", path=one.name)
-
-
-def _left_out(skipped: Sequence[Skipped]) -> list[str]:
-    told = [f"{one.name} was left out: {one.reason}." for one in skipped[:3]]
-    if len(skipped) > 3:
-        told.append(f"{len(skipped) - 3} more files were left out; `itk-roundtrip find` lists them.")
-    return told
 
 
 def _irregular(series: Series) -> list[str]:
@@ -439,7 +436,8 @@ def _process(
     """
     from itk_roundtrip.slabs import SlabResult, process
 
-    total, answer = SlabResult(), None
+    results: dict[int, SlabResult] = {}
+    answer = None
     count = sum(len(slab) for slab in slabs)
     tasks = deque([*([first] if first else []), *(Task(process, (job, slab)) for slab in slabs)])
     for outcome in workers.run(tasks):
@@ -448,8 +446,11 @@ def _process(
         elif outcome.crashed:
             tasks.extend(Task(process, (job, slab)) for slab in _after_crash(job, outcome))
         else:
-            total.add(outcome.value)
-            progress("Carrying", total.slices, count)
+            results[outcome.task.arguments[1].first] = outcome.value
+            progress("Carrying", sum(result.slices for result in results.values()), count)
+    total = SlabResult()
+    for place in sorted(results):  # in their order, whichever came first
+        total.add(results[place])
     return total, answer
 
 
@@ -466,18 +467,31 @@ def _after_crash(job: Job, outcome: Outcome) -> list[Slab]:
     raise ITKCrashError(f"ITK crashed on {name}; nothing was written.", path=name)
 
 
-def _judged(result: SlabResult, series: Series, identity: Identity) -> list[Finding]:
-    """Return the findings of the verification, none of them an error.
+def _judged(
+    result: SlabResult, source: Series, job: Job, folders: tuple[str, str], series_uids: frozenset[str]
+) -> Report:
+    """Return the report of the verification, in which nothing but inherited faults stand.
 
     Raises
     ------
     VerificationError
-        One of them is.
+        Something else was found.
     """
-    from itk_roundtrip.verify import compare_series, first_error
+    from itk_roundtrip.across import Sides
+    from itk_roundtrip.pairing import pair
+    from itk_roundtrip.series import Series, Skipped
+    from itk_roundtrip.verify import judge
 
-    findings = compare_series(result.reports, len(series.instances), identity=identity)
-    first = first_error(findings)
+    reports = [one for one in result.reports if one.instance is not None]  # of the others it was said already
+    instances = tuple(one.instance for one in reports if one.instance is not None)
+    uid = job.plan.series_instance_uid if job.plan else source.series_instance_uid
+    written = Series(uid, instances, job.output)
+    pairing = pair(source.instances, instances)
+    unknown = {path.name for path in job.output.iterdir()} - {one.pair.written for one in result.reports}
+    skipped = [Skipped(name, "was not written by this run") for name in sorted(unknown)]
+    sides = Sides(source, written, series_uids, skipped, pairing, reports, job.identity)
+    report = judge(_as_carried(sides), result.tally, folders, guessed=False)
+    first = next((finding for finding in report.findings if finding.severity != "info"), None)
     if first is not None:
         where = f"{first.slice or 'the series'}{f', {first.tag}' if first.tag else ''}"
         error = VerificationError(
@@ -486,9 +500,32 @@ def _judged(result: SlabResult, series: Series, identity: Identity) -> list[Find
             path=first.slice,
             tag=first.tag,
         )
-        error.findings = tuple(findings)
+        error.findings = report.findings
         raise error
-    return findings
+    return report
+
+
+def _as_carried(sides: Sides) -> Sides:
+    """Return the sides with the pairs that were carried; those found from the files alone must not contradict them.
+
+    Raises
+    ------
+    VerificationError
+        They do: a written file would be taken for that of another slice.
+    """
+    from itk_roundtrip.pairing import BY_NAME, Paired, Pairing
+
+    sources = {one.name: one for one in sides.source.instances}
+    carried = {report.pair.written: sources[report.pair.source] for report in sides.reports}
+    told = {one.written.name: one for one in sides.pairing.pairs}
+    for name, one in told.items():
+        if one.source is not carried[name]:
+            raise VerificationError(
+                f"{name} would be taken for {one.source.name} by its {one.by}; nothing was published.", path=name
+            )
+    pairs = tuple(told.get(one.name) or Paired(carried[one.name], one, BY_NAME) for one in sides.written.instances)
+    left = tuple(one for one in sides.source.instances if one not in carried.values())
+    return replace(sides, pairing=Pairing(pairs, left, ()))
 
 
 def _concerns(result: SlabResult, identity: Identity) -> list[str]:

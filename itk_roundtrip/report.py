@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from itk_roundtrip.geometry import plane_name
 
 if TYPE_CHECKING:
     from itk_roundtrip.errors import VerificationError
+    from itk_roundtrip.findings import Finding, Report
+    from itk_roundtrip.losses import LossTable
     from itk_roundtrip.pipeline import RoundtripResult
     from itk_roundtrip.series import Instance, Series, SeriesList
 
@@ -127,9 +130,95 @@ def _syntax(one: Instance) -> str:
 
 def run_document(result: RoundtripResult) -> dict[str, Any]:
     """Return what `run` did, for ``--json``."""
-    document = asdict(result)
-    document["findings"] = [asdict(finding) for finding in result.findings]
-    return {"schema": SCHEMA, **document, "restored": result.restored}
+    document = asdict(replace(result, report=None))
+    del document["report"]
+    findings = [asdict(finding) for finding in result.findings]
+    return {"schema": SCHEMA, **document, "findings": findings, "restored": result.restored}
+
+
+def verify_document(report: Report) -> dict[str, Any]:
+    """Return what `verify` found, for ``--json``."""
+    return {
+        "schema": SCHEMA,
+        "verdict": report.verdict,
+        "source": report.source,
+        "written": report.written,
+        "identity": report.identity,
+        "identity_guessed": report.identity_guessed,
+        "source_series_instance_uid": report.source_series_instance_uid,
+        "series_instance_uid": report.series_instance_uid,
+        "source_slices": report.source_slices,
+        "slices": report.slices,
+        "outcomes": report.outcomes(),
+        "decoders": report.decoders,
+        "findings": [asdict(finding) for finding in report.findings],
+        "changes": [asdict(change) for change in report.changes],
+        "pairs": [asdict(pair) for pair in report.pairs],
+    }
+
+
+_SHOWN_FINDINGS = 20
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
+
+
+def verify_table(report: Report) -> RenderableType:
+    """Return what `verify` found, for people: the verdict, then what is wrong by check, then what was kept."""
+    counts = Counter(finding.severity for finding in report.findings)
+    summary = Table.grid(padding=(0, 2))
+    told = ", ".join(f"{counts[one]} {one}s" if counts[one] != 1 else f"1 {one}" for one in ("error", "warning"))
+    style = "bold red" if report.verdict == "fail" else "bold green"
+    summary.add_row("verdict", Text(f"{report.verdict.upper()}: {told}", style=style))
+    guessed = " (guessed from the files)" if report.identity_guessed else ""
+    summary.add_row("judged as", Text(f"{report.identity}{guessed}"))
+    by = Counter(pair.by for pair in report.pairs)
+    ways = ", ".join(f"{count} paired by {way}" for way, count in by.most_common()) or "none paired"
+    summary.add_row("slices", Text(f"{report.source_slices} in the source, {report.slices} written, {ways}"))
+    summary.add_row("pixels", Text(_pixel_summary(report)))
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes().items())
+    summary.add_row("attributes", Text(outcomes or "none compared"))
+    parts: list[RenderableType] = [summary]
+    shown = [one for one in report.findings if one.severity != "info" or one.inherited]
+    if shown:
+        parts += [Text(""), _finding_table(shown[:_SHOWN_FINDINGS])]
+    if len(shown) > _SHOWN_FINDINGS:
+        rest = Counter(one.check for one in shown[_SHOWN_FINDINGS:])
+        more = ", ".join(f"{check} {count}" for check, count in sorted(rest.items()))
+        parts.append(Text(f"and {len(shown) - _SHOWN_FINDINGS} more ({more}); all of them with --json or --html"))
+    notes = [one.message for one in report.findings if one.check == "VAL-01" and one.severity == "info"]
+    parts += [Text(f"VAL-01 {note}") for note in notes]
+    return Group(*parts)
+
+
+def _pixel_summary(report: Report) -> str:
+    compared = [pair for pair in report.pairs if pair.pixels]
+    changed = [pair for pair in compared if pair.changed or pair.largest_real]
+    if not compared:
+        return "none compared"
+    total = sum(pair.pixels for pair in compared)
+    if not changed:
+        return f"all {total} stored values equal in {len(compared)} slices"
+    count = sum(pair.changed for pair in changed)
+    largest, real = max(pair.largest for pair in changed), max(pair.largest_real for pair in changed)
+    return (
+        f"{count} of {total} stored values differ, in {len(changed)} slices, by at most {largest:g}"
+        f" ({real:g} in real-world values)"
+    )
+
+
+def _finding_table(findings: Sequence[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "Check", "Attribute", "What", "Slices", "First file"):
+        table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
+    for one in findings:
+        table.add_row(
+            Text(one.severity, style=_STYLES[one.severity]),
+            one.check,
+            Text(one.path or one.tag or "-"),
+            Text(one.message),
+            str(one.count),
+            Text(one.slice or "-"),
+        )
+    return table
 
 
 def failure_document(error: VerificationError) -> dict[str, Any]:
@@ -176,3 +265,23 @@ def _attributes(counts: Mapping[str, int], note: str) -> str:
 
 def _name(tag: str) -> str:
     return datadict.keyword_for_tag(int(tag[1:5] + tag[6:10], 16)) or tag
+
+
+def losses_document(table: LossTable) -> dict[str, Any]:
+    """Return what `losses` found, for ``--json``."""
+    return {"schema": SCHEMA, **asdict(table)}
+
+
+def losses_table(table: LossTable) -> RenderableType:
+    """Return what `losses` found, for people: a block for each program, all attributes by outcome and kind."""
+    from itk_roundtrip.losses import as_lines
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("series", Text(f"{table.slices} slices: {table.source}"))
+    grid.add_row("programs", Text(str(table.versions)))
+    for row in table.rows:
+        grid.add_row()
+        grid.add_row(Text("program"), Text(row.idiom, style="bold"))
+        for title, text in as_lines(row, table.slices):
+            grid.add_row(Text(title, style="" if row.state == "written" else "bold red"), Text(text))
+    return grid

@@ -1,14 +1,16 @@
 """The rule table: what a derived series changes of its source, as data. Everything that is not listed is kept.
 
-``derivation`` reads it to make the changes, ``verify`` to judge them, and the README shows it.
+``derivation`` reads it to make the changes, the checks of ``verify`` to judge them, and the README shows it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Action = Literal["new", "set", "append", "remove"]
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+Action = Literal["keep", "new", "set", "append", "remove"]
 
 PRIMARY_MODALITIES = frozenset({"PT", "NM"})
 """Image Type value 2 stays PRIMARY and Series Date and Time are kept (PS3.3 C.8.9.4.1.1 and C.8.9.1.1.5)."""
@@ -31,6 +33,9 @@ PURPOSE_SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing oper
 PURPOSE_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
 """Code of CID 7005 for an item of Contributing Equipment Sequence."""
 
+DEFAULT_CHECK = "HDR-01"
+"""Check that attributes without a rule of their own are judged by."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -42,13 +47,17 @@ class Rule:
         As in PS3.6.
     action
         ``new`` and ``set`` replace the value or add it, ``append`` keeps what stands there and adds to it,
-        ``remove`` takes it out.
+        ``remove`` takes it out, ``keep`` lets it stand.
     detail
         What the attribute then holds, for people.
     reason
         Why, with the section of the standard.
     kept_for_primary
         The rule does not apply to PET and NM.
+    check
+        Id of the check that a breach of the rule is reported under.
+    processed
+        What may become of a kept attribute once the stored values were changed; ``keep`` allows nothing.
     """
 
     tag: int
@@ -58,59 +67,105 @@ class Rule:
     detail: str
     reason: str
     kept_for_primary: bool = False
+    check: str = DEFAULT_CHECK
+    processed: Action = "keep"
+
+
+def _kept(check: str, reason: str, *keywords: str, processed: Action = "keep") -> tuple[Rule, ...]:
+    """Return rules for attributes that are kept as all others are, and whose loss is reported under ``check``."""
+    tags = {keyword: tag_for_keyword(keyword) or 0 for keyword in keywords}
+    return tuple(
+        Rule(tag, keyword, dictionary_VR(tag), "keep", "as it stands", reason, check=check, processed=processed)
+        for keyword, tag in tags.items()
+    )
+
+
+def _removed(tag: int, keyword: str, vr: str, detail: str, reason: str, check: str = "STL-01") -> Rule:
+    return Rule(tag, keyword, vr, "remove", detail, reason, check=check)
 
 
 RULES: tuple[Rule, ...] = (
     Rule(0x00080008, "ImageType", "CS", "set", "DERIVED; SECONDARY (PET and NM: PRIMARY); values 3 and on kept",
-         "PS3.3 C.7.6.1.1.2; C.8.9.4.1.1 for PET"),
-    Rule(0x00080012, "InstanceCreationDate", "DA", "new", "when the instance was made", "PS3.3 C.12.1"),
-    Rule(0x00080013, "InstanceCreationTime", "TM", "new", "when the instance was made", "PS3.3 C.12.1"),
+         "PS3.3 C.7.6.1.1.2; C.8.9.4.1.1 for PET", check="TYP-01"),
+    Rule(0x00080012, "InstanceCreationDate", "DA", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
+    Rule(0x00080013, "InstanceCreationTime", "TM", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
     Rule(0x00080018, "SOPInstanceUID", "UI", "new", "one per instance, the same again on a rerun",
-         "PS3.3 C.7.6.1.1.2 and C.12.1.1.1"),
+         "PS3.3 C.7.6.1.1.2 and C.12.1.1.1", check="UID-02"),
     Rule(0x00080021, "SeriesDate", "DA", "new", "when the series was made; kept for PET and NM",
-         "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True),
+         "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
     Rule(0x00080031, "SeriesTime", "TM", "new", "when the series was made; kept for PET and NM",
-         "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True),
+         "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
     Rule(0x0008103E, "SeriesDescription", "LO", "append", "old text, then `ITK round trip`; at most 64 characters",
-         "PS3.3 C.7.3.1"),
+         "PS3.3 C.7.3.1", check="HDR-04"),
     Rule(0x00081115, "ReferencedSeriesSequence", "SQ", "append", "the source series with the instances referred to",
-         "PS3.3 C.12.2"),
+         "PS3.3 C.12.2", check="DER-04"),
     Rule(0x00082111, "DerivationDescription", "ST", "append",
          "old text, then tool, operation and `stored values unchanged`; at most 1024 characters",
-         "PS3.3 C.7.6.1.1.3"),
+         "PS3.3 C.7.6.1.1.3", check="DER-01"),
     Rule(0x00082112, "SourceImageSequence", "SQ", "append", "the source instance, purpose (121322, DCM)",
-         "PS3.3 C.12.4.1.2"),
+         "PS3.3 C.12.4.1.2", check="DER-03"),
     Rule(0x0018A001, "ContributingEquipmentSequence", "SQ", "append",
-         "itk-roundtrip with its versions, purpose (109102, DCM)", "PS3.3 C.12.1.1.5"),
+         "itk-roundtrip with its versions, purpose (109102, DCM)", "PS3.3 C.12.1.1.5", check="EQP-01"),
     Rule(0x0020000E, "SeriesInstanceUID", "UI", "new", "one for the series, the same again on a rerun",
-         "PS3.3 C.7.3.1"),
-    Rule(0x00200011, "SeriesNumber", "IS", "set", "source + 1000; 1001 if it has none", "PS3.3 C.7.3.1"),
+         "PS3.3 C.7.3.1", check="UID-01"),
+    Rule(0x00200011, "SeriesNumber", "IS", "set", "source + 1000; 1001 if it has none",
+         "PS3.3 C.7.3.1", check="HDR-04"),
     Rule(0x00200013, "InstanceNumber", "IS", "set",
          "kept; 1 to N only if missing or repeated within one pass over the positions", "PS3.3 C.7.6.1"),
-    Rule(0x00080001, "LengthToEnd", "UL", "remove", "retired length", "PS3.5 7.2"),
-    Rule(0x00080014, "InstanceCreatorUID", "UI", "remove", "named the maker of the source", "PS3.3 C.12.1"),
-    Rule(0x00080015, "InstanceCoercionDateTime", "DT", "remove", "the new instance was never coerced",
-         "PS3.3 C.12.1"),
-    Rule(0x00080053, "QueryRetrieveView", "CS", "remove", "told how the source was retrieved", "PS3.3 C.12.1"),
-    Rule(0x00083001, "AlternateRepresentationSequence", "SQ", "remove", "belongs to a query's response", "PS3.4 C"),
-    Rule(0x00209172, "ConversionSourceAttributesSequence", "SQ", "remove", "told how the source was made",
-         "PS3.3 C.12.1"),
-    Rule(0x01000410, "SOPInstanceStatus", "CS", "remove", "a new instance is not an authorised original",
-         "PS3.15 A.1"),
-    Rule(0x01000420, "SOPAuthorizationDateTime", "DT", "remove", "as SOP Instance Status", "PS3.15 A.1"),
-    Rule(0x01000424, "SOPAuthorizationComment", "LT", "remove", "as SOP Instance Status", "PS3.15 A.1"),
-    Rule(0x01000426, "AuthorizationEquipmentCertificationNumber", "LO", "remove", "as SOP Instance Status",
-         "PS3.15 A.1"),
-    Rule(0x04000500, "EncryptedAttributesSequence", "SQ", "remove", "decrypts to the identity of the source",
-         "PS3.3 C.12.1.1.4"),
-    Rule(0x4FFE0001, "MACParametersSequence", "SQ", "remove", "belongs to the signatures", "PS3.3 C.12.1.1.3"),
-    Rule(0xFFFAFFFA, "DigitalSignaturesSequence", "SQ", "remove", "signs the source, not this instance",
-         "PS3.3 C.12.1.1.3; PS3.15 A.2"),
-    Rule(0xFFFCFFFC, "DataSetTrailingPadding", "OB", "remove", "no meaning", "PS3.10 7.2"),
+    _removed(0x00080001, "LengthToEnd", "UL", "retired length", "PS3.5 7.2", check="FIL-02"),
+    _removed(0x00080014, "InstanceCreatorUID", "UI", "named the maker of the source", "PS3.3 C.12.1"),
+    _removed(0x00080015, "InstanceCoercionDateTime", "DT", "the new instance was never coerced", "PS3.3 C.12.1"),
+    _removed(0x00080053, "QueryRetrieveView", "CS", "told how the source was retrieved", "PS3.3 C.12.1"),
+    _removed(0x00083001, "AlternateRepresentationSequence", "SQ", "belongs to a query's response", "PS3.4 C"),
+    _removed(0x00209172, "ConversionSourceAttributesSequence", "SQ", "told how the source was made", "PS3.3 C.12.1"),
+    _removed(0x01000410, "SOPInstanceStatus", "CS", "a new instance is not an authorised original", "PS3.15 A.1"),
+    _removed(0x01000420, "SOPAuthorizationDateTime", "DT", "as SOP Instance Status", "PS3.15 A.1"),
+    _removed(0x01000424, "SOPAuthorizationComment", "LT", "as SOP Instance Status", "PS3.15 A.1"),
+    _removed(0x01000426, "AuthorizationEquipmentCertificationNumber", "LO", "as SOP Instance Status", "PS3.15 A.1"),
+    _removed(0x04000500, "EncryptedAttributesSequence", "SQ", "decrypts to the identity of the source",
+             "PS3.3 C.12.1.1.4"),
+    _removed(0x4FFE0001, "MACParametersSequence", "SQ", "belongs to the signatures", "PS3.3 C.12.1.1.3"),
+    _removed(0xFFFAFFFA, "DigitalSignaturesSequence", "SQ", "signs the source, not this instance",
+             "PS3.3 C.12.1.1.3; PS3.15 A.2"),
+    _removed(0xFFFCFFFC, "DataSetTrailingPadding", "OB", "no meaning", "PS3.10 7.2", check="FIL-02"),
+    *_kept("UID-03", "PS3.3 C.7.2.1 and C.7.4.1", "StudyInstanceUID", "FrameOfReferenceUID"),
+    *_kept("CNT-01", "PS3.3 C.12.1, C.7.1.1, C.7.2.1", "SOPClassUID", "Modality", "PatientName", "PatientID",
+           "PatientBirthDate", "PatientSex", "AccessionNumber"),
+    *_kept("GEO-01", "PS3.3 C.7.6.2", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
+           "Columns"),
+    *_kept("GEO-02", "PS3.3 C.7.6.2", "SpacingBetweenSlices", "SliceThickness", "SliceLocation"),
+    *_kept("TIM-01", "PS3.3 C.7.6.1; C.8.9.4.1.5 for PET", "AcquisitionDate", "AcquisitionTime",
+           "AcquisitionDateTime", "FrameAcquisitionDateTime", "FrameReferenceTime", "DecayFactor",
+           "TimezoneOffsetFromUTC"),
+    *_kept("TIM-01", "PS3.3 C.7.6.1: when the making of the pixels started", "ContentDate", "ContentTime",
+           processed="new"),
+    *_kept("HDR-04", "PS3.3 C.12.1.1.2", "SpecificCharacterSet"),
+    *_kept("LOS-01", "PS3.3 C.7.6.1.1.5", "LossyImageCompression", "LossyImageCompressionRatio",
+           "LossyImageCompressionMethod", processed="append"),
+    *_kept("EQP-01", "PS3.3 C.7.5.1 and C.12.1.1.5", "Manufacturer", "InstitutionName", "InstitutionAddress",
+           "StationName", "InstitutionalDepartmentName", "ManufacturerModelName", "DeviceSerialNumber",
+           "SoftwareVersions"),
+    *_kept("DER-02", "PS3.3 C.12.4", "DerivationCodeSequence", processed="append"),
+    *_kept("PIX-02", "PS3.3 C.11.1", "RescaleIntercept", "RescaleSlope", processed="set"),
+    *_kept("RWV-01", "PS3.3 C.7.6.16.2.11", "RealWorldValueMappingSequence", processed="set"),
+    *_kept("HDR-01", "PS3.3 C.7.6.3", "BitsStored", "HighBit", "PixelRepresentation", processed="set"),
+    *_kept("HDR-01", "PS3.3 C.11.1 and C.11.2", "RescaleType", "WindowCenter", "WindowWidth",
+           "WindowCenterWidthExplanation", "VOILUTSequence", "VOILUTFunction", "PixelPaddingValue",
+           "PixelPaddingRangeLimit", processed="set"),
+    *_kept("HDR-01", "PS3.3 C.7.6.3, C.7.3.1 and C.7.6.1.1.6", "SmallestImagePixelValue", "LargestImagePixelValue",
+           "SmallestPixelValueInSeries", "LargestPixelValueInSeries", "IconImageSequence", processed="set"),
+    *_kept("HDR-01", "PS3.3 C.8.13.2.1.1", "ContentQualification", processed="set"),
 )  # fmt: skip
-"""Rules for identity ``derived`` with unchanged stored values, in the order in which the README shows them."""
+"""Rules for identity ``derived``: what changes, in the order in which the README shows it, then what is kept and has
+a check or a condition of its own."""
 
 BY_TAG: dict[int, Rule] = {rule.tag: rule for rule in RULES}
+
+COPIED_CHECKS = frozenset({"UID-01", "UID-02", "TIM-01"})
+"""Checks that judge an attribute of a copy, which keeps it, as they judge that of a derived instance."""
+
+_OVERLAY_STATISTICS = frozenset({0x60001301, 0x60001302, 0x60001303})
+"""ROI Area, Mean and Standard Deviation of an overlay, in any of its groups: they describe the pixels below it."""
 
 ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 """Extended Offset Table, its lengths, and Encapsulated Pixel Data Value Total Length: gone once decompressed."""
@@ -126,10 +181,16 @@ def is_group_length(tag: int) -> bool:
     return tag & 0xFFFF == 0 and tag >> 16 > 2
 
 
-def rule_for(tag: int, *, identity: str, primary: bool) -> Rule | None:
-    """Return the rule for an attribute of the data set's top level, or ``None`` where it is kept."""
-    rule = BY_TAG.get(tag) if identity == "derived" else None
-    return None if rule is not None and rule.kept_for_primary and primary else rule
+def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
+    """Return the rule for an attribute of the data set's top level."""
+    rule = BY_TAG.get(tag)
+    if rule is None:
+        statistics = tag & 0xFFE1FFFF in _OVERLAY_STATISTICS
+        return Rule(tag, "", "", "keep", "", "", processed="remove" if statistics and identity == "derived" else "keep")
+    if rule.action != "keep" and (identity != "derived" or (rule.kept_for_primary and primary)):
+        check = rule.check if rule.check in COPIED_CHECKS else DEFAULT_CHECK
+        return replace(rule, action="keep", check=check, processed="keep")
+    return rule if identity == "derived" else replace(rule, processed="keep")
 
 
 def as_markdown() -> str:
@@ -137,8 +198,9 @@ def as_markdown() -> str:
     lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
     for rule in RULES:
         tag = f"({rule.tag >> 16:04X},{rule.tag & 0xFFFF:04X})"
-        lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
+        if rule.action != "keep":
+            lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
     return "\n".join(lines)
 
 
-_VERBS: dict[Action, str] = {"new": "replaced", "set": "replaced", "append": "added to", "remove": "removed"}
+_VERBS = {"new": "replaced", "set": "replaced", "append": "added to", "remove": "removed"}

@@ -41,9 +41,10 @@ _TEXTS = (
 _NUMBERS = (
     "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
 )  # fmt: skip
+_SEQUENCES = ("SourceImageSequence", "ReferencedSeriesSequence")
 _PRESENCE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _TAGS: list[int] = [
-    *(tag_for_keyword(keyword) or 0 for keyword in (*_TEXTS, *_NUMBERS, *_PRESENCE)),
+    *(tag_for_keyword(keyword) or 0 for keyword in (*_TEXTS, *_NUMBERS, *_SEQUENCES, *_PRESENCE)),
     *((group << 16) | element for group in _OVERLAY_GROUPS for element in (0x0100, 0x3000)),
 ]
 _PIXEL_TAGS = {0x7FE00010: "integer", 0x7FE00008: "float", 0x7FE00009: "double"}
@@ -105,6 +106,10 @@ class Instance:
     enhanced: bool
     embedded_overlay: bool
     truncated: bool
+    source_images: tuple[tuple[str, str], ...] = ()
+    """Purpose code and Referenced SOP Instance UID of each item of Source Image Sequence (0008,2112)."""
+    referenced_series: tuple[str, ...] = ()
+    """Series Instance UIDs in Referenced Series Sequence (0008,1115)."""
 
     @property
     def pixel_format(self) -> tuple[int | None, int | None, int | None, str, int | None]:
@@ -237,26 +242,64 @@ def find_series(directory: str | os.PathLike[str], *, progress: Callable[[int, i
     SeriesNotFoundError
         There is no such folder.
     """
+    root, names = list_files(directory)
+    found = []
+    for count, name in enumerate(names, 1):
+        found += read_files(root, [name])
+        if progress is not None:
+            progress(count, len(names))
+    return group_series(root, found)
+
+
+def list_files(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
+    """Return a folder's absolute path, and the names of all files under it, relative to it.
+
+    Raises
+    ------
+    SeriesNotFoundError
+        There is no such folder.
+    """
     root = Path(directory)
     if not root.is_dir():
         raise SeriesNotFoundError(f"{root.name or root} is not a folder.", path=root.name)
     root = Path(os.path.abspath(root))
-    paths = list(_files(root))
-    groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
-    skipped = []
+    return root, [str(path.relative_to(root)) for path in _files(root)]
+
+
+def read_files(root: Path, names: Sequence[str]) -> list[Instance | Skipped]:
+    """Read the headers of some files of a folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
-        for count, path in enumerate(paths, 1):
-            found = _read(path, str(path.relative_to(root)))
-            if isinstance(found, Instance):
-                groups[found.study_instance_uid, found.series_instance_uid].append(found)
-            else:
-                skipped.append(found)
-            if progress is not None:
-                progress(count, len(paths))
+        return [_read(root / name, name) for name in names]
+
+
+def group_series(root: Path, found: Iterable[Instance | Skipped]) -> SeriesList:
+    """Group what was found in a folder by study and series, each in slice order."""
+    groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
+    skipped = []
+    for one in found:
+        if isinstance(one, Instance):
+            groups[one.study_instance_uid, one.series_instance_uid].append(one)
+        else:
+            skipped.append(one)
     series = [Series(key[1], _ordered(instances), root) for key, instances in groups.items()]
     series.sort(key=lambda one: _natural(min(instance.name for instance in one.instances)))
     return SeriesList(series, skipped)
+
+
+def as_one_series(found: SeriesList, root: Path) -> Series:
+    """Return all instances of a folder as one series, whatever series they say they are of."""
+    instances = [one for series in found for one in series.instances]
+    uids = Counter(one.series_instance_uid for one in instances)
+    return Series(uids.most_common(1)[0][0] if uids else "", _ordered(instances), root)
+
+
+def left_out(skipped: Sequence[Skipped]) -> list[str]:
+    """Return what is said of files that belong to no series."""
+    told = [f"{one.name} was left out: {one.reason}." for one in skipped[:3]]
+    if len(skipped) > 3:
+        told.append(f"{len(skipped) - 3} more files were left out; `itk-roundtrip find` lists them.")
+    return told
 
 
 def choose_series(found: SeriesList, series_instance_uid: str | None, directory: str) -> Series:
@@ -329,11 +372,20 @@ def _read(path: Path, name: str) -> Instance | Skipped:
             return Skipped(name, "DICOMDIR")
         if len(dataset) == 0:
             return Skipped(name, "broken (no attributes of a series)")
-        return _instance(path, name, dataset, position, tail, size)
+        return _instance(path, name, dataset, *_pixel_data(dataset, position, tail, size))
     except OSError as error:
         return Skipped(name, f"cannot be read ({(error.strerror or type(error).__name__).lower()})", unreadable=True)
     except Exception:  # whatever pydicom meets in a broken file
         return Skipped(name, "broken (cannot be parsed)")
+
+
+def describe(path: Path, name: str, dataset: Dataset) -> Instance:
+    """Return the instance that a whole data set is, as :func:`find_series` would find it in a sound file.
+
+    Some of its elements are decoded.
+    """
+    kind = next((kind for tag, kind in _PIXEL_TAGS.items() if tag in dataset), "")
+    return _instance(path, name, dataset, kind, False)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
@@ -361,11 +413,10 @@ def _numbers(text: str, count: int) -> Any:
     return values if len(values) == count and all(abs(value) < 1e9 for value in values) else None
 
 
-def _instance(path: Path, name: str, dataset: Dataset, position: int, tail: bytes, size: int) -> Instance:
+def _instance(path: Path, name: str, dataset: Dataset, pixel_data: str, missing: bool) -> Instance:
     syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     texts = {keyword: _text(dataset, keyword) for keyword in _TEXTS}
     numbers = {keyword: _number(dataset, keyword) for keyword in _NUMBERS}
-    pixel_data, missing = _pixel_data(dataset, numbers, texts, syntax, position, tail, size)
     try:
         description = str(dataset.get("SeriesDescription") or "")
     except Exception:  # text that does not fit its character set
@@ -410,22 +461,32 @@ def _instance(path: Path, name: str, dataset: Dataset, position: int, tail: byte
             for group in _OVERLAY_GROUPS
         ),
         truncated=missing,
+        source_images=tuple(
+            (
+                _text((_items(item, "PurposeOfReferenceCodeSequence") or [item])[0], "CodeValue"),
+                _text(item, "ReferencedSOPInstanceUID"),
+            )
+            for item in _items(dataset, "SourceImageSequence")
+        ),
+        referenced_series=tuple(
+            _text(item, "SeriesInstanceUID") for item in _items(dataset, "ReferencedSeriesSequence")
+        ),
     )
 
 
-def _pixel_data(
-    dataset: Dataset,
-    numbers: dict[str, int | None],
-    texts: dict[str, str],
-    syntax: uid.UID,
-    position: int,
-    tail: bytes,
-    size: int,
-) -> tuple[str, bool]:
+def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    try:
+        return list(dataset[keyword].value or ()) if keyword in dataset else []
+    except Exception:  # bytes that are no items
+        return []
+
+
+def _pixel_data(dataset: Dataset, position: int, tail: bytes, size: int) -> tuple[str, bool]:
     """Return which kind of pixel data follows the header, and whether the file ends before it does."""
+    syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     known = syntax.is_transfer_syntax and not syntax.is_private
     if known and syntax.is_deflated:  # pydicom inflated the stream; its position says nothing
-        return ("integer" if numbers["Rows"] else ""), False
+        return ("integer" if _number(dataset, "Rows") else ""), False
     order: Any = "little" if not known or syntax.is_little_endian else "big"
     tag = int.from_bytes(tail[:2], order) << 16 | int.from_bytes(tail[2:4], order)
     kind = _PIXEL_TAGS.get(tag, "")
@@ -437,8 +498,9 @@ def _pixel_data(
         return kind, False
     expected = 1
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
-        expected *= numbers[keyword] or 1
-    expected = expected * (int(texts["NumberOfFrames"]) if texts["NumberOfFrames"].isdecimal() else 1) // 8
+        expected *= _number(dataset, keyword) or 1
+    frames = _text(dataset, "NumberOfFrames")
+    expected = expected * (int(frames) if frames.isdecimal() else 1) // 8
     return kind, position + (8 if implicit else 12) + length > size or length < expected
 
 

@@ -17,20 +17,34 @@ from typing import Literal
 import numpy as np
 from pydicom.filereader import read_file_meta_info
 
-from itk_roundtrip import _itk, _simpleitk, reader, view, writer
+from itk_roundtrip import _itk, audit, reader, view, writer
+from itk_roundtrip.audit import PairReport, Request, Tally, compare_many
 from itk_roundtrip.derivation import Edits, Removed, SeriesPlan, dictionary_edits, edits
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, VerificationError
-from itk_roundtrip.headers import PIXEL_DATA, Header, check_nested_pixels, compare_with_itk, complete, read_header
+from itk_roundtrip.findings import Identity
+from itk_roundtrip.headers import (
+    PIXEL_DATA,
+    Header,
+    check_merged_items,
+    check_nested_pixels,
+    compare_with_itk,
+    complete,
+    read_header,
+)
 from itk_roundtrip.pixels import Array, PixelFormat, PixelType, digest, masked, with_unused_bits
 from itk_roundtrip.rules import is_group_length
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.uids import sop_instance_uid
-from itk_roundtrip.verify import InstanceReport, compare_instance
 from itk_roundtrip.view import Hiding
 from itk_roundtrip.volume import Volume
 
 HeaderMode = Literal["complete", "itk"]
-Identity = Literal["derived", "copy"]
+
+
+def prepare() -> None:
+    """Import ITK, which takes half a second; called once, before the workers are forked."""
+    audit.prepare()
+    _itk.load()
 
 
 @dataclass(frozen=True)
@@ -111,8 +125,9 @@ class SlabResult:
 
     Attributes
     ----------
-    reports
-        Of the comparison of each written file with its source; empty with ``headers="itk"``.
+    reports, tally
+        Of the comparison of each written file with its source, and what was found on all of them; empty with
+        ``headers="itk"``.
     kept
         Elements of the sources' top level that no edit touches.
     replaced, removed, lost, altered, invented
@@ -122,7 +137,8 @@ class SlabResult:
     """
 
     slices: int = 0
-    reports: list[InstanceReport] = field(default_factory=list)
+    reports: list[PairReport] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     kept: int = 0
     replaced: Counter[int] = field(default_factory=Counter)
     removed: Counter[int] = field(default_factory=Counter)
@@ -138,6 +154,7 @@ class SlabResult:
         """Add the counts of another slab."""
         self.slices += other.slices
         self.reports += other.reports
+        self.tally.merge(other.tally)
         self.kept += other.kept
         for name in ("replaced", "removed", "lost", "altered", "invented"):
             getattr(self, name).update(getattr(other, name))
@@ -270,7 +287,9 @@ def _write(job: Job, slab: Slab, volume: Volume, sources: Sequence[Header]) -> S
             if job.headers == "complete":
                 file.unlink()  # its pages need not reach the disk
                 _complete(job, slab, index, source, by_itk, changes[index])
-                result.reports.append(_compare(job, slab, index, source))
+                tally, reports = compare_many([_request(job, slab, index)])
+                result.tally.merge(tally)
+                result.reports += reports
     finally:
         if job.headers == "complete":
             shutil.rmtree(folder, ignore_errors=True)
@@ -308,6 +327,7 @@ def _complete(job: Job, slab: Slab, index: int, source: Header, by_itk: Header, 
     """Write the source's header with its edits, and with the pixels that ITK wrote."""
     pixel_format = slab.pixel_formats[index]
     name = slab.series.instances[index].name
+    check_merged_items(source, changes, name)
     shape = slab.series.instances[index].rows or 0, slab.series.instances[index].columns or 0
     words = _words(by_itk, slab.seen_formats[index], shape)
     if words is None:
@@ -355,26 +375,10 @@ def _pixel_data(source: Header, values: Array, pixel_format: PixelFormat) -> byt
     return content.tobytes() + b"\0" * (content.nbytes % 2)
 
 
-def _compare(job: Job, slab: Slab, index: int, source: Header) -> InstanceReport:
+def _request(job: Job, slab: Slab, index: int) -> Request:
+    """Return what the verification is asked of one written file; all it is told are the two files."""
     instance, name = slab.series.instances[index], slab.output_names[index]
-
-    def decode(_: Path) -> Array:
-        shown = replace(slab.pixel_formats[index], monochrome1=False, slope=None, intercept=None)
-        file = job.staging / f"decode-{slab.first + index}.dcm"
-        try:
-            file.write_bytes(view.shown(source, slab.pixel_formats[index], shown, Hiding.ALL_BUT_PIXELS))
-            return _simpleitk.stored_values(file)
-        finally:
-            file.unlink(missing_ok=True)
-
-    return compare_instance(
-        instance.path,
-        job.output / name,
-        name,
-        identity=job.identity,
-        renumbered=job.plan is not None and bool(job.plan.instance_numbers),
-        decode=("SimpleITK", decode),
-    )
+    return Request(instance.path, job.output / name, instance.name, name, job.identity)
 
 
 def order(folder: Path, series: Series, names: tuple[str, ...]) -> tuple[list[str], list[str]]:

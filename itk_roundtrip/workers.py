@@ -1,4 +1,4 @@
-"""Processes for what may crash: a nursery imports ITK once and forks workers, which share its memory.
+"""Processes for what may crash: a nursery imports what they need once and forks workers, which share its memory.
 
 ITK may end the process that it runs in, keeps the GIL while it works and must not be forked once it has run a filter.
 So the parent never runs ITK; the nursery imports it, runs nothing and forks; a worker that dies is replaced, and the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -29,6 +30,11 @@ _GARBAGE_THRESHOLD = 50_000
 """A header has thousands of elements and hardly a cycle: collecting after every 700 objects finds nothing."""
 _DYING_SECONDS = 0.3
 """How long a process may take to end after its sockets are closed."""
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -57,19 +63,21 @@ class Workers:
         How many work at the same time.
     keep_open
         File descriptors that every worker inherits, such as that of a lock it is to hold.
+    prepare
+        Module of this package whose function ``prepare`` imports what the tasks need.
     """
 
-    def __init__(self, count: int, keep_open: tuple[int, ...] = ()) -> None:
+    def __init__(self, count: int, keep_open: tuple[int, ...] = (), *, prepare: str = "slabs") -> None:
         self._count = count
         self._connections: list[Connection[Any, Any]] = []
         with uninterrupted():
-            self._start(keep_open)
+            self._start(keep_open, prepare)
 
-    def _start(self, keep_open: tuple[int, ...]) -> None:
+    def _start(self, keep_open: tuple[int, ...], prepare: str) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from itk_roundtrip.workers import nursery; nursery({theirs.fileno()})"
+            f"from itk_roundtrip.workers import nursery; nursery({theirs.fileno()}, {prepare!r})"
         )
         with theirs:
             self._nursery = subprocess.Popen(
@@ -153,23 +161,20 @@ class Workers:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._nursery.wait(_DYING_SECONDS)
             raise RoundtripError(
-                "The process that imports ITK could not start; check the installation with"
-                ' `python -c "import itk; itk.GDCMImageIO.New()"`.'
+                "The process that imports ITK and pydicom could not start; check the installation with"
+                ' `python -c "import itk, pydicom; itk.GDCMImageIO.New()"`.'
             )
 
 
-def nursery(control: int) -> None:
-    """Import what workers need, then fork one for each socket that comes in through ``control``."""
+def nursery(control: int, prepare: str) -> None:
+    """Import what workers need, as ``prepare`` does it, then fork one for each socket from ``control``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
     gc.disable()  # nothing imported is garbage; frozen, it stays in memory that the workers share
-    from itk_roundtrip import _itk, slabs  # noqa: F401
-
-    _itk.load()
+    importlib.import_module(f"itk_roundtrip.{prepare}").prepare()
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD)
     gc.enable()
-    _trust_values()
     with socket.socket(fileno=control) as requests:
         while True:
             message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
@@ -180,14 +185,6 @@ def nursery(control: int) -> None:
                 _serve(Connection(descriptors[0]))
                 os._exit(0)
             os.close(descriptors[0])
-
-
-def _trust_values() -> None:
-    """Have pydicom neither check nor warn of values: they are carried as bytes, whatever they hold."""
-    from pydicom import config
-
-    config.settings.reading_validation_mode = config.IGNORE
-    config.settings.writing_validation_mode = config.IGNORE
 
 
 def _serve(connection: Connection[Any, Any]) -> None:

@@ -1,23 +1,53 @@
-"""The comparison that stands behind every claim: it finds each planted defect, and nothing in a right output."""
+"""The audit that stands behind every claim: it finds each planted defect, and nothing in a right output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
-from conftest import Run
+import SimpleITK
+from conftest import SAMPLE, Run
+from planted import (
+    COPY_DEFECTS,
+    DEFECTS,
+    PET_DEFECTS,
+    SERIES_DEFECTS,
+    WARNED,
+    Defect,
+    Plant,
+    both,
+    in_all,
+    instance,
+    lose,
+    pixel,
+    put,
+    resaved,
+)
 from pydicom import uid
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.tag import Tag
-from synthetic import make_uid, write_series
+from synthetic import write_case, write_series
+from typer.testing import CliRunner
 
-from itk_roundtrip import Finding
-from itk_roundtrip.verify import compare_instance, compare_series, first_error
+from itk_roundtrip import (
+    AmbiguousSeriesError,
+    Finding,
+    Report,
+    RoundtripError,
+    SeriesNotFoundError,
+    conformance,
+    verify_series,
+)
+from itk_roundtrip.cli import app
+from itk_roundtrip.findings import CHECKS
+from itk_roundtrip.verify import Options, verify_folders
+from itk_roundtrip.workers import Workers
 
 RICH: Mapping[str, Any] = {
     "slices": 3,
@@ -42,551 +72,667 @@ RICH: Mapping[str, Any] = {
     },
 }
 """A CT with something of everything."""
+PET: Mapping[str, Any] = {"modality": "PT", "slices": 3, "bits_stored": 16, "signed": True}
+OTHERS: Mapping[str, Mapping[str, Any]] = {
+    "MR with a slope, implicit VR": {
+        "modality": "MR", "slices": 3, "transfer_syntax": "implicit", "slopes": "1.29", "intercepts": "0",
+        "private": "unknown", "nested_sequences": "undefined",
+    },
+    "MONOCHROME1, no sequences": {"modality": "CR", "slices": 2, "photometric": "MONOCHROME1"},
+    "8 bits without geometry": {"modality": "SC", "slices": 3, "bits_allocated": 8, "bits_stored": 8, "slopes": None,
+                                "geometry": "none"},
+    "JPEG lossless": {"slices": 2, "transfer_syntax": "jpeg_lossless", "bits_stored": 12},
+}  # fmt: skip
+"""Series of other kinds, for the defects that any of them can have."""
+ANYWHERE: Mapping[str, Defect] = {
+    "pixel off by one": (pixel(0, 1), "PIX-02", "(7FE0,0010)"),
+    "pixels cut": DEFECTS["pixels cut"],
+    "pixels lost": DEFECTS["pixels lost"],
+    "patient": (put("PatientID", "INVENTED-2"), "CNT-01", "(0010,0020)"),
+    "study": DEFECTS["study"],
+    "SOP Instance UID reused": DEFECTS["SOP Instance UID reused"],
+    "Series Instance UID reused": DEFECTS["Series Instance UID reused"],
+    "file meta instance": DEFECTS["file meta instance"],
+    "not DERIVED": (lambda d: setattr(d, "ImageType", ["ORIGINAL", *d.ImageType[1:]]), "TYP-01", "(0008,0008)"),
+    "derivation lost": DEFECTS["derivation lost"],
+    "reference for another purpose": DEFECTS["reference for another purpose"],
+    "equipment without a maker": DEFECTS["equipment without a maker"],
+    "planes added": (put("PlanarConfiguration", 0), "HDR-02", "(0028,0006)"),
+    "institution lost": (put("InstitutionName", "elsewhere"), "EQP-01", "(0008,0080)"),
+    "locations not preserved": DEFECTS["locations not preserved"],
+}
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Sources and what was written of them, slice by slice."""
+class Made:
+    """A source and what the round trip wrote of it."""
 
-    sources: list[Path]
-    written: list[Path]
+    source: Path
+    written: Path
+
+    def copied(self, folder: Path) -> list[Path]:
+        """Copy what was written into ``folder``; the files in the order of the slices."""
+        shutil.copytree(self.written, folder)
+        return sorted(folder.iterdir())
+
+    def dataset(self, name: str) -> pydicom.FileDataset:
+        """Read the source of a written file."""
+        return pydicom.dcmread(self.source / name.removeprefix("derived_"))
 
 
 @pytest.fixture(scope="module")
-def make(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pairs]:
+def make(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
     """Make each round trip once."""
-    made: dict[str, Pairs] = {}
+    made: dict[str, Made] = {}
 
-    def call(identity: str = "derived", **features: Any) -> Pairs:
+    def call(identity: str = "derived", **features: Any) -> Made:
         key = repr((identity, features))
         if key not in made:
             folder = tmp_path_factory.mktemp("verify")
-            sources = write_series(folder / "in", **(features or RICH))
+            write_series(folder / "in", **(features or RICH))
             run(folder / "in", folder / "out", identity=identity)
-            made[key] = Pairs(sources, sorted((folder / "out").iterdir()))
+            made[key] = Made(folder / "in", folder / "out")
         return made[key]
 
     return call
 
 
-def errors(source: Path, written: Path, identity: str = "derived") -> list[Finding]:
-    report = compare_instance(source, written, written.name, identity=identity)
-    return [finding for finding in report.findings if finding.severity == "error"]
+Verify = Callable[..., Report]
 
 
-def said(findings: list[Finding]) -> set[tuple[str, str | None]]:
-    return {(finding.check, finding.tag) for finding in findings}
+@pytest.fixture(scope="module")
+def auditors() -> Iterator[Workers]:
+    """One worker for all verifications; one call of the real function costs an import."""
+    with Workers(1, prepare="audit") as pool:
+        yield pool
 
 
-def resaved(dataset: pydicom.FileDataset, path: Path) -> None:
-    """Write a data set with all elements that nobody touched as they stand."""
-    dataset.save_as(path, enforce_file_format=False, overwrite=True)
+@pytest.fixture
+def verify(auditors: Workers, monkeypatch: pytest.MonkeyPatch) -> Verify:
+    """``verify_series`` with the workers of the module, without dciodvfy unless asked for."""
+    program = conformance.find_program()
+
+    def call(source: Path, written: Path, *, dciodvfy: bool = False, **options: Any) -> Report:
+        monkeypatch.setattr(conformance, "find_program", lambda: program if dciodvfy else None)
+        return verify_folders((str(source), str(written)), Options(**options), auditors)
+
+    return call
+
+
+def faults(report: Report) -> list[Finding]:
+    return [finding for finding in report.findings if finding.severity != "info"]
+
+
+def said(report: Report, severity: str = "error") -> set[tuple[str, str | None]]:
+    return {(finding.check, finding.tag) for finding in report.findings if finding.severity == severity}
+
+
+def planted(made: Made, folder: Path, plant: Plant, index: int = 1) -> None:
+    """Copy a right output to ``folder`` and plant a defect into one file."""
+    file = made.copied(folder)[index]
+    dataset = pydicom.dcmread(file)
+    object.__setattr__(dataset, "source", made.dataset(file.name))
+    plant(dataset)
+    before = file.read_bytes()
+    resaved(dataset, file)
+    assert file.read_bytes() != before
 
 
 # -------------------------------------------------------------------------------------- no false alarm
 
 
 @pytest.mark.parametrize("identity", ["derived", "copy"])
-def test_right_output_has_no_finding(make: Callable[..., Pairs], identity: str) -> None:
+@pytest.mark.parametrize("features", [RICH, PET, *OTHERS.values()], ids=["rich", "PET", *OTHERS])
+def test_right_output_has_no_finding(
+    make: Callable[..., Made], verify: Verify, identity: str, features: Mapping[str, Any]
+) -> None:
     """A check that cries wolf is switched off by its users."""
-    pairs = make(identity, **RICH)
-    reports = [
-        compare_instance(source, written, written.name, identity=identity)
-        for source, written in zip(pairs.sources, pairs.written, strict=True)
-    ]
-    assert compare_series(reports, 3, identity=identity) == []
-    assert {report.pixels_by for report in reports} == {"native"}
+    made = make(identity, **features)
+    report = verify(made.source, made.written, dciodvfy=True)
+    assert faults(report) == []
+    assert (report.verdict, report.identity, report.identity_guessed) == ("pass", identity, True)
+    assert len(report.pairs) == report.slices == report.source_slices == features["slices"]
+    assert not any(pair.changed for pair in report.pairs)
 
 
 @pytest.mark.parametrize("identity", ["derived", "copy"])
-def test_saving_again_is_no_defect(make: Callable[..., Pairs], tmp_path: Path, identity: str) -> None:
+def test_saving_again_is_no_defect(make: Callable[..., Made], verify: Verify, tmp_path: Path, identity: str) -> None:
     """The defects below are planted with pydicom: what it writes of an untouched file must be right."""
-    pairs = make(identity, **RICH)
-    resaved(pydicom.dcmread(pairs.written[1]), tmp_path / "again.dcm")
-    assert errors(pairs.sources[1], tmp_path / "again.dcm", identity) == []
+    made = make(identity, **RICH)
+    for file in made.copied(tmp_path / "out"):
+        resaved(pydicom.dcmread(file), file)
+    assert faults(verify(made.source, tmp_path / "out")) == []
 
 
-def test_order_of_severity() -> None:
-    """The first error is what the user is told; a warning before it is not."""
-    mild = Finding("FIL-02", "warning", None, None, None, "")
-    bad = Finding("PIX-02", "error", "a", None, None, "")
-    assert first_error([mild, bad]) is bad
-    assert first_error([mild]) is None
+def test_a_series_is_a_copy_of_itself(verify: Verify) -> None:
+    report = verify(SAMPLE, SAMPLE)
+    assert (report.verdict, report.identity, report.outcomes()) == ("pass", "copy", {"kept": 24 * 148})
 
 
 # ------------------------------------------------------------------------------------- planted defects
 
-Plant = Callable[[Any], None]
 
-
-def put(keyword: str, value: Any) -> Plant:
-    """Set an attribute of the top level."""
-    return lambda dataset: setattr(dataset, keyword, value)
-
-
-def lose(keyword: str) -> Plant:
-    """Delete an attribute of the top level."""
-    return lambda dataset: delattr(dataset, keyword)
-
-
-def put_raw(tag: int, value: bytes, vr: str | None = None) -> Plant:
-    """Set the value bytes of an element, and its VR if given, undecoded."""
-
-    def plant(dataset: Dataset) -> None:
-        old = dataset.get_item(tag)
-        assert isinstance(old, RawDataElement)
-        assert (old.value, old.VR) != (value, vr or old.VR)
-        dataset[tag] = old._replace(value=value, length=len(value), VR=vr or old.VR)
-
-    return plant
-
-
-def pixel(position: int, bits: int) -> Plant:
-    """Flip bits of one byte of the pixel data."""
-
-    def plant(dataset: Dataset) -> None:
-        content = bytearray(dataset.PixelData)
-        content[position] ^= bits
-        dataset.PixelData = bytes(content)
-
-    return plant
-
-
-def of_source(keyword: str) -> Plant:
-    """Put back what the source had; planted by the test, which knows the source."""
-    return lambda dataset: setattr(dataset, keyword, getattr(dataset.source, keyword))
-
-
-def nested(change: Plant) -> Plant:
-    """Change an item two levels down."""
-    return lambda dataset: change(dataset.RequestAttributesSequence[0].ScheduledProtocolCodeSequence[1])
-
-
-def last(sequence: str, change: Plant) -> Plant:
-    """Change the item that the round trip added."""
-    return lambda dataset: change(getattr(dataset, sequence)[-1])
-
-
-def first(sequence: str, change: Plant) -> Plant:
-    """Change the first item, which is the source's."""
-    return lambda dataset: change(getattr(dataset, sequence)[0])
-
-
-def meta(keyword: str, value: str) -> Plant:
-    """Set an attribute of the file meta information."""
-    return lambda dataset: setattr(dataset.file_meta, keyword, value)
-
-
-def purpose(code: str) -> Plant:
-    """Set the code of the purpose of a reference."""
-    return lambda item: setattr(item.PurposeOfReferenceCodeSequence[0], "CodeValue", code)
-
-
-def both(*plants: Plant) -> Plant:
-    """Plant several defects that belong together."""
-
-    def plant(dataset: Dataset) -> None:
-        for one in plants:
-            one(dataset)
-
-    return plant
-
-
-DEFECTS: dict[str, tuple[Plant, str, str]] = {
-    # pixels
-    "pixel off by one": (pixel(8, 1), "PIX-02", "(7FE0,0010)"),
-    "bit above Bits Stored": (pixel(9, 0x40), "PIX-02", "(7FE0,0010)"),
-    "pixels cut": (lambda d: setattr(d, "PixelData", d.PixelData[:-2]), "FIL-01", "(7FE0,0010)"),
-    "pixels lost": (lose("PixelData"), "FIL-01", "(7FE0,0010)"),
-    "pixels of more than one frame": (lambda d: setattr(d, "PixelData", d.PixelData * 2), "PIX-02", "(7FE0,0010)"),
-    "Bits Stored": (both(put("BitsStored", 16), put("HighBit", 15)), "HDR-01", "(0028,0101)"),
-    "sign": (put("PixelRepresentation", 1), "HDR-01", "(0028,0103)"),
-    "rescale": (put("RescaleIntercept", "0"), "HDR-01", "(0028,1052)"),
-    "Rescale Type added": (put("RescaleType", "US"), "HDR-02", "(0028,1054)"),
-    # values
-    "private byte": (put_raw(0x00091002, b"\0\1\2\3\4\5\7\0"), "HDR-01", "(0009,1002)"),
-    "private creator": (put_raw(0x00090010, b"INVENTED MAKER 2.0"), "HDR-01", "(0009,0010)"),
-    "private element lost": (lambda d: d.pop(Tag(0x00091005)), "HDR-01", "(0009,1005)"),
-    "VR of a private element": (put_raw(0x00091005, b"\1\2\3\4", "OB"), "HDR-01", "(0009,1005)"),
-    "VR of an attribute": (put_raw(0x00280106, b"\7\0", "SS"), "HDR-01", "(0028,0106)"),
-    "FD cut to 6 digits": (put("CTDIvol", 12.3457), "HDR-01", "(0018,9345)"),
-    "position printed anew": (put_raw(0x00200032, b"-125\\-130.5\\9.75 "), "HDR-01", "(0020,0032)"),
-    "decimal string printed anew": (put_raw(0x00181130, b"-250"), "HDR-01", "(0018,1130)"),
-    "orientation lost": (lose("ImageOrientationPatient"), "HDR-01", "(0020,0037)"),
-    "Slice Location recomputed": (put("SliceLocation", "-9.75"), "HDR-01", "(0020,1041)"),
-    "spacing": (put("SpacingBetweenSlices", "1"), "HDR-01", "(0018,0088)"),
-    "empty attribute lost": (lose("AccessionNumber"), "HDR-01", "(0008,0050)"),
-    "empty attribute filled": (put("AccessionNumber", "1"), "HDR-01", "(0008,0050)"),
-    "patient": (put("PatientID", "INVENTED-2"), "HDR-01", "(0010,0020)"),
-    "text relabelled": (put("SpecificCharacterSet", "ISO_IR 192"), "HDR-01", "(0008,0005)"),
-    "text encoded anew": (put_raw(0x00204000, "Größe übernächst".encode()), "HDR-01", "(0020,4000)"),
-    "name encoded anew": (put_raw(0x00100010, "Müßig^Jörg".encode()), "HDR-01", "(0010,0010)"),
-    "lossy history wiped": (put("LossyImageCompression", "00"), "HDR-01", "(0028,2110)"),
-    "time zone added": (put("TimezoneOffsetFromUTC", "+0100"), "HDR-02", "(0008,0201)"),
-    "study": (put("StudyInstanceUID", "2.25.1"), "HDR-01", "(0020,000D)"),
-    "frame of reference": (put("FrameOfReferenceUID", "2.25.1"), "HDR-01", "(0020,0052)"),
-    "SOP Class": (
-        both(put("SOPClassUID", uid.MRImageStorage), meta("MediaStorageSOPClassUID", uid.MRImageStorage)),
-        "HDR-01",
-        "(0008,0016)",
-    ),
-    "acquisition time": (put("AcquisitionTime", "100002"), "HDR-01", "(0008,0032)"),
-    "Instance Number": (put("InstanceNumber", "99"), "HDR-01", "(0020,0013)"),
-    "Instance Number emptied": (put("InstanceNumber", None), "HDR-01", "(0020,0013)"),
-    # sequences
-    "nested value": (nested(put("CodeMeaning", "Three")), "HDR-01", "(0040,0275)"),
-    "nested element added": (nested(put("CodingSchemeVersion", "1")), "HDR-02", "(0040,0275)"),
-    "nested element lost": (nested(lose("CodingSchemeDesignator")), "HDR-01", "(0040,0275)"),
-    "item lost": (lambda d: d.RequestAttributesSequence.pop(), "HDR-01", "(0040,0275)"),
-    "item added": (lambda d: d.AnatomicRegionSequence.append(Dataset()), "HDR-01", "(0008,2218)"),
-    "items swapped": (lambda d: d.RequestAttributesSequence.reverse(), "HDR-01", "(0040,0275)"),
-    "sequence lost": (lose("AnatomicRegionSequence"), "HDR-01", "(0008,2218)"),
-    "older derivation code lost": (lambda d: d.DerivationCodeSequence.pop(0), "HDR-01", "(0008,9215)"),
-    # identity
-    "SOP Instance UID reused": (
-        lambda d: both(of_source("SOPInstanceUID"), meta("MediaStorageSOPInstanceUID", d.source.SOPInstanceUID))(d),
-        "UID-02",
-        "(0008,0018)",
-    ),
-    "Series Instance UID reused": (of_source("SeriesInstanceUID"), "UID-01", "(0020,000E)"),
-    "UID made of the source's": (
-        lambda d: setattr(d, "SeriesInstanceUID", d.source.SeriesInstanceUID + ".1"), "UID-04", "(0020,000E)",
-    ),
-    "UID with a leading zero": (put("SeriesInstanceUID", "2.25.007"), "UID-04", "(0020,000E)"),
-    "UID lost": (lose("SeriesInstanceUID"), "UID-04", "(0020,000E)"),
-    "UUID beyond 128 bits": (put("SeriesInstanceUID", f"2.25.{1 << 128}"), "UID-04", "(0020,000E)"),
-    "not DERIVED": (put("ImageType", ["ORIGINAL", "SECONDARY", "AXIAL", "INVENTED"]), "TYP-01", "(0008,0008)"),
-    "Image Type value 2": (put("ImageType", ["DERIVED", "PRIMARY", "AXIAL", "INVENTED"]), "TYP-02", "(0008,0008)"),
-    "Image Type value 3 lost": (put("ImageType", ["DERIVED", "SECONDARY"]), "TYP-01", "(0008,0008)"),
-    "Image Type values moved": (
-        put("ImageType", ["DERIVED", "SECONDARY", "INVENTED", "AXIAL"]), "TYP-01", "(0008,0008)",
-    ),
-    "creation date lost": (lose("InstanceCreationDate"), "TIM-01", "(0008,0012)"),
-    "creation of the source": (
-        both(of_source("InstanceCreationDate"), of_source("InstanceCreationTime")), "TIM-01", "(0008,0012)",
-    ),
-    "creation time no time": (put_raw(0x00080013, b"now "), "TIM-01", "(0008,0013)"),
-    "Series Number lost": (lose("SeriesNumber"), "HDR-04", "(0020,0011)"),
-    "Series Number no number": (put_raw(0x00200011, b"one "), "HDR-04", "(0020,0011)"),
-    # texts
-    "Series Description without the old text": (put("SeriesDescription", "ITK round trip"), "HDR-04", "(0008,103E)"),
-    "Series Description too long": (
-        lambda d: setattr(d, "SeriesDescription", d.SeriesDescription + "x" * 40), "HDR-04", "(0008,103E)",
-    ),
-    "Series Description lost": (lose("SeriesDescription"), "HDR-04", "(0008,103E)"),
-    "derivation without the phrase": (put("DerivationDescription", "Invented reformat; x"), "DER-01", "(0008,2111)"),
-    "derivation without the old text": (put("DerivationDescription", "stored values unchanged"), "DER-01",
-                                        "(0008,2111)"),
-    "derivation too long": (
-        lambda d: setattr(d, "DerivationDescription", d.DerivationDescription + "x" * 1000), "DER-01", "(0008,2111)",
-    ),
-    "derivation lost": (lose("DerivationDescription"), "DER-01", "(0008,2111)"),
-    # references
-    "reference to another slice": (
-        last("SourceImageSequence", put("ReferencedSOPInstanceUID", make_uid("instance", 0, 0))),
-        "DER-03",
-        "(0008,2112)",
-    ),
-    "reference of another class": (
-        last("SourceImageSequence", put("ReferencedSOPClassUID", uid.MRImageStorage)), "DER-03", "(0008,2112)",
-    ),
-    "reference for another purpose": (last("SourceImageSequence", purpose("121320")), "DER-03", "(0008,2112)"),
-    "reference without a purpose": (
-        last("SourceImageSequence", lose("PurposeOfReferenceCodeSequence")), "DER-03", "(0008,2112)",
-    ),
-    "reference lost": (lambda d: d.SourceImageSequence.pop(), "DER-03", "(0008,2112)"),
-    "older reference changed": (
-        first("SourceImageSequence", put("ReferencedSOPInstanceUID", "2.25.1")), "DER-03", "(0008,2112)",
-    ),
-    "older reference behind ours": (lambda d: d.SourceImageSequence.reverse(), "DER-03", "(0008,2112)"),
-    "locations not preserved": (
-        last("SourceImageSequence", put("SpatialLocationsPreserved", "NO")), "DER-04", "(0008,2112)",
-    ),
-    "referenced series lost": (lambda d: d.ReferencedSeriesSequence.pop(), "DER-04", "(0008,1115)"),
-    "other referenced series changed": (
-        first("ReferencedSeriesSequence", put("SeriesInstanceUID", "2.25.1")), "DER-04", "(0008,1115)",
-    ),
-    "other referenced series lost": (lambda d: d.ReferencedSeriesSequence.pop(0), "DER-04", "(0008,1115)"),
-    "series refers to another slice": (
-        lambda d: setattr(
-            d.ReferencedSeriesSequence[-1].ReferencedInstanceSequence[0], "ReferencedSOPInstanceUID", "2.25.1"
-        ),
-        "DER-04",
-        "(0008,1115)",
-    ),
-    "equipment lost": (lambda d: d.ContributingEquipmentSequence.pop(), "EQP-01", "(0018,A001)"),
-    "equipment without a maker": (
-        last("ContributingEquipmentSequence", put("Manufacturer", "")), "EQP-01", "(0018,A001)",
-    ),
-    "equipment for another purpose": (last("ContributingEquipmentSequence", purpose("109104")), "EQP-01",
-                                      "(0018,A001)"),
-    "older equipment changed": (
-        first("ContributingEquipmentSequence", put("Manufacturer", "Nobody")), "EQP-01", "(0018,A001)",
-    ),
-    # what must be gone
-    "signature left": (of_source("DigitalSignaturesSequence"), "STL-01", "(FFFA,FFFA)"),
-    "signature's algorithm left": (of_source("MACParametersSequence"), "STL-01", "(4FFE,0001)"),
-    "status added": (put("SOPInstanceStatus", "AO"), "STL-01", "(0100,0410)"),
-    # files
-    "file meta instance": (meta("MediaStorageSOPInstanceUID", "2.25.1"), "FIL-01", "(0002,0003)"),
-    "file meta class": (meta("MediaStorageSOPClassUID", uid.MRImageStorage), "FIL-01", "(0002,0002)"),
-    "file meta class lost": (lambda d: d.file_meta.pop("MediaStorageSOPClassUID"), "FIL-01", "(0002,0002)"),
-    "transfer syntax in name only": (
-        meta("TransferSyntaxUID", uid.DeflatedExplicitVRLittleEndian), "FIL-01", "(0002,0010)",
-    ),
-}  # fmt: skip
+def check_planted(report: Report, check: str, tag: str | None) -> None:
+    assert (check, tag) in said(report, "warning" if check in WARNED else "error")
+    assert report.verdict == ("pass" if check in WARNED else "fail")
+    assert all(finding.check in CHECKS for finding in report.findings)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_planted_defect_is_found(make: Callable[..., Pairs], tmp_path: Path, defect: str) -> None:
+def test_planted_defect_is_found(make: Callable[..., Made], verify: Verify, tmp_path: Path, defect: str) -> None:
     """Each of these was written by some tool in the field; the tag tells the user where to look."""
     plant, check, tag = DEFECTS[defect]
-    pairs = make(**RICH)
-    dataset = pydicom.dcmread(pairs.written[1])
-    object.__setattr__(dataset, "source", pydicom.dcmread(pairs.sources[1]))
-    plant(dataset)
-    path = tmp_path / "planted.dcm"
-    resaved(dataset, path)
-    assert path.read_bytes() != pairs.written[1].read_bytes()
-    assert (check, tag) in said(errors(pairs.sources[1], path))
+    made = make(**RICH)
+    planted(made, tmp_path / "out", plant)
+    report = verify(made.source, tmp_path / "out")
+    if defect == "position printed anew":
+        assert said(report, "warning") == {(check, tag)}  # equal numbers: nothing moved
+    else:
+        check_planted(report, check, tag)
+    names = {finding.slice for finding in faults(report) if (finding.check, finding.tag) == (check, tag)}
+    assert names == {sorted(path.name for path in made.written.iterdir())[1]}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "A series descripXXXXXXXXXX of forty chars ITK round trip",
-        "A series descrip ITK round trip",
-        "A series description of forty chars, ab",
-    ],
-)
-def test_series_description_that_lost_some_of_the_old_text(
-    make: Callable[..., Pairs], tmp_path: Path, text: str
+@pytest.mark.parametrize("defect", SERIES_DEFECTS)
+def test_defect_of_a_series_is_found(make: Callable[..., Made], verify: Verify, tmp_path: Path, defect: str) -> None:
+    """Every file may be sound, and the volume is not."""
+    plant, check, tag = SERIES_DEFECTS[defect]
+    made = make(**RICH)
+    plant(made.copied(tmp_path / "out"))
+    check_planted(verify(made.source, tmp_path / "out"), check, tag)
+
+
+@pytest.mark.parametrize("defect", COPY_DEFECTS)
+def test_defect_of_a_copy_is_found(make: Callable[..., Made], verify: Verify, tmp_path: Path, defect: str) -> None:
+    plant, check, tag = COPY_DEFECTS[defect]
+    made = make("copy", **RICH)
+    planted(made, tmp_path / "out", plant)
+    report = verify(made.source, tmp_path / "out")
+    assert report.identity == "copy"
+    check_planted(report, check, tag)
+
+
+@pytest.mark.parametrize("defect", PET_DEFECTS)
+def test_defect_of_pet_is_found(make: Callable[..., Made], verify: Verify, tmp_path: Path, defect: str) -> None:
+    plant, check, tag = PET_DEFECTS[defect]
+    made = make(**PET)
+    planted(made, tmp_path / "out", plant)
+    check_planted(verify(made.source, tmp_path / "out"), check, tag)
+
+
+@pytest.mark.parametrize("defect", ANYWHERE)
+@pytest.mark.parametrize("kind", OTHERS)
+def test_defect_of_any_series_is_found(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path, kind: str, defect: str
 ) -> None:
-    """A text that fits beside what is added must stand whole, not only with its first letters."""
-    pairs = make(slices=1, attributes={"SeriesDescription": "A series description of forty chars, abc"})
-    dataset = pydicom.dcmread(pairs.written[0])
-    dataset.SeriesDescription = text
-    resaved(dataset, tmp_path / "planted.dcm")
-    assert ("HDR-04", "(0008,103E)") in said(errors(pairs.sources[0], tmp_path / "planted.dcm"))
+    plant, check, tag = ANYWHERE[defect]
+    made = make(**OTHERS[kind])
+    planted(made, tmp_path / "out", plant)
+    check_planted(verify(made.source, tmp_path / "out"), check, tag)
 
 
-def test_nested_defect_is_named_by_its_path(make: Callable[..., Pairs], tmp_path: Path) -> None:
-    """A sequence may hold a hundred attributes: the path says which."""
-    pairs = make(**RICH)
-    dataset = pydicom.dcmread(pairs.written[1])
-    DEFECTS["nested value"][0](dataset)
-    resaved(dataset, tmp_path / "planted.dcm")
-    (finding,) = errors(pairs.sources[1], tmp_path / "planted.dcm")
+def test_only_what_was_planted_is_found(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    """One fault is one finding, with the path down to it and without its value."""
+    made = make(**RICH)
+    planted(made, tmp_path / "out", DEFECTS["nested value"][0])
+    (finding,) = faults(verify(made.source, tmp_path / "out"))
     assert finding.path == "RequestAttributesSequence[0].ScheduledProtocolCodeSequence[1].CodeMeaning"
-    assert finding.slice == "planted.dcm"
+    assert finding.slice == sorted(path.name for path in made.written.iterdir())[1]
     assert "Three" not in finding.message
 
 
-FILES: dict[str, tuple[Callable[[bytes], bytes], set[str]]] = {
-    "empty": (lambda content: b"", {"FIL-01"}),
-    "no DICM prefix": (lambda content: content[:128] + b"XXXX" + content[132:], {"FIL-01"}),
-    "cut near its end": (lambda content: content[:-7], {"FIL-01", "HDR-01"}),
-    "cut by one byte": (lambda content: content[:-1], {"FIL-01", "HDR-01"}),
-    "cut in the header": (lambda content: content[:700], {"FIL-01", "HDR-01"}),
-    "cut in the file meta": (lambda content: content[:200], {"FIL-01"}),
-    "bytes after the end": (lambda content: content + b"\xff" * 6, {"FIL-01"}),
-    "zeros after the end": (lambda content: content + bytes(64), {"FIL-01"}),
-    "preamble in use": (lambda content: b"II*\0" + content[4:], {"FIL-02"}),
-    "nothing but a preamble": (lambda content: content[:132], {"FIL-01"}),
-}
-"""What may become of the bytes of a file, and the checks of which one must say so."""
+def test_what_repeats_is_told_once(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    """A defect in every slice of a thousand must not be a thousand lines."""
+    made = make(**RICH)
+    files = made.copied(tmp_path / "out")
+    in_all(both(put("PatientID", "INVENTED-2"), pixel(8, 1)))(files)
+    found = faults(verify(made.source, tmp_path / "out"))
+    assert sorted((one.check, one.count, one.slice) for one in found) == [
+        ("CNT-01", 3, files[0].name), ("PIX-02", 3, files[0].name),
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("identity", ["derived", "copy"])
-@pytest.mark.parametrize("defect", FILES)
-def test_damaged_file_is_found(make: Callable[..., Pairs], tmp_path: Path, defect: str, identity: str) -> None:
-    """A full disk, a broken transfer: the file is there, and is not what was written."""
-    damage, checks = FILES[defect]
-    pairs = make(identity, **RICH)
-    path = tmp_path / "damaged.dcm"
-    path.write_bytes(damage(pairs.written[1].read_bytes()))
-    assert checks & {check for check, _ in said(errors(pairs.sources[1], path, identity))}
+def test_an_unpaired_slice_of_either_side_is_named(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    made = make(**RICH)
+    files = made.copied(tmp_path / "out")
+    files[1].unlink()
+    stranger, _ = write_series(tmp_path / "other", slices=2, seed=9)[:2]
+    shutil.copy(stranger, tmp_path / "out" / "stranger.dcm")
+    found = [one for one in faults(verify(made.source, tmp_path / "out")) if one.check == "CNT-01"]
+    assert {one.slice for one in found} >= {files[1].name.removeprefix("derived_"), "stranger.dcm"}
 
 
-def test_missing_file_is_found(make: Callable[..., Pairs], tmp_path: Path) -> None:
-    """A file that somebody removed between writing and reading is a finding, not a crash."""
-    assert ("FIL-01", None) in said(errors(make(**RICH).sources[0], tmp_path / "missing.dcm"))
+# -------------------------------------------------------------------------------------------- pairing
+
+
+def paired_by(report: Report) -> set[str]:
+    return {pair.by for pair in report.pairs}
+
+
+def anonymous(dataset: pydicom.Dataset) -> None:
+    """Leave nothing that refers to the source."""
+    instance(uid.generate_uid())(dataset)
+    for keyword in ("SourceImageSequence", "ReferencedSeriesSequence"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+
+
+def test_pairs_are_found_without_references(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    """By position, whatever the files are called; by name, where there is nothing else."""
+    made = make(**RICH)
+    files = made.copied(tmp_path / "out")
+    in_all(anonymous)(files)
+    for number, file in enumerate(files):
+        file.rename(file.with_name(f"{9 - number}.dcm"))
+    report = verify(made.source, tmp_path / "out")
+    assert paired_by(report) == {"position"}
+    assert not any(pair.changed for pair in report.pairs)
+    for number in range(len(files)):
+        one = tmp_path / "out" / f"{9 - number}.dcm"
+        in_all(both(lose("ImagePositionPatient"), lose("InstanceNumber")))([one])
+        one.rename(files[number])
+    report = verify(made.source, tmp_path / "out")
+    assert paired_by(report) == {"file name"}
+    assert not any(pair.changed for pair in report.pairs)
+
+
+@pytest.mark.parametrize("keyword", ["EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber"])
+def test_slices_at_one_position_are_told_apart(verify: Verify, tmp_path: Path, keyword: str) -> None:
+    """A 4-D series whose copies bear new UIDs and numbers: time, echo or acquisition decide."""
+    files = write_series(tmp_path / "in", slices=2, modality="MR")
+    for volume in (1, 2):
+        for file in files:
+            dataset = pydicom.dcmread(file)
+            setattr(dataset, keyword, str(volume * 10))
+            dataset.PixelData = bytes([volume]) * len(dataset.PixelData)
+            dataset.InstanceNumber = None
+            instance(f"2.25.{volume}{file.stem[-1]}")(dataset)
+            resaved(dataset, file.with_name(f"{volume}{file.name}"))
+    for file in files:
+        file.unlink()
+    shutil.copytree(tmp_path / "in", tmp_path / "out")
+    written = sorted((tmp_path / "out").iterdir(), reverse=True)
+    in_all(anonymous)(written)
+    for number, file in enumerate(written):
+        file.rename(file.with_name(f"x{number}"))
+    report = verify(tmp_path / "in", tmp_path / "out", identity="derived")
+    assert len(report.pairs) == 4
+    assert paired_by(report) == {"position"}
+    assert not any(pair.changed for pair in report.pairs)
+
+
+def test_the_source_series_is_the_one_that_was_meant(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    """Several series in one folder: what the written files refer to decides, or the user; nobody guesses."""
+    made = make(**RICH)
+    shutil.copytree(made.source, tmp_path / "in" / "a")
+    write_series(tmp_path / "in" / "b", slices=2, seed=5)
+    assert verify(tmp_path / "in", made.written).verdict == "pass"
+    files = made.copied(tmp_path / "out")
+    in_all(anonymous)(files)
+    with pytest.raises(AmbiguousSeriesError):
+        verify(tmp_path / "in", tmp_path / "out")
+    chosen = str(pydicom.dcmread(made.source / os.listdir(made.source)[0]).SeriesInstanceUID)
+    assert len(verify(tmp_path / "in", tmp_path / "out", series=chosen).pairs) == 3
+    with pytest.raises(SeriesNotFoundError):
+        verify(tmp_path / "in", tmp_path / "out", series="2.25.404")
+
+
+def test_several_written_series_are_found(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    """All of the output is judged: two series of one are a finding, whichever the user meant."""
+    made = make(**RICH)
+    planted(made, tmp_path / "out", put("SeriesInstanceUID", "2.25.77"))
+    report = verify(made.source, tmp_path / "out")
+    assert ("UID-01", "(0020,000E)") in said(report)
+    assert len(report.pairs) == 3
+
+
+def test_output_inside_the_source_folder_is_not_taken_for_source(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path
+) -> None:
+    made = make(**RICH)
+    shutil.copytree(made.source, tmp_path / "in")
+    shutil.copytree(made.written, tmp_path / "in" / "out")
+    assert verify(tmp_path / "in", tmp_path / "in" / "out").verdict == "pass"
+
+
+# -------------------------------------------------------------------------------------------- identity
+
+
+def test_identity_may_be_given(make: Callable[..., Made], verify: Verify) -> None:
+    """Judged as what it is not, nearly everything is wrong."""
+    made = make("copy", **RICH)
+    report = verify(made.source, made.written, identity="derived")
+    assert not report.identity_guessed
+    found = {check for check, _ in said(report)}
+    assert {"UID-01", "UID-02", "TYP-01", "DER-01", "DER-03", "EQP-01", "STL-01"} <= found
+
+
+# --------------------------------------------------------------------------------- encoded sources
+
+
+@pytest.mark.parametrize("transfer_syntax", ["big", "deflated", "rle", "jpeg_lossless", "jpeg_ls"])
+def test_pixels_of_an_encoded_source(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path, transfer_syntax: str
+) -> None:
+    """Where the source must be decoded first, one wrong pixel is found all the same, and so is a lost sign."""
+    made = make(slices=1, transfer_syntax=transfer_syntax, bits_stored=12)
+    assert faults(verify(made.source, made.written)) == []
+    for index, plant in enumerate((pixel(-3, 8), pixel(0, 1))):
+        planted(made, tmp_path / f"{index}", plant, 0)
+        assert ("PIX-02", "(7FE0,0010)") in said(verify(made.source, tmp_path / f"{index}"))
+
+
+def test_values_of_a_big_endian_source(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    """Words that were swapped, or not swapped, or swapped in the wrong size."""
+    made = make(slices=1, transfer_syntax="big", voi_lut=True, long_digits=True, private="unknown")
+    assert faults(verify(made.source, made.written)) == []
+    swapped: dict[str, tuple[Plant, str, str]] = {
+        "word": (
+            lambda d: setattr(d.VOILUTSequence[0], "LUTData", d.VOILUTSequence[0].LUTData[::-1]), "HDR-01",
+            "(0028,3010)",
+        ),
+        "US": (put("Rows", 12 << 8), "GEO-01", "(0028,0010)"),
+        "FD": (put("CTDIvol", 12.5), "HDR-01", "(0018,9345)"),
+        "private": (lambda d: setattr(d[0x00091006], "value", [1, 2, 3]), "HDR-01", "(0009,1006)"),
+    }  # fmt: skip
+    for name, (plant, check, tag) in swapped.items():
+        planted(made, tmp_path / name, plant, 0)
+        assert (check, tag) in said(verify(made.source, tmp_path / name)), name
+
+
+def test_compressed_source_describes_no_compression_any_more(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path
+) -> None:
+    """An offset table beside native pixels sends readers to places that do not exist."""
+    made = make(slices=1, transfer_syntax="rle", extended_offsets=True)
+    assert faults(verify(made.source, made.written)) == []
+    planted(made, tmp_path / "out", put("ExtendedOffsetTable", bytes(8)), 0)
+    assert ("HDR-01", "(7FE0,0001)") in said(verify(made.source, tmp_path / "out"))
+
+
+def test_lossless_recompression_of_a_copy_is_right(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    """A copy may be re-encoded by any lossless transfer syntax, of any tool."""
+    made = make("copy", **RICH)
+    for file in made.copied(tmp_path / "out"):
+        dataset = pydicom.dcmread(file)
+        dataset.compress(uid.RLELossless, generate_instance_uid=False)
+        resaved(dataset, file)
+    report = verify(made.source, tmp_path / "out")
+    assert faults(report) == []
+    assert not any(pair.changed for pair in report.pairs)
+    dataset = pydicom.dcmread(file)
+    dataset.decompress(generate_instance_uid=False)
+    pixel(8, 1)(dataset)
+    dataset.compress(uid.RLELossless, generate_instance_uid=False)
+    resaved(dataset, file)
+    assert ("PIX-02", "(7FE0,0010)") in said(verify(made.source, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian])
-def test_unexpected_transfer_syntax(make: Callable[..., Pairs], tmp_path: Path, syntax: uid.UID) -> None:
-    """What a retired or compressed syntax holds may be right, but many readers cannot read it."""
-    pairs = make(slices=1)
-    dataset = pydicom.dcmread(pairs.written[0])
+def test_values_in_another_encoding_are_the_same_values(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path, syntax: uid.UID
+) -> None:
+    """Byte order and deflation are no change; the retired one is said."""
+    made = make(slices=1)
+    (file,) = made.copied(tmp_path / "out")
+    dataset = pydicom.dcmread(file)
     for element in dataset.iterall():
         _ = element.value
     dataset.file_meta.TransferSyntaxUID = syntax
     little_endian = syntax != uid.ExplicitVRBigEndian
-    pydicom.dcmwrite(
-        tmp_path / "other.dcm", dataset, implicit_vr=False, little_endian=little_endian, force_encoding=True
-    )
-    assert ("FIL-01", "(0002,0010)") in said(errors(pairs.sources[0], tmp_path / "other.dcm"))
+    if not little_endian:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+    pydicom.dcmwrite(file, dataset, implicit_vr=False, little_endian=little_endian, force_encoding=True)
+    report = verify(made.source, tmp_path / "out")
+    assert said(report) == set()
+    assert said(report, "warning") == (set() if little_endian else {("FIL-02", "(0002,0010)")})
 
 
-COPY_DEFECTS: dict[str, tuple[Plant, str, str]] = {
-    "SOP Instance UID": (put("SOPInstanceUID", "2.25.1"), "HDR-01", "(0008,0018)"),
-    "Series Instance UID": (put("SeriesInstanceUID", "2.25.1"), "HDR-01", "(0020,000E)"),
-    "Image Type": (put("ImageType", ["DERIVED", "SECONDARY", "AXIAL", "INVENTED"]), "HDR-01", "(0008,0008)"),
-    "Series Description": (put("SeriesDescription", "other"), "HDR-01", "(0008,103E)"),
-    "Instance Number": (put("InstanceNumber", "99"), "HDR-01", "(0020,0013)"),
-    "creation date": (put("InstanceCreationDate", "20210203"), "HDR-01", "(0008,0012)"),
-    "signature lost": (lose("DigitalSignaturesSequence"), "HDR-01", "(FFFA,FFFA)"),
-    "source image added": (lambda d: d.SourceImageSequence.append(Dataset()), "HDR-01", "(0008,2112)"),
-    "derivation": (put("DerivationDescription", "other"), "HDR-01", "(0008,2111)"),
-    "pixel": (pixel(8, 1), "PIX-02", "(7FE0,0010)"),
-}  # fmt: skip
+def test_texts_that_were_encoded_anew_and_read_the_same_are_right(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path
+) -> None:
+    """A derived instance may be in UTF-8, if all of its texts are."""
+    made = make(slices=1, text="latin1")
+    (file,) = made.copied(tmp_path / "out")
+    dataset = pydicom.dcmread(file)
+    dataset.decode()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    resaved(dataset, file)
+    assert "Müßig" in file.read_bytes().decode("utf-8", "ignore")
+    assert said(verify(made.source, tmp_path / "out")) == set()
 
 
-@pytest.mark.parametrize("defect", COPY_DEFECTS)
-def test_planted_defect_in_a_copy_is_found(make: Callable[..., Pairs], tmp_path: Path, defect: str) -> None:
-    """What a derived instance must change, a copy must not."""
-    plant, check, tag = COPY_DEFECTS[defect]
-    pairs = make("copy", **RICH)
-    dataset = pydicom.dcmread(pairs.written[1])
-    plant(dataset)
-    resaved(dataset, tmp_path / "planted.dcm")
-    assert (check, tag) in said(errors(pairs.sources[1], tmp_path / "planted.dcm", "copy"))
+# --------------------------------------------------------------------------------- processed pixels
 
 
-def test_a_copy_is_no_derived_instance(make: Callable[..., Pairs]) -> None:
-    """Judged as what it is not, nearly everything is wrong."""
-    pairs = make("copy", **RICH)
-    found = {check for check, _ in said(errors(pairs.sources[0], pairs.written[0], "derived"))}
-    assert {"UID-01", "UID-02", "TYP-01", "DER-01", "DER-03", "EQP-01", "STL-01"} <= found
+def processed(
+    made: Made, folder: Path, text: str, change: Callable[[np.ndarray[Any, Any]], Any]
+) -> np.ndarray[Any, Any]:
+    """Process every slice of a right output, say so in ``text``, and return the real-world values."""
+    real = []
+    for file in made.copied(folder):
+        dataset = pydicom.dcmread(file)
+        values = np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, dataset.Columns)
+        values = change(values & 0x0FFF).astype("<u2")
+        dataset.PixelData = values.tobytes()
+        dataset.DerivationDescription = text
+        dataset.add_new(0x00280106, "US", int(values.min()))
+        dataset.add_new(0x00280107, "US", int(values.max()))
+        resaved(dataset, file)
+        real.append(values * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept))
+    return np.stack(real)
+
+
+PLAIN: Mapping[str, Any] = {"slices": 3, "rows": 5, "columns": 6, "bits_stored": 12}
+
+
+def test_processed_pixels_are_reported_if_they_are_declared(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path
+) -> None:
+    """How many, how far; an error for a copy, and for a derived instance that does not say so."""
+    made = make(**PLAIN)
+    processed(made, tmp_path / "said", "Median, radius 1; max error 0.5 HU", lambda v: np.clip(v, 3, 4000))
+    report = verify(made.source, tmp_path / "said")
+    assert said(report) == set()
+    (finding,) = [one for one in report.findings if one.check == "PIX-03"]
+    assert (finding.severity, finding.count) == ("info", 3)
+    assert all(pair.changed and pair.largest for pair in report.pairs)
+    processed(made, tmp_path / "vague", "Median, radius 1", lambda v: np.clip(v, 3, 4000))
+    assert ("DER-01", "(0008,2111)") in said(verify(made.source, tmp_path / "vague"))
+    processed(made, tmp_path / "denied", "x; stored values unchanged", lambda v: np.clip(v, 3, 4000))
+    assert ("PIX-02", "(7FE0,0010)") in said(verify(made.source, tmp_path / "denied"))
+    processed(made, tmp_path / "idle", "Median, radius 1; max error 0.5 HU", lambda v: v)
+    assert ("PIX-05", "(0008,2111)") in said(verify(made.source, tmp_path / "idle"), "warning")
+    processed(made, tmp_path / "flat", "Threshold; max error 0 HU", lambda v: v * 0)
+    assert ("PIX-05", "(7FE0,0010)") in said(verify(made.source, tmp_path / "flat"), "warning")
+
+
+@pytest.mark.parametrize("kind", ["npy", "mha", "flipped"])
+def test_processed_pixels_are_compared_with_a_reference(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path, kind: str
+) -> None:
+    """Within half a quantisation step, and not beyond; the reference may lie the other way round."""
+    made = make(**PLAIN)
+    real = processed(made, tmp_path / "out", "Clamp; max error 0.5 HU", lambda v: np.clip(v, 3, 4000))
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in sorted((tmp_path / "out").iterdir())]
+    order = np.argsort([float(header.ImagePositionPatient[2]) for header in headers])
+    rng = np.random.default_rng(3)
+
+    def reference(shift: float) -> Path:
+        values = real[order] + rng.uniform(-0.49, 0.49, real.shape)
+        values[1, 2, 3] += shift
+        if kind == "npy":
+            np.save(tmp_path / "reference.npy", values)
+            return tmp_path / "reference.npy"
+        first = headers[order[0]]
+        position = [float(value) for value in first.ImagePositionPatient]
+        spacing = [float(first.PixelSpacing[1]), float(first.PixelSpacing[0]), 2.5]
+        direction = np.eye(3)
+        if kind == "flipped":
+            values, direction = values[:, ::-1], np.diag([1.0, -1.0, 1.0])
+            position[1] += spacing[1] * (values.shape[1] - 1)
+        image = SimpleITK.GetImageFromArray(values)
+        image.SetOrigin(position)
+        image.SetSpacing(spacing)
+        image.SetDirection(direction.ravel())
+        SimpleITK.WriteImage(image, str(tmp_path / "reference.mha"))
+        return tmp_path / "reference.mha"
+
+    assert said(verify(made.source, tmp_path / "out", reference=reference(0))) == set()
+    off = verify(made.source, tmp_path / "out", reference=reference(1.02))
+    assert ("PIX-03", "(7FE0,0010)") in said(off)
+    assert ("PIX-03", "(0008,2111)") in said(off)
+
+
+def test_a_reference_that_does_not_fit_is_refused(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
+    made = make(**PLAIN)
+    np.save(tmp_path / "short.npy", np.zeros((2, 5, 6)))
+    (tmp_path / "text.nii").write_text("no image")
+    image = SimpleITK.GetImageFromArray(np.zeros((3, 5, 6)))
+    SimpleITK.WriteImage(image, str(tmp_path / "elsewhere.mha"))
+    for name in ("short.npy", "text.nii", "elsewhere.mha", "missing.npy"):
+        with pytest.raises(RoundtripError, match=name):
+            verify(made.source, made.written, reference=tmp_path / name)
+
+
+# ------------------------------------------------------------------------------------- imperfect sources
+
+
+def test_faults_of_the_source_are_told_as_inherited_once(run: Run, verify: Verify, tmp_path: Path) -> None:
+    write_series(
+        tmp_path / "in", slices=4, geometry="gap",
+        attributes={"Manufacturer": b"", "ImageType": r"ORIGINAL\PRIMARY", "PatientWeight": "70.0000000000000001"},
+    )  # fmt: skip
+    run(tmp_path / "in", tmp_path / "out")
+    report = verify(tmp_path / "in", tmp_path / "out")
+    assert report.verdict == "pass"
+    inherited = {(one.check, one.tag): one.count for one in report.findings if one.inherited}
+    assert {("GEO-02", "(0020,0032)"), ("HDR-04", "(0010,1030)"), ("TYP-01", "(0008,0008)")} <= inherited.keys()
+    assert inherited["HDR-04", "(0010,1030)"] == 4
+    assert all(one.severity == "info" for one in report.findings if one.inherited)
+
+
+@pytest.mark.parametrize("name", ["pydicom", "nothing"])
+def test_a_source_that_cannot_be_decoded_proves_nothing(verify: Verify, tmp_path: Path, name: str) -> None:
+    """The stream of the source is damaged: the written values may be anything."""
+    write_series(tmp_path / "in", slices=1, transfer_syntax="rle")
+    shutil.copytree(tmp_path / "in", tmp_path / "out")
+    (file,) = (tmp_path / "in").iterdir()
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData = dataset.PixelData[:40] + bytes(len(dataset.PixelData) - 48) + dataset.PixelData[-8:]
+    resaved(dataset, file)
+    assert ("PIX-02", "(7FE0,0010)") in said(verify(tmp_path / "in", tmp_path / "out"))
+
+
+# ------------------------------------------------------------------------------------ the command line
+
+
+def test_exit_codes_and_json(make: Callable[..., Made], tmp_path: Path) -> None:
+    """As ``diff`` has them: 0 the same, 1 different, 2 trouble."""
+    made = make(**RICH)
+    planted(made, tmp_path / "out", DEFECTS["patient"][0])
+    right = CliRunner().invoke(app, ["verify", str(made.source), str(made.written), "--json"])
+    wrong = CliRunner().invoke(app, ["verify", str(made.source), str(tmp_path / "out"), "--json"])
+    missing = CliRunner().invoke(app, ["verify", str(made.source), str(tmp_path / "nowhere")])
+    assert (right.exit_code, wrong.exit_code, missing.exit_code) == (0, 1, 2)
+    document = json.loads(wrong.stdout)
+    assert (document["schema"], document["verdict"], document["slices"]) == (1, "fail", 3)
+    assert {"check", "severity", "slice", "tag", "path", "message"} <= set(document["findings"][0])
+    assert "INVENTED-2" not in wrong.output
+    shown = CliRunner().invoke(app, ["verify", str(made.source), str(tmp_path / "out"), "--json", "--show-values"])
+    assert "INVENTED-2" in shown.output
+
+
+def test_table_tells_the_verdict_first(make: Callable[..., Made], tmp_path: Path) -> None:
+    made = make(**RICH)
+    planted(made, tmp_path / "out", DEFECTS["patient"][0])
+    result = CliRunner().invoke(app, ["verify", str(made.source), str(tmp_path / "out")])
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["verdict", "FAIL:", "1", "error,", "0", "warnings"]
+    assert any("CNT-01" in line and "PatientID" in line for line in lines)
+    assert len(lines) < 20
+
+
+def test_an_empty_output_folder_differs(make: Callable[..., Made], tmp_path: Path) -> None:
+    """The folder is there and nothing is in it: that is a finding, not trouble."""
+    made = make(**RICH)
+    (tmp_path / "out").mkdir()
+    result = CliRunner().invoke(app, ["verify", str(made.source), str(tmp_path / "out"), "--json"])
+    assert result.exit_code == 1
+    assert [one["check"] for one in json.loads(result.stdout)["findings"]].count("CNT-01") == 3
+
+
+def test_a_source_without_a_series_is_refused(tmp_path: Path) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("none")
+    result = CliRunner().invoke(app, ["verify", str(tmp_path / "in"), str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+# --------------------------------------------------------------------------------------- conformance
+
+
+def test_a_missing_checker_is_said_and_passes_nothing(make: Callable[..., Made], verify: Verify) -> None:
+    made = make(**RICH)
+    (finding,) = [one for one in verify(made.source, made.written).findings if one.check == "VAL-01"]
+    assert finding.severity == "info"
+    assert finding.message.startswith("not run")
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_new_errors_of_dciodvfy_are_found(
+    make: Callable[..., Made], verify: Verify, tmp_path: Path, every: bool
+) -> None:
+    """Only the first, the middle and the last slice are looked at, unless all are asked for."""
+    made = make(slices=6)
+    planted(made, tmp_path / "out", lose("RescaleSlope"), 2)
+    report = verify(made.source, tmp_path / "out", dciodvfy=True, conformance=every)
+    found = [one for one in report.findings if one.check == "VAL-01" and one.severity == "error"]
+    assert bool(found) == every
+    assert {one.slice for one in found} <= {sorted(path.name for path in made.written.iterdir())[2]}
+
+
+# ----------------------------------------------------------------------------------------- the real thing
+
+
+def test_verify_series_judges_a_run(tmp_path: Path, run: Run) -> None:
+    """The public function, with worker processes of its own, and the report that ``run`` returns, say the same."""
+    result = run(SAMPLE, tmp_path / "out")
+    report = verify_series(SAMPLE, tmp_path / "out", jobs=2)
+    assert result.report is not None
+    assert report.verdict == result.report.verdict == "pass"
+    assert report.outcomes() == result.report.outcomes()
+    assert [pair.sha256 for pair in report.pairs] == [pair.sha256 for pair in result.report.pairs]
+    assert all(pair.sha256 for pair in report.pairs)
 
 
 @pytest.mark.parametrize(
-    ("keyword", "value", "check", "tag"),
+    "name",
     [
-        ("SeriesTime", "120000", "HDR-01", "(0008,0031)"),
-        ("SeriesDate", "20210101", "HDR-01", "(0008,0021)"),
-        ("ImageType", ["DERIVED", "SECONDARY"], "TYP-02", "(0008,0008)"),
-        ("DecayFactor", "1.0012", "HDR-01", "(0054,1321)"),
-        ("FrameReferenceTime", "0", "HDR-01", "(0054,1300)"),
-        ("Units", "CNTS", "HDR-01", "(0054,1001)"),
-        ("RescaleSlope", "0.731000", "HDR-01", "(0028,1053)"),
+        "rgb",
+        "palette",
+        "enhanced",
+        "float_pixels",
+        "double_pixels",
+        "bits_32",
+        "one_bit",
+        "multi_frame",
+        "ybr",
+        "high_bit_15",
     ],
 )
-def test_planted_defect_in_pet_is_found(
-    make: Callable[..., Pairs], tmp_path: Path, keyword: str, value: Any, check: str, tag: str
-) -> None:
-    """Uptake values hang on the series time, the decay factor and the slope of each slice."""
-    pairs = make(modality="PT", slices=2, bits_stored=16, signed=True)
-    assert errors(pairs.sources[0], pairs.written[0]) == []
-    dataset = pydicom.dcmread(pairs.written[0])
-    setattr(dataset, keyword, value)
-    resaved(dataset, tmp_path / "planted.dcm")
-    assert (check, tag) in said(errors(pairs.sources[0], tmp_path / "planted.dcm"))
-
-
-@pytest.mark.parametrize("transfer_syntax", ["big", "deflated", "rle", "jpeg_lossless"])
-def test_pixels_of_an_encoded_source(make: Callable[..., Pairs], tmp_path: Path, transfer_syntax: str) -> None:
-    """Where the source must be decoded first, one wrong pixel is found all the same, and so is a lost sign."""
-    pairs = make(slices=1, transfer_syntax=transfer_syntax, bits_stored=12)
-    assert errors(pairs.sources[0], pairs.written[0]) == []
-    for index, plant in enumerate((pixel(-3, 8), pixel(0, 1))):
-        dataset = pydicom.dcmread(pairs.written[0])
-        plant(dataset)
-        resaved(dataset, tmp_path / f"{index}.dcm")
-        assert ("PIX-02", "(7FE0,0010)") in said(errors(pairs.sources[0], tmp_path / f"{index}.dcm"))
-
-
-def test_values_of_a_big_endian_source(make: Callable[..., Pairs], tmp_path: Path) -> None:
-    """Words that were swapped, or not swapped, or swapped in the wrong size."""
-    pairs = make(slices=1, transfer_syntax="big", voi_lut=True, long_digits=True, private="unknown")
-    assert errors(pairs.sources[0], pairs.written[0]) == []
-    swapped: dict[str, tuple[Plant, str]] = {
-        "word": (lambda d: setattr(d.VOILUTSequence[0], "LUTData", d.VOILUTSequence[0].LUTData[::-1]), "(0028,3010)"),
-        "US": (put("Rows", 12 << 8), "(0028,0010)"),
-        "FD": (put("CTDIvol", 12.5), "(0018,9345)"),
-        "private": (lambda d: setattr(d[0x00091006], "value", [1, 2, 3]), "(0009,1006)"),
-    }
-    for name, (plant, tag) in swapped.items():
-        dataset = pydicom.dcmread(pairs.written[0])
-        plant(dataset)
-        resaved(dataset, tmp_path / f"{name}.dcm")
-        assert ("HDR-01", tag) in said(errors(pairs.sources[0], tmp_path / f"{name}.dcm")), name
-
-
-def test_compressed_source_describes_no_compression_any_more(make: Callable[..., Pairs], tmp_path: Path) -> None:
-    """An offset table beside native pixels sends readers to places that do not exist."""
-    pairs = make(slices=1, transfer_syntax="rle", extended_offsets=True)
-    assert errors(pairs.sources[0], pairs.written[0]) == []
-    dataset = pydicom.dcmread(pairs.written[0])
-    dataset.ExtendedOffsetTable = bytes(8)
-    resaved(dataset, tmp_path / "planted.dcm")
-    assert ("HDR-01", "(7FE0,0001)") in said(errors(pairs.sources[0], tmp_path / "planted.dcm"))
-
-
-# ---------------------------------------------------------------------------------------- whole series
-
-SERIES_DEFECTS: dict[str, tuple[Plant, str, str]] = {
-    "Series Number": (put("SeriesNumber", "77"), "HDR-03", "(0020,0011)"),
-    "Series Instance UID": (put("SeriesInstanceUID", "2.25.99"), "HDR-03", "(0020,000E)"),
-    "Series Date": (put("SeriesDate", "20210102"), "HDR-03", "(0008,0021)"),
-    "Series Time": (put("SeriesTime", "000001"), "HDR-03", "(0008,0031)"),
-}
-
-
-def reported(pairs: Pairs, written: list[Path], identity: str = "derived") -> list[Finding]:
-    reports = [
-        compare_instance(source, path, path.name, identity=identity)
-        for source, path in zip(pairs.sources, written, strict=False)
-    ]
-    return compare_series(reports, len(pairs.sources), identity=identity)
-
-
-@pytest.mark.parametrize("defect", SERIES_DEFECTS)
-def test_instance_that_differs_from_its_series_is_found(
-    make: Callable[..., Pairs], tmp_path: Path, defect: str
-) -> None:
-    """One instance with another number or UID makes two series of one in every viewer."""
-    plant, check, tag = SERIES_DEFECTS[defect]
-    pairs = make(**RICH)
-    dataset = pydicom.dcmread(pairs.written[2])
-    plant(dataset)
-    resaved(dataset, tmp_path / "planted.dcm")
-    found = reported(pairs, [*pairs.written[:2], tmp_path / "planted.dcm"])
-    assert [one.severity for one in found if one.check == check] == ["error"]
-    assert [one.tag for one in found if one.check == check] == [tag]
-
-
-@pytest.mark.parametrize("identity", ["derived", "copy"])
-def test_missing_slice_is_found(make: Callable[..., Pairs], identity: str) -> None:
-    """A slice less is the one loss that no look at a slice can find."""
-    pairs = make(identity, **RICH)
-    assert ("CNT-01", None) in said(reported(pairs, pairs.written[:2], identity))
-
-
-def test_slice_written_twice_is_found(make: Callable[..., Pairs], tmp_path: Path) -> None:
-    """Two files of one instance: archives keep the first and drop the other."""
-    pairs = make(**RICH)
-    dataset = pydicom.dcmread(pairs.written[1])
-    dataset.SOPInstanceUID = pydicom.dcmread(pairs.written[0]).SOPInstanceUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    resaved(dataset, tmp_path / "planted.dcm")
-    found = reported(pairs, [pairs.written[0], tmp_path / "planted.dcm", pairs.written[2]])
-    assert ("UID-02", "(0008,0018)") in said(found)
-
-
-def test_uid_of_a_sibling_is_found(make: Callable[..., Pairs], tmp_path: Path) -> None:
-    """A new instance under the UID of another source slice replaces that slice in the archive."""
-    pairs = make(**RICH)
-    dataset = pydicom.dcmread(pairs.written[1])
-    dataset.SOPInstanceUID = make_uid("instance", 0, 2)
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    resaved(dataset, tmp_path / "planted.dcm")
-    found = reported(pairs, [pairs.written[0], tmp_path / "planted.dcm", pairs.written[2]])
-    assert ("UID-02", "(0008,0018)") in said(found)
-
-
-def test_swapped_slices_are_found(make: Callable[..., Pairs]) -> None:
-    """Two slices in each other's files: every file is sound, and the volume is not."""
-    pairs = make(**RICH)
-    found = said(reported(pairs, [pairs.written[1], pairs.written[0], pairs.written[2]]))
-    assert {("PIX-02", "(7FE0,0010)"), ("HDR-01", "(0020,0032)"), ("DER-03", "(0008,2112)")} <= found
+def test_kinds_that_are_not_carried_are_judged_all_the_same(verify: Verify, tmp_path: Path, name: str) -> None:
+    """Others write colour, palettes, frames and floats: a copy of them is right, one wrong value is not."""
+    files = write_case(name, tmp_path / "in")
+    shutil.copytree(tmp_path / "in", tmp_path / "out")
+    assert faults(verify(tmp_path / "in", tmp_path / "out")) == []
+    file = tmp_path / "out" / files[0].name
+    dataset = pydicom.dcmread(file)
+    keyword = next(key for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if key in dataset)
+    content = bytearray(dataset[keyword].value)
+    content[0] ^= 1
+    setattr(dataset, keyword, bytes(content))
+    resaved(dataset, file)
+    assert ("PIX-02", "(7FE0,0010)") in said(verify(tmp_path / "in", tmp_path / "out"))

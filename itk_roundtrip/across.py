@@ -1,0 +1,248 @@
+"""The checks across a series: counts, UIDs, order and spacing, and what all instances of a series share."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from itk_roundtrip.attributes import tag_text
+from itk_roundtrip.audit import SERIES_LEVEL, PairReport
+from itk_roundtrip.findings import Finding, Identity, Severity
+from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, normal, positions_on_normal
+from itk_roundtrip.pairing import BY_POSITION, BY_UID, Pairing, referred
+from itk_roundtrip.rules import is_primary, rule_for
+from itk_roundtrip.series import Instance, Series, Skipped
+
+_IRREGULARITIES = {
+    "duplicate-uid": ("UID-02", 0x00080018), "truncated": ("FIL-01", 0x7FE00010),
+    "mixed-size": ("GEO-01", 0x00280010), "mixed-format": ("PIX-01", 0x00280101),
+}  # fmt: skip
+"""Checks and tags of irregularities; all others are about the geometry of the series."""
+_GEOMETRY = ("GEO-02", 0x00200032)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both series, their pairs, and what was found on each pair.
+
+    Attributes
+    ----------
+    source, written
+        The series; the written one holds all instances of its folder, whatever series they say they are of.
+    source_series
+        Series Instance UIDs of everything in the source folder.
+    skipped
+        Files of the written folder that are no instances.
+    pairing
+        Of the instances.
+    reports
+        One per pair, in the order of the pairs.
+    identity
+        ``derived`` or ``copy``.
+    """
+
+    source: Series
+    written: Series
+    source_series: frozenset[str]
+    skipped: Sequence[Skipped]
+    pairing: Pairing
+    reports: Sequence[PairReport]
+    identity: Identity
+
+    @property
+    def primary(self) -> bool:
+        """Whether it is PET or NM."""
+        first = self.source.instances[0]
+        return is_primary(first.modality, first.sop_class_uid)
+
+
+def check_series(sides: Sides) -> list[Finding]:
+    """Return what is wrong with the written series as a whole."""
+    return [finding for check in _CHECKS for finding in check(sides)]
+
+
+def _finding(
+    check: str,
+    message: str,
+    *,
+    tag: int | None = None,
+    name: str | None = None,
+    severity: Severity = "error",
+    count: int = 1,
+    inherited: bool = False,
+) -> Finding:
+    if inherited:
+        severity, message = "info", f"inherited from the source: {message}"
+    return Finding(check, severity, name, tag_text(tag) if tag else None, None, message, count, inherited)
+
+
+def _files(sides: Sides) -> Iterator[Finding]:
+    """Check that what lies in the written folder are written files; a broken one is a finding."""
+    suffixes = {one.path.suffix.lower() for one in (*sides.source.instances, *sides.written.instances)}
+    for one in sides.skipped:
+        if one.reason == "DICOMDIR":
+            continue
+        suffix = "." + one.name.rpartition(".")[2].lower() if "." in one.name else ""
+        alien = one.reason.startswith("not DICOM") and suffix not in suffixes | {".dcm", ".ima"}
+        yield _finding("FIL-01", one.reason, name=one.name, severity="warning" if alien else "error")
+
+
+def _counts(sides: Sides) -> Iterator[Finding]:
+    for one in sides.pairing.sources_left:
+        yield _finding("CNT-01", f"{one.name} of the source has no written slice", name=one.name)
+    for one in sides.pairing.written_left:
+        yield _finding("CNT-01", f"{one.name} was written for no slice of the source", name=one.name)
+
+
+def _uids(sides: Sides) -> Iterator[Finding]:
+    written, source = sides.written.instances, sides.source.series_instance_uid
+    found = Counter(one.series_instance_uid for one in written)
+    first = {uid: next(one.name for one in written if one.series_instance_uid == uid) for uid in found}
+    tag = 0x0020000E
+    if len(found) > 1:
+        usual = found.most_common(1)[0][0]
+        odd = next(uid for uid in found if uid != usual)
+        yield _finding("UID-01", f"{len(found)} series were written", tag=tag, name=first[odd],
+                       count=len(written) - found[usual])  # fmt: skip
+    for uid, count in found.items():
+        if sides.identity == "copy" and uid != source:
+            yield _finding("UID-01", "is not that of the source", tag=tag, name=first[uid], count=count)
+        elif sides.identity == "derived" and uid in sides.source_series and uid:
+            yield _finding("UID-01", "is that of a source series", tag=tag, name=first[uid], count=count)
+
+
+def _sop_uids(sides: Sides) -> Iterator[Finding]:
+    tag, old = 0x00080018, {one.sop_instance_uid for one in sides.source.instances} - {""}
+    named: dict[str, list[Instance]] = defaultdict(list)
+    for one in sides.written.instances:
+        named[one.sop_instance_uid].append(one)
+    of_source = Counter(one.sop_instance_uid for one in sides.source.instances)
+    for uid, instances in named.items():
+        if uid and len(instances) > 1:
+            inherited = sides.identity == "copy" and of_source[uid] == len(instances)
+            yield _finding("UID-02", "one SOP Instance UID for several files", tag=tag, name=instances[1].name,
+                           count=len(instances) - 1, inherited=inherited)  # fmt: skip
+    reused = [one for one in sides.written.instances if one.sop_instance_uid in old]
+    if sides.identity == "derived" and reused:
+        yield _finding("UID-02", "is that of a source instance", tag=tag, name=reused[0].name, count=len(reused))
+    if sides.identity == "copy":
+        other = [one.written for one in sides.pairing.pairs if one.written.sop_instance_uid
+                 != one.source.sop_instance_uid]  # fmt: skip
+        if other:
+            yield _finding("UID-02", "is not that of the source", tag=tag, name=other[0].name, count=len(other))
+
+
+def _shared(sides: Sides) -> Iterator[Finding]:
+    """Check that what a series shares is the same in all its instances."""
+    values: dict[int, tuple[list[bytes], list[bytes]]] = {tag: ([], []) for tag in SERIES_LEVEL}
+    names = [report.pair.written for report in sides.reports if report.series_level]
+    for report in sides.reports:
+        for tag, before, after in report.series_level:
+            values[tag][0].append(before)
+            values[tag][1].append(after)
+    for tag, (old, new) in values.items():
+        if len(set(new)) < 2:
+            continue
+        rule = rule_for(tag, identity=sides.identity, primary=sides.primary)
+        inherited = old == new or (len(set(old)) > 1 and rule.action in ("keep", "append"))
+        usual = Counter(new).most_common(1)[0][0]
+        odd = [name for name, value in zip(names, new, strict=True) if value != usual]
+        yield _finding(SERIES_LEVEL[tag], "differs between instances of the series", tag=tag, name=odd[0],
+                       count=len(odd), inherited=inherited)  # fmt: skip
+
+
+def _instance_numbers(sides: Sides) -> Iterator[Finding]:
+    """Check that instance numbers are kept, or 1 to N where the source has none or the same twice in one pass."""
+    if sides.identity == "copy":
+        return  # judged as all kept attributes
+    passes = dict(zip((one.name for one in sides.source.instances), sides.source.pass_indices, strict=True))
+    numbers = [(passes[one.name], one.instance_number) for one in sides.source.instances]
+    sound = all(number for _, number in numbers) and len(set(numbers)) == len(numbers)
+    pairs = sides.pairing.pairs
+    changed = [one.written for one in pairs if one.source.instance_number != one.written.instance_number]
+    counted = sorted(one.written.instance_number for one in pairs) == sorted(map(str, range(1, len(pairs) + 1)))
+    if changed and (sound or not counted):
+        message = "changed without need" if sound else "changed, but not to 1 to the number of slices"
+        yield _finding("HDR-01", message, tag=0x00200013, name=changed[0].name, count=len(changed))
+
+
+def _references(sides: Sides) -> Iterator[Finding]:
+    """Check that no Source Image refers to another slice than the one that its position says."""
+    if sides.identity == "copy":
+        return
+    known = {one.sop_instance_uid for one in sides.source.instances}
+    for one in sides.pairing.pairs:
+        uid = referred(one.written)
+        if one.by in (BY_UID, BY_POSITION) and uid in known and uid != one.source.sop_instance_uid:
+            yield _finding("DER-03", f"refers to another slice than the one that its {one.by} says", tag=0x00082112,
+                           name=one.written.name)  # fmt: skip
+
+
+def places(source: Series, pairing: Pairing) -> list[tuple[float | None, float | None]]:
+    """Return where source and written slice of each pair are along the normal of the source series, in mm."""
+    axes = next((one.image_orientation_patient for one in source.instances if one.image_orientation_patient), None)
+
+    def place(one: Instance) -> float | None:
+        if axes is None or one.image_position_patient is None:
+            return None
+        return float(positions_on_normal([one.image_position_patient], axes)[0])
+
+    return [(place(one.source), place(one.written)) for one in pairing.pairs]
+
+
+def _geometry(sides: Sides) -> Iterator[Finding]:
+    """Check order and spacing along the normal, and that no irregularity came up that the source does not have."""
+    located = [
+        (before, after, one.written.name)
+        for one, (before, after) in zip(sides.pairing.pairs, places(sides.source, sides.pairing), strict=True)
+        if before is not None and after is not None
+    ]
+    located.sort()
+    steps = np.diff(np.array([place[:2] for place in located]).reshape(-1, 2), axis=0)
+    for (before, after), (_, _, name) in zip(steps, located[1:], strict=True):
+        if before > POSITION_TOLERANCE_MM and after <= 0:
+            yield _finding("GEO-02", "stands in another order than its source", tag=0x00200032, name=name)
+        elif abs(before - after) > POSITION_TOLERANCE_MM:
+            yield _finding("GEO-02", "another distance to its neighbour than its source", tag=0x00200032, name=name)
+    for one in sides.written.instances:
+        if one.image_orientation_patient and not np.any(normal(one.image_orientation_patient)):
+            yield _finding("GEO-02", "an orientation that spans no plane", tag=0x00200037, name=one.name)
+    theirs = {one.kind: one for one in sides.source.irregularities}
+    for irregularity in sides.written.irregularities if sides.written.instances else ():
+        check, tag = _IRREGULARITIES.get(irregularity.kind, _GEOMETRY)
+        inherited = irregularity.kind in theirs
+        if inherited or irregularity.kind not in ("localizer",):
+            first = irregularity.files[0] if irregularity.files else None
+            yield _finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
+                           count=max(1, len(irregularity.files)))  # fmt: skip
+
+
+def _nothing_done(sides: Sides) -> Iterator[Finding]:
+    """Check that what says it was processed was."""
+    processed = [one for one in sides.reports if one.processed]
+    if processed and not any(one.pair.changed or one.pair.largest_real for one in sides.reports):
+        yield _finding("PIX-05", "said to be processed, but all values are those of the source", tag=0x00082111,
+                       name=processed[0].pair.written, severity="warning", count=len(processed))  # fmt: skip
+
+
+def _series_extremes(sides: Sides) -> Iterator[Finding]:
+    """Check that smallest and largest value in the series are what it holds, once pixels were processed."""
+    reports = [one for one in sides.reports if one.extremes is not None]
+    if not reports or not any(one.processed and one.pair.changed for one in reports):
+        return
+    lowest = min(one.extremes[0] for one in reports if one.extremes)
+    highest = max(one.extremes[1] for one in reports if one.extremes)
+    for tag, index, actual in ((0x00280108, 2, lowest), (0x00280109, 3, highest)):
+        wrong = [one for one in reports if one.extremes and one.extremes[index] not in (None, actual)]
+        if wrong:
+            yield _finding("STL-01", "is not what the processed series holds", tag=tag, name=wrong[0].pair.written,
+                           count=len(wrong))  # fmt: skip
+
+
+_CHECKS = (
+    _files, _counts, _uids, _sop_uids, _shared, _instance_numbers, _references, _geometry, _nothing_done,
+    _series_extremes,
+)  # fmt: skip

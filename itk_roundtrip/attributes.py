@@ -1,0 +1,445 @@
+"""Classify what became of every attribute of a data set, at any depth: kept, reformatted, changed, lost, added.
+
+Both data sets come from pydicom and are compared as they stand, undecoded, wherever that settles it. Nothing here is
+shared with the modules that write.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, private_dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.multival import MultiValue
+
+from itk_roundtrip.findings import Outcome
+from itk_roundtrip.rules import is_group_length
+
+Element = DataElement | RawDataElement
+
+_WORD_BYTES = {
+    "AT": 2, "OW": 2, "SS": 2, "US": 2, "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
+    "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
+}  # fmt: skip
+"""Bytes per word of the VRs whose byte order depends on the transfer syntax (PS3.5 7.3)."""
+_NUMBER_DTYPES = {
+    "FD": "<f8", "FL": "<f4", "SL": "<i4", "SS": "<i2", "SV": "<i8", "UL": "<u4", "US": "<u2", "UV": "<u8",
+}  # fmt: skip
+_DECIMAL = frozenset({"DS", "IS"})
+_ENCODED = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""VRs whose bytes mean what Specific Character Set says (PS3.5 6.1.2.3)."""
+_TEXT = _ENCODED | _DECIMAL | {"AE", "AS", "CS", "DA", "DT", "TM", "UI", "UR"}
+_SHOWN = 64
+"""Characters of a value that are shown."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One attribute that is not as it was.
+
+    Attributes
+    ----------
+    tag
+        Of the top level.
+    path
+        Keywords down to the attribute; of a private one its tag and creator.
+    vr
+        Of the attribute itself, as far as known.
+    leaf
+        Tag of the attribute itself.
+    outcome
+        What became of it.
+    detail
+        What a message adds to the outcome; empty or words without values.
+    old, new
+        Its values for display, ``None`` if absent.
+    """
+
+    tag: int
+    path: str
+    vr: str
+    leaf: int
+    outcome: Outcome
+    detail: str = ""
+    old: str | None = None
+    new: str | None = None
+
+
+@dataclass
+class Comparison:
+    """What became of all attributes of one data set: tags of the top level that are as they were, and the rest."""
+
+    kept: list[int] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+
+def elements(dataset: Dataset) -> dict[int, Element]:
+    """Return the elements of a data set by tag, undecoded where pydicom has not decoded them."""
+    return {int(tag): element for tag, element in dataset.items()}
+
+
+def undecoded(dataset: FileDataset) -> FileDataset:
+    """Return a data set with the same elements, in which some may be decoded without being so in the other."""
+    twin = copy.copy(dataset)
+    twin._dict = dict(dataset._dict)
+    return twin
+
+
+def raw(dataset: Dataset, tag: int) -> bytes:
+    """Return the value of an attribute as bytes, without padding; empty if absent."""
+    return value_of(dataset.get_item(tag) if tag in dataset else None)
+
+
+def value_of(element: Element | None) -> bytes:
+    """Return the value of an element as bytes, without padding; empty if there is none."""
+    if isinstance(element, RawDataElement):
+        return bytes(element.value or b"").rstrip(b" \0")
+    return b"" if element is None else joined(element.value).encode("utf-8", "surrogateescape")
+
+
+def text(dataset: Dataset, tag: int) -> str:
+    """Return the value of an attribute as ASCII text, without padding; empty if absent."""
+    return raw(dataset, tag).decode("ascii", "replace").strip()
+
+
+def joined(value: Any) -> str:
+    """Return a decoded value as one text."""
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
+
+
+def decoded(dataset: Dataset, tag: int) -> str:
+    """Return a text, decoded as its character set says, or as Latin-1 if it does not fit that."""
+    if tag not in dataset:
+        return ""
+    try:
+        return joined(dataset[tag].value).strip()
+    except Exception:  # whatever pydicom meets in bytes that do not fit
+        return raw(dataset, tag).decode("latin-1").strip()
+
+
+def items(dataset: Dataset, tag: int) -> list[Dataset]:
+    """Return the items of a sequence; none if it is absent or no sequence."""
+    try:
+        value = dataset[tag].value if tag in dataset else None
+    except Exception:  # whatever pydicom meets in bytes that are no sequence
+        return []
+    return list(value) if isinstance(value, pydicom.Sequence) else []
+
+
+def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
+    """Return the numbers of a text or binary attribute; none if it is absent or holds something else."""
+    try:
+        value = dataset[tag].value if tag in dataset else None
+        values = value if isinstance(value, MultiValue | list) else [] if value in (None, "") else [value]
+        return tuple(float(one) for one in values)
+    except Exception:  # whatever pydicom meets in text that is no number
+        return ()
+
+
+def tag_text(tag: int) -> str:
+    """Return a tag as ``(gggg,eeee)``."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def vr_of(tag: int) -> str:
+    """Return the VR of a public attribute as the dictionary has it; empty if it does not know it."""
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+
+
+def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] = frozenset()) -> Comparison:
+    """Classify all attributes of two data sets.
+
+    Parameters
+    ----------
+    source, written
+        Whole data sets, as pydicom read them.
+    skip
+        Tags of the top level that are left out, beside group lengths.
+    """
+    source, written = undecoded(source), undecoded(written)
+    result = Comparison()
+    relabelled = _character_set(source) != _character_set(written)
+    for difference in _compare(source, written, "", None, relabelled, skip, result.kept):
+        result.differences.append(difference)
+    return result
+
+
+def compare_items(before: Sequence[Dataset], after: Sequence[Dataset], tag: int) -> list[Difference]:
+    """Return what differs between items of one sequence, item by item."""
+    name = keyword_for_tag(tag) or tag_text(tag)
+    return list(_compare_items(before, after, name, tag, False))
+
+
+def _character_set(dataset: Dataset) -> bytes:
+    return raw(dataset, 0x00080005) or b"ISO_IR 6"
+
+
+def _compare(
+    source: Dataset,
+    written: Dataset,
+    prefix: str,
+    top: int | None,
+    relabelled: bool,
+    skip: frozenset[int] = frozenset(),
+    kept: list[int] | None = None,
+) -> Iterator[Difference]:
+    before, after = elements(source), elements(written)
+    homes = _creators(before), _creators(after)
+    strays: tuple[list[int], list[int]] = [], []  # private, lost from or added to a place
+    for tag in sorted(before.keys() | after.keys()):
+        if tag in skip or is_group_length(tag) or tag == 0:
+            continue
+        ours, theirs = before.get(tag), after.get(tag)
+        private = tag >> 16 & 1
+        if private and (ours is None or theirs is None or _home(homes[0], tag) != _home(homes[1], tag)):
+            for stray, element in zip(strays, (ours, theirs), strict=True):
+                if element is not None:
+                    stray.append(tag)
+            continue
+        same = _same_bytes(ours, theirs, relabelled)
+        if not same:
+            path = prefix + (_private_name(homes[0], tag) if private else keyword_for_tag(tag) or tag_text(tag))
+            found = list(_difference(source, written, tag, path, top or tag, relabelled))
+            yield from found
+            same = not found
+        if same and kept is not None:
+            kept.append(tag)
+    yield from _compare_strays(source, written, homes, strays, prefix, top, relabelled)
+
+
+def _compare_strays(
+    source: Dataset,
+    written: Dataset,
+    homes: tuple[dict[tuple[int, int], bytes], dict[tuple[int, int], bytes]],
+    strays: tuple[list[int], list[int]],
+    prefix: str,
+    top: int | None,
+    relabelled: bool,
+) -> Iterator[Difference]:
+    """Yield what became of private attributes that are not in their place: moved to another block, lost or added."""
+    places = {(tag >> 16, _home(homes[1], tag), _offset(written, tag)): tag for tag in strays[1]}
+    added = set(strays[1])
+    for tag in strays[0]:
+        path = prefix + _private_name(homes[0], tag)
+        place = places.get((tag >> 16, _home(homes[0], tag), _offset(source, tag)))
+        ours = source.get_item(tag)
+        vr = _vr(ours, tag)
+        if place is None or place not in added:
+            yield Difference(top or tag, path, vr, tag, "lost", "", shown(source, tag), None)
+            continue
+        added.discard(place)
+        if _same_bytes(ours, written.get_item(place), relabelled):
+            yield Difference(top or tag, path, vr, tag, "moved", f"to {tag_text(place)}")
+        else:
+            yield Difference(
+                top or tag, path, vr, tag, "changed", f"and moved to {tag_text(place)}", shown(source, tag),
+                shown(written, place),
+            )  # fmt: skip
+    for tag in sorted(added):
+        path = prefix + _private_name(homes[1], tag)
+        vr = _vr(written.get_item(tag), tag)
+        yield Difference(top or tag, path, vr, tag, "added", "", None, shown(written, tag))
+
+
+def _creators(found: dict[int, Element]) -> dict[tuple[int, int], bytes]:
+    """Return the private creators by group and block (PS3.5 7.8.1)."""
+    creators = {}
+    for tag, element in found.items():
+        if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
+            value = element.value
+            name = bytes(value or b"") if isinstance(element, RawDataElement) else joined(value).encode()
+            creators[tag >> 16, tag & 0xFFFF] = name.strip(b" \0")
+    return creators
+
+
+def _home(creators: dict[tuple[int, int], bytes], tag: int) -> bytes | None:
+    """Return the creator that a private attribute belongs to; of a creator itself, what it says."""
+    return creators.get((tag >> 16, tag & 0xFFFF if tag & 0xFF00 == 0 else tag >> 8 & 0xFF))
+
+
+def _offset(dataset: Dataset, tag: int) -> int:
+    """Return the place of a private attribute within its block; all creators have one place."""
+    return -1 if tag & 0xFF00 == 0 else tag & 0xFF
+
+
+def _private_name(creators: dict[tuple[int, int], bytes], tag: int) -> str:
+    if tag & 0xFF00 == 0:
+        return f"{tag_text(tag)} private creator"
+    name = (_home(creators, tag) or b"no creator").decode("ascii", "replace")
+    return f"{tag_text(tag)} {name}"
+
+
+def _same_bytes(ours: Element | None, theirs: Element | None, relabelled: bool) -> bool:
+    """Tell whether two undecoded elements of one encoding hold the same VR and the same bytes."""
+    return (
+        isinstance(ours, RawDataElement)
+        and isinstance(theirs, RawDataElement)
+        and ours.value == theirs.value
+        and ours.VR == theirs.VR
+        and ours.is_implicit_VR == theirs.is_implicit_VR
+        and ours.is_little_endian == theirs.is_little_endian
+        and not (relabelled and ours.value and _may_be_read_anew(ours))
+    )
+
+
+def _may_be_read_anew(element: RawDataElement) -> bool:
+    """Tell whether another character set may give the bytes another meaning."""
+    vr = element.VR or "UN"
+    value = bytes(element.value or b"")
+    return (vr in _ENCODED or vr in ("SQ", "UN")) and (not value.isascii() or b"\x1b" in value or vr == "SQ")
+
+
+def _vr(element: Element | None, tag: int) -> str:
+    """Return the VR of an element: its own, or in Implicit VR what the dictionary says; empty if neither is known."""
+    return str(element.VR) if element is not None and element.VR else vr_of(tag)
+
+
+def _difference(
+    source: Dataset, written: Dataset, tag: int, path: str, top: int, relabelled: bool
+) -> Iterator[Difference]:
+    """Yield what became of one attribute that is not the same to the byte; nothing if it is the same all the same."""
+    ours, theirs = source.get_item(tag) if tag in source else None, written.get_item(tag) if tag in written else None
+    vr = _vr(ours if ours is not None else theirs, tag)
+
+    def difference(outcome: Outcome, detail: str = "") -> Difference:
+        old = shown(source, tag) if ours is not None else None
+        new = shown(written, tag) if theirs is not None else None
+        return Difference(top, path, vr, tag, outcome, detail, old, new)
+
+    if ours is None or theirs is None:
+        yield difference("added" if ours is None else "lost")
+        return
+    other = _vr(theirs, tag)
+    if vr and other and not set(vr.split(" or ")) & set(other.split(" or ")):
+        yield difference("VR changed", f"from {vr} to {other}")
+        return
+    vr = vr or other or _private_vr(source, tag)
+    if not (isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)) and vr != "SQ":
+        if joined(source[tag].value) != joined(written[tag].value):  # pydicom decoded one of them
+            yield difference("changed")
+        return
+    if vr == "SQ" or isinstance(ours.value, pydicom.Sequence):
+        yield from _compare_sequences(source, written, tag, path, top, relabelled, difference)
+        return
+    outcome = _compare_values(source, written, tag, vr, relabelled)
+    if outcome is not None:
+        yield difference(outcome)
+
+
+def _private_vr(dataset: Dataset, tag: int) -> str:
+    creator = _home(_creators(elements(dataset)), tag)
+    try:
+        return private_dictionary_VR(tag, (creator or b"").decode("ascii", "replace"))
+    except KeyError:
+        return ""
+
+
+def _compare_sequences(
+    source: Dataset, written: Dataset, tag: int, path: str, top: int, relabelled: bool, difference: Any
+) -> Iterator[Difference]:
+    try:
+        before, after = source[tag].value or (), written[tag].value or ()
+    except Exception:  # whatever pydicom meets in bytes that are no items
+        before, after = b"", b""
+    if isinstance(before, pydicom.Sequence | tuple) and isinstance(after, pydicom.Sequence | tuple):
+        yield from _compare_items(before, after, path, top, relabelled)
+    elif _bytes(source, tag) != _bytes(written, tag):
+        yield difference("changed")
+
+
+def _compare_items(
+    before: Sequence[Dataset], after: Sequence[Dataset], path: str, top: int, relabelled: bool
+) -> Iterator[Difference]:
+    if len(before) != len(after):
+        outcome: Outcome = "lost" if len(after) < len(before) else "added"
+        leaf = f"{path}[{min(len(before), len(after))}]"
+        yield Difference(top, leaf, "SQ", top, outcome, f"({len(after)} items, not {len(before)})")
+    if len(before) <= len(after) or not _is_part(before, after, relabelled):
+        for index, (ours, theirs) in enumerate(zip(before, after, strict=False)):
+            yield from _compare(ours, theirs, f"{path}[{index}].", top, relabelled)
+
+
+def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], relabelled: bool) -> bool:
+    """Tell whether what is left of a sequence are some of its items, in order and unchanged."""
+    left = iter(before)
+    return all(any(not list(_compare(one, item, "", 0, relabelled)) for one in left) for item in after)
+
+
+def _bytes(dataset: Dataset, tag: int) -> bytes:
+    """Return the value bytes of an undecoded element, in little endian."""
+    element = dataset.get_item(tag)
+    if not isinstance(element, RawDataElement):
+        value = element.value if element is not None else b""
+        return value if isinstance(value, bytes) else joined(value).encode("utf-8", "surrogateescape")
+    value = bytes(element.value or b"")
+    size = 1 if element.is_little_endian else _WORD_BYTES.get(_vr(element, tag).split(" or ")[-1], 1)
+    if size > 1 and len(value) % size == 0:
+        return np.frombuffer(value, f">u{size}").astype(f"<u{size}").tobytes()
+    return value
+
+
+def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, relabelled: bool) -> Outcome | None:
+    before, after = _bytes(source, tag), _bytes(written, tag)
+    if relabelled and vr in _ENCODED and not (before.isascii() and after.isascii() and b"\x1b" not in before + after):
+        return None if _reads(source, tag) == _reads(written, tag) is not None else "changed"
+    if vr not in _TEXT:
+        # Values are of even length (PS3.5 7.1.1): one that was not got its pad byte.
+        return None if before == after or before + b"\0" * (len(before) % 2) == after else "changed"
+    pad = b" \0"
+    if before.rstrip(pad) == after.rstrip(pad):
+        return None
+    parts = [[part.strip(pad) for part in value.split(b"\\")] for value in (before, after)]
+    if vr in _DECIMAL:
+        values = [[_number(part) for part in one] for one in parts]
+        if values[0] == values[1] and None not in values[0]:
+            return "reformatted"
+    elif vr not in ("LT", "ST", "UT", "PN") and parts[0] == parts[1]:
+        return "reformatted"  # spaces around a value of several (PS3.5 6.2)
+    return "changed"
+
+
+def _reads(dataset: Dataset, tag: int) -> str | None:
+    """Return the decoded text of an attribute; ``None`` if it does not fit its character set."""
+    try:
+        value = joined(dataset[tag].value)
+    except Exception:  # whatever pydicom meets in bytes that do not fit
+        return None
+    return None if "\N{REPLACEMENT CHARACTER}" in value else value
+
+
+def _number(part: bytes) -> float | None:
+    try:
+        value = float(part) if part else 0.0
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def shown(dataset: Dataset, tag: int) -> str | None:
+    """Return the value of an attribute for display, shortened; of bytes and sequences their size."""
+    element = dataset.get_item(tag) if tag in dataset else None
+    if element is None:
+        return None
+    vr = _vr(element, tag).split(" or ")[0]
+    if isinstance(element.value, pydicom.Sequence):
+        return f"{len(element.value)} items"
+    if vr == "SQ":
+        return f"{len(items(dataset, tag))} items"
+    if vr in _TEXT:
+        value = decoded(dataset, tag)
+    elif vr in _NUMBER_DTYPES:
+        found = np.frombuffer(_bytes(dataset, tag)[: _WORD_BYTES[vr] * 16], "V1")
+        size = _WORD_BYTES[vr]
+        value = "\\".join(map(str, found[: len(found) // size * size].view(_NUMBER_DTYPES[vr]).tolist()))
+    else:
+        return f"{len(_bytes(dataset, tag))} bytes"
+    return value if len(value) <= _SHOWN else value[: _SHOWN - 3] + "..."

@@ -1,0 +1,293 @@
+"""One written file against its source: read both, compare, check; and many such pairs in a worker process."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
+
+from itk_roundtrip import rules
+from itk_roundtrip.attributes import Comparison, Difference, compare, elements, numbers, tag_text, undecoded
+from itk_roundtrip.checks import check_pair
+from itk_roundtrip.derived_checks import declared_bound, declared_clipped
+from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair
+from itk_roundtrip.pair import Pair
+from itk_roundtrip.pixel_checks import as_stored, padding_mask
+from itk_roundtrip.privacy import may_show
+from itk_roundtrip.series import Instance, describe
+from itk_roundtrip.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
+
+_PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_UNDEFINED = 0xFFFFFFFF
+SERIES_LEVEL: dict[int, str] = {
+    0x0020000D: "UID-03", 0x00200052: "UID-03", 0x00200011: "HDR-03", 0x0008103E: "HDR-03", 0x00080021: "HDR-03",
+    0x00080031: "HDR-03", 0x00080060: "HDR-03", 0x00181030: "HDR-03",
+    0x00080070: "EQP-01", 0x00081090: "EQP-01", 0x00541000: "HDR-03", 0x00541001: "HDR-03", 0x00541002: "HDR-03",
+    0x00541102: "HDR-03",
+}  # fmt: skip
+"""Attributes that all instances of a series share (PS3.3 C.7.3.1, C.7.5.1, C.8.9.1), and the check that says so."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare: two files, what to call them, and how to judge the written one.
+
+    Attributes
+    ----------
+    source_file, written_file
+        Paths.
+    source, written
+        Their names, relative to the folders that the user named.
+    identity
+        ``derived`` or ``copy``.
+    by
+        What paired them.
+    show_values
+        Whether values that may identify are collected.
+    reference
+        ``.npy`` file of real-world values, shape (slices, rows, columns) or with samples behind, and the index of
+        this slice in it.
+    """
+
+    source_file: Path
+    written_file: Path
+    source: str
+    written: str
+    identity: Identity
+    by: str = ""
+    show_values: bool = False
+    reference: tuple[Path, int] | None = None
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What was found on one written file, and what the checks across the series need to know of it.
+
+    Attributes
+    ----------
+    pair
+        The slices, and how their pixels differ.
+    findings, changes
+        Of this file.
+    instance
+        What was written; ``None`` if it cannot be parsed.
+    series_level
+        By tag of :data:`SERIES_LEVEL`, the values of the source and of the written file.
+    processed
+        Derivation Description says that the pixels were processed.
+    extremes
+        Smallest and largest stored value, and what the header says they are in the series; ``None`` unless the pixels
+        were decoded.
+    decoders
+        What decoded the pixels.
+    """
+
+    pair: SlicePair
+    findings: tuple[Finding, ...]
+    changes: tuple[Change, ...] = ()
+    instance: Instance | None = None
+    series_level: tuple[tuple[int, bytes, bytes], ...] = ()
+    processed: bool = False
+    extremes: tuple[float, float, float | None, float | None] | None = None
+    decoders: tuple[str, ...] = ()
+
+
+def prepare() -> None:
+    """Have pydicom neither check nor warn of values: they are judged as bytes, whatever they hold."""
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
+
+
+def read(path: Path) -> tuple[FileDataset, int, int | None]:
+    """Read a file whole: its data set, its size, and where its last element ends, if that is known."""
+    content = path.read_bytes()
+    # From memory: pydicom asks a file for its position before every element.
+    stream = BytesIO(content)
+    dataset = pydicom.dcmread(stream)
+    found = elements(dataset)
+    last = found[max(found)] if found else None
+    if not isinstance(last, RawDataElement):
+        return dataset, len(content), stream.tell()
+    if last.length == _UNDEFINED:  # compressed pixels
+        ends = content.endswith(_SEQUENCE_END) or dataset.file_meta.get("TransferSyntaxUID") == _DEFLATED
+        return dataset, len(content), len(content) if ends else -1
+    if dataset.file_meta.get("TransferSyntaxUID") == _DEFLATED:
+        return dataset, len(content), None
+    return dataset, len(content), last.value_tell + last.length
+
+
+_DEFLATED = pydicom.uid.DeflatedExplicitVRLittleEndian
+
+
+def compare_files(request: Request) -> PairReport:
+    """Compare one written file with its source, both read from disk.
+
+    A written file that cannot be read is a finding, a source that cannot be read as well: nothing is proven then.
+    """
+    pair = SlicePair(request.source, request.written, request.by)
+
+    def failure(message: str) -> PairReport:
+        return PairReport(pair, (Finding("FIL-01", "error", request.written, None, None, message),))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+        try:
+            source, _, _ = read(request.source_file)
+        except Exception:  # whatever pydicom meets in a broken file
+            return failure("its source cannot be read, so that nothing is proven")
+        try:
+            written, size, end = read(request.written_file)
+        except Exception:  # whatever pydicom meets in a broken file
+            return failure("cannot be read as a DICOM file")
+        return _report(request, pair, source, written, size, end)
+
+
+def _report(
+    request: Request, pair: SlicePair, source: FileDataset, written: FileDataset, size: int, end: int | None
+) -> PairReport:
+    instance = describe(request.written_file, request.written, undecoded(written))
+    stood = elements(source), elements(written)
+    ours, theirs = pixels(source), pixels(written)
+    difference = compare_pixels(ours, theirs)
+    comparison = compare(source, written, skip=_PIXEL_TAGS)
+    both = Pair(
+        source, written, stood, request.written, request.identity, size, end, comparison, (ours, theirs), difference
+    )
+    findings = check_pair(both)
+    if request.reference is not None:
+        findings += _check_reference(both, *request.reference)
+    return PairReport(
+        pair=replace(
+            pair,
+            sha256=difference.sha256,
+            pixels=difference.count,
+            changed=difference.changed,
+            largest=difference.largest,
+            largest_real=difference.largest_real,
+        ),
+        findings=tuple(findings),
+        changes=tuple(_changes(both, comparison, request.show_values)),
+        instance=instance,
+        series_level=tuple((tag, *both.values(tag)) for tag in SERIES_LEVEL),
+        processed=both.processed,
+        extremes=_extremes(both) if both.processed else None,
+        decoders=difference.decoders,
+    )
+
+
+def _extremes(pair: Pair) -> tuple[float, float, float | None, float | None] | None:
+    values = pair.difference.values
+    if values is None or not values.size or values.dtype.kind not in "iu":
+        return None
+    stated = [numbers(pair.written, tag) for tag in (0x00280108, 0x00280109)]
+    low, high = (as_stored(int(one[0]), pair.pixels[1]) if one else None for one in stated)
+    return float(values.min()), float(values.max()), low, high
+
+
+def _changes(pair: Pair, comparison: Comparison, show_values: bool) -> Iterable[Change]:
+    """Yield what became of each attribute, the kept ones without values."""
+    for tag in comparison.kept:
+        rule = pair.rule(tag)
+        name = pydicom.datadict.keyword_for_tag(tag) or tag_text(tag)
+        yield Change("kept", tag_text(tag), name, rule.action, rule.check, 1, pair.name)
+    for one in comparison.differences:
+        rule = pair.rule(one.tag)
+        shown = show_values or may_show(one.leaf, one.vr)
+        values = (one.old, one.new) if shown else (None, None)
+        hidden = not shown and (one.old, one.new) != (None, None)
+        outcome = _outcome(one, rule, pair)
+        yield Change(outcome, tag_text(one.tag), one.path, rule.action, rule.check, 1, pair.name, *values, hidden)
+
+
+def _outcome(one: Difference, rule: rules.Rule, pair: Pair) -> Outcome:
+    if rule.action == "remove" and one.outcome == "lost":
+        return "removed by rule"
+    if rule.action in ("new", "set", "append") or (rule.processed != "keep" and pair.processed):
+        return "set by rule"
+    return one.outcome
+
+
+def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:
+    """Check real-world values against a reference, within half a quantisation step (and a rounding of their size)."""
+    theirs = pair.pixels[1]
+    try:
+        values = pair.difference.values
+        values = stored_values(theirs)[0] if values is None else values
+    except UndecodableError as error:
+        return [pair.finding("PIX-03", PIXEL_DATA, f"cannot be compared with the reference: {error}")]
+    expected = np.asarray(np.load(file, mmap_mode="r")[index], dtype=np.float64)
+    if expected.size != values.size:
+        return [pair.finding("PIX-03", PIXEL_DATA, "holds another number of values than a slice of the reference")]
+    expected = expected.reshape(values.shape)
+    real = values * theirs.slope + theirs.intercept
+    apart = np.abs(real - expected)
+    masks = [padding_mask(pair.written, theirs, values), None]
+    low, high = sorted(limit * theirs.slope + theirs.intercept for limit in theirs.limits)
+    clipped = ((expected < low) & (real == low)) | ((expected > high) & (real == high))
+    left_out = clipped if masks[0] is None else clipped | masks[0]
+    apart = np.where(left_out, 0.0, apart)
+    allowed = abs(theirs.slope) / 2 + np.spacing(np.maximum(np.abs(real), np.abs(expected)))
+    wrong = ~(apart <= allowed)  # also where the reference is not a number
+    findings = []
+    if np.any(wrong):
+        largest = float(np.nanmax(apart)) if np.any(np.isfinite(apart)) else float("nan")
+        count = int(np.count_nonzero(wrong))
+        message = f"{count} values are more than half a step off the reference, at most {largest:g}"
+        findings.append(pair.finding("PIX-03", PIXEL_DATA, message))
+    bound = declared_bound(pair)
+    if bound is not None and float(np.nanmax(apart, initial=0.0)) > bound * (1 + 1e-9):
+        findings.append(pair.finding("PIX-03", 0x00082111, "the error is larger than Derivation Description says"))
+    count = int(np.count_nonzero(clipped))
+    if count and count != declared_clipped(pair):
+        findings.append(pair.finding("PIX-03", 0x00082111, f"{count} clipped values, which are not declared"))
+    return findings
+
+
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
+
+
+@dataclass
+class Tally:
+    """Findings and changes of many slices, each told once with its count and the first of its files.
+
+    Messages that differ in their numbers only are one; the first is told.
+    """
+
+    findings: dict[tuple[Any, ...], Finding] = field(default_factory=dict)
+    changes: dict[tuple[Any, ...], Change] = field(default_factory=dict)
+
+    def merge(self, other: Tally) -> None:
+        """Add what another tally holds."""
+        self.add(other.findings.values(), other.changes.values())
+
+    def add(self, findings: Iterable[Finding], changes: Iterable[Change] = ()) -> None:
+        """Add what was found on further slices."""
+        for one in findings:
+            what = one.message if one.check == "CNT-01" else _NUMBER.sub("#", one.message)  # each slice by its name
+            key = one.check, one.severity, one.tag, one.path, what
+            before = self.findings.get(key)
+            self.findings[key] = one if before is None else replace(before, count=before.count + one.count)
+        for change in changes:
+            name = change.outcome, change.tag, change.path, change.rule, change.check
+            earlier = self.changes.get(name)
+            self.changes[name] = change if earlier is None else replace(earlier, slices=earlier.slices + change.slices)
+
+
+def compare_many(requests: Sequence[Request]) -> tuple[Tally, list[PairReport]]:
+    """Compare several pairs, one after the other; the reports come without what the tally holds."""
+    tally, reports = Tally(), []
+    for request in requests:
+        report = compare_files(request)
+        tally.add(report.findings, report.changes)
+        reports.append(replace(report, findings=(), changes=()))
+    return tally, reports

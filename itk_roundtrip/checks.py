@@ -1,0 +1,279 @@
+"""The checks of one written file against its source: the file itself, and every attribute that must be kept.
+
+From the bytes on disk and with pydicom alone: nothing here is shared with the modules that write, so that a mistake of
+theirs does not repeat itself in their judge. The rule table says what may become of each attribute;
+:data:`itk_roundtrip.findings.CHECKS` lists the checks by their ids.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import socket
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pydicom import uid
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from itk_roundtrip import rules
+from itk_roundtrip.attributes import Difference, decoded, elements, items, numbers, raw, text, vr_of
+from itk_roundtrip.derived_checks import DERIVED_CHECKS
+from itk_roundtrip.findings import Finding, Severity
+from itk_roundtrip.pair import Pair
+from itk_roundtrip.pixel_checks import PIXEL_CHECKS
+from itk_roundtrip.rules import is_group_length
+from itk_roundtrip.stored import PIXEL_DATA
+
+GEOMETRY_TOLERANCE_MM = 1e-6
+"""Corners that moved by less were printed anew, not moved."""
+_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""VRs whose bytes mean what Specific Character Set says (PS3.5 6.1.2.3)."""
+_TOOLKITS = ("1.2.826.0.1.3680043.8.498.", "1.2.826.0.1.3680043.2.1143.", "1.2.276.0.7230010.3.0.")
+"""Roots of the Implementation Class UIDs of pydicom, GDCM and dcmtk: two files of one toolkit may bear the same."""
+
+
+def check_pair(pair: Pair) -> list[Finding]:
+    """Return all findings of one written file."""
+    checks = (*_CHECKS, *PIXEL_CHECKS, *(DERIVED_CHECKS if pair.derived else ()))
+    return [finding for check in checks for finding in check(pair)]
+
+
+def _file(pair: Pair) -> Iterator[Finding]:
+    written, meta = pair.written, pair.written.file_meta
+    for meta_tag, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+        if text(meta, meta_tag) != text(written, tag):
+            yield pair.finding("FIL-01", meta_tag, "differs from the data set")
+    for meta_tag in (0x00020001, 0x00020010, 0x00020012):
+        if not raw(meta, meta_tag) and meta_tag not in meta:
+            yield pair.finding("FIL-01", meta_tag, "is missing in the file meta information")
+    if pair.end not in (None, pair.size) or 0 in elements(written):
+        yield pair.finding("FIL-01", None, "does not end where its last element ends")
+    ours, theirs = pair.pixels
+    for tag in rules.ENCAPSULATION_TAGS:
+        if tag in written and not theirs.syntax.is_encapsulated and ours.syntax.is_encapsulated:
+            yield pair.finding("HDR-01", tag, "describes compressed pixel data, which there are none of")
+    if ours.tag and not theirs.tag:
+        yield pair.finding("FIL-01", PIXEL_DATA, "holds no pixel data")
+    elif theirs.tag == PIXEL_DATA and not theirs.syntax.is_encapsulated:
+        length, expected = len(theirs.value), theirs.expected_length
+        if length < expected or length % 2:
+            yield pair.finding("FIL-01", PIXEL_DATA, "pixel data of another length than rows and columns say")
+        elif length > expected:
+            same = pair.difference.identical_value
+            message = "pixel data longer than rows and columns say"
+            yield pair.finding("FIL-01", PIXEL_DATA, message, inherited=same)
+        element = written.get_item(PIXEL_DATA)
+        vr = element.VR if isinstance(element, RawDataElement) else None
+        if theirs.bits_allocated > 8 and vr not in (None, "OW"):
+            before = pair.source.get_item(PIXEL_DATA) if ours.tag else None
+            same = isinstance(before, RawDataElement) and vr == before.VR and not ours.syntax.is_encapsulated
+            yield pair.finding("FIL-01", PIXEL_DATA, "pixel words of more than 8 bits whose VR is not OW",
+                               inherited=same)  # fmt: skip
+
+
+def _file_meta(pair: Pair) -> Iterator[Finding]:
+    """Check what a writer makes anew for each file (PS3.10 7.1); in a copy, only the syntax is of interest."""
+    source, written, meta = pair.source, pair.written, pair.written.file_meta
+    syntax = pair.pixels[1].syntax
+    if syntax == uid.ExplicitVRBigEndian:
+        same = pair.pixels[0].syntax == syntax
+        yield pair.finding("FIL-02", 0x00020010, "a retired transfer syntax", severity="warning", inherited=same)
+    if not pair.derived:
+        return
+    if any(written.preamble or b""):
+        same = written.preamble == source.preamble
+        yield pair.finding("FIL-02", None, "the preamble is not empty", severity="warning", inherited=same)
+    ours = elements(source)
+    for tag in elements(written):
+        if is_group_length(tag):
+            message = "a retired group length"
+            yield pair.finding("FIL-02", tag, message, severity="warning", inherited=tag in ours)
+    maker = text(meta, 0x00020012)
+    if maker and maker == text(source.file_meta, 0x00020012) and not maker.startswith(_TOOLKITS):
+        yield pair.finding("FIL-02", 0x00020012, "names the writer of the source", severity="warning")
+
+
+def _kept(pair: Pair) -> Iterator[Finding]:
+    """Check that what has no rule stands as it stood, and that what must go is gone; rules have checks below."""
+    for tag, differences in pair.differing.items():
+        rule = pair.rule(tag)
+        if rule.action in ("new", "set", "append") or rule.check == "LOS-01" or _is_allowed(pair, tag):
+            continue
+        if pair.derived and rule.check in ("EQP-01", "DER-02"):
+            continue
+        for one in differences:
+            if rule.action == "remove":
+                if one.outcome != "lost" or one.path != keyword_for_tag(tag):
+                    severity: Severity = "warning" if rule.check == "FIL-02" else "error"
+                    message = "must not be in a derived instance"
+                    yield pair.finding(rule.check, tag, message, path=one.path, severity=severity)
+                continue
+            check = rule.check
+            if one.outcome == "added" and check != "TIM-01":
+                check = "HDR-02"
+            detail = _moved_corners(pair) if check == "GEO-01" else one.detail
+            message = f"{one.outcome} {detail}".strip() + " although it must be kept"
+            yield pair.finding(check, tag, message, path=one.path, severity=_severity(one))
+
+
+def _removed(pair: Pair) -> Iterator[Finding]:
+    """Check that what has no place in a derived instance is not there, not even as it stood."""
+    for tag in pair.comparison.kept:
+        rule = pair.rule(tag)
+        if rule.action == "remove" and rule.check == "FIL-02":
+            yield pair.finding("FIL-02", tag, "has no meaning", severity="warning", inherited=True)
+        elif rule.action == "remove":
+            yield pair.finding(rule.check, tag, f"must not be in a derived instance: {rule.detail}")
+
+
+def _severity(one: Difference) -> Severity:
+    if one.outcome == "moved":
+        return "warning"
+    tags = (0x00200032, 0x00200037, 0x00280030)
+    if one.outcome == "reformatted" and one.tag in tags and one.leaf == one.tag:
+        return "warning"  # equal numbers: no corner moved
+    return "error"
+
+
+def _is_allowed(pair: Pair, tag: int) -> bool:
+    """Tell whether the rule table lets a kept attribute differ here."""
+    rule = pair.rule(tag)
+    if rule.processed != "keep" and pair.processed:
+        return True
+    ours, theirs = pair.pixels
+    uncompressed = ours.syntax.is_encapsulated and not theirs.syntax.is_encapsulated
+    if tag in (0x00280004, 0x00280006):
+        # An encapsulated YBR source that was decoded is RGB, by pixel.
+        colour = text(pair.source, 0x00280004).startswith("YBR") and text(pair.written, 0x00280004) == "RGB"
+        return uncompressed and colour and text(pair.written, 0x00280006) in ("", "0", "\0\0")
+    if tag == 0x00080005:  # texts were encoded anew, and all of them read as before
+        texts = [one for one in pair.comparison.differences if one.vr in _TEXT_VRS]
+        return pair.derived and all(pair.rule(one.tag).action == "append" for one in texts)
+    return uncompressed and tag in rules.ENCAPSULATION_TAGS and tag not in pair.written
+
+
+def _moved_corners(pair: Pair) -> str:
+    """Say how far the corners of the slice moved; nothing if its geometry is not complete."""
+    before, after = (_corners(dataset) for dataset in (pair.source, pair.written))
+    if before is None or after is None:
+        return ""
+    moved = float(np.max(np.linalg.norm(after - before, axis=1)))
+    return f"(corners moved by {moved:.3g} mm)" if moved > GEOMETRY_TOLERANCE_MM else "(no corner moved)"
+
+
+def _corners(dataset: Dataset) -> np.ndarray[Any, Any] | None:
+    """Return the centres of the four corner pixels, shape (4, 3), in mm (PS3.3 C.7.6.2.1.1)."""
+    position, axes, spacing = (numbers(dataset, tag) for tag in (0x00200032, 0x00200037, 0x00280030))
+    rows, columns = numbers(dataset, 0x00280010), numbers(dataset, 0x00280011)
+    if (len(position), len(axes), len(spacing), len(rows), len(columns)) != (3, 6, 2, 1, 1):
+        return None
+    along_row = np.array(axes[:3]) * spacing[1] * (columns[0] - 1)
+    along_column = np.array(axes[3:]) * spacing[0] * (rows[0] - 1)
+    first = np.array(position)
+    return np.array([first, first + along_row, first + along_column, first + along_row + along_column])
+
+
+def _values_fit(pair: Pair) -> Iterator[Finding]:
+    """Check texts against their character set, DS and IS against their limits (PS3.5 6.2)."""
+    for tag, element in pair.stood[1].items():
+        if not isinstance(element, RawDataElement) or not element.value:
+            continue
+        same = tag not in pair.differing
+        if element.VR == "DS" and any(len(part.strip()) > 16 for part in element.value.split(b"\\")):
+            yield pair.finding("HDR-04", tag, "a decimal string of more than 16 characters", inherited=same)
+        elif element.VR == "IS" and not all(map(_is_integer_string, element.value.split(b"\\"))):
+            yield pair.finding("HDR-04", tag, "no integer string in its range", inherited=same)
+        elif element.VR in _TEXT_VRS and not element.value.isascii() and not _is_readable(pair.written, tag):
+            same = same or not _is_readable(pair.source, tag)
+            yield pair.finding("HDR-04", tag, "does not fit its character set", inherited=same)
+
+
+def _is_integer_string(part: bytes) -> bool:
+    part = part.strip(b" \0")
+    return not part or (bool(re.fullmatch(rb"[+-]?[0-9]{1,11}", part)) and -(2**31) <= int(part) < 2**31)
+
+
+def _is_readable(dataset: Dataset, tag: int) -> bool:
+    try:
+        return "\N{REPLACEMENT CHARACTER}" not in str(dataset[tag].value)
+    except Exception:  # whatever pydicom meets in bytes that do not fit
+        return False
+
+
+def _uids(pair: Pair) -> Iterator[Finding]:
+    """Check that UIDs are valid (PS3.5 9 and B.2) and that none was made by adding to one of the source's."""
+    old = {text(pair.source, tag) for tag in (0x00080018, 0x0020000E, 0x0020000D)} - {""}
+    required = (0x00080018, 0x0020000E) if pair.derived else ()
+    for tag, element in pair.stood[1].items():
+        if isinstance(element, RawDataElement) and (element.VR or vr_of(tag)) == "UI" and element.value:
+            same = tag not in pair.differing
+            for one in text(pair.written, tag).split("\\"):
+                if not is_valid_uid(one):
+                    yield pair.finding("UID-04", tag, "is no valid UID", inherited=same)
+                elif not same and any(one != other and one.startswith(other) for other in old):
+                    yield pair.finding("UID-04", tag, "was made by adding to a UID of the source")
+    for tag in required:
+        if not text(pair.written, tag):
+            yield pair.finding("UID-04", tag, "is missing")
+
+
+def is_valid_uid(one: str) -> bool:
+    """Tell whether a UID is valid; one under 2.25 must hold a UUID of 128 bits."""
+    beyond = one.startswith("2.25.") and one[5:].isdecimal() and int(one[5:]) >= 1 << 128
+    return uid.UID(one).is_valid and not beyond
+
+
+_PATH = re.compile(r"(?:^|[\s'\"(=,;:])(?:~?/[\w.+-]+(?:/[\w.+-]+)+|[A-Za-z]:\\|\\\\\w+\\)")
+
+
+def _privacy(pair: Pair) -> Iterator[Finding]:
+    """Check that nothing identifying was gained: no identity, and no trace of the writer's machine."""
+    removed = text(pair.source, 0x00120062) == "YES"
+    old = "\n".join(_texts(pair.source, pair.differing)) if pair.differing else ""
+    for tag, differences in pair.differing.items():
+        for one in differences:
+            identifying = one.vr == "PN" or one.leaf >> 16 == 0x0010 or one.leaf == 0x00080050
+            if removed and identifying and one.outcome in ("added", "changed") and one.new not in (None, ""):
+                yield pair.finding("PHI-01", tag, "an identity was gained by a de-identified instance", path=one.path)
+        for told in _texts(pair.written, {tag: []}):
+            if told in old:
+                continue
+            if _PATH.search(told.removeprefix(decoded(pair.source, tag))) or _names_machine(told, old):
+                yield pair.finding("PHI-01", tag, "a path, host or user name stands in a text that was added")
+
+
+def _texts(dataset: Dataset, tags: dict[int, list[Difference]]) -> Iterator[str]:
+    """Yield the free texts of some attributes, at any depth."""
+    for tag in tags:
+        if tag not in dataset or tag >> 16 & 1:
+            continue
+        nested = items(dataset, tag)
+        if nested:
+            for item in nested:
+                yield from _texts(item, {one: [] for one in elements(item)})
+        elif vr_of(tag) in _TEXT_VRS:
+            yield decoded(dataset, tag)
+
+
+@cache
+def _machine() -> tuple[str, ...]:
+    """Return the names of this machine and its user, as far as they are no ordinary short words."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in the system's table
+        user = ""
+    return tuple(re.escape(name) for name in (socket.gethostname(), user) if len(name) > 4)
+
+
+def _names_machine(told: str, old: str) -> bool:
+    return any(
+        re.search(rf"\b{name}\b", told, re.I) and not re.search(rf"\b{name}\b", old, re.I) for name in _machine()
+    )
+
+
+_CHECKS = (_file, _file_meta, _kept, _removed, _values_fit, _uids, _privacy)

@@ -1,0 +1,24 @@
+"""Context groups of codes (PS3.16), from pydicom's dictionaries."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from itk_roundtrip.rules import PURPOSE_SOURCE_IMAGE
+
+
+def is_in_context_group(number: int, code: tuple[str, str, str]) -> bool:
+    """Tell whether (Code Value, Coding Scheme Designator, Code Meaning) belongs to a context group, as ``7202``."""
+    if (number, code) == (7202, PURPOSE_SOURCE_IMAGE):
+        return True  # by far the most frequent one
+    value, scheme, meaning = code
+    return scheme == "DCM" and _meanings(number).get(value, "").casefold() == meaning.strip().casefold() != ""
+
+
+@cache
+def _meanings(number: int) -> dict[str, str]:
+    """Return the meanings of the DCM codes of a context group by value."""
+    from pydicom.sr.codedict import Collection  # a third of a second to import, and seldom needed
+
+    codes = Collection(f"CID{number}").concepts.values()
+    return {code.value: code.meaning for code in codes if code.scheme_designator == "DCM"}

