@@ -4,6 +4,7 @@
     python benchmarks/roundtrip.py --slices 24 --only cpp ours fewer series, fewer contenders
     python benchmarks/roundtrip.py --start-up                  --help and --version against a bare program
     python benchmarks/roundtrip.py --find                      find over 2,000 small files
+    python benchmarks/roundtrip.py --verify                    verify against pydicom reading both series twice
 
 Run it with the interpreter that has itk-roundtrip, and for the peers itk and SimpleITK. See README.md.
 """
@@ -50,6 +51,17 @@ PYDICOM_SCAN = """import sys, pathlib, pydicom
 for path in pathlib.Path(sys.argv[1]).iterdir():
     pydicom.dcmread(path, stop_before_pixels=True)
 """
+PYDICOM_TWICE = """import sys, pathlib, pydicom
+for folder in sys.argv[1:] * 2:
+    for path in pathlib.Path(folder).iterdir():
+        dataset = pydicom.dcmread(path)
+"""
+PYDICOM_TWICE_PIXELS = PYDICOM_TWICE + "        dataset.pixel_array\n"
+VERIFY_ALONE = """from itk_roundtrip import conformance
+conformance.find_program = lambda: None
+from itk_roundtrip.cli import main
+main()
+"""  # without dciodvfy
 
 
 def series(work: Path, count: int, size: int = 512, per_series: int | None = None) -> Path:
@@ -172,6 +184,30 @@ def benchmark_find(options: argparse.Namespace) -> dict[str, object]:
     return {"find": as_data(jobs, scan)}
 
 
+def benchmark_verify(options: argparse.Namespace) -> dict[str, object]:
+    """Time `verify` of our own output, without dciodvfy, against pydicom reading both series twice over."""
+    results: dict[str, object] = {}
+    peaks: dict[int, float] = {}
+    for count in options.slices:
+        source = series(options.work, count)
+        written = source.with_name(f"{source.name}-written")
+        if not written.exists():
+            subprocess.run([*options.ours, "run", source, written], check=True, stdout=subprocess.DEVNULL)
+        both = [str(source), str(written)]
+        headers = Job("pydicom, read twice", [sys.executable, "-c", PYDICOM_TWICE, *both])
+        pixels = Job("  with pixel_array", [sys.executable, "-c", PYDICOM_TWICE_PIXELS, *both])
+        ours = Job(f"{LABELS['ours']} verify", [sys.executable, "-c", VERIFY_ALONE, "verify", *both])
+        jobs = [headers, pixels, ours]
+        interleave(jobs, options.runs or 7, options.memory_runs)
+        print_table(f"verify {count} slices of 512x512", jobs, headers, "to pydicom")
+        results[str(count)] = as_data(jobs, headers)
+        peaks[count] = max(ours.peak_pss_mb, default=0.0)
+    if len(peaks) > 1 and min(peaks.values()):
+        growth = peaks[max(peaks)] / peaks[min(peaks)]
+        print(f"\n{LABELS['ours']}: peak at {max(peaks)} slices is {growth:.2f} times that at {min(peaks)}")
+    return results
+
+
 def print_table(title: str, jobs: list[Job], reference: Job | None, ratio_title: str) -> None:
     """Print one row for each job."""
     memory = any(job.peak_pss_mb for job in jobs)
@@ -225,6 +261,7 @@ def parse_arguments() -> argparse.Namespace:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--start-up", action="store_true", help="time --help and --version")
     mode.add_argument("--find", type=int, nargs="?", const=2000, metavar="N", help="time find on N files (2000)")
+    mode.add_argument("--verify", action="store_true", help="time verify of our own output")
     parser.add_argument("--slices", type=int, nargs="+", default=[24, 300, 1200], help="slices of the series")
     parser.add_argument("--only", nargs="+", choices=LABELS, default=list(LABELS), help="contenders (all)")
     parser.add_argument("--runs", type=int, help="timed runs after a warm-up (5; 20 with --start-up)")
@@ -248,6 +285,8 @@ def main() -> None:
         benchmark = benchmark_start_up
     elif options.find:
         benchmark = benchmark_find
+    elif options.verify:
+        benchmark = benchmark_verify
     with tempfile.TemporaryDirectory(prefix="itk-roundtrip-benchmark-") as temporary:
         options.work = (options.work or Path(temporary)).resolve()
         options.work.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from itk_roundtrip.findings import Change, Finding, Report, SlicePair
+    from itk_roundtrip.losses import IdiomLosses, Loss, LossTable, PixelLosses, Versions, find_losses
     from itk_roundtrip.pipeline import RoundtripResult, roundtrip, write_series
     from itk_roundtrip.reader import read_series
     from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, find_series
@@ -36,8 +37,12 @@ _HOMES = {
     "DestinationError": "errors",
     "Finding": "findings",
     "ITKCrashError": "errors",
+    "IdiomLosses": "losses",
     "Instance": "series",
     "Irregularity": "series",
+    "Loss": "losses",
+    "LossTable": "losses",
+    "PixelLosses": "losses",
     "Report": "findings",
     "RoundtripError": "errors",
     "RoundtripResult": "pipeline",
@@ -50,8 +55,10 @@ _HOMES = {
     "SlicePair": "findings",
     "UnsupportedSeriesError": "errors",
     "VerificationError": "errors",
+    "Versions": "losses",
     "Volume": "volume",
     "derive": "derivation",
+    "find_losses": "losses",
     "find_series": "series",
     "read_series": "reader",
     "roundtrip": "pipeline",
@@ -65,8 +72,12 @@ __all__ = [
     "DestinationError",
     "Finding",
     "ITKCrashError",
+    "IdiomLosses",
     "Instance",
     "Irregularity",
+    "Loss",
+    "LossTable",
+    "PixelLosses",
     "Report",
     "RoundtripError",
     "RoundtripResult",
@@ -79,8 +90,10 @@ __all__ = [
     "SlicePair",
     "UnsupportedSeriesError",
     "VerificationError",
+    "Versions",
     "Volume",
     "derive",
+    "find_losses",
     "find_series",
     "read_series",
     "roundtrip",

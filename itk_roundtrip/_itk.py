@@ -280,5 +280,11 @@ _REFUSALS = (
     (r"filenames passed is", "ITK: it made more or fewer slices of the files than there are files"),
     (r"Pixel type larger than output type", "ITK: no pixel type for the real values"),
     (r"intercept == \(int\)intercept", "GDCM: it cannot apply this Rescale Intercept"),
+    (r"does not fully contain", "ITK: the sizes of the slices differ"),
+    (r"Problem reading Rescale", "ITK: Rescale Slope or Intercept is no number"),
+    (r"direction cosines", "ITK: the orientation is none"),
+    (r"Zero-valued spacing", "ITK: a spacing of 0"),
+    (r"Failed to allocate", "ITK: no memory for the image"),
+    (r"Failed to change to Implicit|Failed to get the buffer", "GDCM: it cannot decode the pixels"),
     (r"Unknown exception", "SimpleITK: unknown exception"),
 )

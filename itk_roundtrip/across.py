@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydicom.datadict import keyword_for_tag
 
 from itk_roundtrip.attributes import tag_text
 from itk_roundtrip.audit import SERIES_LEVEL, PairReport
@@ -76,7 +78,8 @@ def _finding(
 ) -> Finding:
     if inherited:
         severity, message = "info", f"inherited from the source: {message}"
-    return Finding(check, severity, name, tag_text(tag) if tag else None, None, message, count, inherited)
+    path = keyword_for_tag(tag) if tag else None
+    return Finding(check, severity, name, tag_text(tag) if tag else None, path, message, count, inherited)
 
 
 def _files(sides: Sides) -> Iterator[Finding]:
@@ -184,13 +187,15 @@ def _references(sides: Sides) -> Iterator[Finding]:
 def places(source: Series, pairing: Pairing) -> list[tuple[float | None, float | None]]:
     """Return where source and written slice of each pair are along the normal of the source series, in mm."""
     axes = next((one.image_orientation_patient for one in source.instances if one.image_orientation_patient), None)
-
-    def place(one: Instance) -> float | None:
-        if axes is None or one.image_position_patient is None:
-            return None
-        return float(positions_on_normal([one.image_position_patient], axes)[0])
-
-    return [(place(one.source), place(one.written)) for one in pairing.pairs]
+    if axes is None:
+        return [(None, None)] * len(pairing.pairs)
+    nowhere = (float("nan"),) * 3
+    columns = [
+        positions_on_normal([one.image_position_patient or nowhere for one in side], axes).tolist()
+        for side in ([one.source for one in pairing.pairs], [one.written for one in pairing.pairs])
+    ]
+    known = [[None if math.isnan(place) else place for place in column] for column in columns]
+    return list(zip(*known, strict=True))
 
 
 def _geometry(sides: Sides) -> Iterator[Finding]:

@@ -20,9 +20,10 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 
 from itk_roundtrip.findings import Outcome
-from itk_roundtrip.rules import is_group_length
 
 Element = DataElement | RawDataElement
+Place = tuple[Dataset, int]
+"""A data set or item, and a tag in it."""
 
 _WORD_BYTES = {
     "AT": 2, "OW": 2, "SS": 2, "US": 2, "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
@@ -58,8 +59,8 @@ class Difference:
         What became of it.
     detail
         What a message adds to the outcome; empty or words without values.
-    old, new
-        Its values for display, ``None`` if absent.
+    before, after
+        The data sets that hold it and its tag in each; ``None`` where it is absent.
     """
 
     tag: int
@@ -68,8 +69,18 @@ class Difference:
     leaf: int
     outcome: Outcome
     detail: str = ""
-    old: str | None = None
-    new: str | None = None
+    before: Place | None = field(default=None, repr=False)
+    after: Place | None = field(default=None, repr=False)
+
+    @property
+    def old(self) -> str | None:
+        """The value that it had, for display."""
+        return shown(*self.before) if self.before else None
+
+    @property
+    def new(self) -> str | None:
+        """The value that it has, for display."""
+        return shown(*self.after) if self.after else None
 
 
 @dataclass
@@ -137,10 +148,16 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
 
 def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
     """Return the numbers of a text or binary attribute; none if it is absent or holds something else."""
+    element = dataset.get_item(tag) if tag in dataset else None
+    if element is None or not element.value:
+        return ()
     try:
-        value = dataset[tag].value if tag in dataset else None
-        values = value if isinstance(value, MultiValue | list) else [] if value in (None, "") else [value]
-        return tuple(float(one) for one in values)
+        if isinstance(element, RawDataElement) and (vr := _vr(element, tag)) in _DECIMAL:
+            return tuple(float(part.strip(b" \0")) for part in element.value.split(b"\\"))
+        if isinstance(element, RawDataElement) and vr in _NUMBER_DTYPES and element.is_little_endian:
+            return tuple(np.frombuffer(element.value, _NUMBER_DTYPES[vr]).tolist())
+        value = dataset[tag].value
+        return tuple(float(one) for one in (value if isinstance(value, MultiValue | list) else [value]))
     except Exception:  # whatever pydicom meets in text that is no number
         return ()
 
@@ -161,11 +178,10 @@ def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] =
     Parameters
     ----------
     source, written
-        Whole data sets, as pydicom read them.
+        Whole data sets, as pydicom read them; what is looked into is decoded in place.
     skip
         Tags of the top level that are left out, beside group lengths.
     """
-    source, written = undecoded(source), undecoded(written)
     result = Comparison()
     relabelled = _character_set(source) != _character_set(written)
     for difference in _compare(source, written, "", None, relabelled, skip, result.kept):
@@ -193,10 +209,11 @@ def _compare(
     kept: list[int] | None = None,
 ) -> Iterator[Difference]:
     before, after = elements(source), elements(written)
-    homes = _creators(before), _creators(after)
+    odd = any(tag >> 16 & 1 for tag in (*before, *after))
+    homes = (_creators(before), _creators(after)) if odd else ({}, {})
     strays: tuple[list[int], list[int]] = [], []  # private, lost from or added to a place
     for tag in sorted(before.keys() | after.keys()):
-        if tag in skip or is_group_length(tag) or tag == 0:
+        if tag in skip or not tag & 0xFFFF:  # group lengths, and the zeros that fill up a file
             continue
         ours, theirs = before.get(tag), after.get(tag)
         private = tag >> 16 & 1
@@ -234,20 +251,18 @@ def _compare_strays(
         ours = source.get_item(tag)
         vr = _vr(ours, tag)
         if place is None or place not in added:
-            yield Difference(top or tag, path, vr, tag, "lost", "", shown(source, tag), None)
+            yield Difference(top or tag, path, vr, tag, "lost", "", (source, tag), None)
             continue
         added.discard(place)
         if _same_bytes(ours, written.get_item(place), relabelled):
             yield Difference(top or tag, path, vr, tag, "moved", f"to {tag_text(place)}")
         else:
-            yield Difference(
-                top or tag, path, vr, tag, "changed", f"and moved to {tag_text(place)}", shown(source, tag),
-                shown(written, place),
-            )  # fmt: skip
+            detail = f"and moved to {tag_text(place)}"
+            yield Difference(top or tag, path, vr, tag, "changed", detail, (source, tag), (written, place))
     for tag in sorted(added):
         path = prefix + _private_name(homes[1], tag)
         vr = _vr(written.get_item(tag), tag)
-        yield Difference(top or tag, path, vr, tag, "added", "", None, shown(written, tag))
+        yield Difference(top or tag, path, vr, tag, "added", "", None, (written, tag))
 
 
 def _creators(found: dict[int, Element]) -> dict[tuple[int, int], bytes]:
@@ -311,9 +326,9 @@ def _difference(
     vr = _vr(ours if ours is not None else theirs, tag)
 
     def difference(outcome: Outcome, detail: str = "") -> Difference:
-        old = shown(source, tag) if ours is not None else None
-        new = shown(written, tag) if theirs is not None else None
-        return Difference(top, path, vr, tag, outcome, detail, old, new)
+        before = (source, tag) if ours is not None else None
+        after = (written, tag) if theirs is not None else None
+        return Difference(top, path, vr, tag, outcome, detail, before, after)
 
     if ours is None or theirs is None:
         yield difference("added" if ours is None else "lost")

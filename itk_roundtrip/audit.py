@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pydicom
@@ -16,13 +16,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 
 from itk_roundtrip import rules
-from itk_roundtrip.attributes import Comparison, Difference, compare, elements, numbers, tag_text, undecoded
+from itk_roundtrip.attributes import Difference, compare, elements, numbers, tag_text, undecoded
 from itk_roundtrip.checks import check_pair
 from itk_roundtrip.derived_checks import declared_bound, declared_clipped
 from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair
 from itk_roundtrip.pair import Pair
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
 from itk_roundtrip.privacy import may_show
+from itk_roundtrip.rules import rule_for
 from itk_roundtrip.series import Instance, describe
 from itk_roundtrip.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
 
@@ -54,6 +55,8 @@ class Request:
         What paired them.
     show_values
         Whether values that may identify are collected.
+    describe
+        Whether the report is to hold what was written as an instance.
     reference
         ``.npy`` file of real-world values, shape (slices, rows, columns) or with samples behind, and the index of
         this slice in it.
@@ -66,6 +69,7 @@ class Request:
     identity: Identity
     by: str = ""
     show_values: bool = False
+    describe: bool = False
     reference: tuple[Path, int] | None = None
 
 
@@ -78,9 +82,13 @@ class PairReport:
     pair
         The slices, and how their pixels differ.
     findings, changes
-        Of this file.
+        Of this file; of the attributes that are kept, only their tags, in ``kept``.
+    readable
+        It could be parsed.
     instance
-        What was written; ``None`` if it cannot be parsed.
+        What was written, if that was asked for.
+    primary
+        It is PET or NM.
     series_level
         By tag of :data:`SERIES_LEVEL`, the values of the source and of the written file.
     processed
@@ -95,7 +103,10 @@ class PairReport:
     pair: SlicePair
     findings: tuple[Finding, ...]
     changes: tuple[Change, ...] = ()
+    kept: tuple[int, ...] = ()
+    readable: bool = False
     instance: Instance | None = None
+    primary: bool = False
     series_level: tuple[tuple[int, bytes, bytes], ...] = ()
     processed: bool = False
     extremes: tuple[float, float, float | None, float | None] | None = None
@@ -110,29 +121,35 @@ def prepare() -> None:
 
 def read(path: Path) -> tuple[FileDataset, int, int | None]:
     """Read a file whole: its data set, its size, and where its last element ends, if that is known."""
-    content = path.read_bytes()
-    # From memory: pydicom asks a file for its position before every element.
-    stream = BytesIO(content)
-    dataset = pydicom.dcmread(stream)
+    # Mapped: pydicom asks a file for its position before every element.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+        dataset = pydicom.dcmread(cast(BinaryIO, stream))
+        size, position, ending = stream.size(), stream.tell(), stream[-len(_SEQUENCE_END) :]
     found = elements(dataset)
     last = found[max(found)] if found else None
-    if not isinstance(last, RawDataElement):
-        return dataset, len(content), stream.tell()
-    if last.length == _UNDEFINED:  # compressed pixels
-        ends = content.endswith(_SEQUENCE_END) or dataset.file_meta.get("TransferSyntaxUID") == _DEFLATED
-        return dataset, len(content), len(content) if ends else -1
     if dataset.file_meta.get("TransferSyntaxUID") == _DEFLATED:
-        return dataset, len(content), None
-    return dataset, len(content), last.value_tell + last.length
+        return dataset, size, None
+    if not isinstance(last, RawDataElement):
+        return dataset, size, position
+    if last.length == _UNDEFINED:  # compressed pixels
+        return dataset, size, size if ending == _SEQUENCE_END else -1
+    return dataset, size, last.value_tell + last.length
 
 
 _DEFLATED = pydicom.uid.DeflatedExplicitVRLittleEndian
 
 
-def compare_files(request: Request) -> PairReport:
+def compare_files(request: Request, known: Container[Key] = frozenset()) -> PairReport:
     """Compare one written file with its source, both read from disk.
 
     A written file that cannot be read is a finding, a source that cannot be read as well: nothing is proven then.
+
+    Parameters
+    ----------
+    request
+        What to compare.
+    known
+        Changes whose values need not be shown again.
     """
     pair = SlicePair(request.source, request.written, request.by)
 
@@ -149,17 +166,23 @@ def compare_files(request: Request) -> PairReport:
             written, size, end = read(request.written_file)
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")
-        return _report(request, pair, source, written, size, end)
+        return _report(request, pair, source, written, size, end, known)
 
 
 def _report(
-    request: Request, pair: SlicePair, source: FileDataset, written: FileDataset, size: int, end: int | None
+    request: Request,
+    pair: SlicePair,
+    source: FileDataset,
+    written: FileDataset,
+    size: int,
+    end: int | None,
+    known: Container[Key],
 ) -> PairReport:
-    instance = describe(request.written_file, request.written, undecoded(written))
+    instance = describe(request.written_file, request.written, undecoded(written)) if request.describe else None
     stood = elements(source), elements(written)
+    comparison = compare(source, written, skip=_PIXEL_TAGS)
     ours, theirs = pixels(source), pixels(written)
     difference = compare_pixels(ours, theirs)
-    comparison = compare(source, written, skip=_PIXEL_TAGS)
     both = Pair(
         source, written, stood, request.written, request.identity, size, end, comparison, (ours, theirs), difference
     )
@@ -176,8 +199,11 @@ def _report(
             largest_real=difference.largest_real,
         ),
         findings=tuple(findings),
-        changes=tuple(_changes(both, comparison, request.show_values)),
+        changes=tuple(_changes(both, request.show_values, known)),
+        kept=tuple(comparison.kept),
+        readable=True,
         instance=instance,
+        primary=both.primary,
         series_level=tuple((tag, *both.values(tag)) for tag in SERIES_LEVEL),
         processed=both.processed,
         extremes=_extremes(both) if both.processed else None,
@@ -194,19 +220,25 @@ def _extremes(pair: Pair) -> tuple[float, float, float | None, float | None] | N
     return float(values.min()), float(values.max()), low, high
 
 
-def _changes(pair: Pair, comparison: Comparison, show_values: bool) -> Iterable[Change]:
-    """Yield what became of each attribute, the kept ones without values."""
-    for tag in comparison.kept:
-        rule = pair.rule(tag)
-        name = pydicom.datadict.keyword_for_tag(tag) or tag_text(tag)
-        yield Change("kept", tag_text(tag), name, rule.action, rule.check, 1, pair.name)
-    for one in comparison.differences:
+def _changes(pair: Pair, show_values: bool, known: Container[Key]) -> Iterator[Change]:
+    """Yield what became of each attribute that is not as it was."""
+    for one in pair.comparison.differences:
         rule = pair.rule(one.tag)
-        shown = show_values or may_show(one.leaf, one.vr)
-        values = (one.old, one.new) if shown else (None, None)
-        hidden = not shown and (one.old, one.new) != (None, None)
-        outcome = _outcome(one, rule, pair)
-        yield Change(outcome, tag_text(one.tag), one.path, rule.action, rule.check, 1, pair.name, *values, hidden)
+        change = Change(_outcome(one, rule, pair), tag_text(one.tag), one.path, rule.action, rule.check, 1, pair.name)
+        if key_of(change) in known:
+            yield change
+        elif show_values or may_show(one.leaf, one.vr):
+            yield replace(change, old=one.old, new=one.new)
+        else:
+            yield replace(change, hidden=True)
+
+
+Key = tuple[str, ...]
+
+
+def key_of(change: Change) -> Key:
+    """Return what is the same for one change in all slices."""
+    return change.outcome, change.tag, change.path, change.rule, change.check
 
 
 def _outcome(one: Difference, rule: rules.Rule, pair: Pair) -> Outcome:
@@ -264,11 +296,16 @@ class Tally:
     """
 
     findings: dict[tuple[Any, ...], Finding] = field(default_factory=dict)
-    changes: dict[tuple[Any, ...], Change] = field(default_factory=dict)
+    changes: dict[Key, Change] = field(default_factory=dict)
+    kept: dict[tuple[int, bool], tuple[int, str]] = field(default_factory=dict)
+    """Of attributes that are as they were, by tag and whether the series is PET or NM: count and first file."""
 
     def merge(self, other: Tally) -> None:
         """Add what another tally holds."""
         self.add(other.findings.values(), other.changes.values())
+        for key, (count, name) in other.kept.items():
+            before = self.kept.get(key, (0, name))
+            self.kept[key] = before[0] + count, before[1]
 
     def add(self, findings: Iterable[Finding], changes: Iterable[Change] = ()) -> None:
         """Add what was found on further slices."""
@@ -278,16 +315,37 @@ class Tally:
             before = self.findings.get(key)
             self.findings[key] = one if before is None else replace(before, count=before.count + one.count)
         for change in changes:
-            name = change.outcome, change.tag, change.path, change.rule, change.check
+            name = key_of(change)
             earlier = self.changes.get(name)
             self.changes[name] = change if earlier is None else replace(earlier, slices=earlier.slices + change.slices)
+
+    def keep(self, report: PairReport) -> None:
+        """Count the attributes of a slice that are as they were."""
+        for tag in report.kept:
+            key = tag, report.primary
+            before = self.kept.get(key, (0, report.pair.written))
+            self.kept[key] = before[0] + 1, before[1]
+
+    def table(self, identity: Identity) -> list[Change]:
+        """Return what became of every attribute, the kept ones last."""
+        kept = []
+        for (tag, primary), (count, name) in self.kept.items():
+            rule = rule_for(tag, identity=identity, primary=primary)
+            path = pydicom.datadict.keyword_for_tag(tag) or tag_text(tag)
+            kept.append(Change("kept", tag_text(tag), path, rule.action, rule.check, count, name))
+        return [*sorted(self.changes.values(), key=_place), *sorted(kept, key=_place)]
+
+
+def _place(change: Change) -> tuple[str, str]:
+    return change.tag, change.path
 
 
 def compare_many(requests: Sequence[Request]) -> tuple[Tally, list[PairReport]]:
     """Compare several pairs, one after the other; the reports come without what the tally holds."""
     tally, reports = Tally(), []
     for request in requests:
-        report = compare_files(request)
+        report = compare_files(request, tally.changes)
         tally.add(report.findings, report.changes)
-        reports.append(replace(report, findings=(), changes=()))
+        tally.keep(report)
+        reports.append(replace(report, findings=(), changes=(), kept=()))
     return tally, reports

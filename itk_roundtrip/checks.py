@@ -10,18 +10,19 @@ from __future__ import annotations
 import getpass
 import re
 import socket
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from pydicom import uid
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules
-from itk_roundtrip.attributes import Difference, decoded, elements, items, numbers, raw, text, vr_of
+from itk_roundtrip.attributes import Difference, Element, decoded, elements, items, numbers, raw, text, vr_of
 from itk_roundtrip.derived_checks import DERIVED_CHECKS
 from itk_roundtrip.findings import Finding, Severity
 from itk_roundtrip.pair import Pair
@@ -116,6 +117,8 @@ def _kept(pair: Pair) -> Iterator[Finding]:
             check = rule.check
             if one.outcome == "added" and check != "TIM-01":
                 check = "HDR-02"
+            elif one.outcome == "reformatted" and check == "PIX-02":
+                check = rules.DEFAULT_CHECK  # the values are the same
             detail = _moved_corners(pair) if check == "GEO-01" else one.detail
             message = f"{one.outcome} {detail}".strip() + " although it must be kept"
             yield pair.finding(check, tag, message, path=one.path, severity=_severity(one))
@@ -123,7 +126,7 @@ def _kept(pair: Pair) -> Iterator[Finding]:
 
 def _removed(pair: Pair) -> Iterator[Finding]:
     """Check that what has no place in a derived instance is not there, not even as it stood."""
-    for tag in pair.comparison.kept:
+    for tag in sorted(rules.REMOVED_TAGS.intersection(pair.comparison.kept)):
         rule = pair.rule(tag)
         if rule.action == "remove" and rule.check == "FIL-02":
             yield pair.finding("FIL-02", tag, "has no meaning", severity="warning", inherited=True)
@@ -188,8 +191,8 @@ def _values_fit(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("HDR-04", tag, "a decimal string of more than 16 characters", inherited=same)
         elif element.VR == "IS" and not all(map(_is_integer_string, element.value.split(b"\\"))):
             yield pair.finding("HDR-04", tag, "no integer string in its range", inherited=same)
-        elif element.VR in _TEXT_VRS and not element.value.isascii() and not _is_readable(pair.written, tag):
-            same = same or not _is_readable(pair.source, tag)
+        elif element.VR in _TEXT_VRS and not element.value.isascii() and not _is_readable(pair, 1, tag):
+            same = same or not _is_readable(pair, 0, tag)
             yield pair.finding("HDR-04", tag, "does not fit its character set", inherited=same)
 
 
@@ -198,9 +201,19 @@ def _is_integer_string(part: bytes) -> bool:
     return not part or (bool(re.fullmatch(rb"[+-]?[0-9]{1,11}", part)) and -(2**31) <= int(part) < 2**31)
 
 
-def _is_readable(dataset: Dataset, tag: int) -> bool:
+def _is_readable(pair: Pair, side: int, tag: int) -> bool:
+    """Tell whether the text of the source (side 0) or the written file (side 1) fits its character set."""
+    element = pair.stood[side].get(tag)
+    value = bytes(element.value or b"") if isinstance(element, RawDataElement) else b""
+    return _fits(value, str(element.VR) if element else "", pair.values(0x00080005)[side].decode("ascii", "replace"))
+
+
+@lru_cache(maxsize=1000)
+def _fits(value: bytes, vr: str, character_set: str) -> bool:
+    encodings = convert_encodings(character_set.split("\\"))
+    delimiters = {0x5E, 0x3D, 0x5C} if vr == "PN" else {0x5C} if vr in ("LO", "SH", "UC") else set()
     try:
-        return "\N{REPLACEMENT CHARACTER}" not in str(dataset[tag].value)
+        return "\N{REPLACEMENT CHARACTER}" not in decode_bytes(value, encodings, {*delimiters, 0x0A, 0x0C, 0x0D})
     except Exception:  # whatever pydicom meets in bytes that do not fit
         return False
 
@@ -234,20 +247,34 @@ _PATH = re.compile(r"(?:^|[\s'\"(=,;:])(?:~?/[\w.+-]+(?:/[\w.+-]+)+|[A-Za-z]:\\|
 def _privacy(pair: Pair) -> Iterator[Finding]:
     """Check that nothing identifying was gained: no identity, and no trace of the writer's machine."""
     removed = text(pair.source, 0x00120062) == "YES"
-    old = "\n".join(_texts(pair.source, pair.differing)) if pair.differing else ""
     for tag, differences in pair.differing.items():
-        for one in differences:
+        for one in differences if removed else ():
             identifying = one.vr == "PN" or one.leaf >> 16 == 0x0010 or one.leaf == 0x00080050
-            if removed and identifying and one.outcome in ("added", "changed") and one.new not in (None, ""):
+            if identifying and one.outcome in ("added", "changed") and one.new not in (None, ""):
                 yield pair.finding("PHI-01", tag, "an identity was gained by a de-identified instance", path=one.path)
-        for told in _texts(pair.written, {tag: []}):
-            if told in old:
-                continue
-            if _PATH.search(told.removeprefix(decoded(pair.source, tag))) or _names_machine(told, old):
+        if not _is_suspect(pair.stood[1].get(tag)):
+            continue
+        old = "\n".join(_texts(pair.source, pair.differing))
+        for told in _texts(pair.written, [tag]):
+            added = told.removeprefix(decoded(pair.source, tag))
+            if told not in old and (_PATH.search(added) or _names_machine(told, old)):
                 yield pair.finding("PHI-01", tag, "a path, host or user name stands in a text that was added")
 
 
-def _texts(dataset: Dataset, tags: dict[int, list[Difference]]) -> Iterator[str]:
+def _is_suspect(element: Element | None) -> bool:
+    """Tell whether the bytes of an attribute may hold a path or a name of this machine: few do."""
+    return element is not None and (
+        not isinstance(element, RawDataElement) or _suspects().search(element.value or b"") is not None
+    )
+
+
+@cache
+def _suspects() -> re.Pattern[bytes]:
+    names = "".join(f"|{name}" for name in _machine())
+    return re.compile(rb"/[^/\s]+/|:\\|\\\\" + names.encode(errors="replace"), re.I)
+
+
+def _texts(dataset: Dataset, tags: Iterable[int]) -> Iterator[str]:
     """Yield the free texts of some attributes, at any depth."""
     for tag in tags:
         if tag not in dataset or tag >> 16 & 1:
@@ -255,7 +282,7 @@ def _texts(dataset: Dataset, tags: dict[int, list[Difference]]) -> Iterator[str]
         nested = items(dataset, tag)
         if nested:
             for item in nested:
-                yield from _texts(item, {one: [] for one in elements(item)})
+                yield from _texts(item, elements(item))
         elif vr_of(tag) in _TEXT_VRS:
             yield decoded(dataset, tag)
 

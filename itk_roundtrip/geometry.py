@@ -34,7 +34,7 @@ def normal(image_orientation_patient: Cosines) -> NDArray[np.float64]:
 
 def same_orientation(a: Cosines, b: Cosines) -> bool:
     """Tell whether two orientations agree within :data:`ORIENTATION_TOLERANCE`."""
-    return bool(np.allclose(a, b, rtol=0, atol=ORIENTATION_TOLERANCE))
+    return all(abs(one - other) <= ORIENTATION_TOLERANCE for one, other in zip(a, b, strict=True))
 
 
 def positions_on_normal(image_positions_patient: Sequence[Point], orientation: Cosines) -> NDArray[np.float64]:

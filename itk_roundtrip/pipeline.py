@@ -478,9 +478,9 @@ def _judged(
         Something else was found.
     """
     from itk_roundtrip.across import Sides
+    from itk_roundtrip.judge import judge
     from itk_roundtrip.pairing import pair
     from itk_roundtrip.series import Series, Skipped
-    from itk_roundtrip.verify import judge
 
     reports = [one for one in result.reports if one.instance is not None]  # of the others it was said already
     instances = tuple(one.instance for one in reports if one.instance is not None)

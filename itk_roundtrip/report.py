@@ -157,7 +157,8 @@ def verify_document(report: Report) -> dict[str, Any]:
     }
 
 
-_SHOWN_FINDINGS = 20
+_SHOWN_ROWS = 30
+_SHOWN_ATTRIBUTES = 6
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
@@ -177,13 +178,11 @@ def verify_table(report: Report) -> RenderableType:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes().items())
     summary.add_row("attributes", Text(outcomes or "none compared"))
     parts: list[RenderableType] = [summary]
-    shown = [one for one in report.findings if one.severity != "info" or one.inherited]
-    if shown:
-        parts += [Text(""), _finding_table(shown[:_SHOWN_FINDINGS])]
-    if len(shown) > _SHOWN_FINDINGS:
-        rest = Counter(one.check for one in shown[_SHOWN_FINDINGS:])
-        more = ", ".join(f"{check} {count}" for check, count in sorted(rest.items()))
-        parts.append(Text(f"and {len(shown) - _SHOWN_FINDINGS} more ({more}); all of them with --json or --html"))
+    rows = _finding_rows([one for one in report.findings if one.severity != "info" or one.inherited])
+    if rows:
+        parts += [Text(""), _finding_table(rows[:_SHOWN_ROWS])]
+    if len(rows) > _SHOWN_ROWS:
+        parts.append(Text(f"and {len(rows) - _SHOWN_ROWS} more; all of them with --json or --html"))
     notes = [one.message for one in report.findings if one.check == "VAL-01" and one.severity == "info"]
     parts += [Text(f"VAL-01 {note}") for note in notes]
     return Group(*parts)
@@ -205,18 +204,29 @@ def _pixel_summary(report: Report) -> str:
     )
 
 
-def _finding_table(findings: Sequence[Finding]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "Check", "Attribute", "What", "Slices", "First file"):
-        table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
+def _finding_rows(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Group findings that say the same of several attributes."""
+    rows: dict[tuple[str, str, str], list[Finding]] = {}
     for one in findings:
+        rows.setdefault((one.severity, one.check, one.message), []).append(one)
+    return list(rows.values())
+
+
+def _finding_table(rows: Sequence[Sequence[Finding]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "Check", "What", "Slices", "Attributes"):
+        table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
+    for row in rows:
+        first = row[0]
+        names = list(dict.fromkeys(one.path or one.tag for one in row if one.path or one.tag))
+        more = f" and {len(names) - _SHOWN_ATTRIBUTES} more" if len(names) > _SHOWN_ATTRIBUTES else ""
+        where = f"(first {first.slice})" if first.slice and first.slice not in first.message else ""
         table.add_row(
-            Text(one.severity, style=_STYLES[one.severity]),
-            one.check,
-            Text(one.path or one.tag or "-"),
-            Text(one.message),
-            str(one.count),
-            Text(one.slice or "-"),
+            Text(first.severity, style=_STYLES[first.severity]),
+            first.check,
+            Text(first.message),
+            str(max(one.count for one in row)),
+            Text(f"{', '.join(map(str, names[:_SHOWN_ATTRIBUTES]))}{more} {where}".strip()),
         )
     return table
 

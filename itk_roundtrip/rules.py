@@ -161,6 +161,9 @@ a check or a condition of its own."""
 
 BY_TAG: dict[int, Rule] = {rule.tag: rule for rule in RULES}
 
+REMOVED_TAGS = frozenset(rule.tag for rule in RULES if rule.action == "remove")
+"""What a derived instance must not have."""
+
 COPIED_CHECKS = frozenset({"UID-01", "UID-02", "TIM-01"})
 """Checks that judge an attribute of a copy, which keeps it, as they judge that of a derived instance."""
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import pydicom
 from pydicom import uid
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
@@ -43,10 +43,16 @@ _NUMBERS = (
 )  # fmt: skip
 _SEQUENCES = ("SourceImageSequence", "ReferencedSeriesSequence")
 _PRESENCE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_ITEM_ATTRIBUTES = ("PurposeOfReferenceCodeSequence", "CodeValue", "ReferencedSOPInstanceUID")
+_TAG = {
+    keyword: tag_for_keyword(keyword) or 0
+    for keyword in (*_TEXTS, *_NUMBERS, *_SEQUENCES, *_PRESENCE, *_ITEM_ATTRIBUTES)
+}
 _TAGS: list[int] = [
-    *(tag_for_keyword(keyword) or 0 for keyword in (*_TEXTS, *_NUMBERS, *_SEQUENCES, *_PRESENCE)),
+    *(_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_SEQUENCES, *_PRESENCE)),
     *((group << 16) | element for group in _OVERLAY_GROUPS for element in (0x0100, 0x3000)),
 ]
+Elements = dict[int, DataElement | RawDataElement]
 _PIXEL_TAGS = {0x7FE00010: "integer", 0x7FE00008: "float", 0x7FE00009: "double"}
 
 
@@ -388,8 +394,12 @@ def describe(path: Path, name: str, dataset: Dataset) -> Instance:
     return _instance(path, name, dataset, kind, False)
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
-    element = dataset.get_item(keyword) if keyword in dataset else None
+def _found(dataset: Dataset) -> Elements:
+    return {int(tag): element for tag, element in dataset.items()}
+
+
+def _text(found: Elements, keyword: str) -> str:
+    element = found.get(_TAG[keyword])
     if element is None:
         return ""
     if isinstance(element, RawDataElement):
@@ -398,8 +408,8 @@ def _text(dataset: Dataset, keyword: str) -> str:
     return value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
 
 
-def _number(dataset: Dataset, keyword: str) -> int | None:
-    element = dataset.get_item(keyword) if keyword in dataset else None
+def _number(found: Elements, keyword: str) -> int | None:
+    element = found.get(_TAG[keyword])
     if not isinstance(element, RawDataElement) or not element.value:
         return None
     return int.from_bytes(element.value[:2], "little" if element.is_little_endian else "big")
@@ -415,8 +425,9 @@ def _numbers(text: str, count: int) -> Any:
 
 def _instance(path: Path, name: str, dataset: Dataset, pixel_data: str, missing: bool) -> Instance:
     syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
-    texts = {keyword: _text(dataset, keyword) for keyword in _TEXTS}
-    numbers = {keyword: _number(dataset, keyword) for keyword in _NUMBERS}
+    found = _found(dataset)
+    texts = {keyword: _text(found, keyword) for keyword in _TEXTS}
+    numbers = {keyword: _number(found, keyword) for keyword in _NUMBERS}
     try:
         description = str(dataset.get("SeriesDescription") or "")
     except Exception:  # text that does not fit its character set
@@ -453,30 +464,30 @@ def _instance(path: Path, name: str, dataset: Dataset, pixel_data: str, missing:
         rescale_slope=texts["RescaleSlope"],
         rescale_intercept=texts["RescaleIntercept"],
         pixel_data=pixel_data,
-        enhanced=any(keyword in dataset for keyword in _PRESENCE),
+        enhanced=any(_TAG[keyword] in found for keyword in _PRESENCE),
         embedded_overlay=any(
-            (dataset.get((group, 0x0100)) is not None)
-            and (group << 16 | 0x3000) not in dataset
-            and int(dataset[group, 0x0100].value or 1) > 1
+            group << 16 | 0x0100 in found
+            and group << 16 | 0x3000 not in found
+            and int(dataset[group << 16 | 0x0100].value or 1) > 1
             for group in _OVERLAY_GROUPS
         ),
         truncated=missing,
-        source_images=tuple(
-            (
-                _text((_items(item, "PurposeOfReferenceCodeSequence") or [item])[0], "CodeValue"),
-                _text(item, "ReferencedSOPInstanceUID"),
-            )
-            for item in _items(dataset, "SourceImageSequence")
-        ),
+        source_images=tuple(map(_source_image, _items(dataset, "SourceImageSequence"))),
         referenced_series=tuple(
-            _text(item, "SeriesInstanceUID") for item in _items(dataset, "ReferencedSeriesSequence")
+            _text(_found(item), "SeriesInstanceUID") for item in _items(dataset, "ReferencedSeriesSequence")
         ),
     )
 
 
+def _source_image(item: Dataset) -> tuple[str, str]:
+    """Return purpose code and Referenced SOP Instance UID of an item of Source Image Sequence."""
+    codes = _items(item, "PurposeOfReferenceCodeSequence")
+    return _text(_found(codes[0]), "CodeValue") if codes else "", _text(_found(item), "ReferencedSOPInstanceUID")
+
+
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
     try:
-        return list(dataset[keyword].value or ()) if keyword in dataset else []
+        return list(dataset[_TAG[keyword]].value or ()) if _TAG[keyword] in dataset else []
     except Exception:  # bytes that are no items
         return []
 
@@ -484,9 +495,10 @@ def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
 def _pixel_data(dataset: Dataset, position: int, tail: bytes, size: int) -> tuple[str, bool]:
     """Return which kind of pixel data follows the header, and whether the file ends before it does."""
     syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    found = _found(dataset)
     known = syntax.is_transfer_syntax and not syntax.is_private
     if known and syntax.is_deflated:  # pydicom inflated the stream; its position says nothing
-        return ("integer" if _number(dataset, "Rows") else ""), False
+        return ("integer" if _number(found, "Rows") else ""), False
     order: Any = "little" if not known or syntax.is_little_endian else "big"
     tag = int.from_bytes(tail[:2], order) << 16 | int.from_bytes(tail[2:4], order)
     kind = _PIXEL_TAGS.get(tag, "")
@@ -498,8 +510,8 @@ def _pixel_data(dataset: Dataset, position: int, tail: bytes, size: int) -> tupl
         return kind, False
     expected = 1
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
-        expected *= _number(dataset, keyword) or 1
-    frames = _text(dataset, "NumberOfFrames")
+        expected *= _number(found, keyword) or 1
+    frames = _text(found, "NumberOfFrames")
     expected = expected * (int(frames) if frames.isdecimal() else 1) // 8
     return kind, position + (8 if implicit else 12) + length > size or length < expected
 

@@ -282,7 +282,7 @@ def _write(job: Job, slab: Slab, volume: Volume, sources: Sequence[Header]) -> S
             except SeriesReadError as error:
                 writer.check_disk(folder, stored[0].nbytes)
                 raise _ITKRefusal(_write_error(error, slab)) from None
-            _count(result, source, by_itk, changes[index])
+            _count(result, source, by_itk, changes[index], job.headers)
             result.inverted |= slab.seen_formats[index].monochrome1
             if job.headers == "complete":
                 file.unlink()  # its pages need not reach the disk
@@ -311,14 +311,17 @@ def _edits(job: Job, source: Header, instance: Instance, index: int, stored: Arr
     return edits(job.plan, source.values, index, new_uid)
 
 
-def _count(result: SlabResult, source: Header, by_itk: Header, changes: Edits) -> None:
+def _count(result: SlabResult, source: Header, by_itk: Header, changes: Edits, headers: HeaderMode) -> None:
     losses = compare_with_itk(source, by_itk, frozenset(changes))
     tags = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
     result.kept += len(tags - changes.keys())
     result.lost.update(losses.lost)
     result.altered.update(losses.altered)
     result.invented.update(losses.invented)
+    carried = {int(key.replace("|", ""), 16) for key in dictionary_edits(changes)}
     for tag, edit in changes.items():
+        if headers == "itk" and tag not in carried:
+            continue  # ITK alone cannot write it
         (result.removed if isinstance(edit, Removed) else result.replaced)[tag] += 1
     result.signed |= bool(tags & {0xFFFAFFFA, 0x4FFE0001})
 
@@ -378,7 +381,7 @@ def _pixel_data(source: Header, values: Array, pixel_format: PixelFormat) -> byt
 def _request(job: Job, slab: Slab, index: int) -> Request:
     """Return what the verification is asked of one written file; all it is told are the two files."""
     instance, name = slab.series.instances[index], slab.output_names[index]
-    return Request(instance.path, job.output / name, instance.name, name, job.identity)
+    return Request(instance.path, job.output / name, instance.name, name, job.identity, describe=True)
 
 
 def order(folder: Path, series: Series, names: tuple[str, ...]) -> tuple[list[str], list[str]]:

@@ -78,7 +78,12 @@ class Pixels:
     @property
     def native(self) -> bool:
         """Uncompressed and little endian."""
-        return not self.syntax.is_encapsulated and bool(self.syntax.is_little_endian)
+        return not self.encapsulated and bool(self.syntax.is_little_endian)
+
+    @property
+    def encapsulated(self) -> bool:
+        """Compressed."""
+        return bool(self.syntax.is_encapsulated)
 
     @property
     def count(self) -> int:
@@ -106,6 +111,14 @@ class Pixels:
         return tuple(raw(self.dataset, tag) for tag in _DESCRIPTION)
 
 
+def _syntax(dataset: Dataset) -> uid.UID:
+    """Return the transfer syntax of a file; where it names none that is known, that which it must have been read by."""
+    syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    if syntax.is_transfer_syntax and not syntax.is_private:
+        return syntax
+    return uid.ImplicitVRLittleEndian if dataset.original_encoding[0] else uid.ExplicitVRLittleEndian
+
+
 def pixels(dataset: Dataset) -> Pixels:
     """Return the pixels of a data set that pydicom read, not yet decoded."""
     tag = next((tag for tag in (PIXEL_DATA, *_FLOATS) if tag in dataset), 0)
@@ -116,7 +129,7 @@ def pixels(dataset: Dataset) -> Pixels:
         dataset=dataset,
         tag=tag,
         value=bytes(value or b"") if isinstance(element, RawDataElement) or isinstance(value, bytes) else b"",
-        syntax=uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", ""))),
+        syntax=_syntax(dataset),
         frames=_number(dataset, 0x00280008, 1) or 1,
         rows=_number(dataset, 0x00280010),
         columns=_number(dataset, 0x00280011),
@@ -203,6 +216,9 @@ def _used(words: Array, one: Pixels) -> Array:
     unused = words.dtype.itemsize * 8 - one.bits_stored
     if words.dtype.kind not in "iu" or not 0 < unused < words.dtype.itemsize * 8 or one.bits_allocated < 8:
         return words
+    low, high = one.limits
+    if words.max() <= high and (not one.signed or words.min() >= low):
+        return words  # no unused bit is in use
     values: Array = np.right_shift(np.left_shift(words, unused), unused)
     return values
 

@@ -7,40 +7,18 @@ worker processes, a few at a time, so that memory does not grow with the series 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from itk_roundtrip.across import Sides, check_series, places
-from itk_roundtrip.audit import PairReport, Request, Tally, compare_many
-from itk_roundtrip.conformance import check_conformance
 from itk_roundtrip.errors import RoundtripError, SeriesNotFoundError
-from itk_roundtrip.findings import Finding, Identity, Report, SlicePair, first_error
-from itk_roundtrip.pairing import pair, referred
-from itk_roundtrip.reference import read_reference
-from itk_roundtrip.series import (
-    Instance,
-    Series,
-    SeriesList,
-    Skipped,
-    as_one_series,
-    choose_series,
-    group_series,
-    left_out,
-    list_files,
-    read_files,
-)
-from itk_roundtrip.workers import Task, Workers, processors
+from itk_roundtrip.workers import Workers, processors
+
+if TYPE_CHECKING:
+    from itk_roundtrip.findings import Identity, Report
 
 Progress = Callable[[str, int, int], None]
-
-_PAIRS_PER_TASK = 16
-_FILES_PER_TASK = 100
-_FEW_FILES = 100
-"""So many files are read before a worker is there to do it."""
 
 
 def verify_series(
@@ -109,6 +87,8 @@ def verify_series(
     place = None if reference is None else Path(reference)
     options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None))
     with Workers(count, prepare="audit") as workers:
+        from itk_roundtrip.judge import verify_folders  # pydicom and numpy, while the workers import them too
+
         return verify_folders(folders, options, workers)
 
 
@@ -123,150 +103,3 @@ class Options:
     jobs: int = 1
     show_values: bool = False
     progress: Progress = lambda stage, done, total: None
-
-
-def verify_folders(folders: tuple[str, str], options: Options, workers: Workers) -> Report:
-    """Compare what was written with its source, in workers that may have served others before."""
-    found = _without(_scan(folders[0], workers, "Reading the source", options.progress), Path(folders[1]))
-    outputs = _scan(folders[1], workers, "Reading what was written", options.progress)
-    chosen = _choose(found, outputs, options.series, Path(folders[0]).name or folders[0])
-    written = as_one_series(outputs, Path(folders[1]))
-    identity = options.identity or guess_identity(chosen, written)
-    pairing = pair(chosen.instances, written.instances)
-    with ExitStack() as stack:
-        expected = None
-        if options.reference is not None:
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="itk-roundtrip-"))
-            expected = read_reference(options.reference, written, Path(place), workers)
-        requests = [
-            Request(
-                one.source.path,
-                one.written.path,
-                one.source.name,
-                one.written.name,
-                identity,
-                one.by,
-                options.show_values,
-                expected.of(one.written) if expected else None,
-            )
-            for one in pairing.pairs
-        ]
-        tally, reports = compare_all(requests, workers, options.jobs, options.progress)
-    tally.add(check_conformance(pairing.pairs, workers, every=options.conformance, progress=options.progress))
-    series_uids = frozenset(one.series_instance_uid for one in found)
-    sides = Sides(chosen, written, series_uids, outputs.skipped, pairing, reports, identity)
-    return judge(sides, tally, folders, guessed=options.identity is None, warnings=left_out(found.skipped))
-
-
-def guess_identity(source: Series, written: Series) -> Identity:
-    """Return what written files are meant to be: copies if most of them bear the UIDs of the source."""
-    uids = {one.sop_instance_uid for one in source.instances}
-    same = sum(
-        one.sop_instance_uid in uids and one.series_instance_uid == source.series_instance_uid
-        for one in written.instances
-    )
-    return "copy" if same * 2 > len(written.instances) else "derived"
-
-
-def compare_all(
-    requests: Sequence[Request], workers: Workers, jobs: int, progress: Progress
-) -> tuple[Tally, list[PairReport]]:
-    """Compare all pairs in worker processes; where one dies, its pairs are tried one by one."""
-    size = max(1, min(_PAIRS_PER_TASK, -(-len(requests) // jobs)))
-    starts = range(0, len(requests), size)
-    tasks = deque(Task(compare_many, (requests[start : start + size],)) for start in starts)
-    answers: dict[str, tuple[Tally, list[PairReport]]] = {}
-    done = 0
-    for outcome in workers.run(tasks):
-        asked = outcome.task.arguments[0]
-        if outcome.crashed and len(asked) > 1:
-            tasks.extend(Task(compare_many, ([one],)) for one in asked)
-            continue
-        answers[asked[0].written] = _crashed(asked[0]) if outcome.crashed else outcome.value
-        done += len(asked)
-        progress("Comparing", done, len(requests))
-    tally, reports = Tally(), []
-    for request in requests:  # in their order, whichever came first
-        if request.written in answers:
-            part, some = answers[request.written]
-            tally.merge(part)
-            reports += some
-    return tally, reports
-
-
-def _crashed(request: Request) -> tuple[Tally, list[PairReport]]:
-    """Return what is said of a pair whose decoder ended its process."""
-    tally = Tally()
-    message = "its pixel data end the process that decodes them"
-    tally.add([Finding("PIX-02", "error", request.written, "(7FE0,0010)", "PixelData", message)])
-    return tally, [PairReport(SlicePair(request.source, request.written, request.by), ())]
-
-
-def judge(
-    sides: Sides, tally: Tally, folders: tuple[str, str], *, guessed: bool, warnings: Sequence[str] = ()
-) -> Report:
-    """Return the report on two series whose pairs were compared."""
-    tally.add(check_series(sides))
-    order = ("error", "warning", "info")
-    findings = sorted(tally.findings.values(), key=lambda one: (order.index(one.severity), one.check, one.tag or ""))
-    changes = sorted(tally.changes.values(), key=lambda one: (one.outcome == "kept", one.tag, one.path))
-    placed = zip(sides.reports, places(sides.source, sides.pairing), strict=True)
-    return Report(
-        verdict="fail" if first_error(findings) else "pass",
-        source=folders[0],
-        written=folders[1],
-        identity=sides.identity,
-        identity_guessed=guessed,
-        source_series_instance_uid=sides.source.series_instance_uid,
-        series_instance_uid=sides.written.series_instance_uid,
-        source_slices=len(sides.source.instances),
-        slices=len(sides.written.instances),
-        pairs=tuple(replace(report.pair, source_mm=before, written_mm=after) for report, (before, after) in placed),
-        findings=tuple(findings),
-        changes=tuple(changes),
-        decoders=tuple(sorted({name for report in sides.reports for name in report.decoders})),
-        warnings=tuple(warnings),
-    )
-
-
-def _scan(folder: str, workers: Workers, stage: str, progress: Progress) -> SeriesList:
-    """Find the series of a folder, in worker processes where it holds many files."""
-    root, names = list_files(folder)
-    if len(names) < _FEW_FILES:
-        return group_series(root, read_files(root, names))
-    parts = [names[start : start + _FILES_PER_TASK] for start in range(0, len(names), _FILES_PER_TASK)]
-    answers: dict[str, list[Instance | Skipped]] = {}
-    for outcome in workers.run(deque(Task(read_files, (root, part)) for part in parts)):
-        part = outcome.task.arguments[1]
-        answers[part[0]] = read_files(root, part) if outcome.crashed else outcome.value
-        progress(stage, sum(map(len, answers.values())), len(names))
-    return group_series(root, [one for part in parts for one in answers[part[0]]])
-
-
-def _without(found: SeriesList, written: Path) -> SeriesList:
-    """Return the series of the source without what was written, where that lies inside."""
-    inside = Path(os.path.abspath(written))
-    kept = []
-    for series in found:
-        instances = tuple(one for one in series.instances if series.directory == inside
-                          or inside not in one.path.parents)  # fmt: skip
-        if instances:
-            kept.append(replace(series, instances=instances))
-    return SeriesList(kept, found.skipped)
-
-
-def _choose(found: SeriesList, outputs: SeriesList, asked: str | None, name: str) -> Series:
-    """Return the source series: the one asked for, the only one, or the one that the written files refer to."""
-    candidates = [one for one in found if one.has_pixels]
-    if asked is None and len(candidates) > 1:
-        written = [one for series in outputs for one in series.instances]
-        uids = {uid for one in written for uid in (one.sop_instance_uid, referred(one))} - {""}
-        of_series = {one.series_instance_uid for one in written} | {
-            uid for one in written for uid in one.referenced_series
-        }
-        related = [
-            series for series in candidates if any(one.sop_instance_uid in uids for one in series.instances)
-        ] or [series for series in candidates if series.series_instance_uid in of_series]
-        if len(related) == 1:
-            return related[0]
-    return choose_series(found, asked, name)

@@ -435,7 +435,7 @@ PET_DEFECTS: dict[str, Defect] = {
         lambda d: setattr(d, "RescaleSlope", f"{float(d.RescaleSlope) * (1 + 1e-6):.9f}"), "PIX-02", "(0028,1053)",
     ),
     "slope printed anew": (
-        lambda d: put_raw(0x00281053, d.get_item(0x00281053).value.rstrip() + b"0 ")(d), "PIX-02", "(0028,1053)",
+        lambda d: put_raw(0x00281053, d.get_item(0x00281053).value.rstrip() + b"0 ")(d), "HDR-01", "(0028,1053)",
     ),
     "intercept": (put("RescaleIntercept", "1"), "PIX-01", "(0028,1052)"),
     "bits": (both(put("BitsStored", 12), put("HighBit", 11)), "PIX-01", "(0028,0101)"),

@@ -21,11 +21,12 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 PROGRAM = [sys.executable, "-m", "itk_roundtrip"]
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A folder that looks like a clone as far as the examples see it."""
-    (tmp_path / "data").symlink_to(ROOT / "data")
-    return tmp_path
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like a clone as far as the examples see it; they follow each other in it."""
+    folder = tmp_path_factory.mktemp("clone")
+    (folder / "data").symlink_to(ROOT / "data")
+    return folder
 
 
 def test_the_two_commands_are_single_lines_that_start_a_virtual_environment() -> None:

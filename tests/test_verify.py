@@ -46,7 +46,8 @@ from itk_roundtrip import (
 )
 from itk_roundtrip.cli import app
 from itk_roundtrip.findings import CHECKS
-from itk_roundtrip.verify import Options, verify_folders
+from itk_roundtrip.judge import verify_folders
+from itk_roundtrip.verify import Options
 from itk_roundtrip.workers import Workers
 
 RICH: Mapping[str, Any] = {

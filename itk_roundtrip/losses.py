@@ -1,0 +1,510 @@
+"""What plain ITK and plain SimpleITK lose of a series: their examples are run on it, and what they write is compared.
+
+ITK may end the process it runs in, in colour images for one, or refuse to read or write. So each example runs in a
+process of its own, with a time limit, and what becomes of it is a row of the table.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import resource
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+import pydicom
+
+from itk_roundtrip import _itk, _simpleitk
+from itk_roundtrip.attributes import vr_of
+from itk_roundtrip.errors import RoundtripError, internal_error
+from itk_roundtrip.findings import Outcome, Report
+from itk_roundtrip.series import Instance, Series, choose_series, find_series, list_files, read_files
+from itk_roundtrip.staging import uninterrupted
+from itk_roundtrip.verify import Progress, verify_series
+from itk_roundtrip.workers import Workers
+
+State = Literal["written", "refused", "crashed", "timed out"]
+
+IDIOMS: Mapping[str, Callable[[str, str], None]] = {
+    "ITK": partial(_itk.example, keep=False),
+    "ITK, UIDs and private tags kept": partial(_itk.example, keep=True),
+    "SimpleITK": partial(_simpleitk.example, private=False),
+    "SimpleITK, private tags loaded": partial(_simpleitk.example, private=True),
+}
+"""What is run, by the name of its row."""
+
+OUTCOMES: Mapping[Outcome, str] = {
+    "lost": "lost",
+    "changed": "changed",
+    "VR changed": "VR changed",
+    "moved": "moved",
+    "reformatted": "reformatted",
+    "added": "invented",
+}
+"""Which outcomes of an attribute are told, in this order, and the word for each."""
+
+UIDS: Mapping[str, str] = {
+    "StudyInstanceUID": "Study",
+    "SeriesInstanceUID": "Series",
+    "FrameOfReferenceUID": "Frame of Reference",
+    "SOPInstanceUID": "SOP Instance",
+}
+"""The UIDs that identify, by keyword, and the word for each."""
+
+_SECONDS = 120.0
+_SECONDS_PER_SLICE = 1.0
+"""How long an example may take; a hundred times what it needs."""
+_PIXEL_BYTES = 4
+"""SimpleITK may write 32 bits for 16."""
+_SHOWN = 8
+_SHOWN_IN_README = 20
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An attribute of the written slices that is not what it is in the source.
+
+    Attributes
+    ----------
+    outcome
+        ``lost``, ``changed``, ``VR changed``, ``moved`` (to another private block), ``reformatted`` (equal numbers,
+        other text) or ``added``.
+    tag, path
+        Of the top level, as ``"(gggg,eeee)"``; keywords down to a nested attribute. Of a private attribute the path
+        names its creator.
+    slices
+        In how many slices.
+    """
+
+    outcome: Outcome
+    tag: str
+    path: str
+    slices: int
+
+
+@dataclass(frozen=True)
+class PixelLosses:
+    """How the stored values of all compared slices differ from the source.
+
+    Attributes
+    ----------
+    slices, values
+        How many were compared.
+    changed_slices, changed_values
+        How many of them differ; a slice also if only its slope or intercept do.
+    largest, largest_real
+        Largest difference of stored values, and of real-world values.
+    """
+
+    slices: int = 0
+    values: int = 0
+    changed_slices: int = 0
+    changed_values: int = 0
+    largest: float = 0.0
+    largest_real: float = 0.0
+
+
+@dataclass(frozen=True)
+class IdiomLosses:
+    """What became of the series in one idiom: a row of the table.
+
+    Attributes
+    ----------
+    idiom
+        One of :data:`IDIOMS`.
+    state
+        ``written``: it ran to its end. Else nothing was compared.
+    reason
+        What it refused, in a few words.
+    slices, compared
+        Files written that are whole, and how many of them have a counterpart in the source.
+    attributes
+        By outcome, in the order of the tags; those of :data:`UIDS` are not among them.
+    uids
+        For each of :data:`UIDS`, in how many slices it was ``kept``, is ``new``, ``lost`` or ``invented``; nothing
+        where neither side has it.
+    pixels
+        How they differ.
+    """
+
+    idiom: str
+    state: State
+    reason: str = ""
+    slices: int = 0
+    compared: int = 0
+    attributes: tuple[Loss, ...] = field(default=(), repr=False)
+    uids: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    pixels: PixelLosses = PixelLosses()
+
+    def of(self, outcome: Outcome) -> tuple[Loss, ...]:
+        """Return the attributes that had an outcome."""
+        return tuple(one for one in self.attributes if one.outcome == outcome)
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Of what was run: ITK's Python package and the GDCM in it, SimpleITK and the ITK and GDCM in it."""
+
+    itk: str
+    itk_gdcm: str
+    simpleitk: str
+    simpleitk_itk: str
+    simpleitk_gdcm: str
+
+    def __str__(self) -> str:
+        return (
+            f"ITK {self.itk} with GDCM {self.itk_gdcm}; SimpleITK {self.simpleitk} with ITK {self.simpleitk_itk} and"
+            f" GDCM {self.simpleitk_gdcm}"
+        )
+
+
+@dataclass(frozen=True)
+class LossTable:
+    """What :func:`find_losses` found.
+
+    Attributes
+    ----------
+    source
+        The folder, as given.
+    series_instance_uid, slices
+        Of the series.
+    versions
+        Of ITK, GDCM and SimpleITK.
+    rows
+        One per idiom.
+    """
+
+    source: str
+    series_instance_uid: str
+    slices: int
+    versions: Versions
+    rows: tuple[IdiomLosses, ...]
+
+
+def find_losses(
+    source: str | os.PathLike[str], *, series: str | None = None, progress: Progress | None = None
+) -> LossTable:
+    """Find what plain ITK and plain SimpleITK lose of a series.
+
+    ITK's example DicomSeriesReadSeriesWrite and SimpleITK's DicomSeriesReadModifyWrite, each without and with private
+    tags, read the series and write it to a temporary folder. What they wrote is compared as a copy of the series:
+    nothing of it is supposed to change. That an example crashes, refuses or never ends is a result.
+
+    Parameters
+    ----------
+    source
+        Folder with the series, at any depth. The examples see the files of the series only, in one folder.
+    series
+        Series Instance UID (0020,000E), if the folder holds several series.
+    progress
+        Called with (stage, done, of how many).
+
+    Returns
+    -------
+    LossTable
+        Names of attributes and counts, no values.
+
+    Raises
+    ------
+    SeriesNotFoundError
+        There is no such folder, or no such series in it.
+    AmbiguousSeriesError
+        The folder holds several series, and none was chosen.
+    RoundtripError
+        There is no room for a copy of the series in the temporary folder.
+    """
+    progress = progress or (lambda stage, done, total: None)
+    with _temporary_folder() as folder, Workers(1, prepare="losses") as workers:
+        chosen = choose_series(find_series(source), series, Path(source).name or os.fspath(source))
+        shown = _show(chosen, folder / "source")
+        versions = _versions(workers, folder)
+        rows: list[IdiomLosses] = []
+        for idiom in IDIOMS:
+            progress("Running the examples", len(rows), len(IDIOMS))
+            rows.append(_row(idiom, chosen, shown, folder / "written", workers))
+        progress("Running the examples", len(rows), len(IDIOMS))
+    return LossTable(os.fspath(source), chosen.series_instance_uid, len(chosen.instances), versions, tuple(rows))
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Yield a folder for patient data, readable for this user only, and remove it whatever happens."""
+    folder = None
+    try:
+        with uninterrupted():
+            folder = Path(tempfile.mkdtemp(prefix="itk-roundtrip-"))
+        yield folder
+    finally:
+        if folder is not None:
+            with uninterrupted():
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which a process that was just killed may still finish its last file."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+def _show(series: Series, folder: Path) -> Path:
+    """Make a folder with links to the files of a series and to nothing else; GDCM takes the first series it meets."""
+    folder.mkdir()
+    taken: set[str] = set()
+    for index, one in enumerate(series.instances):
+        name = one.path.name
+        while name in taken:  # the same in two subfolders
+            name = f"{index}_{name}"
+        taken.add(name)
+        (folder / name).symlink_to(one.path)
+    return folder
+
+
+def _versions(workers: Workers, folder: Path) -> Versions:
+    """Return the versions of ITK and SimpleITK, and of what is in them as it names itself in the files it writes."""
+    files = folder / "itk.dcm", folder / "simpleitk.dcm"
+    inside = []
+    for write, file in zip((_itk.write_nothing, _simpleitk.write_nothing), files, strict=True):
+        workers.call(attempt, write, (str(file),), _SECONDS)
+        meta = pydicom.filereader.read_file_meta_info(file) if file.exists() else pydicom.Dataset()
+        names = str(meta.get("ImplementationVersionName", "")), str(meta.get("SourceApplicationEntityTitle", ""))
+        inside.append([name.split()[-1] if " " in name else "unknown" for name in names])
+    (gdcm, _), (other_gdcm, other_itk) = inside
+    itk, simpleitk = (str(workers.call(version).value) for version in (_itk.version, _simpleitk.version))
+    return Versions(itk, gdcm, simpleitk, other_itk, other_gdcm)
+
+
+def _row(idiom: str, series: Series, shown: Path, output: Path, workers: Workers) -> IdiomLosses:
+    """Run one idiom, compare what it wrote, and remove that."""
+    _check_room(series, output.parent)
+    seconds = _SECONDS + _SECONDS_PER_SLICE * len(series.instances)
+    outcome = workers.call(attempt, IDIOMS[idiom], (str(shown), str(output)), seconds)
+    state: State
+    state, reason = ("crashed", "") if outcome.crashed else outcome.value
+    if state == "written":
+        row = _compared(idiom, verify_series(shown, output, identity="copy"))
+        _remove(output)
+        return row
+    stage = "on writing" if output.exists() else "on reading"
+    row = IdiomLosses(idiom, state, f"{stage} ({reason})" if reason else stage, _whole_files(output))
+    _remove(output)
+    _check_room(series, output.parent)  # on a full disk it is not ITK that refused
+    return row
+
+
+def _check_room(series: Series, folder: Path) -> None:
+    size = sum(
+        one.path.stat().st_size + (one.rows or 0) * (one.columns or 0) * _PIXEL_BYTES for one in series.instances
+    )
+    if shutil.disk_usage(folder).free < size:
+        raise RoundtripError(f"The temporary folder has no room for a copy of the series ({size >> 20} MB).")
+
+
+def _whole_files(folder: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    return sum(isinstance(one, Instance) and not one.truncated for one in read_files(*list_files(folder)))
+
+
+def _compared(idiom: str, report: Report) -> IdiomLosses:
+    """Return the row of an idiom that wrote the series."""
+    uids: dict[str, Counter[str]] = {keyword: Counter() for keyword in UIDS}
+    attributes: list[Loss] = []
+    for change in report.changes:
+        if change.path in uids:
+            word = "new" if change.outcome == "changed" else OUTCOMES.get(change.outcome, change.outcome)
+            uids[change.path][word] += change.slices
+        elif change.outcome in OUTCOMES:
+            attributes.append(Loss(change.outcome, change.tag, change.path, change.slices))
+    order = list(OUTCOMES)
+    compared = [pair for pair in report.pairs if pair.pixels]
+    changed = [pair for pair in compared if pair.changed or pair.largest_real]
+    return IdiomLosses(
+        idiom,
+        "written",
+        slices=report.slices,
+        compared=len(report.pairs),
+        attributes=tuple(sorted(attributes, key=lambda one: order.index(one.outcome))),
+        uids={keyword: dict(counts) for keyword, counts in uids.items()},
+        pixels=PixelLosses(
+            slices=len(compared),
+            values=sum(pair.pixels for pair in compared),
+            changed_slices=len(changed),
+            changed_values=sum(pair.changed for pair in changed),
+            largest=max((pair.largest for pair in changed), default=0.0),
+            largest_real=max((pair.largest_real for pair in changed), default=0.0),
+        ),
+    )
+
+
+# ------------------------------------------------------------------------------------ in the worker process
+
+
+def prepare() -> None:
+    """Import what the idioms need, once; called before the workers are forked."""
+    _itk.series_file_names_class()
+    _simpleitk.load()
+
+
+def attempt(function: Callable[..., None], arguments: tuple[str, ...], seconds: float) -> tuple[State, str]:
+    """Call a function in a child of this process, which itself must never run ITK.
+
+    Returns
+    -------
+    tuple
+        What became of it, and what it refused.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as the nursery has it, nothing can be waited for
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_run, args=(function, arguments, theirs))
+    child.start()
+    theirs.close()
+    child.join(seconds)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        return "timed out", ""
+    try:
+        answer: str | RoundtripError | None = ours.recv()
+    except EOFError:
+        return "crashed", ""
+    if isinstance(answer, RoundtripError):
+        raise answer
+    return ("written", "") if answer is None else ("refused", answer)
+
+
+def _run(function: Callable[..., None], arguments: tuple[str, ...], answers: Connection[Any, Any]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory with patient data is not to be left in a file
+    answer: str | RoundtripError | None = None
+    try:
+        function(*arguments)
+    except (RuntimeError, TypeError, ValueError, OSError, MemoryError) as thrown:
+        answer = _itk.refusal(thrown)
+    except Exception as error:
+        answer = internal_error(error)
+    answers.send(answer)
+
+
+# --------------------------------------------------------------------------------------------- for people
+
+
+def as_lines(row: IdiomLosses, slices: int, shown: int = _SHOWN) -> list[tuple[str, str]]:
+    """Return a row as a title and a text for each thing that is said of it.
+
+    Parameters
+    ----------
+    row
+        Of the table.
+    slices
+        Of the source.
+    shown
+        How many attributes of a kind are named.
+    """
+    written = f"{row.slices} of {slices} slices"
+    if row.state != "written":
+        return [(row.state, f"{row.reason}, {written} written")]
+    if row.compared != row.slices:
+        written += f", {row.compared} of them of the source"
+    lines = [("written", written)]
+    for outcome, word in OUTCOMES.items():
+        attributes = row.of(outcome)
+        if attributes:
+            lines.append((f"{word}: {len(attributes)}", _named(attributes, row.compared, shown)))
+    if len(lines) == 1:
+        lines.append(("lost: 0", "no attribute is lost, changed or invented"))
+    return [*lines, ("UIDs", _uids(row)), ("pixels", _pixels(row))]
+
+
+def _named(attributes: Sequence[Loss], slices: int, shown: int) -> str:
+    """Return attributes by kind: public ones, sequences, private ones by their creators."""
+    public = [one for one in attributes if not _is_private(one) and not _is_sequence(one)]
+    sequences = [one for one in attributes if not _is_private(one) and _is_sequence(one)]
+    private = [one for one in attributes if _is_private(one)]
+    parts = []
+    if public:
+        parts.append(_list([_name(one, slices) for one in public], shown))
+    if sequences:
+        parts.append(
+            f"{_count(len(sequences), 'sequence')} ({_list([_name(one, slices) for one in sequences], shown)})"
+        )
+    if private:
+        creators = dict.fromkeys(re.sub(r"^\S+ ", "", one.path) for one in private)
+        creators.pop("private creator", None)
+        of = f" ({_list(list(creators), shown)})" if creators else ""
+        parts.append(f"{len(private)} private{of}")
+    return "; ".join(parts)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _list(names: Sequence[str], shown: int) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    text = ", ".join(names[:shown]) + more
+    return "".join(one if one.isprintable() else "?" for one in text)  # private creators hold what they hold
+
+
+def _name(one: Loss, slices: int) -> str:
+    return one.path if one.slices == slices else f"{one.path} in {_count(one.slices, 'slice')}"
+
+
+def _is_private(one: Loss) -> bool:
+    return int(one.tag[4], 16) % 2 == 1
+
+
+def _is_sequence(one: Loss) -> bool:
+    return vr_of(int(one.tag[1:5] + one.tag[6:10], 16)) == "SQ" and "." not in one.path
+
+
+def _uids(row: IdiomLosses) -> str:
+    """Return what became of the UIDs, as ``Study, Series new; SOP Instance kept``."""
+    words: dict[str, list[str]] = {}
+    for keyword, word in UIDS.items():
+        counts = row.uids[keyword]
+        what = ", ".join(counts) if len(counts) < 2 else ", ".join(f"{n} {one}" for one, n in counts.items())
+        words.setdefault(what or "absent", []).append(word)
+    return "; ".join(f"{', '.join(names)} {what}" for what, names in words.items())
+
+
+def _pixels(row: IdiomLosses) -> str:
+    pixels = row.pixels
+    text = f"equal, {pixels.values} stored values in {_count(pixels.slices, 'slice')}"
+    if pixels.changed_slices:
+        text = (
+            f"{pixels.changed_values} of {pixels.values} stored values changed, in"
+            f" {_count(pixels.changed_slices, 'slice')}, by at most {pixels.largest:g} ({pixels.largest_real:g} in"
+            " real-world values)"
+        )
+    left = row.compared - pixels.slices
+    lacking = f"not comparable in {_count(left, 'slice')}: of another size, or not to be decoded"
+    return "; ".join([*([text] if pixels.slices else []), *([lacking] if left else [])]) or "none compared"
+
+
+def as_markdown(table: LossTable) -> str:
+    """Return the table as the README shows it."""
+    lines = [f"{table.versions}:", "", "| program | what | attributes |", "|---|---|---|"]
+    for row in table.rows:
+        program = row.idiom
+        for title, text in as_lines(row, table.slices, _SHOWN_IN_README):
+            lines.append(f"| {program} | {title} | {_escaped(text)} |")
+            program = ""
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", text)
