@@ -227,7 +227,7 @@ def _changes(pair: Pair, show_values: bool, known: Container[Key]) -> Iterator[C
         change = Change(_outcome(one, rule, pair), tag_text(one.tag), one.path, rule.action, rule.check, 1, pair.name)
         if key_of(change) in known:
             yield change
-        elif show_values or may_show(one.leaf, one.vr):
+        elif show_values or may_show(one.tag, one.leaf, one.vr):
             yield replace(change, old=one.old, new=one.new)
         else:
             yield replace(change, hidden=True)

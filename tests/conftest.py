@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from itk_roundtrip import RoundtripResult
-from itk_roundtrip.pipeline import Options, carry
+from itk_roundtrip import Report, RoundtripResult, conformance
+from itk_roundtrip.judge import verify_folders
+from itk_roundtrip.pipeline import Options as RunOptions
+from itk_roundtrip.pipeline import carry
 from itk_roundtrip.staging import Staging
+from itk_roundtrip.verify import Options
 from itk_roundtrip.workers import Workers
 
 SAMPLE = Path(__file__).parent.parent / "data" / "ct-phantom"
@@ -33,7 +36,29 @@ def run(workers: Workers) -> Run:
     def call(source: Path, destination: Path, *, overwrite: bool = False, **options: Any) -> RoundtripResult:
         chosen = {"series": None, "identity": "derived", "headers": "complete", "description": None, **options}
         with Staging(source, destination, overwrite=overwrite) as staging:
-            return carry(source, destination, Options(jobs=1, progress=lambda *_: None, **chosen), staging, workers)
+            return carry(source, destination, RunOptions(jobs=1, progress=lambda *_: None, **chosen), staging, workers)
+
+    return call
+
+
+Verify = Callable[..., Report]
+
+
+@pytest.fixture(scope="session")
+def auditors() -> Iterator[Workers]:
+    """One worker for all verifications."""
+    with Workers(1, prepare="audit") as pool:
+        yield pool
+
+
+@pytest.fixture
+def verify(auditors: Workers, monkeypatch: pytest.MonkeyPatch) -> Verify:
+    """``verify_series`` with the workers of the session, without dciodvfy unless asked for."""
+    program = conformance.find_program()
+
+    def call(source: Path, written: Path, *, dciodvfy: bool = False, **options: Any) -> Report:
+        monkeypatch.setattr(conformance, "find_program", lambda: program if dciodvfy else None)
+        return verify_folders((str(source), str(written)), Options(**options), auditors)
 
     return call
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import pydicom
 import pydicom.data
 import pytest
-from conftest import Run
+from conftest import Run, Verify
 from pydicom import uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -230,7 +230,7 @@ def _unexplained(problems: list[str], files: list[Path], written: list[Path]) ->
     return [problem for problem in problems if problem not in excused]
 
 
-def _check(sample: Sample, identity: Identity, temporary: Path, run: Run) -> None:
+def _check(sample: Sample, identity: Identity, temporary: Path, run: Run, verify: Verify) -> None:
     """Make one round trip; judge what it wrote, or why it was refused."""
     source, destination = sample.source(temporary), temporary / "out"
     before = sorted(temporary.iterdir())
@@ -252,21 +252,28 @@ def _check(sample: Sample, identity: Identity, temporary: Path, run: Run) -> Non
         problems = _unexplained(problems, sample.files, written)
     assert problems == []
     assert (result.verdict, result.slices) == ("pass", len(sample.names))
+    report = verify(source, destination, series=sample.series)
+    assert [finding for finding in report.findings if finding.severity != "info"] == []
+    assert (report.verdict, report.identity, len(report.pairs)) == ("pass", identity, len(sample.names))
+    inherited = [(one.check, one.tag, one.path, one.message) for one in report.findings if one.inherited]
+    assert len(inherited) == len(set(inherited))  # each fault of the source is told once
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
 @pytest.mark.parametrize("sample", _in_wheel(), ids=str)
-def test_series_of_pydicom(sample: Sample, identity: Identity, tmp_path: Path, run: Run) -> None:
+def test_series_of_pydicom(sample: Sample, identity: Identity, tmp_path: Path, run: Run, verify: Verify) -> None:
     """Files that once broke pydicom, GDCM or dcmtk: each comes out exact, or is refused by name."""
-    _check(sample, identity, tmp_path, run)
+    _check(sample, identity, tmp_path, run, verify)
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
 @pytest.mark.parametrize("sample", _in_corpus(), ids=str)
-def test_series_of_the_corpus(sample: Sample, identity: Identity, tmp_path: Path, run: Run, corpus: Path) -> None:
+def test_series_of_the_corpus(
+    sample: Sample, identity: Identity, tmp_path: Path, run: Run, verify: Verify, corpus: Path
+) -> None:
     """Series of seven makers, with their private data and habits: exact, or refused by name."""
     assert corpus in sample.files[0].parents
-    _check(sample, identity, tmp_path, run)
+    _check(sample, identity, tmp_path, run, verify)
 
 
 def _accounted(folder: Path) -> None:

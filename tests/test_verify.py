@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from conftest import SAMPLE, Run
+import witness
+from conftest import SAMPLE, Run, Verify
 from planted import (
     COPY_DEFECTS,
     DEFECTS,
@@ -41,14 +44,10 @@ from itk_roundtrip import (
     Report,
     RoundtripError,
     SeriesNotFoundError,
-    conformance,
     verify_series,
 )
 from itk_roundtrip.cli import app
 from itk_roundtrip.findings import CHECKS
-from itk_roundtrip.judge import verify_folders
-from itk_roundtrip.verify import Options
-from itk_roundtrip.workers import Workers
 
 RICH: Mapping[str, Any] = {
     "slices": 3,
@@ -134,28 +133,6 @@ def make(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ma
             run(folder / "in", folder / "out", identity=identity)
             made[key] = Made(folder / "in", folder / "out")
         return made[key]
-
-    return call
-
-
-Verify = Callable[..., Report]
-
-
-@pytest.fixture(scope="module")
-def auditors() -> Iterator[Workers]:
-    """One worker for all verifications; one call of the real function costs an import."""
-    with Workers(1, prepare="audit") as pool:
-        yield pool
-
-
-@pytest.fixture
-def verify(auditors: Workers, monkeypatch: pytest.MonkeyPatch) -> Verify:
-    """``verify_series`` with the workers of the module, without dciodvfy unless asked for."""
-    program = conformance.find_program()
-
-    def call(source: Path, written: Path, *, dciodvfy: bool = False, **options: Any) -> Report:
-        monkeypatch.setattr(conformance, "find_program", lambda: program if dciodvfy else None)
-        return verify_folders((str(source), str(written)), Options(**options), auditors)
 
     return call
 
@@ -693,6 +670,50 @@ def test_new_errors_of_dciodvfy_are_found(
     found = [one for one in report.findings if one.check == "VAL-01" and one.severity == "error"]
     assert bool(found) == every
     assert {one.slice for one in found} <= {sorted(path.name for path in made.written.iterdir())[2]}
+
+
+# ------------------------------------------------------------------------------------------- others
+
+
+def _by_witness(source: Path, written: Path) -> dict[str, set[int]]:
+    """Return what became of the attributes of the top level, by a parser that shares nothing with the package."""
+    before, after = (witness.read(path).data for path in (source, written))
+    tags = {tag for tag in (*before, *after) if tag & 0xFFFF and tag != 0x7FE00010}
+    changed = {tag for tag in tags & before.keys() & after.keys() if list(witness.compare_elements(
+        {tag: before[tag]}, {tag: after[tag]}))}  # fmt: skip
+    return {"lost": tags - after.keys(), "added": tags - before.keys(), "changed": changed}
+
+
+def _told(report: Report) -> dict[str, set[int]]:
+    told: dict[str, set[int]] = {"lost": set(), "added": set(), "changed": set()}
+    for change in report.changes:
+        nested = "[" in change.path
+        kind = change.outcome if change.outcome in told and not nested else "changed"
+        if change.outcome != "kept":
+            told[kind].add(int(change.tag[1:5] + change.tag[6:10], 16))
+    return told
+
+
+@pytest.mark.parametrize("idiom", ["plain_itk.py", "simpleitk_idiom.py", "--headers itk"])
+def test_what_others_lose_is_what_another_parser_sees(run: Run, verify: Verify, tmp_path: Path, idiom: str) -> None:
+    """Nothing that is lost is overlooked, and nothing is said that is not so."""
+    if idiom == "--headers itk":
+        run(SAMPLE, tmp_path / "all", headers="itk")
+    else:
+        script = Path(__file__).parent.parent / "benchmarks" / idiom
+        subprocess.run([sys.executable, script, SAMPLE, tmp_path / "all"], check=True, capture_output=True)
+    report = verify(SAMPLE, tmp_path / "all", identity="copy")
+    assert len(report.pairs) == 24
+    for pair in (report.pairs[0], report.pairs[11], report.pairs[23]):
+        for folder, origin, name in (("in", SAMPLE, pair.source), ("out", tmp_path / "all", pair.written)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            shutil.copy(origin / name, tmp_path / folder / "slice.dcm")
+        told = _told(verify(tmp_path / "in", tmp_path / "out", identity="copy"))
+        assert told == _by_witness(tmp_path / "in" / "slice.dcm", tmp_path / "out" / "slice.dcm")
+    lost = {change.path for change in report.changes if change.outcome == "lost"}
+    assert {"ReferencedImageSequence", "RequestAttributesSequence"} <= lost
+    changed = {change.path for change in report.changes if change.outcome == "changed"}
+    assert {"SimpleFrameList", "SpacingBetweenSlices", "CTDIvol", "BitsStored"} <= changed
 
 
 # ----------------------------------------------------------------------------------------- the real thing
