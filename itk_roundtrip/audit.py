@@ -336,16 +336,20 @@ class Tally:
         return [*sorted(self.changes.values(), key=_place), *sorted(kept, key=_place)]
 
 
-def _place(change: Change) -> tuple[str, str]:
-    return change.tag, change.path
+def _place(change: Change) -> tuple[bool, str, str]:
+    """Return a key that sorts what no rule asked for before what one did."""
+    return change.outcome.endswith("by rule"), change.tag, change.path
+
+
+def compare_into(tally: Tally, request: Request) -> PairReport:
+    """Compare one pair and add it to a tally; the report comes without what the tally holds."""
+    report = compare_files(request, tally.changes)
+    tally.add(report.findings, report.changes)
+    tally.keep(report)
+    return replace(report, findings=(), changes=(), kept=())
 
 
 def compare_many(requests: Sequence[Request]) -> tuple[Tally, list[PairReport]]:
-    """Compare several pairs, one after the other; the reports come without what the tally holds."""
-    tally, reports = Tally(), []
-    for request in requests:
-        report = compare_files(request, tally.changes)
-        tally.add(report.findings, report.changes)
-        tally.keep(report)
-        reports.append(replace(report, findings=(), changes=(), kept=()))
-    return tally, reports
+    """Compare several pairs, one after the other."""
+    tally = Tally()
+    return tally, [compare_into(tally, request) for request in requests]

@@ -182,7 +182,7 @@ def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
         "verdict": report.verdict,
         "verdict_icon": _icon("pass" if report.verdict == "pass" else "error"),
         "verdict_word": report.verdict.upper(),
-        "headline": escape(f"{first.check}: {names.text(first.message)}" if first else "no error was found"),
+        "headline": escape(_headline(first, names) if first else "no error was found"),
         "counts": "".join(f"<li>{_icon(one)} {counted_noun(severities[one], one)}</li>" for one in _SEVERITIES),
         "facts": "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text),
         "privacy": "This page shows names and values that may identify: treat it as you treat the images."
@@ -190,6 +190,11 @@ def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
         else "File names, folders, UIDs and series descriptions are left out; --show-values shows them.",
         "version": __version__,
     }
+
+
+def _headline(first: Finding, names: _Names) -> str:
+    attribute = f"{names.text(first.path or first.tag or '')} " if first.path or first.tag else ""
+    return f"{first.check}: {attribute}{names.text(first.message)}"
 
 
 def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:

@@ -196,7 +196,7 @@ class Options:
 def carry(source: Path, destination: Path, options: Options, staging: Staging, workers: Workers) -> RoundtripResult:
     """Make one round trip in an open staging folder, with workers that may have served others before."""
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
-    from itk_roundtrip import reader, slabs
+    from itk_roundtrip import judge, reader, slabs  # noqa: F401  # judge: for what comes last, when nobody waits
     from itk_roundtrip.derivation import DEFAULT_OPERATION
     from itk_roundtrip.series import choose_series, find_series, left_out
 

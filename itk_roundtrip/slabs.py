@@ -18,7 +18,7 @@ import numpy as np
 from pydicom.filereader import read_file_meta_info
 
 from itk_roundtrip import _itk, audit, reader, view, writer
-from itk_roundtrip.audit import PairReport, Request, Tally, compare_many
+from itk_roundtrip.audit import PairReport, Request, Tally, compare_into
 from itk_roundtrip.derivation import Edits, Removed, SeriesPlan, dictionary_edits, edits
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, VerificationError
 from itk_roundtrip.findings import Identity
@@ -287,9 +287,7 @@ def _write(job: Job, slab: Slab, volume: Volume, sources: Sequence[Header]) -> S
             if job.headers == "complete":
                 file.unlink()  # its pages need not reach the disk
                 _complete(job, slab, index, source, by_itk, changes[index])
-                tally, reports = compare_many([_request(job, slab, index)])
-                result.tally.merge(tally)
-                result.reports += reports
+                result.reports.append(compare_into(result.tally, _request(job, slab, index)))
     finally:
         if job.headers == "complete":
             shutil.rmtree(folder, ignore_errors=True)

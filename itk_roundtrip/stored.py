@@ -142,8 +142,15 @@ def pixels(dataset: Dataset) -> Pixels:
     )
 
 
-def stored_values(one: Pixels) -> tuple[Array, str]:
+def stored_values(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
     """Return the stored values, shape (frames, rows, columns, samples), and what decoded them.
+
+    Parameters
+    ----------
+    one
+        The pixels.
+    as_rgb
+        Turn compressed YBR into RGB, as a decoder does that writes it uncompressed.
 
     Returns
     -------
@@ -160,7 +167,7 @@ def stored_values(one: Pixels) -> tuple[Array, str]:
         dtype = np.dtype(_FLOATS[one.tag][0 if one.syntax.is_little_endian else 1])
         return _shaped(one.value, dtype, shape), "native"
     if one.bits_allocated not in (8, 16, 32, 64) or one.samples != 1 or not one.native:
-        words, by = _decoded(one)
+        words, by = _decoded(one, as_rgb)
     else:
         words, by = _shaped(one.value, _dtype(one), shape), "native"
     if words.size != one.count:
@@ -179,14 +186,14 @@ def _shaped(value: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array
     return np.frombuffer(value, dtype, count).reshape(shape)
 
 
-def _decoded(one: Pixels) -> tuple[Array, str]:
+def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
     try:
         decoder = get_decoder(one.syntax)
     except NotImplementedError:
         raise UndecodableError("its transfer syntax is not known") from None
     try:
         if not one.syntax.is_encapsulated or decoder.is_available:
-            return decoder.as_array(one.dataset, raw=True)[0].astype(_dtype(one), copy=False), "pydicom"
+            return decoder.as_array(one.dataset, raw=not as_rgb)[0].astype(_dtype(one), copy=False), "pydicom"
         return _by_simpleitk(one), "SimpleITK"
     except Exception:  # whatever a decoder meets in a damaged stream
         raise UndecodableError("its pixel data cannot be decoded") from None
@@ -272,7 +279,9 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
         if identical and same_description:
             reference = values
         else:
-            reference, by = stored_values(source)
+            colours = [text(one.dataset, 0x00280004) for one in (source, written)]
+            as_rgb = source.encapsulated and colours[0].startswith("YBR") and colours[1] == "RGB"
+            reference, by = stored_values(source, as_rgb=as_rgb)
             decoders.add(by)
     except UndecodableError as error:
         if identical and same_description and source.syntax.is_encapsulated:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from itk_roundtrip import rules
+from itk_roundtrip.findings import CHECKS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -69,6 +70,14 @@ def test_table_of_rules_is_the_one_in_the_code() -> None:
     shown = re.search(r"<!-- rules -->\n(.*?)\n<!-- /rules -->", README, re.S)
     assert shown is not None
     assert shown[1] == rules.as_markdown()
+
+
+def test_table_of_checks_is_the_one_in_the_code() -> None:
+    """An id that a report shows must be explained."""
+    page = (ROOT / "docs" / "verify.md").read_text()
+    shown = re.search(r"<!-- checks -->\n(.*?)<!-- /checks -->", page, re.S)
+    assert shown is not None
+    assert shown[1].splitlines()[2:] == [f"| {check} | {about} |" for check, about in CHECKS.items()]
 
 
 def test_the_sample_series_is_what_its_script_makes(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 import SimpleITK
 import witness
@@ -444,6 +445,24 @@ def test_lossless_recompression_of_a_copy_is_right(make: Callable[..., Made], ve
     dataset.compress(uid.RLELossless, generate_instance_uid=False)
     resaved(dataset, file)
     assert ("PIX-02", "(7FE0,0010)") in said(verify(made.source, tmp_path / "out"))
+
+
+def test_lossy_colour_that_was_decoded_is_rgb(verify: Verify, tmp_path: Path) -> None:
+    """Compressed YBR becomes RGB, within one step of the decoder's; the loss must be said."""
+    source = Path(pydicom.data.get_testdata_file("SC_rgb_dcmtk_+eb+cy+s4.dcm"))  # JPEG baseline
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    shutil.copy(source, tmp_path / "in" / "a.dcm")
+    dataset = pydicom.dcmread(source)
+    assert dataset.PhotometricInterpretation == "YBR_FULL"
+    dataset.decompress(generate_instance_uid=False)
+    dataset.save_as(tmp_path / "out" / "a.dcm")
+    found = said(verify(tmp_path / "in", tmp_path / "out", identity="derived"))
+    assert not found & {("PIX-02", "(7FE0,0010)"), ("HDR-01", "(0028,0004)"), ("LOS-01", "(0028,2110)")}
+    del dataset.LossyImageCompression
+    dataset.save_as(tmp_path / "out" / "a.dcm")
+    assert ("LOS-01", "(0028,2110)") in said(verify(tmp_path / "in", tmp_path / "out", identity="derived"))
+    assert ("LOS-01", "(0002,0010)") in said(verify(tmp_path / "in", tmp_path / "out", identity="copy"))
 
 
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian])
