@@ -32,6 +32,10 @@ _VALUE = re.compile(r"= .*|(?<!Element=)(?<!Module=)<[^<>]*>")
 _TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
 _WHERE = re.compile(r" in \(0x.*$")
 _ELEMENT = re.compile(r"Element=<(\w+)>")
+_SAYS = re.compile(r"Error|Warning")
+_ANYTHING = re.compile(r"(?<=- ).*")
+"""Masks all that is said, where nobody knows which of it are values."""
+_TEXT_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
 _ABOUT_VALUES = "Error - Dicom dataset contains invalid data values"
 """A summary of other errors."""
 
@@ -52,8 +56,8 @@ def _is_script(path: Path) -> bool:
         return stream.read(2) == b"#!"
 
 
-def messages(program: Path, file: Path) -> Counter[str] | None:
-    """Return what dciodvfy says of a file, its values and UIDs masked, with counts; ``None`` if it says nothing."""
+def messages(program: Path, file: Path, values: re.Pattern[str]) -> Counter[str] | None:
+    """Return what dciodvfy says of a file, UIDs and ``values`` masked, with counts; ``None`` if it says nothing."""
     try:
         told = subprocess.run(
             [program, file], capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
@@ -61,18 +65,37 @@ def messages(program: Path, file: Path) -> Counter[str] | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     lines = (told.stdout + told.stderr).splitlines()
-    return Counter(_masked(line) for line in lines if " - " in line or line.startswith("Error")) if lines else None
+    return Counter(_masked(line, values) for line in lines if _SAYS.search(line)) if lines else None
 
 
-def _masked(line: str) -> str:
-    return _VALUE.sub("<>", _UID.sub("UID", line)).strip()
+def _masked(line: str, values: re.Pattern[str]) -> str:
+    """Return a line without UIDs and without any value of the file: some may identify a person."""
+    return values.sub("<>", _VALUE.sub("<>", _UID.sub("UID", line))).strip()
+
+
+def _values(*files: Path) -> re.Pattern[str]:
+    """Return what finds every text of some files, and its parts, as a word."""
+    texts: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+        try:
+            for element in (one for file in files for one in pydicom.dcmread(file, stop_before_pixels=True).iterall()):
+                if element.VR in _TEXT_VRS:
+                    whole = str(element.value)
+                    texts.update(one.strip() for one in (whole, *re.split(r"[\\\\^=,'\[\] ]+", whole)))
+        except Exception:  # whatever pydicom meets in a broken file
+            return _ANYTHING
+    words = sorted((re.escape(one) for one in texts if len(one) > 1), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else re.compile("(?!)")
 
 
 def new_messages(program: Path, source: Path, written: Path) -> list[str] | None:
     """Return what dciodvfy says of the written file beyond the source; ``None`` if it says nothing of one of them."""
     with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+        values = _values(source, written)
         before, after = (
-            messages(program, _inflated(file, Path(folder, name))) for file, name in ((source, "a"), (written, "b"))
+            messages(program, _inflated(file, Path(folder, name)), values)
+            for file, name in ((source, "a"), (written, "b"))
         )
     if before is None or after is None:
         return None
