@@ -9,15 +9,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding, python_encoding
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
+from pydicom.values import convert_SQ
 
 from itk_roundtrip.findings import Outcome
 
@@ -103,9 +106,15 @@ def undecoded(dataset: FileDataset) -> FileDataset:
     return twin
 
 
+def element_of(dataset: Dataset, tag: int) -> Element | None:
+    """Return an element as it stands in a data set, also an empty one, which pydicom decodes otherwise."""
+    found = dataset.get_item(tag, keep_deferred=True)
+    return found if isinstance(found, DataElement | RawDataElement) else None
+
+
 def raw(dataset: Dataset, tag: int) -> bytes:
     """Return the value of an attribute as bytes, without padding; empty if absent."""
-    return value_of(dataset.get_item(tag) if tag in dataset else None)
+    return value_of(element_of(dataset, tag))
 
 
 def value_of(element: Element | None) -> bytes:
@@ -122,7 +131,7 @@ def text(dataset: Dataset, tag: int) -> str:
 
 def joined(value: Any) -> str:
     """Return a decoded value as one text."""
-    if value is None:
+    if value is None or isinstance(value, pydicom.Sequence):
         return ""
     return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
 
@@ -148,7 +157,7 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
 
 def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
     """Return the numbers of a text or binary attribute; none if it is absent or holds something else."""
-    element = dataset.get_item(tag) if tag in dataset else None
+    element = element_of(dataset, tag)
     if element is None or not element.value:
         return ()
     try:
@@ -183,20 +192,47 @@ def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] =
         Tags of the top level that are left out, beside group lengths.
     """
     result = Comparison()
-    relabelled = _character_set(source) != _character_set(written)
-    for difference in _compare(source, written, "", None, relabelled, skip, result.kept):
-        result.differences.append(difference)
+    sides = Sides(
+        character_set(source), character_set(written), *(bool(one.original_encoding[0]) for one in (source, written))
+    )
+    result.differences += _compare(source, written, "", None, sides, skip, result.kept)
     return result
 
 
 def compare_items(before: Sequence[Dataset], after: Sequence[Dataset], tag: int) -> list[Difference]:
     """Return what differs between items of one sequence, item by item."""
     name = keyword_for_tag(tag) or tag_text(tag)
-    return list(_compare_items(before, after, name, tag, False))
+    return list(_compare_items(before, after, name, tag, Sides()))
 
 
-def _character_set(dataset: Dataset) -> bytes:
-    return raw(dataset, 0x00080005) or b"ISO_IR 6"
+@dataclass(frozen=True)
+class Sides:
+    """How the two sides of a comparison are encoded: character sets, and whether in Implicit VR."""
+
+    old_character_set: str = ""
+    new_character_set: str = ""
+    old_implicit: bool = False
+    new_implicit: bool = False
+
+    @property
+    def relabelled(self) -> bool:
+        """Whether the character sets differ."""
+        return self.old_character_set != self.new_character_set
+
+    def inside(self, source: Dataset, written: Dataset) -> Sides:
+        """Return the same for two items, which may have a character set of their own (PS3.5 7.5.3)."""
+        if 0x00080005 not in source and 0x00080005 not in written:
+            return self
+        return replace(
+            self,
+            old_character_set=character_set(source) or self.old_character_set,
+            new_character_set=character_set(written) or self.new_character_set,
+        )
+
+
+def character_set(dataset: Dataset) -> str:
+    """Return Specific Character Set (0008,0005) as one text; empty if absent."""
+    return text(dataset, 0x00080005)
 
 
 def _compare(
@@ -204,7 +240,7 @@ def _compare(
     written: Dataset,
     prefix: str,
     top: int | None,
-    relabelled: bool,
+    sides: Sides,
     skip: frozenset[int] = frozenset(),
     kept: list[int] | None = None,
 ) -> Iterator[Difference]:
@@ -222,15 +258,15 @@ def _compare(
                 if element is not None:
                     stray.append(tag)
             continue
-        same = _same_bytes(ours, theirs, relabelled)
+        same = _same_bytes(ours, theirs, sides.relabelled)
         if not same:
             path = prefix + (_private_name(homes[0], tag) if private else keyword_for_tag(tag) or tag_text(tag))
-            found = list(_difference(source, written, tag, path, top or tag, relabelled))
+            found = list(_difference(source, written, tag, path, top or tag, sides))
             yield from found
             same = not found
         if same and kept is not None:
             kept.append(tag)
-    yield from _compare_strays(source, written, homes, strays, prefix, top, relabelled)
+    yield from _compare_strays(source, written, homes, strays, prefix, top, sides)
 
 
 def _compare_strays(
@@ -240,28 +276,28 @@ def _compare_strays(
     strays: tuple[list[int], list[int]],
     prefix: str,
     top: int | None,
-    relabelled: bool,
+    sides: Sides,
 ) -> Iterator[Difference]:
     """Yield what became of private attributes that are not in their place: moved to another block, lost or added."""
-    places = {(tag >> 16, _home(homes[1], tag), _offset(written, tag)): tag for tag in strays[1]}
+    places = {(tag >> 16, _home(homes[1], tag), _offset(tag)): tag for tag in strays[1]}
     added = set(strays[1])
     for tag in strays[0]:
         path = prefix + _private_name(homes[0], tag)
-        place = places.get((tag >> 16, _home(homes[0], tag), _offset(source, tag)))
-        ours = source.get_item(tag)
+        place = places.get((tag >> 16, _home(homes[0], tag), _offset(tag)))
+        ours = element_of(source, tag)
         vr = _vr(ours, tag)
         if place is None or place not in added:
             yield Difference(top or tag, path, vr, tag, "lost", "", (source, tag), None)
             continue
         added.discard(place)
-        if _same_bytes(ours, written.get_item(place), relabelled):
+        if _same_bytes(ours, element_of(written, place), sides.relabelled):
             yield Difference(top or tag, path, vr, tag, "moved", f"to {tag_text(place)}")
         else:
             detail = f"and moved to {tag_text(place)}"
             yield Difference(top or tag, path, vr, tag, "changed", detail, (source, tag), (written, place))
     for tag in sorted(added):
         path = prefix + _private_name(homes[1], tag)
-        vr = _vr(written.get_item(tag), tag)
+        vr = _vr(element_of(written, tag), tag)
         yield Difference(top or tag, path, vr, tag, "added", "", None, (written, tag))
 
 
@@ -281,7 +317,7 @@ def _home(creators: dict[tuple[int, int], bytes], tag: int) -> bytes | None:
     return creators.get((tag >> 16, tag & 0xFFFF if tag & 0xFF00 == 0 else tag >> 8 & 0xFF))
 
 
-def _offset(dataset: Dataset, tag: int) -> int:
+def _offset(tag: int) -> int:
     """Return the place of a private attribute within its block; all creators have one place."""
     return -1 if tag & 0xFF00 == 0 else tag & 0xFF
 
@@ -298,7 +334,7 @@ def _same_bytes(ours: Element | None, theirs: Element | None, relabelled: bool) 
     return (
         isinstance(ours, RawDataElement)
         and isinstance(theirs, RawDataElement)
-        and ours.value == theirs.value
+        and (ours.value or b"") == (theirs.value or b"")
         and ours.VR == theirs.VR
         and ours.is_implicit_VR == theirs.is_implicit_VR
         and ours.is_little_endian == theirs.is_little_endian
@@ -308,9 +344,9 @@ def _same_bytes(ours: Element | None, theirs: Element | None, relabelled: bool) 
 
 def _may_be_read_anew(element: RawDataElement) -> bool:
     """Tell whether another character set may give the bytes another meaning."""
-    vr = element.VR or "UN"
+    vr = element.VR or vr_of(int(element.tag)) or "UN"
     value = bytes(element.value or b"")
-    return (vr in _ENCODED or vr in ("SQ", "UN")) and (not value.isascii() or b"\x1b" in value or vr == "SQ")
+    return vr == "SQ" or (vr in _ENCODED | {"UN"} and (not value.isascii() or b"\x1b" in value))
 
 
 def _vr(element: Element | None, tag: int) -> str:
@@ -318,11 +354,16 @@ def _vr(element: Element | None, tag: int) -> str:
     return str(element.VR) if element is not None and element.VR else vr_of(tag)
 
 
-def _difference(
-    source: Dataset, written: Dataset, tag: int, path: str, top: int, relabelled: bool
-) -> Iterator[Difference]:
+def _stated_vr(element: Element, implicit: bool) -> str:
+    """Return the VR that stands in the file; empty in Implicit VR, where none does."""
+    if isinstance(element, RawDataElement):
+        return str(element.VR or "")
+    return "" if implicit else str(element.VR)
+
+
+def _difference(source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Sides) -> Iterator[Difference]:
     """Yield what became of one attribute that is not the same to the byte; nothing if it is the same all the same."""
-    ours, theirs = source.get_item(tag) if tag in source else None, written.get_item(tag) if tag in written else None
+    ours, theirs = element_of(source, tag), element_of(written, tag)
     vr = _vr(ours if ours is not None else theirs, tag)
 
     def difference(outcome: Outcome, detail: str = "") -> Difference:
@@ -333,24 +374,35 @@ def _difference(
     if ours is None or theirs is None:
         yield difference("added" if ours is None else "lost")
         return
-    other = _vr(theirs, tag)
-    if vr and other and not set(vr.split(" or ")) & set(other.split(" or ")):
-        yield difference("VR changed", f"from {vr} to {other}")
+    stated = _stated_vr(ours, sides.old_implicit), _stated_vr(theirs, sides.new_implicit)
+    if all(stated) and stated[0] != stated[1]:
+        yield difference("VR changed", f"from {stated[0]} to {stated[1]}")
         return
-    vr = vr or other or _private_vr(source, tag)
-    if not (isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)) and vr != "SQ":
-        if joined(source[tag].value) != joined(written[tag].value):  # pydicom decoded one of them
-            yield difference("changed")
-        return
-    if vr == "SQ" or isinstance(ours.value, pydicom.Sequence):
-        yield from _compare_sequences(source, written, tag, path, top, relabelled, difference)
-        return
-    outcome = _compare_values(source, written, tag, vr, relabelled)
+    raw_ones = isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)
+    if raw_ones and not sides.relabelled and _bytes(source, tag) == _bytes(written, tag):
+        return  # Implicit and Explicit VR, or UN beside it
+    known = [
+        one for one in (*stated, _vr(ours, tag), _vr(theirs, tag), _private_vr(source, tag)) if one not in ("", "UN")
+    ]
+    vr = known[0] if known else "UN"
+    try:
+        if vr == "SQ" or any(isinstance(one.value, pydicom.Sequence) for one in (ours, theirs)):
+            yield from _compare_sequences(source, written, tag, path, top, sides, difference)
+            return
+        if not raw_ones:
+            if joined(source[tag].value) != joined(written[tag].value):  # pydicom decoded one of them
+                yield difference("changed")
+            return
+        outcome = _compare_values(source, written, tag, vr, sides)
+    except Exception:  # whatever pydicom meets in bytes that do not fit their VR
+        outcome = "changed"
     if outcome is not None:
         yield difference(outcome)
 
 
 def _private_vr(dataset: Dataset, tag: int) -> str:
+    if not tag >> 16 & 1:
+        return ""
     creator = _home(_creators(elements(dataset)), tag)
     try:
         return private_dictionary_VR(tag, (creator or b"").decode("ascii", "replace"))
@@ -359,39 +411,50 @@ def _private_vr(dataset: Dataset, tag: int) -> str:
 
 
 def _compare_sequences(
-    source: Dataset, written: Dataset, tag: int, path: str, top: int, relabelled: bool, difference: Any
+    source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Sides, difference: Any
 ) -> Iterator[Difference]:
-    try:
-        before, after = source[tag].value or (), written[tag].value or ()
-    except Exception:  # whatever pydicom meets in bytes that are no items
-        before, after = b"", b""
-    if isinstance(before, pydicom.Sequence | tuple) and isinstance(after, pydicom.Sequence | tuple):
-        yield from _compare_items(before, after, path, top, relabelled)
+    before, after = _sequence(source, tag), _sequence(written, tag)
+    if before is not None and after is not None:
+        yield from _compare_items(before, after, path, top, sides)
     elif _bytes(source, tag) != _bytes(written, tag):
         yield difference("changed")
 
 
+def _sequence(dataset: Dataset, tag: int) -> Sequence[Dataset] | None:
+    """Return the items of a sequence, also of one in Implicit VR that no dictionary knows; ``None`` if it is none."""
+    element = element_of(dataset, tag)
+    if element is None or not element.value:
+        return ()
+    try:
+        if isinstance(element, RawDataElement) and _vr(element, tag) != "SQ":
+            return list(convert_SQ(bytes(element.value), True, element.is_little_endian, [default_encoding]))
+        value = dataset[tag].value
+    except Exception:  # whatever pydicom meets in bytes that are no items
+        return None
+    return value if isinstance(value, pydicom.Sequence) else None
+
+
 def _compare_items(
-    before: Sequence[Dataset], after: Sequence[Dataset], path: str, top: int, relabelled: bool
+    before: Sequence[Dataset], after: Sequence[Dataset], path: str, top: int, sides: Sides
 ) -> Iterator[Difference]:
     if len(before) != len(after):
         outcome: Outcome = "lost" if len(after) < len(before) else "added"
         leaf = f"{path}[{min(len(before), len(after))}]"
         yield Difference(top, leaf, "SQ", top, outcome, f"({len(after)} items, not {len(before)})")
-    if len(before) <= len(after) or not _is_part(before, after, relabelled):
+    if len(before) <= len(after) or not _is_part(before, after, sides):
         for index, (ours, theirs) in enumerate(zip(before, after, strict=False)):
-            yield from _compare(ours, theirs, f"{path}[{index}].", top, relabelled)
+            yield from _compare(ours, theirs, f"{path}[{index}].", top, sides.inside(ours, theirs))
 
 
-def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], relabelled: bool) -> bool:
+def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], sides: Sides) -> bool:
     """Tell whether what is left of a sequence are some of its items, in order and unchanged."""
     left = iter(before)
-    return all(any(not list(_compare(one, item, "", 0, relabelled)) for one in left) for item in after)
+    return all(any(not list(_compare(one, item, "", 0, sides.inside(one, item))) for one in left) for item in after)
 
 
 def _bytes(dataset: Dataset, tag: int) -> bytes:
     """Return the value bytes of an undecoded element, in little endian."""
-    element = dataset.get_item(tag)
+    element = element_of(dataset, tag)
     if not isinstance(element, RawDataElement):
         value = element.value if element is not None else b""
         return value if isinstance(value, bytes) else joined(value).encode("utf-8", "surrogateescape")
@@ -402,10 +465,15 @@ def _bytes(dataset: Dataset, tag: int) -> bytes:
     return value
 
 
-def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, relabelled: bool) -> Outcome | None:
+def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, sides: Sides) -> Outcome | None:
     before, after = _bytes(source, tag), _bytes(written, tag)
-    if relabelled and vr in _ENCODED and not (before.isascii() and after.isascii() and b"\x1b" not in before + after):
-        return None if _reads(source, tag) == _reads(written, tag) is not None else "changed"
+    if (
+        sides.relabelled
+        and vr in _ENCODED
+        and not (before.isascii() and after.isascii() and b"\x1b" not in before + after)
+    ):
+        reads = read_text(before, vr, sides.old_character_set), read_text(after, vr, sides.new_character_set)
+        return None if reads[0] == reads[1] is not None else "changed"
     if vr not in _TEXT:
         # Values are of even length (PS3.5 7.1.1): one that was not got its pad byte.
         return None if before == after or before + b"\0" * (len(before) % 2) == after else "changed"
@@ -422,13 +490,31 @@ def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, relabe
     return "changed"
 
 
-def _reads(dataset: Dataset, tag: int) -> str | None:
-    """Return the decoded text of an attribute; ``None`` if it does not fit its character set."""
+@lru_cache(maxsize=2000)
+def read_text(value: bytes, vr: str, character_set: str) -> str | None:
+    """Return an encoded text, decoded strictly; ``None`` if it does not fit its character set, or that is unknown.
+
+    Parameters
+    ----------
+    value
+        As it stands in the file.
+    vr
+        One of those that Specific Character Set applies to.
+    character_set
+        Value of Specific Character Set (0008,0005); empty for the default repertoire (PS3.3 C.12.1.1.2).
+    """
+    value = value.rstrip(b" \0")
+    terms = [term.strip() for term in character_set.split("\\")]
+    if any(term not in python_encoding for term in terms):
+        return None
+    if terms in ([""], ["ISO_IR 6"]) and not value.isascii():
+        return None
+    delimiters = {0x5E, 0x3D, 0x5C} if vr == "PN" else {0x5C} if vr in ("LO", "SH", "UC") else set()
     try:
-        value = joined(dataset[tag].value)
+        told = decode_bytes(value, convert_encodings(terms), {*delimiters, 0x0A, 0x0C, 0x0D})
     except Exception:  # whatever pydicom meets in bytes that do not fit
         return None
-    return None if "\N{REPLACEMENT CHARACTER}" in value else value
+    return None if "\N{REPLACEMENT CHARACTER}" in told else told
 
 
 def _number(part: bytes) -> float | None:
@@ -441,7 +527,7 @@ def _number(part: bytes) -> float | None:
 
 def shown(dataset: Dataset, tag: int) -> str | None:
     """Return the value of an attribute for display, shortened; of bytes and sequences their size."""
-    element = dataset.get_item(tag) if tag in dataset else None
+    element = element_of(dataset, tag)
     if element is None:
         return None
     vr = _vr(element, tag).split(" or ")[0]

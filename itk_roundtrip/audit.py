@@ -12,13 +12,13 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pydicom
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 
 from itk_roundtrip import rules
 from itk_roundtrip.attributes import Difference, compare, elements, numbers, tag_text, undecoded
 from itk_roundtrip.checks import check_pair
 from itk_roundtrip.derived_checks import declared_bound, declared_clipped
+from itk_roundtrip.errors import internal_error
 from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair
 from itk_roundtrip.pair import Pair
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
@@ -26,10 +26,9 @@ from itk_roundtrip.privacy import may_show
 from itk_roundtrip.rules import rule_for
 from itk_roundtrip.series import Instance, describe
 from itk_roundtrip.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
+from itk_roundtrip.structure import Problem, problems
 
 _PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
-_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
-_UNDEFINED = 0xFFFFFFFF
 SERIES_LEVEL: dict[int, str] = {
     0x0020000D: "UID-03", 0x00200052: "UID-03", 0x00200011: "HDR-03", 0x0008103E: "HDR-03", 0x00080021: "HDR-03",
     0x00080031: "HDR-03", 0x00080060: "HDR-03", 0x00181030: "HDR-03",
@@ -119,24 +118,22 @@ def prepare() -> None:
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 
-def read(path: Path) -> tuple[FileDataset, int, int | None]:
-    """Read a file whole: its data set, its size, and where its last element ends, if that is known."""
+def read(path: Path) -> FileDataset:
+    """Read a file whole."""
     # Mapped: pydicom asks a file for its position before every element.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-        dataset = pydicom.dcmread(cast(BinaryIO, stream))
-        size, position, ending = stream.size(), stream.tell(), stream[-len(_SEQUENCE_END) :]
-    found = elements(dataset)
-    last = found[max(found)] if found else None
-    if dataset.file_meta.get("TransferSyntaxUID") == _DEFLATED:
-        return dataset, size, None
-    if not isinstance(last, RawDataElement):
-        return dataset, size, position
-    if last.length == _UNDEFINED:  # compressed pixels
-        return dataset, size, size if ending == _SEQUENCE_END else -1
-    return dataset, size, last.value_tell + last.length
+        return pydicom.dcmread(cast(BinaryIO, stream))
 
 
-_DEFLATED = pydicom.uid.DeflatedExplicitVRLittleEndian
+def _place_of(error: Exception) -> str:
+    """Return the kind and the place of an error of ours, without the values that it may quote."""
+    return str(internal_error(error)).removeprefix("Internal error: ").removesuffix("; please report it.")
+
+
+def structure(path: Path) -> set[Problem]:
+    """Return what is wrong with the structure of a file, which lenient readers do not say."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+        return problems(stream)
 
 
 def compare_files(request: Request, known: Container[Key] = frozenset()) -> PairReport:
@@ -159,14 +156,19 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            source, _, _ = read(request.source_file)
+            source = read(request.source_file)
         except Exception:  # whatever pydicom meets in a broken file
             return failure("its source cannot be read, so that nothing is proven")
         try:
-            written, size, end = read(request.written_file)
+            written = read(request.written_file)
+            broken = structure(request.written_file)
+            inherited = structure(request.source_file) if broken else set()
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")
-        return _report(request, pair, source, written, size, end, known)
+        try:
+            return _report(request, pair, source, written, (broken - inherited, broken & inherited), known)
+        except Exception as error:  # whatever pydicom meets in values that nobody foresaw
+            return failure(f"cannot be compared with its source ({_place_of(error)})")
 
 
 def _report(
@@ -174,8 +176,7 @@ def _report(
     pair: SlicePair,
     source: FileDataset,
     written: FileDataset,
-    size: int,
-    end: int | None,
+    structure: tuple[set[Problem], set[Problem]],
     known: Container[Key],
 ) -> PairReport:
     instance = describe(request.written_file, request.written, undecoded(written)) if request.describe else None
@@ -184,7 +185,7 @@ def _report(
     ours, theirs = pixels(source), pixels(written)
     difference = compare_pixels(ours, theirs)
     both = Pair(
-        source, written, stood, request.written, request.identity, size, end, comparison, (ours, theirs), difference
+        source, written, stood, request.written, request.identity, structure, comparison, (ours, theirs), difference
     )
     findings = check_pair(both)
     if request.reference is not None:

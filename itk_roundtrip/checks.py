@@ -11,18 +11,17 @@ import getpass
 import re
 import socket
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 from pydicom import uid
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules
-from itk_roundtrip.attributes import Difference, Element, decoded, elements, items, numbers, raw, text, vr_of
+from itk_roundtrip.attributes import Difference, Element, decoded, elements, items, numbers, raw, read_text, text, vr_of
 from itk_roundtrip.derived_checks import DERIVED_CHECKS
 from itk_roundtrip.findings import Finding, Severity
 from itk_roundtrip.pair import Pair
@@ -48,12 +47,15 @@ def _file(pair: Pair) -> Iterator[Finding]:
     written, meta = pair.written, pair.written.file_meta
     for meta_tag, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
         if text(meta, meta_tag) != text(written, tag):
-            yield pair.finding("FIL-01", meta_tag, "differs from the data set")
+            before = pair.source.file_meta
+            same = text(before, meta_tag) == text(meta, meta_tag) and tag not in pair.differing
+            yield pair.finding("FIL-01", meta_tag, "differs from the data set", inherited=same)
     for meta_tag in (0x00020001, 0x00020010, 0x00020012):
         if not raw(meta, meta_tag) and meta_tag not in meta:
             yield pair.finding("FIL-01", meta_tag, "is missing in the file meta information")
-    if pair.end not in (None, pair.size) or 0 in elements(written):
-        yield pair.finding("FIL-01", None, "does not end where its last element ends")
+    for inherited, found in enumerate(pair.structure):
+        for at, message in sorted(found, key=str):
+            yield pair.finding("FIL-01", at or None, message, inherited=bool(inherited))
     ours, theirs = pair.pixels
     for tag in rules.ENCAPSULATION_TAGS:
         if tag in written and not theirs.syntax.is_encapsulated and ours.syntax.is_encapsulated:
@@ -62,8 +64,10 @@ def _file(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("FIL-01", PIXEL_DATA, "holds no pixel data")
     elif theirs.tag == PIXEL_DATA and not theirs.syntax.is_encapsulated:
         length, expected = len(theirs.value), theirs.expected_length
-        if length < expected or length % 2:
-            yield pair.finding("FIL-01", PIXEL_DATA, "pixel data of another length than rows and columns say")
+        if length < expected - expected % 2 or length % 2:
+            same = pair.difference.identical_value and ours.value == theirs.value
+            message = "pixel data of another length than rows and columns say"
+            yield pair.finding("FIL-01", PIXEL_DATA, message, inherited=same)
         elif length > expected:
             same = pair.difference.identical_value
             message = "pixel data longer than rows and columns say"
@@ -204,18 +208,10 @@ def _is_integer_string(part: bytes) -> bool:
 def _is_readable(pair: Pair, side: int, tag: int) -> bool:
     """Tell whether the text of the source (side 0) or the written file (side 1) fits its character set."""
     element = pair.stood[side].get(tag)
-    value = bytes(element.value or b"") if isinstance(element, RawDataElement) else b""
-    return _fits(value, str(element.VR) if element else "", pair.values(0x00080005)[side].decode("ascii", "replace"))
-
-
-@lru_cache(maxsize=1000)
-def _fits(value: bytes, vr: str, character_set: str) -> bool:
-    encodings = convert_encodings(character_set.split("\\"))
-    delimiters = {0x5E, 0x3D, 0x5C} if vr == "PN" else {0x5C} if vr in ("LO", "SH", "UC") else set()
-    try:
-        return "\N{REPLACEMENT CHARACTER}" not in decode_bytes(value, encodings, {*delimiters, 0x0A, 0x0C, 0x0D})
-    except Exception:  # whatever pydicom meets in bytes that do not fit
-        return False
+    if not isinstance(element, RawDataElement):
+        return True
+    character_set = pair.values(0x00080005)[side].decode("ascii", "replace")
+    return read_text(bytes(element.value or b""), str(element.VR or vr_of(tag)), character_set) is not None
 
 
 def _uids(pair: Pair) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, t
 from itk_roundtrip.findings import Finding, Identity, Severity
 from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.stored import PixelDifference, Pixels
+from itk_roundtrip.structure import Problem
 
 LOSSY_SYNTAXES = frozenset({
     uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K, uid.JPEG2000MC,
@@ -36,8 +37,8 @@ class Pair:
         What findings call the written file.
     identity
         ``derived`` or ``copy``.
-    size, end
-        Bytes of the written file, and where its last element ends; ``None`` if that is not known.
+    structure
+        What is wrong with the structure of the written file only, and what is wrong with both.
     comparison
         Of all attributes.
     pixels, difference
@@ -49,8 +50,7 @@ class Pair:
     stood: tuple[Mapping[int, Element], Mapping[int, Element]]
     name: str
     identity: Identity
-    size: int
-    end: int | None
+    structure: tuple[set[Problem], set[Problem]]
     comparison: Comparison
     pixels: tuple[Pixels, Pixels]
     difference: PixelDifference
