@@ -34,8 +34,8 @@ class Sides:
     ----------
     source, written
         The series; the written one holds all instances of its folder, whatever series they say they are of.
-    source_series
-        Series Instance UIDs of everything in the source folder.
+    source_series, source_instances
+        Series and SOP Instance UIDs of everything in the source folder.
     skipped
         Files of the written folder that are no instances.
     pairing
@@ -49,6 +49,7 @@ class Sides:
     source: Series
     written: Series
     source_series: frozenset[str]
+    source_instances: frozenset[str]
     skipped: Sequence[Skipped]
     pairing: Pairing
     reports: Sequence[PairReport]
@@ -118,7 +119,7 @@ def _uids(sides: Sides) -> Iterator[Finding]:
 
 
 def _sop_uids(sides: Sides) -> Iterator[Finding]:
-    tag, old = 0x00080018, {one.sop_instance_uid for one in sides.source.instances} - {""}
+    tag, old = 0x00080018, sides.source_instances - {""}
     named: dict[str, list[Instance]] = defaultdict(list)
     for one in sides.written.instances:
         named[one.sop_instance_uid].append(one)
@@ -178,10 +179,20 @@ def _references(sides: Sides) -> Iterator[Finding]:
         return
     known = {one.sop_instance_uid for one in sides.source.instances}
     for one in sides.pairing.pairs:
-        uid = referred(one.written)
-        if one.by in (BY_UID, BY_POSITION) and uid in known and uid != one.source.sop_instance_uid:
+        uid, added = referred(one.written), one.written.source_images[len(one.source.source_images) :]
+        uids = {other for _, other in added}
+        own = one.source.sop_instance_uid
+        if one.by in (BY_UID, BY_POSITION) and uid in known and own not in {uid, *uids}:
             yield _finding("DER-03", f"refers to another slice than the one that its {one.by} says", tag=0x00082112,
                            name=one.written.name)  # fmt: skip
+        if one.written.sop_instance_uid in uids - {own}:
+            yield _finding("DER-03", "refers to itself", tag=0x00082112, name=one.written.name)
+        elif uids - sides.source_instances:
+            yield _finding("DER-03", "an item that was added refers to no instance of the source folder",
+                           tag=0x00082112, name=one.written.name, severity="warning")  # fmt: skip
+        if {other for _, other in one.written.source_images[: len(one.source.source_images)]} - sides.source_instances:
+            yield _finding("DER-03", "earlier items refer to instances outside the source folder", tag=0x00082112,
+                           name=one.written.name, severity="info")  # fmt: skip
 
 
 def places(source: Series, pairing: Pairing) -> list[tuple[float | None, float | None]]:
@@ -215,11 +226,13 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
     for one in sides.written.instances:
         if one.image_orientation_patient and not np.any(normal(one.image_orientation_patient)):
             yield _finding("GEO-02", "an orientation that spans no plane", tag=0x00200037, name=one.name)
+    counterpart = {one.written.name: one.source.name for one in sides.pairing.pairs}
     theirs = {one.kind: one for one in sides.source.irregularities}
     for irregularity in sides.written.irregularities if sides.written.instances else ():
         check, tag = _IRREGULARITIES.get(irregularity.kind, _GEOMETRY)
-        inherited = irregularity.kind in theirs
-        if inherited or irregularity.kind not in ("localizer",):
+        old = theirs.get(irregularity.kind)
+        inherited = old is not None and {counterpart.get(name) for name in irregularity.files} <= set(old.files)
+        if inherited or irregularity.kind != "localizer":
             first = irregularity.files[0] if irregularity.files else None
             yield _finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
                            count=max(1, len(irregularity.files)))  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -482,7 +483,7 @@ def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, sides:
         return None
     parts = [[part.strip(pad) for part in value.split(b"\\")] for value in (before, after)]
     if vr in _DECIMAL:
-        values = [[_number(part) for part in one] for one in parts]
+        values = [[_number(part) if part else part for part in one] for one in parts]
         if values[0] == values[1] and None not in values[0]:
             return "reformatted"
     elif vr not in ("LT", "ST", "UT", "PN") and parts[0] == parts[1]:
@@ -518,10 +519,9 @@ def read_text(value: bytes, vr: str, character_set: str) -> str | None:
 
 
 def _number(part: bytes) -> float | None:
-    try:
-        value = float(part) if part else 0.0
-    except ValueError:
+    if not re.fullmatch(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", part):
         return None
+    value = float(part)
     return value if math.isfinite(value) else None
 
 

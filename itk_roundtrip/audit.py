@@ -190,6 +190,8 @@ def _report(
     findings = check_pair(both)
     if request.reference is not None:
         findings += _check_reference(both, *request.reference)
+    once = Tally()
+    once.add(findings)  # what several items of one file have in common is one finding
     return PairReport(
         pair=replace(
             pair,
@@ -199,7 +201,7 @@ def _report(
             largest=difference.largest,
             largest_real=difference.largest_real,
         ),
-        findings=tuple(findings),
+        findings=tuple(replace(one, count=1) for one in once.findings.values()),
         changes=tuple(_changes(both, request.show_values, known)),
         kept=tuple(comparison.kept),
         readable=True,
@@ -259,33 +261,36 @@ def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:
     except UndecodableError as error:
         return [pair.finding("PIX-03", PIXEL_DATA, f"cannot be compared with the reference: {error}")]
     expected = np.asarray(np.load(file, mmap_mode="r")[index], dtype=np.float64)
-    if expected.size != values.size:
-        return [pair.finding("PIX-03", PIXEL_DATA, "holds another number of values than a slice of the reference")]
+    shape = values.shape if values.shape[-1] > 1 else values.shape[:-1]
+    shape = shape if shape[0] > 1 else shape[1:]
+    if expected.shape != shape:
+        return [pair.finding("PIX-03", PIXEL_DATA, "is of another size than a slice of the reference")]
     expected = expected.reshape(values.shape)
     real = values * theirs.slope + theirs.intercept
     apart = np.abs(real - expected)
-    masks = [padding_mask(pair.written, theirs, values), None]
+    padding = padding_mask(pair.written, theirs, values)
     low, high = sorted(limit * theirs.slope + theirs.intercept for limit in theirs.limits)
     clipped = ((expected < low) & (real == low)) | ((expected > high) & (real == high))
-    left_out = clipped if masks[0] is None else clipped | masks[0]
-    apart = np.where(left_out, 0.0, apart)
+    apart = np.where(clipped if padding is None else clipped | padding, 0.0, apart)
     allowed = abs(theirs.slope) / 2 + np.spacing(np.maximum(np.abs(real), np.abs(expected)))
     wrong = ~(apart <= allowed)  # also where the reference is not a number
     findings = []
     if np.any(wrong):
-        largest = float(np.nanmax(apart)) if np.any(np.isfinite(apart)) else float("nan")
-        count = int(np.count_nonzero(wrong))
+        count, largest = int(np.count_nonzero(wrong)), float(np.nanmax(apart, initial=0.0))
         message = f"{count} values are more than half a step off the reference, at most {largest:g}"
+        if np.any(np.isnan(expected)):
+            message = f"{int(np.count_nonzero(np.isnan(expected)))} values of the reference are no numbers"
         findings.append(pair.finding("PIX-03", PIXEL_DATA, message))
     bound = declared_bound(pair)
     if bound is not None and float(np.nanmax(apart, initial=0.0)) > bound * (1 + 1e-9):
         findings.append(pair.finding("PIX-03", 0x00082111, "the error is larger than Derivation Description says"))
     count = int(np.count_nonzero(clipped))
-    if count and count != declared_clipped(pair):
-        findings.append(pair.finding("PIX-03", 0x00082111, f"{count} clipped values, which are not declared"))
+    if pair.derived and count != declared_clipped(pair):
+        findings.append(pair.finding("PIX-03", 0x00082111, f"{count} values are clipped, and not so many declared"))
     return findings
 
 
+_INDEX = re.compile(r"\[[0-9]+\]")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
 
 
@@ -312,7 +317,7 @@ class Tally:
         """Add what was found on further slices."""
         for one in findings:
             what = one.message if one.check == "CNT-01" else _NUMBER.sub("#", one.message)  # each slice by its name
-            key = one.check, one.severity, one.tag, one.path, what
+            key = one.check, one.severity, one.tag, _INDEX.sub("[#]", one.path or ""), what
             before = self.findings.get(key)
             self.findings[key] = one if before is None else replace(before, count=before.count + one.count)
         for change in changes:

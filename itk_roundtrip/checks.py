@@ -8,6 +8,7 @@ theirs does not repeat itself in their judge. The rule table says what may becom
 from __future__ import annotations
 
 import getpass
+import math
 import re
 import socket
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ from itk_roundtrip import rules
 from itk_roundtrip.attributes import Difference, Element, decoded, elements, items, numbers, raw, read_text, text, vr_of
 from itk_roundtrip.derived_checks import DERIVED_CHECKS
 from itk_roundtrip.findings import Finding, Severity
-from itk_roundtrip.pair import Pair
+from itk_roundtrip.pair import Pair, is_valid_uid
 from itk_roundtrip.pixel_checks import PIXEL_CHECKS
 from itk_roundtrip.rules import is_group_length
 from itk_roundtrip.stored import PIXEL_DATA
@@ -50,9 +51,18 @@ def _file(pair: Pair) -> Iterator[Finding]:
             before = pair.source.file_meta
             same = text(before, meta_tag) == text(meta, meta_tag) and tag not in pair.differing
             yield pair.finding("FIL-01", meta_tag, "differs from the data set", inherited=same)
+    if raw(meta, 0x00020001) not in (b"", b"\0\1"):
+        yield pair.finding("FIL-01", 0x00020001, "another version than 1")
     for meta_tag in (0x00020001, 0x00020010, 0x00020012):
-        if not raw(meta, meta_tag) and meta_tag not in meta:
-            yield pair.finding("FIL-01", meta_tag, "is missing in the file meta information")
+        if not raw(meta, meta_tag):
+            same = not raw(pair.source.file_meta, meta_tag) and not pair.derived
+            yield pair.finding("FIL-01", meta_tag, "is missing in the file meta information", inherited=same)
+    syntax = uid.UID(text(meta, 0x00020010))
+    if syntax and not (syntax.is_transfer_syntax and not syntax.is_private):
+        same = text(pair.source.file_meta, 0x00020010) == syntax and not pair.derived
+        yield pair.finding("FIL-01", 0x00020010, "is no transfer syntax that is known", inherited=same)
+    elif syntax and written.original_encoding[0] != syntax.is_implicit_VR:
+        yield pair.finding("FIL-01", 0x00020010, "the data set is not encoded as it says")
     for inherited, found in enumerate(pair.structure):
         for at, message in sorted(found, key=str):
             yield pair.finding("FIL-01", at or None, message, inherited=bool(inherited))
@@ -65,7 +75,7 @@ def _file(pair: Pair) -> Iterator[Finding]:
     elif theirs.tag == PIXEL_DATA and not theirs.syntax.is_encapsulated:
         length, expected = len(theirs.value), theirs.expected_length
         if length < expected - expected % 2 or length % 2:
-            same = pair.difference.identical_value and ours.value == theirs.value
+            same = pair.difference.identical_value or (ours.native and ours.value == theirs.value)
             message = "pixel data of another length than rows and columns say"
             yield pair.finding("FIL-01", PIXEL_DATA, message, inherited=same)
         elif length > expected:
@@ -98,6 +108,9 @@ def _file_meta(pair: Pair) -> Iterator[Finding]:
         if is_group_length(tag):
             message = "a retired group length"
             yield pair.finding("FIL-02", tag, message, severity="warning", inherited=tag in ours)
+    for meta_tag in (0x00020100, 0x00020102):
+        if meta_tag in meta:
+            yield pair.finding("FIL-02", meta_tag, "private information beside the data set", severity="warning")
     maker = text(meta, 0x00020012)
     if maker and maker == text(source.file_meta, 0x00020012) and not maker.startswith(_TOOLKITS):
         yield pair.finding("FIL-02", 0x00020012, "names the writer of the source", severity="warning")
@@ -107,13 +120,16 @@ def _kept(pair: Pair) -> Iterator[Finding]:
     """Check that what has no rule stands as it stood, and that what must go is gone; rules have checks below."""
     for tag, differences in pair.differing.items():
         rule = pair.rule(tag)
-        if rule.action in ("new", "set", "append") or rule.check == "LOS-01" or _is_allowed(pair, tag):
+        if rule.action in ("new", "set", "append") or rule.check == "LOS-01":
             continue
         if pair.derived and rule.check in ("EQP-01", "DER-02"):
             continue
         for one in differences:
+            if _is_allowed(pair, one):
+                continue
             if rule.action == "remove":
-                if one.outcome != "lost" or one.path != keyword_for_tag(tag):
+                own = tag == 0x00080014 and one.outcome != "lost"  # Instance Creator UID of the writer
+                if not own and (one.outcome != "lost" or one.path != keyword_for_tag(tag)):
                     severity: Severity = "warning" if rule.check == "FIL-02" else "error"
                     message = "must not be in a derived instance"
                     yield pair.finding(rule.check, tag, message, path=one.path, severity=severity)
@@ -123,9 +139,9 @@ def _kept(pair: Pair) -> Iterator[Finding]:
                 check = "HDR-02"
             elif one.outcome == "reformatted" and check == "PIX-02":
                 check = rules.DEFAULT_CHECK  # the values are the same
-            detail = _moved_corners(pair) if check == "GEO-01" else one.detail
+            detail = _moved_corners(pair) if check == "GEO-01" and one.outcome != "VR changed" else one.detail
             message = f"{one.outcome} {detail}".strip() + " although it must be kept"
-            yield pair.finding(check, tag, message, path=one.path, severity=_severity(one))
+            yield pair.finding(check, tag, message, path=one.path, severity=_severity(one, detail))
 
 
 def _removed(pair: Pair) -> Iterator[Finding]:
@@ -138,8 +154,8 @@ def _removed(pair: Pair) -> Iterator[Finding]:
             yield pair.finding(rule.check, tag, f"must not be in a derived instance: {rule.detail}")
 
 
-def _severity(one: Difference) -> Severity:
-    if one.outcome == "moved":
+def _severity(one: Difference, detail: str) -> Severity:
+    if one.outcome == "moved" or (detail == _UNMOVED and one.outcome == "changed"):
         return "warning"
     tags = (0x00200032, 0x00200037, 0x00280030)
     if one.outcome == "reformatted" and one.tag in tags and one.leaf == one.tag:
@@ -147,21 +163,58 @@ def _severity(one: Difference) -> Severity:
     return "error"
 
 
-def _is_allowed(pair: Pair, tag: int) -> bool:
-    """Tell whether the rule table lets a kept attribute differ here."""
-    rule = pair.rule(tag)
+def _is_allowed(pair: Pair, one: Difference) -> bool:
+    """Tell whether the rule table lets a kept attribute differ here in this way."""
+    tag, rule = one.tag, pair.rule(one.tag)
     if rule.processed != "keep" and pair.processed:
-        return True
+        outcomes = _AFTER_PROCESSING.get(tag, ("changed", "reformatted", "lost"))
+        return one.outcome in outcomes and not _is_new_us(pair, tag)
     ours, theirs = pair.pixels
-    uncompressed = ours.syntax.is_encapsulated and not theirs.syntax.is_encapsulated
+    uncompressed = ours.encapsulated and not theirs.encapsulated
+    if tag == 0x00280006 and not pair.derived:
+        return ours.samples > 1 and not pair.difference.changed  # only the order of the samples
     if tag in (0x00280004, 0x00280006):
         # An encapsulated YBR source that was decoded is RGB, by pixel.
         colour = text(pair.source, 0x00280004).startswith("YBR") and text(pair.written, 0x00280004) == "RGB"
         return uncompressed and colour and text(pair.written, 0x00280006) in ("", "0", "\0\0")
-    if tag == 0x00080005:  # texts were encoded anew, and all of them read as before
-        texts = [one for one in pair.comparison.differences if one.vr in _TEXT_VRS]
-        return pair.derived and all(pair.rule(one.tag).action == "append" for one in texts)
-    return uncompressed and tag in rules.ENCAPSULATION_TAGS and tag not in pair.written
+    if tag == 0x00080005:
+        return pair.derived and one.outcome == "changed" and _reads_as_before(pair)
+    if tag in rules.ENCAPSULATION_TAGS:
+        return theirs.encapsulated or (uncompressed and tag not in pair.written)
+    return False
+
+
+_AFTER_PROCESSING: dict[int, tuple[str, ...]] = {
+    **dict.fromkeys((0x00280101, 0x00280102, 0x00280103, 0x00281052, 0x00281053), ("changed", "reformatted")),
+    0x00281054: ("changed", "added"),
+    0x00409096: ("changed", "added", "lost"),
+    **dict.fromkeys((0x00080023, 0x00080033, 0x00189004), ("changed",)),
+}
+"""What processing may do to an attribute, where it is not to change or to remove it."""
+
+
+def _is_new_us(pair: Pair, tag: int) -> bool:
+    """Tell whether Rescale Type became US, unspecified, as careless tools write it."""
+    return tag == 0x00281054 and text(pair.written, tag) == "US" != text(pair.source, tag)
+
+
+def _reads_as_before(pair: Pair) -> bool:
+    """Tell whether all texts were encoded anew for another character set: they read as they did."""
+    for tag, differences in pair.differing.items():
+        rule = pair.rule(tag)
+        for one in differences:
+            if one.vr not in _TEXT_VRS or one.outcome != "changed" or rule.check in ("EQP-01", "DER-02"):
+                continue
+            if rule.action == "keep":
+                return False
+            sides = zip(pair.values(tag), pair.values(0x00080005), strict=True)
+            old, new = (read_text(value, one.vr, names.decode("ascii", "replace")) for value, names in sides)
+            if new is None or (old is not None and not new.startswith(old[: len(old) // 4])):
+                return False
+    return True
+
+
+_UNMOVED = "(no corner moved)"
 
 
 def _moved_corners(pair: Pair) -> str:
@@ -170,7 +223,9 @@ def _moved_corners(pair: Pair) -> str:
     if before is None or after is None:
         return ""
     moved = float(np.max(np.linalg.norm(after - before, axis=1)))
-    return f"(corners moved by {moved:.3g} mm)" if moved > GEOMETRY_TOLERANCE_MM else "(no corner moved)"
+    if not math.isfinite(moved):
+        return "(no place that can be computed)"
+    return f"(corners moved by {moved:.3g} mm)" if moved > GEOMETRY_TOLERANCE_MM else _UNMOVED
 
 
 def _corners(dataset: Dataset) -> np.ndarray[Any, Any] | None:
@@ -190,12 +245,12 @@ def _values_fit(pair: Pair) -> Iterator[Finding]:
     for tag, element in pair.stood[1].items():
         if not isinstance(element, RawDataElement) or not element.value:
             continue
-        same = tag not in pair.differing
-        if element.VR == "DS" and any(len(part.strip()) > 16 for part in element.value.split(b"\\")):
+        same, vr = tag not in pair.differing, element.VR or vr_of(tag)
+        if vr == "DS" and any(len(part.strip()) > 16 for part in element.value.split(b"\\")):
             yield pair.finding("HDR-04", tag, "a decimal string of more than 16 characters", inherited=same)
-        elif element.VR == "IS" and not all(map(_is_integer_string, element.value.split(b"\\"))):
+        elif vr == "IS" and not all(map(_is_integer_string, element.value.split(b"\\"))):
             yield pair.finding("HDR-04", tag, "no integer string in its range", inherited=same)
-        elif element.VR in _TEXT_VRS and not element.value.isascii() and not _is_readable(pair, 1, tag):
+        elif vr in _TEXT_VRS and not element.value.isascii() and not _is_readable(pair, 1, tag):
             same = same or not _is_readable(pair, 0, tag)
             yield pair.finding("HDR-04", tag, "does not fit its character set", inherited=same)
 
@@ -224,20 +279,16 @@ def _uids(pair: Pair) -> Iterator[Finding]:
             for one in text(pair.written, tag).split("\\"):
                 if not is_valid_uid(one):
                     yield pair.finding("UID-04", tag, "is no valid UID", inherited=same)
-                elif not same and any(one != other and one.startswith(other) for other in old):
+                elif not same and any(one.startswith(f"{other}.") for other in old):
                     yield pair.finding("UID-04", tag, "was made by adding to a UID of the source")
     for tag in required:
         if not text(pair.written, tag):
             yield pair.finding("UID-04", tag, "is missing")
 
 
-def is_valid_uid(one: str) -> bool:
-    """Tell whether a UID is valid; one under 2.25 must hold a UUID of 128 bits."""
-    beyond = one.startswith("2.25.") and one[5:].isdecimal() and int(one[5:]) >= 1 << 128
-    return uid.UID(one).is_valid and not beyond
-
-
-_PATH = re.compile(r"(?:^|[\s'\"(=,;:])(?:~?/[\w.+-]+(?:/[\w.+-]+)+|[A-Za-z]:\\|\\\\\w+\\)")
+_PATH = re.compile(
+    r"(?:^|[\s'\"(=,;:])(?:~?/[\w.+-]+(?:/[\w.+-]+)+|[A-Za-z]:\\|\\\\\w+\\|\.\./|\w+://|[\w.+-]+@[\w-]+)"
+)
 
 
 def _privacy(pair: Pair) -> Iterator[Finding]:
@@ -248,13 +299,23 @@ def _privacy(pair: Pair) -> Iterator[Finding]:
             identifying = one.vr == "PN" or one.leaf >> 16 == 0x0010 or one.leaf == 0x00080050
             if identifying and one.outcome in ("added", "changed") and one.new not in (None, ""):
                 yield pair.finding("PHI-01", tag, "an identity was gained by a de-identified instance", path=one.path)
+        if removed and pair.rule(tag).action == "append" and any(_names(one) for one in items(pair.written, tag)
+                                                                 [len(items(pair.source, tag)) :]):  # fmt: skip
+            yield pair.finding("PHI-01", tag, "an identity was gained by a de-identified instance")
         if not _is_suspect(pair.stood[1].get(tag)):
             continue
         old = "\n".join(_texts(pair.source, pair.differing))
         for told in _texts(pair.written, [tag]):
             added = told.removeprefix(decoded(pair.source, tag))
-            if told not in old and (_PATH.search(added) or _names_machine(told, old)):
+            if told not in old and (_PATH.search(added) or _names_machine(added, old)):
                 yield pair.finding("PHI-01", tag, "a path, host or user name stands in a text that was added")
+
+
+def _names(item: Dataset) -> bool:
+    """Tell whether an item names a person."""
+    return any(
+        any(map(_names, items(item, tag))) or (vr_of(tag) == "PN" and bool(raw(item, tag))) for tag in elements(item)
+    )
 
 
 def _is_suspect(element: Element | None) -> bool:
@@ -267,7 +328,7 @@ def _is_suspect(element: Element | None) -> bool:
 @cache
 def _suspects() -> re.Pattern[bytes]:
     names = "".join(f"|{name}" for name in _machine())
-    return re.compile(rb"/[^/\s]+/|:\\|\\\\" + names.encode(errors="replace"), re.I)
+    return re.compile(rb"/[^/\s]+/|:\\|\\\\|\.\./|://|\w@\w" + names.encode(errors="replace"), re.I)
 
 
 def _texts(dataset: Dataset, tags: Iterable[int]) -> Iterator[str]:
@@ -283,6 +344,13 @@ def _texts(dataset: Dataset, tags: Iterable[int]) -> Iterator[str]:
             yield decoded(dataset, tag)
 
 
+_OWN_WORDS = frozenset({
+    "itk-roundtrip", "roundtrip", "pydicom", "simpleitk", "written", "stored", "values", "unchanged", "source", "image",
+    "processing", "equipment",
+})  # fmt: skip
+"""Words that tools write, and that a machine or a user may be called too."""
+
+
 @cache
 def _machine() -> tuple[str, ...]:
     """Return the names of this machine and its user, as far as they are no ordinary short words."""
@@ -290,7 +358,8 @@ def _machine() -> tuple[str, ...]:
         user = getpass.getuser()
     except (KeyError, OSError):  # no such user in the system's table
         user = ""
-    return tuple(re.escape(name) for name in (socket.gethostname(), user) if len(name) > 4)
+    names = (socket.gethostname(), user)
+    return tuple(re.escape(name) for name in names if len(name) > 4 and name.casefold() not in _OWN_WORDS)
 
 
 def _names_machine(told: str, old: str) -> bool:

@@ -147,6 +147,8 @@ def verify(
 ) -> None:
     """Audit a round trip, anyone's: every slice, attribute and stored value of DST against SRC. Exit 1: it differs."""
     with _reported():
+        if html is not None and not html.absolute().parent.is_dir():
+            raise RoundtripError(f"The folder for {html.name} does not exist; make it first.", path=html.name)
         with _progress(as_json) as progress:
             from itk_roundtrip.verify import verify_series
 

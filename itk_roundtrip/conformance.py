@@ -32,7 +32,7 @@ _VALUE = re.compile(r"= .*|(?<!Element=)(?<!Module=)<[^<>]*>")
 _TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
 _WHERE = re.compile(r" in \(0x.*$")
 _ELEMENT = re.compile(r"Element=<(\w+)>")
-_SAYS = re.compile(r"Error|Warning")
+_SAYS = ("Error - ", "Warning - ")
 _ANYTHING = re.compile(r"(?<=- ).*")
 """Masks all that is said, where nobody knows which of it are values."""
 _TEXT_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
@@ -64,8 +64,10 @@ def messages(program: Path, file: Path, values: re.Pattern[str]) -> Counter[str]
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    lines = (told.stdout + told.stderr).splitlines()
-    return Counter(_masked(line, values) for line in lines if _SAYS.search(line)) if lines else None
+    if told.returncode < 0:  # ended by a signal: what it said is not all
+        return None
+    lines = re.split(r"\r?\n", told.stdout + told.stderr)
+    return Counter(_masked(line, values) for line in lines if line.startswith(_SAYS)) if lines else None
 
 
 def _masked(line: str, values: re.Pattern[str]) -> str:
@@ -82,7 +84,7 @@ def _values(*files: Path) -> re.Pattern[str]:
             for element in (one for file in files for one in pydicom.dcmread(file, stop_before_pixels=True).iterall()):
                 if element.VR in _TEXT_VRS:
                     whole = str(element.value)
-                    texts.update(one.strip() for one in (whole, *re.split(r"[\\\\^=,'\[\] ]+", whole)))
+                    texts.update(one.strip() for one in (whole, *re.split(r"[\\\\^=,;'\[\]\s]+", whole)))
         except Exception:  # whatever pydicom meets in a broken file
             return _ANYTHING
     words = sorted((re.escape(one) for one in texts if len(one) > 1), key=len, reverse=True)
@@ -156,7 +158,7 @@ def _findings(name: str, lines: list[str] | None) -> Iterator[Finding]:
     for line in lines:
         if line.startswith(_ABOUT_VALUES) or "Unrecognized tag" in line:
             continue
-        yield _finding(f"dciodvfy: {line}", name, "error" if "Error" in line else "warning")
+        yield _finding(f"dciodvfy: {line}", name, "error" if line.startswith("Error") else "warning")
 
 
 def _finding(message: str, name: str | None, severity: Severity) -> Finding:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules
-from itk_roundtrip.attributes import compare_items, decoded, items, raw, text
+from itk_roundtrip.attributes import (
+    compare_items,
+    decoded,
+    elements,
+    items,
+    raw,
+    read_text,
+    tag_text,
+    text,
+    value_of,
+    vr_of,
+)
 from itk_roundtrip.codes import is_in_context_group
 from itk_roundtrip.findings import Finding
-from itk_roundtrip.pair import LOSSY_SYNTAXES, Pair
+from itk_roundtrip.pair import LOSSY_SYNTAXES, Pair, is_valid_uid
 
-_BOUND = re.compile(
-    r"max\w*\.?\s+(?:\w+\s+){0,3}?(?:err|dev|diff)\w*\.?[^0-9;]{0,20}?([0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)", re.I
-)
+_LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
+_ERROR = re.compile(r"err|dev|diff", re.I)
+_NUMBER = re.compile(r"(?<![\w.])(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!\s*x\s*[0-9]|x|[0-9])")
 _CLIPPED = re.compile(r"([0-9]+)\s+(?:\w+\s+){0,2}?clipped|clipped:?\s+([0-9]+)", re.I)
 
 
@@ -37,17 +51,33 @@ def _image_type(pair: Pair) -> Iterator[Finding]:
 
 def _times(pair: Pair) -> Iterator[Finding]:
     date, time = 0x00080012, 0x00080013
-    for tag, pattern in ((date, rb"\d{8}"), (time, rb"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")):
-        if not re.fullmatch(pattern, pair.values(tag)[1]):
+    for tag in (date, time):
+        if not _is_moment(tag, pair.values(tag)[1]):
             yield pair.finding("TIM-01", tag, "does not say when the instance was made")
     before, after = zip(pair.values(date), pair.values(time), strict=True)
     if before == after and all(after):
-        yield pair.finding("TIM-01", date, "is that of the source")
+        yield pair.finding("TIM-01", date, "is that of the source", severity="warning")
     elif before > after and all(after) and len(before[0]) == 8:
         yield pair.finding("TIM-01", date, "is before that of the source", severity="warning")
-    for tag, pattern in ((0x00080021, rb"\d{8}"), (0x00080031, rb"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")):
-        if not pair.primary and tag in pair.differing and not re.fullmatch(pattern, pair.values(tag)[1]):
+    for tag in (0x00080021, 0x00080031, 0x00080023, 0x00080033):
+        free = pair.rule(tag).action == "new" or (pair.processed and pair.rule(tag).processed == "new")
+        if free and tag in pair.differing and not _is_moment(tag, pair.values(tag)[1]):
             yield pair.finding("TIM-01", tag, "is neither that of the source nor a new one")
+
+
+_TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
+_DATES = (0x00080012, 0x00080021, 0x00080023)
+
+
+def _is_moment(tag: int, value: bytes) -> bool:
+    """Tell whether a value of VR DA or TM is a date of the calendar or a time of the day."""
+    told = value.decode("ascii", "replace")
+    if tag not in _DATES:
+        return _TIME.fullmatch(told) is not None
+    try:
+        return len(told) == 8 and datetime.strptime(told, "%Y%m%d") is not None
+    except ValueError:
+        return False
 
 
 def _series_texts(pair: Pair) -> Iterator[Finding]:
@@ -73,7 +103,7 @@ def _keeps_start(old: str, new: str, limit: int) -> bool:
     while kept < min(len(old), len(new)) and old[kept] == new[kept]:
         kept += 1
     added = len(new) - len(new[:kept].rstrip())
-    return kept > limit // 4 and len(old) + added > limit and len(new) >= limit - 2
+    return kept > limit // 4 and len(old) + added > limit
 
 
 def _description(pair: Pair) -> Iterator[Finding]:
@@ -95,14 +125,19 @@ def _keeps_end(old: str, new: str) -> bool:
     """Tell whether a text stands before what was added, whole or, after dots, the end of it."""
     tail = new.removeprefix("...").split("; ")
     return new.startswith(old) or (
-        new.startswith("...") and any(old.endswith("; ".join(tail[:count])) for count in range(len(tail)))
+        new.startswith("...") and any(old.endswith("; ".join(tail[:count])) for count in range(1, len(tail)))
     )
 
 
 def declared_bound(pair: Pair) -> float | None:
     """Return the maximum error that Derivation Description names; ``None`` if it names none."""
-    found = _BOUND.search(pair.added_description)
-    return float(found[1]) if found else None
+    for part in pair.added_description.split(";"):
+        largest, error = _LARGEST.search(part), _ERROR.search(part)
+        if largest and error:
+            number = _NUMBER.search(part, max(largest.end(), error.end()))
+            if number:
+                return float(number[0])
+    return None
 
 
 def declared_clipped(pair: Pair) -> int:
@@ -131,6 +166,37 @@ def code_of(item: Dataset) -> tuple[str, str, str]:
 
 def _purposes(item: Dataset) -> list[tuple[str, str, str]]:
     return [code_of(code) for code in items(item, 0x0040A170)]
+
+
+def _added_items(pair: Pair) -> Iterator[Finding]:
+    """Check the values of the items that were added (PS3.5 6.2 and 9)."""
+    for tag in (0x00081115, 0x00082112, 0x00089215, 0x0018A001):
+        for item in _new_items(pair, tag):
+            yield from _item_values(pair, tag, item, keyword_for_tag(tag))
+
+
+def _item_values(pair: Pair, top: int, item: Dataset, path: str) -> Iterator[Finding]:
+    names = pair.values(0x00080005)[1].decode("ascii", "replace")
+    for tag, element in elements(item).items():
+        inside = f"{path}.{keyword_for_tag(tag) or tag_text(tag)}"
+        for one in items(item, tag):
+            yield from _item_values(pair, top, one, inside)
+        vr, value = str(element.VR or vr_of(tag)), value_of(element)
+        limit = _LIMITS.get(vr)
+        if vr == "UI" and not all(map(is_valid_uid, text(item, tag).split("\\"))):
+            yield pair.finding("UID-04", top, "is no valid UID", path=inside)
+        elif limit is not None and isinstance(element, RawDataElement):
+            told = read_text(bytes(element.value or b""), vr, names)
+            if told is None:
+                yield pair.finding("HDR-04", top, "does not fit its character set", path=inside)
+            elif any(len(part) > limit for part in ([told] if vr in ("LT", "ST") else told.split("\\"))):
+                yield pair.finding("HDR-04", top, f"is longer than {limit} characters", path=inside)
+        elif vr == "DT" and value and not re.fullmatch(rb"\d{4,14}(\.\d{1,6})?([+-]\d{4})?", value):
+            yield pair.finding("HDR-04", top, "is no date and time", path=inside)
+
+
+_LIMITS = {"LO": 64, "LT": 10240, "SH": 16, "ST": 1024}
+"""Characters in a value (PS3.5 6.2)."""
 
 
 def _source_image(pair: Pair) -> Iterator[Finding]:
@@ -199,10 +265,17 @@ def _equipment(pair: Pair) -> Iterator[Finding]:
     for item in added:
         if not text(item, 0x00080070):
             yield pair.finding("EQP-01", tag, "an item has no Manufacturer")
-    codes = {(purpose[0], raw(item, 0x00080070)) for item in added for purpose in _purposes(item)}
+    codes = set()
+    for item in added:
+        purposes = _purposes(item)
+        if len(purposes) != 1 or not is_in_context_group(7005, purposes[0]):
+            yield pair.finding("EQP-01", tag, "an item whose purpose is not one code of CID 7005")
+        else:
+            codes.add((purposes[0][0], raw(item, 0x00080070)))
     maker, new_maker = pair.values(0x00080070)
     moved = [one for one in _EQUIPMENT if one in pair.differing]
-    if moved and new_maker and codes & {("109101", maker), ("109102", maker)}:
+    kept = codes & {("109101", maker), ("109102", maker)} if maker else codes
+    if moved and new_maker and kept:
         return  # the writer's own equipment, and the scanner in the item
     for one in moved:
         yield pair.finding("EQP-01", one, f"{pair.differing[one][0].outcome}, and no item keeps the equipment")
@@ -235,4 +308,5 @@ DERIVED_CHECKS = (
     _source_image,
     _referenced_series,
     _equipment,
+    _added_items,
 )

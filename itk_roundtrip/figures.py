@@ -136,7 +136,7 @@ def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, w
     last = len(pairs) - 1
     worst = max(range(len(pairs)), key=lambda index: (pairs[index].largest, pairs[index].changed))
     sampled = sorted({0, last // 2, last} | ({worst} if pairs[worst].changed else set()))
-    if not wanted and any(_says_burned_in(folders[0] / pairs[index].source) for index in sampled):
+    if not wanted and any(_says_burned_in(file) for index in sampled for file in _files(folders, pairs[index])):
         return (
             "<p>They are left out because the source says that its pixels hold burned-in annotation, which may "
             "identify. --pictures shows them all the same.</p>"
@@ -145,11 +145,15 @@ def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, w
     return note + "\n".join(_trio(index + 1, pairs[index], folders, labels) for index in sampled)
 
 
+def _files(folders: Folders, pair: SlicePair) -> tuple[Path, Path]:
+    return folders[0] / pair.source, folders[1] / pair.written
+
+
 def _says_burned_in(file: Path) -> bool:
     try:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["BurnedInAnnotation"])
         return str(dataset.get("BurnedInAnnotation")).strip().upper() == "YES"
-    except Exception:  # whatever pydicom meets in a broken file, which says nothing then
+    except Exception:  # whatever pydicom meets in a broken file, of which there is no picture either
         return False
 
 

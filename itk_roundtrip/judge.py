@@ -65,9 +65,15 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
         ]
         tally, reports = compare_all(requests, workers, options.jobs, options.progress)
     tally.add(check_conformance(pairing.pairs, workers, every=options.conformance, progress=options.progress))
-    series_uids = frozenset(one.series_instance_uid for one in found)
-    sides = Sides(chosen, written, series_uids, outputs.skipped, pairing, reports, identity)
+    series_uids, instance_uids = uids_of(found)
+    sides = Sides(chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity)
     return judge(sides, tally, folders, guessed=options.identity is None, warnings=left_out(found.skipped))
+
+
+def uids_of(found: SeriesList) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the Series and the SOP Instance UIDs of all that was found in a folder."""
+    instances = [one for series in found for one in series.instances]
+    return frozenset(one.series_instance_uid for one in instances), frozenset(one.sop_instance_uid for one in instances)
 
 
 def guess_identity(source: Series, written: Series) -> Identity:

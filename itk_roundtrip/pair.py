@@ -130,3 +130,9 @@ def added_text(old: str, new: str) -> str:
                 return "; ".join(parts[count:])
         return parts[-1]
     return new
+
+
+def is_valid_uid(one: str) -> bool:
+    """Tell whether a UID is valid; one under 2.25 must hold a UUID of 128 bits."""
+    beyond = len(one) <= 64 and one.startswith("2.25.") and one[5:].isdecimal() and int(one[5:]) >= 1 << 128
+    return uid.UID(one).is_valid and not beyond

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,13 +14,16 @@ from itk_roundtrip.findings import Finding
 from itk_roundtrip.pair import LOSSY_SYNTAXES, Pair
 from itk_roundtrip.stored import PIXEL_DATA, Pixels
 
+_PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
+
 
 def _stored(pair: Pair) -> Iterator[Finding]:
     """Check stored values, slope and intercept."""
     difference, (ours, theirs) = pair.difference, pair.pixels
     lossy = ours.syntax in LOSSY_SYNTAXES
     if difference.problem and theirs.tag:
-        yield pair.finding("PIX-02", PIXEL_DATA, f"cannot be compared: {difference.problem}")
+        same = difference.identical_value and ours.description == theirs.description
+        yield pair.finding("PIX-02", PIXEL_DATA, f"cannot be compared: {difference.problem}", inherited=same)
     elif difference.changed:
         amount = f"{difference.changed} of {difference.count} stored values differ, by at most {difference.largest:g}"
         if pair.processed:
@@ -29,28 +33,35 @@ def _stored(pair: Pair) -> Iterator[Finding]:
             claim = ", although Derivation Description says they do not" if pair.says_unchanged else ""
             undeclared = ", undeclared" if pair.derived and not claim else ""
             yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared)
-    elif ours.native and theirs.native and not difference.identical_value and ours.tag and not pair.processed:
+    elif pair.processed:
+        pass
+    elif difference.unused_changed:
+        yield pair.finding("PIX-02", PIXEL_DATA, "bits that hold no stored value differ")
+    elif ours.native and theirs.native and not difference.identical_value and ours.tag == theirs.tag != 0:
         if ours.description == theirs.description:
-            yield pair.finding("PIX-02", PIXEL_DATA, "unused bits or padding of the pixel data differ")
-        else:
+            yield pair.finding("PIX-02", PIXEL_DATA, "the padding of the pixel data differs")
+        elif ours.samples == 1:
             yield pair.finding("PIX-02", PIXEL_DATA, "the value of the pixel data differs, the stored values do not")
+    for tag in _PIXEL_TAGS:
+        if tag != ours.tag and tag in pair.written and tag not in pair.source:
+            yield pair.finding("HDR-02", tag, "added although it must be kept")
     if not pair.derived and lossy and theirs.syntax != ours.syntax:
         yield pair.finding("LOS-01", 0x00020010, "a copy of a lossy source must keep its compressed bytes")
 
 
 def _bits(pair: Pair) -> Iterator[Finding]:
-    before = set(_bit_problems(pair.source, pair.pixels[0], pair.primary))
-    for tag, message in _bit_problems(pair.written, pair.pixels[1], pair.primary):
+    before = set(_bit_problems(pair.source, pair.pixels[0]))
+    for tag, message in _bit_problems(pair.written, pair.pixels[1]):
         inherited = (tag, message) in before and tag not in pair.differing
         yield pair.finding("PIX-01", tag, message, inherited=inherited)
 
 
-def _bit_problems(dataset: Dataset, pixels: Pixels, primary: bool) -> Iterator[tuple[int, str]]:
+def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]:
     if pixels.tag != PIXEL_DATA:
         return
     modality, allocated, stored = text(dataset, 0x00080060), pixels.bits_allocated, pixels.bits_stored
     high = numbers(dataset, 0x00280102)
-    if not 1 <= stored <= allocated:
+    if not 1 <= stored <= allocated:  # what follows needs a number of bits
         yield 0x00280101, "Bits Stored does not fit Bits Allocated"
     if high != (stored - 1,):
         yield 0x00280102, "High Bit is not Bits Stored - 1"
@@ -112,14 +123,18 @@ def _limits(pair: Pair) -> Iterator[Finding]:
 
 def _processed(pair: Pair) -> Iterator[Finding]:
     """Check what describes the pixels, once they were processed."""
-    values = pair.difference.values
-    if not pair.processed or not pair.difference.changed or values is None:
+    values, slope = pair.difference.values, pair.pixels[1].slope
+    if not pair.processed or values is None:
         return
-    for tag, actual in ((0x00280106, values.min()), (0x00280107, values.max())):
+    if not math.isfinite(slope) or (slope == 0 and pair.pixels[0].slope):
+        yield pair.finding("PIX-02", 0x00281053, "no slope that stored values can have")
+    if pair.difference.beyond:
+        yield pair.finding("PIX-01", 0x00280101, "stored values beyond Bits Stored")
+    for tag, actual in ((0x00280106, values.min()), (0x00280107, values.max())) if pair.difference.changed else ():
         stated = numbers(pair.written, tag)
         if stated and as_stored(int(stated[0]), pair.pixels[1]) != int(actual):
             yield pair.finding("STL-01", tag, "is not what the processed pixels hold")
-    if 0x00880200 in pair.written and 0x00880200 not in pair.differing:
+    if pair.difference.changed and 0x00880200 in pair.written and 0x00880200 not in pair.differing:
         yield pair.finding("STL-01", 0x00880200, "still shows the pixels before they were processed")
     changed_grid = (pair.pixels[0].slope, pair.pixels[0].intercept) != (pair.pixels[1].slope, pair.pixels[1].intercept)
     for tag, element in elements(pair.written).items() if changed_grid else ():
@@ -141,8 +156,10 @@ def _real_world(pair: Pair) -> Iterator[Finding]:
         return  # then kept as it stands, as all else
     before, after = (items(dataset, 0x00409096) for dataset in (pair.source, pair.written))
     ours, theirs = pair.pixels
-    if not before or not after or (ours.slope, ours.intercept) == (theirs.slope, theirs.intercept):
+    if not ours.slope or 0x00409096 not in pair.written:
         return
+    if len(before) != len(after):
+        yield pair.finding("RWV-01", 0x00409096, "another number of mappings")
     for index, (old, new) in enumerate(zip(before, after, strict=False)):
         slopes = [numbers(one, 0x00409225) for one in (old, new)]
         intercepts = [numbers(one, 0x00409224) for one in (old, new)]
@@ -167,6 +184,8 @@ def _lossy(pair: Pair) -> Iterator[Finding]:
     may_add = (pair.derived and by_source) or by_output
     if old == "01" and new != "01":
         yield pair.finding("LOS-01", 0x00282110, "a lossy compression is denied")
+    elif by_output and not by_source and not pair.derived:
+        yield pair.finding("LOS-01", 0x00020010, "a copy must not be compressed with loss")
     elif new != "01" and (by_source or by_output):
         kept = not pair.derived and old == new
         yield pair.finding("LOS-01", 0x00282110, "a lossy compression is not said", inherited=kept)

@@ -7,7 +7,7 @@ names. What is left are codes, numbers, UIDs and Series Description, without whi
 
 from __future__ import annotations
 
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
 _SHOWN_VRS = frozenset({
     "AT", "CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UI", "UL", "US", "UV",
@@ -44,4 +44,5 @@ def may_show(top: int, tag: int, vr: str) -> bool:
         return False
     if tag in _CODES:
         return top in _SEQUENCES_OF_HARMLESS_CODES
-    return tag in _SHOWN or (bool(vr) and all(one in _SHOWN_VRS for one in vr.split(" or ")))
+    known = dictionary_VR(tag) if dictionary_has_tag(tag) else ""  # not only the VR that a faulty file states
+    return tag in _SHOWN or all(one in _SHOWN_VRS for one in (*vr.split(" or "), *known.split(" or ")))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from itk_roundtrip import _simpleitk
 from itk_roundtrip.errors import RoundtripError
-from itk_roundtrip.geometry import normal
+from itk_roundtrip.geometry import SPACING_TOLERANCE_FRACTION, normal
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.workers import Workers
 
@@ -56,9 +56,12 @@ def read_reference(file: Path, written: Series, folder: Path, workers: Workers) 
     """
     if file.suffix == ".npy":
         try:
-            shape = np.load(file, mmap_mode="r").shape
+            array = np.load(file, mmap_mode="r")
+            shape, kind = array.shape, array.dtype.kind
         except Exception:  # no such file, or none of numpy's
             raise RoundtripError(f"{file.name} cannot be read as an array of numpy.", path=file.name) from None
+        if kind not in "biuf":
+            raise RoundtripError(f"{file.name} holds something else than real numbers.", path=file.name)
         if shape[:1] != (len(written.instances),):
             message = f"{file.name} holds {shape[0] if shape else 0} slices, the written series"
             raise RoundtripError(f"{message} {len(written.instances)}.", path=file.name)
@@ -118,6 +121,12 @@ def _aligned(
             flipped.append(axis)
             corner += own[theirs] * spacing[:3][::-1][theirs] * (array.shape[theirs] - 1)
     turned: NDArray[Any] = np.flip(np.moveaxis(array, list(order), [0, 1, 2]), tuple(flipped))
+    own_spacing = np.array(spacing[:3], dtype=float)[::-1][list(order)]
+    steps = written.geometry.spacing_mm if written.geometry else None
+    wanted = (steps, *(first.pixel_spacing or (None, None)))
+    for ours, theirs in zip(wanted, own_spacing, strict=True):
+        if ours is not None and abs(ours - theirs) > SPACING_TOLERANCE_FRACTION * ours:
+            raise RoundtripError(f"{file.name} has another spacing than the written series.", path=file.name)
     place = next((one.image_position_patient for one in written.instances), None)
     if place is not None and float(np.linalg.norm(corner - np.array(place))) > ORIGIN_TOLERANCE_MM:
         raise RoundtripError(f"{file.name} does not begin where the written series does.", path=file.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -151,9 +152,17 @@ def verify_document(report: Report) -> dict[str, Any]:
         "slices": report.slices,
         "outcomes": report.outcomes(),
         "decoders": report.decoders,
+        "warnings": report.warnings,
         "findings": [asdict(finding) for finding in report.findings],
         "changes": [asdict(change) for change in report.changes],
-        "pairs": [asdict(pair) for pair in report.pairs],
+        "pairs": [_finite(asdict(pair)) for pair in report.pairs],
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values without NaN and infinity, which JSON does not know."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }
 
 
@@ -212,6 +221,11 @@ def _finding_rows(findings: Sequence[Finding]) -> list[list[Finding]]:
     return list(rows.values())
 
 
+def printable(text: str) -> str:
+    """Return a text whose control characters are spelled out: a file name may hold any."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def _finding_table(rows: Sequence[Sequence[Finding]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("", "Check", "What", "Slices", "Attributes"):
@@ -224,9 +238,9 @@ def _finding_table(rows: Sequence[Sequence[Finding]]) -> Table:
         table.add_row(
             Text(first.severity, style=_STYLES[first.severity]),
             first.check,
-            Text(first.message),
+            Text(printable(first.message)),
             str(max(one.count for one in row)),
-            Text(f"{', '.join(map(str, names[:_SHOWN_ATTRIBUTES]))}{more} {where}".strip()),
+            Text(printable(f"{', '.join(map(str, names[:_SHOWN_ATTRIBUTES]))}{more} {where}".strip())),
         )
     return table
 

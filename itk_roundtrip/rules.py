@@ -71,11 +71,13 @@ class Rule:
     processed: Action = "keep"
 
 
-def _kept(check: str, reason: str, *keywords: str, processed: Action = "keep") -> tuple[Rule, ...]:
+def _kept(
+    check: str, reason: str, *keywords: str, processed: Action = "keep", kept_for_primary: bool = False
+) -> tuple[Rule, ...]:
     """Return rules for attributes that are kept as all others are, and whose loss is reported under ``check``."""
     tags = {keyword: tag_for_keyword(keyword) or 0 for keyword in keywords}
     return tuple(
-        Rule(tag, keyword, dictionary_VR(tag), "keep", "as it stands", reason, check=check, processed=processed)
+        Rule(tag, keyword, dictionary_VR(tag), "keep", "as it stands", reason, kept_for_primary, check, processed)
         for keyword, tag in tags.items()
     )
 
@@ -138,7 +140,7 @@ RULES: tuple[Rule, ...] = (
            "AcquisitionDateTime", "FrameAcquisitionDateTime", "FrameReferenceTime", "DecayFactor",
            "TimezoneOffsetFromUTC"),
     *_kept("TIM-01", "PS3.3 C.7.6.1: when the making of the pixels started", "ContentDate", "ContentTime",
-           processed="new"),
+           processed="new", kept_for_primary=True),
     *_kept("HDR-04", "PS3.3 C.12.1.1.2", "SpecificCharacterSet"),
     *_kept("LOS-01", "PS3.3 C.7.6.1.1.5", "LossyImageCompression", "LossyImageCompressionRatio",
            "LossyImageCompressionMethod", processed="append"),
@@ -193,7 +195,9 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
     if rule.action != "keep" and (identity != "derived" or (rule.kept_for_primary and primary)):
         check = rule.check if rule.check in COPIED_CHECKS else DEFAULT_CHECK
         return replace(rule, action="keep", check=check, processed="keep")
-    return rule if identity == "derived" else replace(rule, processed="keep")
+    if identity != "derived" or (rule.kept_for_primary and primary):
+        return replace(rule, processed="keep")
+    return rule
 
 
 def as_markdown() -> str:

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.decoders.base import get_decoder
 
 from itk_roundtrip import _simpleitk
-from itk_roundtrip.attributes import numbers, raw, text
+from itk_roundtrip.attributes import element_of, numbers, raw, text
 from itk_roundtrip.pixels import digest
 
 Array = NDArray[Any]
@@ -38,7 +38,7 @@ class UndecodableError(Exception):
 
 def _number(dataset: Dataset, tag: int, default: int = 0) -> int:
     found = numbers(dataset, tag)
-    return int(found[0]) if found else default
+    return int(found[0]) if found and 0 <= found[0] < 1 << 31 else default
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Pixels:
         Transfer syntax.
     native
         Uncompressed and little endian.
-    frames, rows, columns, samples, bits_allocated, bits_stored, signed
-        As the header says.
+    frames, rows, columns, samples, bits_allocated, bits_stored, high_bit, signed
+        As the header says; High Bit is Bits Stored - 1 where it says nothing that can be.
     slope, intercept
         Of the Modality LUT, with 1 and 0 where they are absent; of RT Dose Dose Grid Scaling.
     """
@@ -71,6 +71,7 @@ class Pixels:
     samples: int
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     signed: bool
     slope: float
     intercept: float
@@ -102,7 +103,7 @@ class Pixels:
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest value that Bits Stored can hold."""
-        span = 1 << self.bits_stored
+        span = 1 << (self.bits_stored if 0 < self.bits_stored <= 64 else max(1, min(self.bits_allocated, 64)))
         return (-span // 2, span // 2 - 1) if self.signed else (0, span - 1)
 
     @property
@@ -122,8 +123,9 @@ def _syntax(dataset: Dataset) -> uid.UID:
 def pixels(dataset: Dataset) -> Pixels:
     """Return the pixels of a data set that pydicom read, not yet decoded."""
     tag = next((tag for tag in (PIXEL_DATA, *_FLOATS) if tag in dataset), 0)
-    element = dataset.get_item(tag) if tag else None
+    element = element_of(dataset, tag) if tag else None
     value = element.value if element is not None else b""
+    stored, high = _number(dataset, 0x00280101), _number(dataset, 0x00280102)
     slope, intercept = numbers(dataset, 0x00281053) or numbers(dataset, 0x3004000E), numbers(dataset, 0x00281052)
     return Pixels(
         dataset=dataset,
@@ -135,15 +137,33 @@ def pixels(dataset: Dataset) -> Pixels:
         columns=_number(dataset, 0x00280011),
         samples=_number(dataset, 0x00280002, 1),
         bits_allocated=_number(dataset, 0x00280100),
-        bits_stored=_number(dataset, 0x00280101),
+        bits_stored=stored,
+        high_bit=high if stored - 1 <= high < _number(dataset, 0x00280100) else stored - 1,
         signed=_number(dataset, 0x00280103) == 1,
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
     )
 
 
-def stored_values(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
+def stored_values(one: Pixels) -> tuple[Array, str]:
     """Return the stored values, shape (frames, rows, columns, samples), and what decoded them.
+
+    Returns
+    -------
+    tuple
+        The values, and ``native``, ``pydicom`` or ``SimpleITK``.
+
+    Raises
+    ------
+    UndecodableError
+        There is no decoder for them, or they are damaged.
+    """
+    words, by = _words(one)
+    return _used(words, one), by
+
+
+def _words(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
+    """Return the pixel words with all their bits, shape (frames, rows, columns, samples), and what decoded them.
 
     Parameters
     ----------
@@ -172,7 +192,7 @@ def stored_values(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
         words, by = _shaped(one.value, _dtype(one), shape), "native"
     if words.size != one.count:
         raise UndecodableError("its pixel data hold another number of values than its header says")
-    return _used(words.reshape(shape), one), by
+    return words.reshape(shape), by
 
 
 def _dtype(one: Pixels) -> np.dtype[Any]:
@@ -219,14 +239,16 @@ def _by_simpleitk(one: Pixels) -> Array:
 
 
 def _used(words: Array, one: Pixels) -> Array:
-    """Return words with the bits above Bits Stored replaced by the sign or by zeros."""
-    unused = words.dtype.itemsize * 8 - one.bits_stored
-    if words.dtype.kind not in "iu" or not 0 < unused < words.dtype.itemsize * 8 or one.bits_allocated < 8:
+    """Return words without the bits below and above those of Bits Stored, signed values sign-extended."""
+    width = words.dtype.itemsize * 8
+    below = max(0, one.high_bit + 1 - one.bits_stored)
+    if words.dtype.kind not in "iu" or not 0 < one.bits_stored < width or one.bits_allocated < 8:
         return words
     low, high = one.limits
-    if words.max() <= high and (not one.signed or words.min() >= low):
-        return words  # no unused bit is in use
-    values: Array = np.right_shift(np.left_shift(words, unused), unused)
+    if not below and words.max() <= high and (not one.signed or words.min() >= low):
+        return words  # no other bit is in use
+    above = max(0, width - below - one.bits_stored)
+    values: Array = np.right_shift(np.left_shift(words, above), width - one.bits_stored)
     return values
 
 
@@ -250,6 +272,11 @@ class PixelDifference:
         What decoded compressed ones.
     sha256
         Of the written stored values.
+    unused_changed
+        Bits that hold no stored value differ, where both sides show them: in uncompressed words, or under an embedded
+        overlay.
+    beyond
+        Written words hold values that Bits Stored cannot.
     """
 
     values: Array | None = None
@@ -262,6 +289,8 @@ class PixelDifference:
     largest_real: float = 0.0
     decoders: tuple[str, ...] = ()
     sha256: str = ""
+    unused_changed: bool = False
+    beyond: bool = False
 
 
 def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
@@ -271,17 +300,19 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
     ours, theirs = source.value, written.value
     pad = b"\0" * (len(ours) % 2)  # a value of odd length is none of DICOM: it gets its pad byte
     same_syntax = source.syntax == written.syntax or (source.native and written.native)
-    identical = same_syntax and len(ours + pad) == len(theirs) and ours + pad == theirs
+    identical = same_syntax and theirs in (ours, ours + pad)
     same_description = source.description == written.description and source.tag == written.tag
     try:
-        values, by = stored_values(written)
+        words, by = _words(written)
+        values = _used(words, written)
         decoders = {by}
         if identical and same_description:
-            reference = values
+            before, reference = words, values
         else:
             colours = [text(one.dataset, 0x00280004) for one in (source, written)]
             as_rgb = source.encapsulated and colours[0].startswith("YBR") and colours[1] == "RGB"
-            reference, by = stored_values(source, as_rgb=as_rgb)
+            before, by = _words(source, as_rgb=as_rgb)
+            reference = _used(before, source)
             decoders.add(by)
     except UndecodableError as error:
         if identical and same_description and source.syntax.is_encapsulated:
@@ -294,6 +325,8 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
     same_scale = (source.slope, source.intercept) == (written.slope, written.intercept)
     if values is not reference:
         apart = np.not_equal(values, reference)
+        if values.dtype.kind == "f":
+            apart &= ~(np.isnan(values) & np.isnan(reference))
         changed = int(np.count_nonzero(apart))
         if changed:
             step = np.subtract(values[apart], reference[apart], dtype=np.float64)
@@ -313,4 +346,18 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
         largest_real=real,
         decoders=tuple(sorted(decoders)),
         sha256=digest(values),
+        unused_changed=_shows_all_bits(source, written) and not changed and not np.array_equal(words, before),
+        beyond=bool(changed) and not np.array_equal(words, values),
     )
+
+
+def _shows_all_bits(source: Pixels, written: Pixels) -> bool:
+    """Tell whether the bits that hold no stored value must be those of the source."""
+    overlay = any(
+        (group << 16 | 0x0102) in source.dataset
+        and (group << 16 | 0x3000) not in source.dataset
+        and _number(source.dataset, group << 16 | 0x0102) > 0
+        for group in range(0x6000, 0x6020, 2)
+    )
+    native = source.native and not written.encapsulated
+    return (native or overlay) and source.tag == written.tag == PIXEL_DATA and source.bits_allocated >= 8

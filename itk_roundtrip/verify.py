@@ -84,6 +84,12 @@ def verify_series(
     for folder in folders:
         if not os.path.isdir(folder):
             raise SeriesNotFoundError(f"{Path(folder).name or folder} is not a folder.", path=Path(folder).name)
+    inner, outer = (Path(os.path.realpath(folder)) for folder in folders)
+    if outer in inner.parents:
+        raise RoundtripError(
+            f"{inner.name} lies inside {outer.name}; put source and written files into folders of their own.",
+            path=inner.name,
+        )
     place = None if reference is None else Path(reference)
     options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None))
     with Workers(count, prepare="audit") as workers:

@@ -83,6 +83,13 @@ def purpose(code: str) -> Plant:
     return lambda item: setattr(item.PurposeOfReferenceCodeSequence[0], "CodeValue", code)
 
 
+def reference_to(dataset: Dataset) -> Dataset:
+    """Return an item that refers to a data set."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    return item
+
+
 def code(value: str, scheme: str, meaning: str) -> Dataset:
     """Return an item that holds a code."""
     item = Dataset()
@@ -245,6 +252,30 @@ DEFECTS: dict[str, Defect] = {
     "file meta instance": (meta("MediaStorageSOPInstanceUID", "2.25.1"), "FIL-01", "(0002,0003)"),
     "file meta class": (meta("MediaStorageSOPClassUID", uid.MRImageStorage), "FIL-01", "(0002,0002)"),
     "file meta class lost": (lambda d: d.file_meta.pop("MediaStorageSOPClassUID"), "FIL-01", "(0002,0002)"),
+    "equipment's purpose with another meaning": (
+        last("ContributingEquipmentSequence",
+             lambda i: setattr(i.PurposeOfReferenceCodeSequence[0], "CodeMeaning", "Rubbish")), "EQP-01", "(0018,A001)",
+    ),
+    "text of an added item too long": (
+        last("ContributingEquipmentSequence", put("Manufacturer", "m" * 65)), "HDR-04", "(0018,A001)",
+    ),
+    "time of an added item no time": (
+        lambda d: put_raw(0x0018A002, b"soon")(d.ContributingEquipmentSequence[-1]), "HDR-04", "(0018,A001)",
+    ),
+    "UID of an added item invalid": (
+        lambda d: setattr(d.ReferencedSeriesSequence[-1], "SeriesInstanceUID", "1.02.3"), "UID-04", "(0008,1115)",
+    ),
+    "reference to itself": (
+        lambda d: d.SourceImageSequence.append(reference_to(d)), "DER-03", "(0008,2112)",
+    ),
+    "a second pixel element": (lambda d: d.add_new(0x7FE00008, "OF", bytes(120)), "HDR-02", "(7FE0,0008)"),
+    "no number made a number": (put_raw(0x00185100, b"HFS 1_0 "), "HDR-01", "(0018,5100)"),
+    "creation date not in the calendar": (put_raw(0x00080012, b"20261399"), "TIM-01", "(0008,0012)"),
+    "series time past midnight": (put_raw(0x00080031, b"246199"), "TIM-01", "(0008,0031)"),
+    "home folder as a URL": (
+        lambda d: setattr(d, "DerivationDescription", d.DerivationDescription.replace(
+            "; stored", " of file://invented/x; stored")), "PHI-01", "(0008,2111)",
+    ),
     # geometry, times, privacy
     "position by a micron": (
         lambda d: setattr(d, "ImagePositionPatient", [float(d.ImagePositionPatient[0]) + 0.001,
@@ -354,6 +385,24 @@ def rewrite(change: Callable[[bytes], bytes]) -> FolderPlant:
     return lambda files: files[-1].write_bytes(change(files[-1].read_bytes())) and None
 
 
+def _place(content: bytes, tag: int) -> tuple[int, int]:
+    """Return where an element of a short explicit VR starts and stops."""
+    start = content.index(tag.to_bytes(4, "big")[1::-1] + tag.to_bytes(4, "big")[:1:-1], 144)
+    return start, start + 8 + int.from_bytes(content[start + 6 : start + 8], "little")
+
+
+def without(content: bytes, tag: int) -> bytes:
+    """Take an element out."""
+    start, stop = _place(content, tag)
+    return content[:start] + content[stop:]
+
+
+def beside(content: bytes, tag: int, element: bytes) -> bytes:
+    """Put another element before one."""
+    start, _ = _place(content, tag)
+    return content[:start] + element + content[start:]
+
+
 def with_group_length(content: bytes) -> bytes:
     """Put a group length before the first element of the data set."""
     start = 144 + int.from_bytes(content[140:144], "little")
@@ -397,6 +446,30 @@ SERIES_DEFECTS: dict[str, tuple[FolderPlant, str, str | None]] = {
     ),
     "Latin-1 texts called Greek": (
         rewrite(lambda content: content.replace(b"ISO_IR 100", b"ISO_IR 126")), "HDR-01", "(0020,4000)",
+    ),
+    "character set lost": (
+        rewrite(lambda content: without(content, 0x00080005)), "HDR-04", "(0008,0005)",
+    ),
+    "character set unknown": (
+        rewrite(lambda content: content.replace(b"ISO_IR 100", b"ISO_IR 999")), "HDR-04", "(0008,0005)",
+    ),
+    "study id twice": (
+        rewrite(lambda content: beside(content, 0x00200010, b"\x20\0\x10\0SH\4\0EVIL")), "FIL-01", "(0020,0010)",
+    ),
+    "elements out of order": (
+        rewrite(lambda content: beside(content, 0x00200010, b"\x21\0\x10\0LO\4\0EVIL")), "FIL-01", "(0020,0010)",
+    ),
+    "an item that is none": (
+        rewrite(lambda content: content.replace(b"\xfe\xff\0\xe0", b"\xfd\xff\0\xe0", 1)), "FIL-01", None,
+    ),
+    "a VR that there is none of": (
+        rewrite(lambda content: content.replace(b"\x20\0\x10\0SH", b"\x20\0\x10\0XX")), "FIL-01", "(0020,0010)",
+    ),
+    "transfer syntax unknown": (
+        rewrite(lambda content: content.replace(b"10008.1.2.1\0", b"10008.1.9.9\0")), "FIL-01", "(0002,0010)",
+    ),
+    "length of the file meta information": (
+        rewrite(lambda content: content[:140] + b"\x10\0\0\0" + content[144:]), "FIL-01", "(0002,0000)",
     ),
     "group length": (rewrite(with_group_length), "FIL-02", "(0008,0000)"),
     "nothing but a preamble": (rewrite(lambda content: content[:132]), "FIL-01", None),

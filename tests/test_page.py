@@ -217,7 +217,9 @@ def test_verdict_comes_first_and_in_words(phantom: Case) -> None:
     findings = (finding(check="PIX-02", message="values differ"), finding("warning"), finding("info"), finding("info"))
     parsed = phantom.parsed(verdict="fail", findings=findings)
     assert parsed.texts["title"].startswith("FAIL")
-    assert " ".join(parsed.texts["header"].split()) == "FAIL PIX-02: values differ 1 error 1 warning 2 infos"
+    assert " ".join(parsed.texts["header"].split()) == (
+        "FAIL PIX-02: PatientName values differ 1 error 1 warning 2 infos"
+    )
     icons = [found["href"] for found in parsed.all("use")]
     assert icons[:4] == ["#error", "#error", "#warning", "#info"]
     parsed = phantom.parsed(verdict="pass", findings=())
