@@ -227,11 +227,13 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
         if one.image_orientation_patient and not np.any(normal(one.image_orientation_patient)):
             yield _finding("GEO-02", "an orientation that spans no plane", tag=0x00200037, name=one.name)
     counterpart = {one.written.name: one.source.name for one in sides.pairing.pairs}
-    theirs = {one.kind: one for one in sides.source.irregularities}
+    theirs: dict[str, set[str]] = defaultdict(set)
+    for old in sides.source.irregularities:
+        theirs[old.kind].update(old.files)
     for irregularity in sides.written.irregularities if sides.written.instances else ():
         check, tag = _IRREGULARITIES.get(irregularity.kind, _GEOMETRY)
-        old = theirs.get(irregularity.kind)
-        inherited = old is not None and {counterpart.get(name) for name in irregularity.files} <= set(old.files)
+        files = {counterpart.get(name) for name in irregularity.files}
+        inherited = irregularity.kind in theirs and files <= theirs[irregularity.kind]
         if inherited or irregularity.kind != "localizer":
             first = irregularity.files[0] if irregularity.files else None
             yield _finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,

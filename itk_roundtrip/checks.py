@@ -52,7 +52,8 @@ def _file(pair: Pair) -> Iterator[Finding]:
             same = text(before, meta_tag) == text(meta, meta_tag) and tag not in pair.differing
             yield pair.finding("FIL-01", meta_tag, "differs from the data set", inherited=same)
     if raw(meta, 0x00020001) not in (b"", b"\0\1"):
-        yield pair.finding("FIL-01", 0x00020001, "another version than 1")
+        same = raw(pair.source.file_meta, 0x00020001) == raw(meta, 0x00020001) and not pair.derived
+        yield pair.finding("FIL-01", 0x00020001, "another version than 1", inherited=same)
     for meta_tag in (0x00020001, 0x00020010, 0x00020012):
         if not raw(meta, meta_tag):
             same = not raw(pair.source.file_meta, meta_tag) and not pair.derived

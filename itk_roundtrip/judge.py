@@ -64,7 +64,8 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
             for one in pairing.pairs
         ]
         tally, reports = compare_all(requests, workers, options.jobs, options.progress)
-    tally.add(check_conformance(pairing.pairs, workers, every=options.conformance, progress=options.progress))
+    if options.conformance is not None:
+        tally.add(check_conformance(pairing.pairs, workers, every=options.conformance, progress=options.progress))
     series_uids, instance_uids = uids_of(found)
     sides = Sides(chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity)
     return judge(sides, tally, folders, guessed=options.identity is None, warnings=left_out(found.skipped))

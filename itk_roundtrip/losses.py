@@ -29,10 +29,11 @@ from itk_roundtrip import _itk, _simpleitk
 from itk_roundtrip.attributes import vr_of
 from itk_roundtrip.errors import RoundtripError, internal_error
 from itk_roundtrip.findings import Outcome, Report
+from itk_roundtrip.judge import verify_folders
 from itk_roundtrip.series import Instance, Series, choose_series, find_series, list_files, read_files
 from itk_roundtrip.staging import uninterrupted
-from itk_roundtrip.verify import Progress, verify_series
-from itk_roundtrip.workers import Workers
+from itk_roundtrip.verify import Options, Progress
+from itk_roundtrip.workers import Workers, processors
 
 State = Literal["written", "refused", "crashed", "timed out"]
 
@@ -295,7 +296,9 @@ def _row(idiom: str, series: Series, shown: Path, output: Path, workers: Workers
     state: State
     state, reason = ("crashed", "") if outcome.crashed else outcome.value
     if state == "written":
-        row = _compared(idiom, verify_series(shown, output, identity="copy"))
+        options = Options(None, "copy", None, None, processors(), False, lambda *_: None)
+        with Workers(options.jobs, prepare="audit") as auditors:
+            row = _compared(idiom, verify_folders((str(shown), str(output)), options, auditors))
         _remove(output)
         return row
     stage = "on writing" if output.exists() else "on reading"

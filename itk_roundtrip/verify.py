@@ -105,7 +105,8 @@ class Options:
     series: str | None = None
     identity: Identity | None = None
     reference: Path | None = None
-    conformance: bool = False
+    conformance: bool | None = False
+    """Whether dciodvfy judges all slices, not only three of them; ``None`` leaves it out."""
     jobs: int = 1
     show_values: bool = False
     progress: Progress = lambda stage, done, total: None
