@@ -505,10 +505,12 @@ def read_text(value: bytes, vr: str, character_set: str) -> str | None:
         Value of Specific Character Set (0008,0005); empty for the default repertoire (PS3.3 C.12.1.1.2).
     """
     value = value.rstrip(b" \0")
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii")  # in every character set
     terms = [term.strip() for term in character_set.split("\\")]
     if any(term not in python_encoding for term in terms):
         return None
-    if terms in ([""], ["ISO_IR 6"]) and not value.isascii():
+    if terms in ([""], ["ISO_IR 6"]):
         return None
     delimiters = {0x5E, 0x3D, 0x5C} if vr == "PN" else {0x5C} if vr in ("LO", "SH", "UC") else set()
     try:
