@@ -25,7 +25,7 @@ from itk_roundtrip.attributes import (
 )
 from itk_roundtrip.codes import is_in_context_group
 from itk_roundtrip.findings import Finding
-from itk_roundtrip.pair import LOSSY_SYNTAXES, Pair, is_valid_uid
+from itk_roundtrip.pair import Pair, is_valid_uid
 
 _LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
 _ERROR = re.compile(r"err|dev|diff", re.I)
@@ -226,8 +226,8 @@ def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:
     """Tell whether one code of CID 7202 says why the source slice is referred to, and truly so."""
     if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
         return False
-    lossy = {"121320": pair.pixels[1].syntax in LOSSY_SYNTAXES,
-             "121330": pair.pixels[0].syntax in LOSSY_SYNTAXES or text(pair.source, 0x00282110) == "01"}  # fmt: skip
+    lossy = {"121320": pair.lossy[1],
+             "121330": pair.lossy[0] or text(pair.source, 0x00282110) == "01"}  # fmt: skip
     return lossy.get(purposes[0][0], True)
 
 

@@ -17,10 +17,13 @@ from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.stored import PixelDifference, Pixels
 from itk_roundtrip.structure import Problem
 
-LOSSY_SYNTAXES = frozenset({
-    uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K, uid.JPEG2000MC,
+_LOSSLESS = frozenset({
+    uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless,
+    uid.JPEG2000MCLossless, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL,
 })  # fmt: skip
-"""Transfer syntaxes that may lose information (PS3.5 10)."""
+"""Compressed transfer syntaxes that cannot lose anything (PS3.5 10 and A.4)."""
+_EITHER = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K})
+"""Those that need not lose anything; then Lossy Image Compression may say 00."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,17 @@ class Pair:
     def values(self, tag: int) -> tuple[bytes, bytes]:
         """Return the bytes of an attribute as they stand in the source and in the written file, without padding."""
         before, after = (value_of(elements.get(tag)) for elements in self.stood)
+        return before, after
+
+    @cached_property
+    def lossy(self) -> tuple[bool, bool]:
+        """Whether the compressed pixels of the source and of the written file lost something."""
+        before, after = (
+            pixels.encapsulated
+            and pixels.syntax not in _LOSSLESS
+            and not (pixels.syntax in _EITHER and text(pixels.dataset, 0x00282110) == "00")
+            for pixels in self.pixels
+        )
         return before, after
 
     @property

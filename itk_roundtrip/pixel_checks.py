@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from itk_roundtrip.attributes import elements, items, numbers, text
 from itk_roundtrip.findings import Finding
-from itk_roundtrip.pair import LOSSY_SYNTAXES, Pair
+from itk_roundtrip.pair import Pair
 from itk_roundtrip.stored import PIXEL_DATA, Pixels
 
 _PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
@@ -20,7 +20,7 @@ _PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 def _stored(pair: Pair) -> Iterator[Finding]:
     """Check stored values, slope and intercept."""
     difference, (ours, theirs) = pair.difference, pair.pixels
-    lossy = ours.syntax in LOSSY_SYNTAXES
+    lossy = pair.lossy[0]
     if difference.problem and theirs.tag:
         same = difference.identical_value and ours.description == theirs.description
         yield pair.finding("PIX-02", PIXEL_DATA, f"cannot be compared: {difference.problem}", inherited=same)
@@ -34,7 +34,9 @@ def _stored(pair: Pair) -> Iterator[Finding]:
             undeclared = ", undeclared" if pair.derived and not claim else ""
             yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared)
     elif pair.processed:
-        pass
+        if difference.largest_real:
+            amount = f"real-world values differ, by at most {difference.largest_real:g}"
+            yield pair.finding("PIX-03", 0x00281053, amount, severity="info")
     elif difference.unused_changed:
         yield pair.finding("PIX-02", PIXEL_DATA, "bits that hold no stored value differ")
     elif ours.native and theirs.native and not difference.identical_value and ours.tag == theirs.tag != 0:
@@ -61,7 +63,7 @@ def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]
         return
     modality, allocated, stored = text(dataset, 0x00080060), pixels.bits_allocated, pixels.bits_stored
     high = numbers(dataset, 0x00280102)
-    if not 1 <= stored <= allocated:  # what follows needs a number of bits
+    if not 1 <= stored <= allocated:
         yield 0x00280101, "Bits Stored does not fit Bits Allocated"
     if high != (stored - 1,):
         yield 0x00280102, "High Bit is not Bits Stored - 1"
@@ -180,7 +182,7 @@ def _lossy(pair: Pair) -> Iterator[Finding]:
     """Check that a lossy compression is never denied (PS3.3 C.7.6.1.1.5)."""
     source, written = pair.source, pair.written
     old, new = text(source, 0x00282110), text(written, 0x00282110)
-    by_source, by_output = (one.syntax in LOSSY_SYNTAXES for one in pair.pixels)
+    by_source, by_output = pair.lossy
     may_add = (pair.derived and by_source) or by_output
     if old == "01" and new != "01":
         yield pair.finding("LOS-01", 0x00282110, "a lossy compression is denied")

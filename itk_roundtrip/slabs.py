@@ -43,7 +43,7 @@ HeaderMode = Literal["complete", "itk"]
 
 def prepare() -> None:
     """Import ITK, which takes half a second; called once, before the workers are forked."""
-    audit.prepare()
+    audit.trust_values()
     _itk.load()
 
 

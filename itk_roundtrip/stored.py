@@ -163,25 +163,7 @@ def stored_values(one: Pixels) -> tuple[Array, str]:
 
 
 def _words(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
-    """Return the pixel words with all their bits, shape (frames, rows, columns, samples), and what decoded them.
-
-    Parameters
-    ----------
-    one
-        The pixels.
-    as_rgb
-        Turn compressed YBR into RGB, as a decoder does that writes it uncompressed.
-
-    Returns
-    -------
-    tuple
-        The values, and ``native``, ``pydicom`` or ``SimpleITK``.
-
-    Raises
-    ------
-    UndecodableError
-        There is no decoder for them, or they are damaged.
-    """
+    """Return the pixel words with all their bits, and what decoded them; compressed YBR as RGB, if asked for."""
     shape = one.frames, one.rows, one.columns, one.samples
     if one.tag in _FLOATS:
         dtype = np.dtype(_FLOATS[one.tag][0 if one.syntax.is_little_endian else 1])
