@@ -17,7 +17,8 @@ _PIXEL_DATA = 0x7FE00010
 _START = 132
 """Preamble and DICM."""
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
-_VRS = _LONG | frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_16)
+_SHORT = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_16)
+_VRS = _LONG | _SHORT
 
 Problem = tuple[int | None, str]
 """Tag of the top level, if it is one element's, and what is wrong."""
@@ -70,16 +71,20 @@ def _meta_value(content: Buffer, stop: int, element: int) -> bytes:
     return b""
 
 
+_FORMATS = {order: tuple(struct.Struct(order + code) for code in ("HH", "H", "L")) for order in "<>"}
+
+
 def _head(content: Buffer, start: int, implicit: bool, order: str) -> tuple[int, str, int, int]:
     """Return tag, VR, length and place of the value of an element."""
-    group, element = struct.unpack_from(f"{order}HH", content, start)
+    pair, short, long = _FORMATS[order]
+    group, element = pair.unpack_from(content, start)
     tag = group << 16 | element
     if implicit or group == 0xFFFE:
-        return tag, "", struct.unpack_from(f"{order}L", content, start + 4)[0], start + 8
+        return tag, "", long.unpack_from(content, start + 4)[0], start + 8
     vr = content[start + 4 : start + 6].decode("ascii", "replace")
-    if vr in _LONG or vr not in _VRS:
-        return tag, vr, struct.unpack_from(f"{order}L", content, start + 8)[0], start + 12
-    return tag, vr, struct.unpack_from(f"{order}H", content, start + 6)[0], start + 8
+    if vr in _SHORT:
+        return tag, vr, short.unpack_from(content, start + 6)[0], start + 8
+    return tag, vr, long.unpack_from(content, start + 8)[0], start + 12
 
 
 class _Walk:
