@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from itk_roundtrip.findings import SlicePair
+from itk_roundtrip.stored import pixels, stored_values
 
 Array = NDArray[Any]
 Folders = tuple[Path, Path]
@@ -114,12 +115,13 @@ def _read(file: Path) -> _Image | None:
 
 
 def _image(dataset: Dataset) -> _Image:
-    pixels = dataset.pixel_array
-    colour = dataset.SamplesPerPixel == 3
-    stored = pixels.reshape(-1, *pixels.shape[-3 if colour else -2 :])
+    values, _ = stored_values(pixels(dataset))
+    if dataset.SamplesPerPixel == 3:
+        shown = dataset.pixel_array.reshape(values.shape)  # RGB, whatever is stored
+        frame = shown[len(shown) // 2]
+        return _Image(values, (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8), (0, 1), "", False)
+    stored = values[..., 0]
     frame = stored[len(stored) // 2]
-    if colour:
-        return _Image(stored, (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8), (0, 1), "", False)
     slope, intercept = (float(dataset.get(keyword) or 0) for keyword in ("RescaleSlope", "RescaleIntercept"))
     real = np.nan_to_num(frame * (slope or 1.0) + intercept)
     centre, width = (float(np.ravel(dataset.get(keyword) or 0)[0]) for keyword in ("WindowCenter", "WindowWidth"))
