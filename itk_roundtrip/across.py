@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.datadict import keyword_for_tag
 
-from itk_roundtrip.attributes import tag_text
 from itk_roundtrip.audit import SERIES_LEVEL, PairReport
-from itk_roundtrip.findings import Finding, Identity, Severity
+from itk_roundtrip.findings import Finding, Identity, make_finding
 from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, normal, positions_on_normal
 from itk_roundtrip.pairing import BY_POSITION, BY_UID, Pairing, referred
 from itk_roundtrip.rules import is_primary, rule_for
@@ -67,22 +65,6 @@ def check_series(sides: Sides) -> list[Finding]:
     return [finding for check in _CHECKS for finding in check(sides)]
 
 
-def _finding(
-    check: str,
-    message: str,
-    *,
-    tag: int | None = None,
-    name: str | None = None,
-    severity: Severity = "error",
-    count: int = 1,
-    inherited: bool = False,
-) -> Finding:
-    if inherited:
-        severity, message = "info", f"inherited from the source: {message}"
-    path = keyword_for_tag(tag) if tag else None
-    return Finding(check, severity, name, tag_text(tag) if tag else None, path, message, count, inherited)
-
-
 def _files(sides: Sides) -> Iterator[Finding]:
     """Check that what lies in the written folder are written files; a broken one is a finding."""
     suffixes = {one.path.suffix.lower() for one in (*sides.source.instances, *sides.written.instances)}
@@ -91,14 +73,14 @@ def _files(sides: Sides) -> Iterator[Finding]:
             continue
         suffix = "." + one.name.rpartition(".")[2].lower() if "." in one.name else ""
         alien = one.reason.startswith("not DICOM") and suffix not in suffixes | {".dcm", ".ima"}
-        yield _finding("FIL-01", one.reason, name=one.name, severity="warning" if alien else "error")
+        yield make_finding("FIL-01", one.reason, name=one.name, severity="warning" if alien else "error")
 
 
 def _counts(sides: Sides) -> Iterator[Finding]:
     for one in sides.pairing.sources_left:
-        yield _finding("CNT-01", f"{one.name} of the source has no written slice", name=one.name)
+        yield make_finding("CNT-01", f"{one.name} of the source has no written slice", name=one.name)
     for one in sides.pairing.written_left:
-        yield _finding("CNT-01", f"{one.name} was written for no slice of the source", name=one.name)
+        yield make_finding("CNT-01", f"{one.name} was written for no slice of the source", name=one.name)
 
 
 def _uids(sides: Sides) -> Iterator[Finding]:
@@ -109,13 +91,13 @@ def _uids(sides: Sides) -> Iterator[Finding]:
     if len(found) > 1:
         usual = found.most_common(1)[0][0]
         odd = next(uid for uid in found if uid != usual)
-        yield _finding("UID-01", f"{len(found)} series were written", tag=tag, name=first[odd],
+        yield make_finding("UID-01", f"{len(found)} series were written", tag=tag, name=first[odd],
                        count=len(written) - found[usual])  # fmt: skip
     for uid, count in found.items():
         if sides.identity == "copy" and uid != source:
-            yield _finding("UID-01", "is not that of the source", tag=tag, name=first[uid], count=count)
+            yield make_finding("UID-01", "is not that of the source", tag=tag, name=first[uid], count=count)
         elif sides.identity == "derived" and uid in sides.source_series and uid:
-            yield _finding("UID-01", "is that of a source series", tag=tag, name=first[uid], count=count)
+            yield make_finding("UID-01", "is that of a source series", tag=tag, name=first[uid], count=count)
 
 
 def _sop_uids(sides: Sides) -> Iterator[Finding]:
@@ -127,16 +109,16 @@ def _sop_uids(sides: Sides) -> Iterator[Finding]:
     for uid, instances in named.items():
         if uid and len(instances) > 1:
             inherited = sides.identity == "copy" and of_source[uid] == len(instances)
-            yield _finding("UID-02", "one SOP Instance UID for several files", tag=tag, name=instances[1].name,
+            yield make_finding("UID-02", "one SOP Instance UID for several files", tag=tag, name=instances[1].name,
                            count=len(instances) - 1, inherited=inherited)  # fmt: skip
     reused = [one for one in sides.written.instances if one.sop_instance_uid in old]
     if sides.identity == "derived" and reused:
-        yield _finding("UID-02", "is that of a source instance", tag=tag, name=reused[0].name, count=len(reused))
+        yield make_finding("UID-02", "is that of a source instance", tag=tag, name=reused[0].name, count=len(reused))
     if sides.identity == "copy":
         other = [one.written for one in sides.pairing.pairs if one.written.sop_instance_uid
                  != one.source.sop_instance_uid]  # fmt: skip
         if other:
-            yield _finding("UID-02", "is not that of the source", tag=tag, name=other[0].name, count=len(other))
+            yield make_finding("UID-02", "is not that of the source", tag=tag, name=other[0].name, count=len(other))
 
 
 def _shared(sides: Sides) -> Iterator[Finding]:
@@ -154,7 +136,7 @@ def _shared(sides: Sides) -> Iterator[Finding]:
         inherited = old == new or (len(set(old)) > 1 and rule.action in ("keep", "append"))
         usual = Counter(new).most_common(1)[0][0]
         odd = [name for name, value in zip(names, new, strict=True) if value != usual]
-        yield _finding(SERIES_LEVEL[tag], "differs between instances of the series", tag=tag, name=odd[0],
+        yield make_finding(SERIES_LEVEL[tag], "differs between instances of the series", tag=tag, name=odd[0],
                        count=len(odd), inherited=inherited)  # fmt: skip
 
 
@@ -170,7 +152,7 @@ def _instance_numbers(sides: Sides) -> Iterator[Finding]:
     counted = sorted(one.written.instance_number for one in pairs) == sorted(map(str, range(1, len(pairs) + 1)))
     if changed and (sound or not counted):
         message = "changed without need" if sound else "changed, but not to 1 to the number of slices"
-        yield _finding("HDR-01", message, tag=0x00200013, name=changed[0].name, count=len(changed))
+        yield make_finding("HDR-01", message, tag=0x00200013, name=changed[0].name, count=len(changed))
 
 
 def _references(sides: Sides) -> Iterator[Finding]:
@@ -183,15 +165,15 @@ def _references(sides: Sides) -> Iterator[Finding]:
         uids = {other for _, other in added}
         own = one.source.sop_instance_uid
         if one.by in (BY_UID, BY_POSITION) and uid in known and own not in {uid, *uids}:
-            yield _finding("DER-03", f"refers to another slice than the one that its {one.by} says", tag=0x00082112,
+            yield make_finding("DER-03", f"refers to another slice than the one that its {one.by} says", tag=0x00082112,
                            name=one.written.name)  # fmt: skip
         if one.written.sop_instance_uid in uids - {own}:
-            yield _finding("DER-03", "refers to itself", tag=0x00082112, name=one.written.name)
+            yield make_finding("DER-03", "refers to itself", tag=0x00082112, name=one.written.name)
         elif uids - sides.source_instances:
-            yield _finding("DER-03", "an item that was added refers to no instance of the source folder",
+            yield make_finding("DER-03", "an item that was added refers to no instance of the source folder",
                            tag=0x00082112, name=one.written.name, severity="warning")  # fmt: skip
         if {other for _, other in one.written.source_images[: len(one.source.source_images)]} - sides.source_instances:
-            yield _finding("DER-03", "earlier items refer to instances outside the source folder", tag=0x00082112,
+            yield make_finding("DER-03", "earlier items refer to instances outside the source folder", tag=0x00082112,
                            name=one.written.name, severity="info")  # fmt: skip
 
 
@@ -220,12 +202,12 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
     steps = np.diff(np.array([place[:2] for place in located]).reshape(-1, 2), axis=0)
     for (before, after), (_, _, name) in zip(steps, located[1:], strict=True):
         if before > POSITION_TOLERANCE_MM and after <= 0:
-            yield _finding("GEO-02", "stands in another order than its source", tag=0x00200032, name=name)
+            yield make_finding("GEO-02", "stands in another order than its source", tag=0x00200032, name=name)
         elif abs(before - after) > POSITION_TOLERANCE_MM:
-            yield _finding("GEO-02", "another distance to its neighbour than its source", tag=0x00200032, name=name)
+            yield make_finding("GEO-02", "another distance to its neighbour than its source", tag=0x00200032, name=name)
     for one in sides.written.instances:
         if one.image_orientation_patient and not np.any(normal(one.image_orientation_patient)):
-            yield _finding("GEO-02", "an orientation that spans no plane", tag=0x00200037, name=one.name)
+            yield make_finding("GEO-02", "an orientation that spans no plane", tag=0x00200037, name=one.name)
     counterpart = {one.written.name: one.source.name for one in sides.pairing.pairs}
     theirs: dict[str, set[str]] = defaultdict(set)
     for old in sides.source.irregularities:
@@ -236,7 +218,7 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
         inherited = irregularity.kind in theirs and files <= theirs[irregularity.kind]
         if inherited or irregularity.kind != "localizer":
             first = irregularity.files[0] if irregularity.files else None
-            yield _finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
+            yield make_finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
                            count=max(1, len(irregularity.files)))  # fmt: skip
 
 
@@ -244,7 +226,7 @@ def _nothing_done(sides: Sides) -> Iterator[Finding]:
     """Check that what says it was processed was."""
     processed = [one for one in sides.reports if one.processed]
     if processed and not any(one.pair.changed or one.pair.largest_real for one in sides.reports):
-        yield _finding("PIX-05", "said to be processed, but all values are those of the source", tag=0x00082111,
+        yield make_finding("PIX-05", "said to be processed, but all values are those of the source", tag=0x00082111,
                        name=processed[0].pair.written, severity="warning", count=len(processed))  # fmt: skip
 
 
@@ -258,7 +240,7 @@ def _series_extremes(sides: Sides) -> Iterator[Finding]:
     for tag, index, actual in ((0x00280108, 2, lowest), (0x00280109, 3, highest)):
         wrong = [one for one in reports if one.extremes and one.extremes[index] not in (None, actual)]
         if wrong:
-            yield _finding("STL-01", "is not what the processed series holds", tag=tag, name=wrong[0].pair.written,
+            yield make_finding("STL-01", "is not what the processed series holds", tag=tag, name=wrong[0].pair.written,
                            count=len(wrong))  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
-from itk_roundtrip.findings import Outcome
+from itk_roundtrip.findings import Outcome, tag_text
 
 Element = DataElement | RawDataElement
 Place = tuple[Dataset, int]
@@ -38,9 +38,9 @@ _NUMBER_DTYPES = {
     "FD": "<f8", "FL": "<f4", "SL": "<i4", "SS": "<i2", "SV": "<i8", "UL": "<u4", "US": "<u2", "UV": "<u8",
 }  # fmt: skip
 _DECIMAL = frozenset({"DS", "IS"})
-_ENCODED = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+ENCODED_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """VRs whose bytes mean what Specific Character Set says (PS3.5 6.1.2.3)."""
-_TEXT = _ENCODED | _DECIMAL | {"AE", "AS", "CS", "DA", "DT", "TM", "UI", "UR"}
+_TEXT = ENCODED_VRS | _DECIMAL | {"AE", "AS", "CS", "DA", "DT", "TM", "UI", "UR"}
 _SHOWN = 64
 """Characters of a value that are shown."""
 
@@ -172,11 +172,6 @@ def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
         return ()
 
 
-def tag_text(tag: int) -> str:
-    """Return a tag as ``(gggg,eeee)``."""
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
 def vr_of(tag: int) -> str:
     """Return the VR of a public attribute as the dictionary has it; empty if it does not know it."""
     return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
@@ -193,7 +188,7 @@ def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] =
         Tags of the top level that are left out, beside group lengths.
     """
     result = Comparison()
-    sides = Sides(
+    sides = Encodings(
         character_set(source), character_set(written), *(bool(one.original_encoding[0]) for one in (source, written))
     )
     result.differences += _compare(source, written, "", None, sides, skip, result.kept)
@@ -203,11 +198,11 @@ def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] =
 def compare_items(before: Sequence[Dataset], after: Sequence[Dataset], tag: int) -> list[Difference]:
     """Return what differs between items of one sequence, item by item."""
     name = keyword_for_tag(tag) or tag_text(tag)
-    return list(_compare_items(before, after, name, tag, Sides()))
+    return list(_compare_items(before, after, name, tag, Encodings()))
 
 
 @dataclass(frozen=True)
-class Sides:
+class Encodings:
     """How the two sides of a comparison are encoded: character sets, and whether in Implicit VR."""
 
     old_character_set: str = ""
@@ -220,7 +215,7 @@ class Sides:
         """Whether the character sets differ."""
         return self.old_character_set != self.new_character_set
 
-    def inside(self, source: Dataset, written: Dataset) -> Sides:
+    def inside(self, source: Dataset, written: Dataset) -> Encodings:
         """Return the same for two items, which may have a character set of their own (PS3.5 7.5.3)."""
         if 0x00080005 not in source and 0x00080005 not in written:
             return self
@@ -241,7 +236,7 @@ def _compare(
     written: Dataset,
     prefix: str,
     top: int | None,
-    sides: Sides,
+    sides: Encodings,
     skip: frozenset[int] = frozenset(),
     kept: list[int] | None = None,
 ) -> Iterator[Difference]:
@@ -277,7 +272,7 @@ def _compare_strays(
     strays: tuple[list[int], list[int]],
     prefix: str,
     top: int | None,
-    sides: Sides,
+    sides: Encodings,
 ) -> Iterator[Difference]:
     """Yield what became of private attributes that are not in their place: moved to another block, lost or added."""
     places = {(tag >> 16, _home(homes[1], tag), _offset(tag)): tag for tag in strays[1]}
@@ -347,7 +342,7 @@ def _may_be_read_anew(element: RawDataElement) -> bool:
     """Tell whether another character set may give the bytes another meaning."""
     vr = element.VR or vr_of(int(element.tag)) or "UN"
     value = bytes(element.value or b"")
-    return vr == "SQ" or (vr in _ENCODED | {"UN"} and (not value.isascii() or b"\x1b" in value))
+    return vr == "SQ" or (vr in ENCODED_VRS | {"UN"} and (not value.isascii() or b"\x1b" in value))
 
 
 def _vr(element: Element | None, tag: int) -> str:
@@ -362,7 +357,9 @@ def _stated_vr(element: Element, implicit: bool) -> str:
     return "" if implicit else str(element.VR)
 
 
-def _difference(source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Sides) -> Iterator[Difference]:
+def _difference(
+    source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Encodings
+) -> Iterator[Difference]:
     """Yield what became of one attribute that is not the same to the byte; nothing if it is the same all the same."""
     ours, theirs = element_of(source, tag), element_of(written, tag)
     vr = _vr(ours if ours is not None else theirs, tag)
@@ -412,7 +409,7 @@ def _private_vr(dataset: Dataset, tag: int) -> str:
 
 
 def _compare_sequences(
-    source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Sides, difference: Any
+    source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Encodings, difference: Any
 ) -> Iterator[Difference]:
     before, after = _sequence(source, tag), _sequence(written, tag)
     if before is not None and after is not None:
@@ -436,7 +433,7 @@ def _sequence(dataset: Dataset, tag: int) -> Sequence[Dataset] | None:
 
 
 def _compare_items(
-    before: Sequence[Dataset], after: Sequence[Dataset], path: str, top: int, sides: Sides
+    before: Sequence[Dataset], after: Sequence[Dataset], path: str, top: int, sides: Encodings
 ) -> Iterator[Difference]:
     if len(before) != len(after):
         outcome: Outcome = "lost" if len(after) < len(before) else "added"
@@ -447,7 +444,7 @@ def _compare_items(
             yield from _compare(ours, theirs, f"{path}[{index}].", top, sides.inside(ours, theirs))
 
 
-def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], sides: Sides) -> bool:
+def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], sides: Encodings) -> bool:
     """Tell whether what is left of a sequence are some of its items, in order and unchanged."""
     left = iter(before)
     return all(any(not list(_compare(one, item, "", 0, sides.inside(one, item))) for one in left) for item in after)
@@ -466,11 +463,11 @@ def _bytes(dataset: Dataset, tag: int) -> bytes:
     return value
 
 
-def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, sides: Sides) -> Outcome | None:
+def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, sides: Encodings) -> Outcome | None:
     before, after = _bytes(source, tag), _bytes(written, tag)
     if (
         sides.relabelled
-        and vr in _ENCODED
+        and vr in ENCODED_VRS
         and not (before.isascii() and after.isascii() and b"\x1b" not in before + after)
     ):
         reads = read_text(before, vr, sides.old_character_set), read_text(after, vr, sides.new_character_set)

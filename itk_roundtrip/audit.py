@@ -7,6 +7,7 @@ import mmap
 import re
 import warnings
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -16,11 +17,11 @@ import pydicom
 from pydicom.dataset import FileDataset
 
 from itk_roundtrip import rules
-from itk_roundtrip.attributes import Difference, compare, elements, numbers, tag_text, undecoded
+from itk_roundtrip.attributes import Difference, compare, elements, numbers, undecoded
 from itk_roundtrip.checks import check_pair
 from itk_roundtrip.derived_checks import declared_bound, declared_clipped
-from itk_roundtrip.errors import internal_error
-from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair
+from itk_roundtrip.errors import kind_and_place
+from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair, tag_text
 from itk_roundtrip.pair import Pair
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
 from itk_roundtrip.privacy import may_show
@@ -129,21 +130,19 @@ def trust_values() -> None:
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 
-def read(path: Path) -> FileDataset:
-    """Read a file whole."""
-    # Mapped: pydicom asks a file for its position before every element.
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    """Map a file: pydicom asks a file for its position before every element."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-        return pydicom.dcmread(cast(BinaryIO, stream))
+        yield stream
 
 
-def _place_of(error: Exception) -> str:
-    """Return the kind and the place of an error of ours, without the values that it may quote."""
-    return str(internal_error(error)).removeprefix("Internal error: ").removesuffix("; please report it.")
+def _read(stream: mmap.mmap) -> FileDataset:
+    return pydicom.dcmread(cast(BinaryIO, stream))
 
 
-def structure(path: Path) -> set[Problem]:
-    """Return what is wrong with the structure of a file, which lenient readers do not say."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+def _structure(path: Path) -> set[Problem]:
+    with _mapped(path) as stream:
         return problems(stream)
 
 
@@ -167,19 +166,20 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            source = read(request.source_file)
+            with _mapped(request.source_file) as stream:
+                source = _read(stream)
         except Exception:  # whatever pydicom meets in a broken file
             return failure("its source cannot be read, so that nothing is proven")
         try:
-            written = read(request.written_file)
-            broken = structure(request.written_file)
-            inherited = structure(request.source_file) if broken else set()
+            with _mapped(request.written_file) as stream:
+                written, broken = _read(stream), problems(stream)
+            inherited = _structure(request.source_file) if broken else set()
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")
         try:
             return _report(request, pair, source, written, (broken - inherited, broken & inherited), known)
         except Exception as error:  # whatever pydicom meets in values that nobody foresaw
-            return failure(f"cannot be compared with its source ({_place_of(error)})")
+            return failure(f"cannot be compared with its source ({kind_and_place(error)})")
 
 
 def _report(

@@ -22,7 +22,19 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules
-from itk_roundtrip.attributes import Difference, Element, decoded, elements, items, numbers, raw, read_text, text, vr_of
+from itk_roundtrip.attributes import (
+    ENCODED_VRS,
+    Difference,
+    Element,
+    decoded,
+    elements,
+    items,
+    numbers,
+    raw,
+    read_text,
+    text,
+    vr_of,
+)
 from itk_roundtrip.derived_checks import DERIVED_CHECKS
 from itk_roundtrip.findings import Finding, Severity
 from itk_roundtrip.pair import Pair, is_valid_uid
@@ -32,8 +44,6 @@ from itk_roundtrip.stored import PIXEL_DATA
 
 GEOMETRY_TOLERANCE_MM = 1e-6
 """Corners that moved by less were printed anew, not moved."""
-_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-"""VRs whose bytes mean what Specific Character Set says (PS3.5 6.1.2.3)."""
 _TOOLKITS = ("1.2.826.0.1.3680043.8.498.", "1.2.826.0.1.3680043.2.1143.", "1.2.276.0.7230010.3.0.")
 """Roots of the Implementation Class UIDs of pydicom, GDCM and dcmtk: two files of one toolkit may bear the same."""
 
@@ -204,7 +214,7 @@ def _reads_as_before(pair: Pair) -> bool:
     for tag, differences in pair.differing.items():
         rule = pair.rule(tag)
         for one in differences:
-            if one.vr not in _TEXT_VRS or one.outcome != "changed" or rule.check in ("EQP-01", "DER-02"):
+            if one.vr not in ENCODED_VRS or one.outcome != "changed" or rule.check in ("EQP-01", "DER-02"):
                 continue
             if rule.action == "keep":
                 return False
@@ -251,7 +261,7 @@ def _values_fit(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("HDR-04", tag, "a decimal string of more than 16 characters", inherited=same)
         elif vr == "IS" and not all(map(_is_integer_string, element.value.split(b"\\"))):
             yield pair.finding("HDR-04", tag, "no integer string in its range", inherited=same)
-        elif vr in _TEXT_VRS and not element.value.isascii() and not _is_readable(pair, 1, tag):
+        elif vr in ENCODED_VRS and not element.value.isascii() and not _is_readable(pair, 1, tag):
             same = same or not _is_readable(pair, 0, tag)
             yield pair.finding("HDR-04", tag, "does not fit its character set", inherited=same)
 
@@ -341,7 +351,7 @@ def _texts(dataset: Dataset, tags: Iterable[int]) -> Iterator[str]:
         if nested:
             for item in nested:
                 yield from _texts(item, elements(item))
-        elif vr_of(tag) in _TEXT_VRS:
+        elif vr_of(tag) in ENCODED_VRS:
             yield decoded(dataset, tag)
 
 

@@ -17,7 +17,7 @@ from itk_roundtrip import __version__
 from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
 
 if TYPE_CHECKING:
-    from itk_roundtrip.pipeline import Progress
+    from itk_roundtrip.verify import Progress
 
 app = typer.Typer(
     add_completion=False,

@@ -20,8 +20,7 @@ from pathlib import Path
 import pydicom
 from pydicom.datadict import tag_for_keyword
 
-from itk_roundtrip.attributes import tag_text
-from itk_roundtrip.findings import Finding, Severity
+from itk_roundtrip.findings import Finding, Severity, tag_text
 from itk_roundtrip.pairing import Paired
 from itk_roundtrip.workers import Task, Workers
 
@@ -35,7 +34,7 @@ _ELEMENT = re.compile(r"Element=<(\w+)>")
 _SAYS = ("Error - ", "Warning - ")
 _ANYTHING = re.compile(r"(?<=- ).*")
 """Masks all that is said, where nobody knows which of it are values."""
-_TEXT_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
+_MASKED_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
 _ABOUT_VALUES = "Error - Dicom dataset contains invalid data values"
 """A summary of other errors."""
 
@@ -82,7 +81,7 @@ def _values(*files: Path) -> re.Pattern[str]:
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
             for element in (one for file in files for one in pydicom.dcmread(file, stop_before_pixels=True).iterall()):
-                if element.VR in _TEXT_VRS:
+                if element.VR in _MASKED_VRS:
                     whole = str(element.value)
                     texts.update(one.strip() for one in (whole, *re.split(r"[\\\\^=,;'\[\]\s]+", whole)))
         except Exception:  # whatever pydicom meets in a broken file

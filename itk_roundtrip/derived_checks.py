@@ -18,14 +18,13 @@ from itk_roundtrip.attributes import (
     items,
     raw,
     read_text,
-    tag_text,
     text,
     value_of,
     vr_of,
 )
 from itk_roundtrip.codes import is_in_context_group
-from itk_roundtrip.findings import Finding
-from itk_roundtrip.pair import Pair, is_valid_uid
+from itk_roundtrip.findings import Finding, tag_text
+from itk_roundtrip.pair import Pair, is_valid_uid, kept_parts
 
 _LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
 _ERROR = re.compile(r"err|dev|diff", re.I)
@@ -112,21 +111,13 @@ def _description(pair: Pair) -> Iterator[Finding]:
     if len(new) > limit:
         yield pair.finding("DER-01", tag, f"is longer than {limit} characters")
     before, after = pair.values(tag)
-    if not after.startswith(before) and not _keeps_end(old, new):
+    if not after.startswith(before) and not new.startswith(old) and not kept_parts(old, new):
         yield pair.finding("DER-01", tag, "does not keep the text of the source")
     if not pair.added_description:
         yield pair.finding("DER-01", tag, "does not say how the instance was derived")
     elif not pair.says_unchanged and declared_bound(pair) is None:
         message = f"says neither `{rules.UNCHANGED}` nor an operation with its maximum error"
         yield pair.finding("DER-01", tag, message)
-
-
-def _keeps_end(old: str, new: str) -> bool:
-    """Tell whether a text stands before what was added, whole or, after dots, the end of it."""
-    tail = new.removeprefix("...").split("; ")
-    return new.startswith(old) or (
-        new.startswith("...") and any(old.endswith("; ".join(tail[:count])) for count in range(1, len(tail)))
-    )
 
 
 def declared_bound(pair: Pair) -> float | None:

@@ -51,12 +51,17 @@ class RoundtripError(Exception):
 
 
 def internal_error(error: Exception) -> RoundtripError:
-    """Return what a defect of ours is told as: its kind and place, but none of the values it may quote."""
+    """Return what a defect of ours is told as."""
+    return RoundtripError(f"Internal error: {kind_and_place(error)}; please report it.")
+
+
+def kind_and_place(error: Exception) -> str:
+    """Return the kind of an error and where it was raised, but none of the values it may quote."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "unknown"
-    return RoundtripError(f"Internal error: {type(error).__name__} at {where}; please report it.")
+    return f"{type(error).__name__} at {where}"
 
 
 def _rebuild(kind: type[RoundtripError], message: str, fields: dict[str, Any]) -> RoundtripError:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydicom.datadict import keyword_for_tag
+
 Severity = Literal["error", "warning", "info"]
 Verdict = Literal["pass", "fail"]
 Identity = Literal["derived", "copy"]
@@ -206,6 +208,31 @@ class Report:
         for change in self.changes:
             counts[change.outcome] = counts.get(change.outcome, 0) + change.slices
         return counts
+
+
+def tag_text(tag: int) -> str:
+    """Return a tag as ``(gggg,eeee)``."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def make_finding(
+    check: str,
+    message: str,
+    *,
+    tag: int | None = None,
+    path: str | None = None,
+    name: str | None = None,
+    severity: Severity = "error",
+    count: int = 1,
+    inherited: bool = False,
+) -> Finding:
+    """Return a finding; an inherited one never fails. Without a ``path``, that of the tag is told."""
+    if inherited:
+        severity, message = "info", f"inherited from the source: {message}"
+    if tag is None:
+        return Finding(check, severity, name, None, path, message, count, inherited)
+    where = path or keyword_for_tag(tag) or tag_text(tag)
+    return Finding(check, severity, name, tag_text(tag), where, message, count, inherited)
 
 
 def first_error(findings: Iterable[Finding]) -> Finding | None:

@@ -7,21 +7,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from pydicom import uid
-from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import FileDataset
 
 from itk_roundtrip import rules
-from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, tag_text, text, value_of
-from itk_roundtrip.findings import Finding, Identity, Severity
+from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, text, value_of
+from itk_roundtrip.findings import Finding, Identity, Severity, make_finding
 from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.stored import PixelDifference, Pixels
 from itk_roundtrip.structure import Problem
 
-_LOSSLESS = frozenset({
-    uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless,
-    uid.JPEG2000MCLossless, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL,
-})  # fmt: skip
-"""Compressed transfer syntaxes that cannot lose anything (PS3.5 10 and A.4)."""
+_LOSSLESS = rules.LOSSLESS_TRANSFER_SYNTAXES | {uid.JPEG2000MCLossless}
 _EITHER = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K})
 """Those that need not lose anything; then Lossy Image Compression may say 00."""
 
@@ -126,11 +121,7 @@ class Pair:
         inherited: bool = False,
     ) -> Finding:
         """Return a finding on this file; an inherited one never fails."""
-        where = path or (None if tag is None else keyword_for_tag(tag) or tag_text(tag))
-        if inherited:
-            severity, message = "info", f"inherited from the source: {message}"
-        name = None if tag is None else tag_text(tag)
-        return Finding(check, severity, self.name, name, where, message, 1, inherited)
+        return make_finding(check, message, tag=tag, path=path, name=self.name, severity=severity, inherited=inherited)
 
 
 def added_text(old: str, new: str) -> str:
@@ -139,11 +130,15 @@ def added_text(old: str, new: str) -> str:
         return new[len(old) :].strip("; ")
     if new.startswith("..."):
         parts = new.removeprefix("...").split("; ")
-        for count in range(len(parts) - 1, 0, -1):
-            if old.endswith("; ".join(parts[:count])):
-                return "; ".join(parts[count:])
-        return parts[-1]
+        return "; ".join(parts[kept_parts(old, new) or -1 :])
     return new
+
+
+def kept_parts(old: str, new: str) -> int:
+    """Return how many parts of a text behind dots are the end of the old one; at least one part was added."""
+    parts = new.removeprefix("...").split("; ") if new.startswith("...") else []
+    ends = (count for count in range(len(parts) - 1, 0, -1) if old.endswith("; ".join(parts[:count])))
+    return next(ends, 0)
 
 
 def is_valid_uid(one: str) -> bool:

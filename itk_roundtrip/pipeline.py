@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ from itk_roundtrip.errors import (
     VerificationError,
 )
 from itk_roundtrip.staging import Staging
+from itk_roundtrip.verify import Progress
 from itk_roundtrip.workers import Outcome, Task, Workers, processors
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from itk_roundtrip.series import Series, Skipped
     from itk_roundtrip.slabs import HeaderMode, Job, Slab, SlabResult
     from itk_roundtrip.volume import Volume
-
-Progress = Callable[[str, int, int], None]
 
 DERIVED_PREFIX = "derived_"
 PUBLISHED = "the output was written and verified"

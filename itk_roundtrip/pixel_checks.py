@@ -85,11 +85,9 @@ def _padding(pair: Pair) -> Iterator[Finding]:
     values, reference = pair.difference.values, pair.difference.reference
     if values is None or reference is None or values is reference or values.dtype.kind not in "iu":
         return
-    before, after = (_padding_range(pair.source, pair.pixels[0]), _padding_range(pair.written, pair.pixels[1]))
-    if before is None or after is None:
-        return
-    masks = [(one >= low) & (one <= high) for one, (low, high) in ((reference, before), (values, after))]
-    if np.any(masks[0] != masks[1]):
+    before = padding_mask(pair.source, pair.pixels[0], reference)
+    after = padding_mask(pair.written, pair.pixels[1], values)
+    if before is not None and after is not None and np.any(before != after):
         yield pair.finding("PIX-04", 0x00280120, "padding pixels are not where they were")
 
 

@@ -15,15 +15,11 @@ from itk_roundtrip import _itk, view
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, UnsupportedSeriesError
 from itk_roundtrip.headers import read_header
 from itk_roundtrip.pixels import PixelFormat, PixelType, choose_pixel_type, uninverted
+from itk_roundtrip.rules import LOSSLESS_TRANSFER_SYNTAXES
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.view import Hiding
 from itk_roundtrip.volume import Volume
 
-LOSSLESS_TRANSFER_SYNTAXES = frozenset({
-    uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless,
-    uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL,
-})  # fmt: skip
-"""Compressed transfer syntaxes that cannot lose anything (PS3.5 10 and A.4)."""
 UNCOMPRESSED_TRANSFER_SYNTAXES = frozenset({
     uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,

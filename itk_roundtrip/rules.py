@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydicom import uid
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 Action = Literal["keep", "new", "set", "append", "remove"]
@@ -171,6 +172,12 @@ COPIED_CHECKS = frozenset({"UID-01", "UID-02", "TIM-01"})
 
 _OVERLAY_STATISTICS = frozenset({0x60001301, 0x60001302, 0x60001303})
 """ROI Area, Mean and Standard Deviation of an overlay, in any of its groups: they describe the pixels below it."""
+
+LOSSLESS_TRANSFER_SYNTAXES = frozenset({
+    uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless,
+    uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL,
+})  # fmt: skip
+"""Compressed transfer syntaxes that cannot lose anything (PS3.5 10 and A.4)."""
 
 ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 """Extended Offset Table, its lengths, and Encapsulated Pixel Data Value Total Length: gone once decompressed."""

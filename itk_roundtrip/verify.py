@@ -1,6 +1,7 @@
 """Audit a round trip, anyone's: pair two series, compare them slice by slice and attribute by attribute.
 
-Independent of ITK: pydicom reads both sides, and nothing is shared with the modules that write. Pairs are compared in
+pydicom reads both sides, and nothing is shared with the modules that write; SimpleITK decodes compressed pixels that
+pydicom has no decoder for, and reads references. Pairs are compared in
 worker processes, a few at a time, so that memory does not grow with the series and a crash of a decoder is survived.
 """
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,11 @@ from itk_roundtrip import (
     Report,
     RoundtripError,
     SeriesNotFoundError,
+    audit,
+    judge,
     verify_series,
 )
+from itk_roundtrip.audit import PairReport, Request, Tally
 from itk_roundtrip.cli import app
 from itk_roundtrip.findings import CHECKS
 
@@ -724,6 +727,35 @@ def test_a_source_that_cannot_be_decoded_proves_nothing(verify: Verify, tmp_path
     dataset.PixelData = dataset.PixelData[:40] + bytes(len(dataset.PixelData) - 48) + dataset.PixelData[-8:]
     resaved(dataset, file)
     assert ("PIX-02", "(7FE0,0010)") in said(verify(tmp_path / "in", tmp_path / "out"))
+
+
+def _die_of_one(requests: Sequence[Request]) -> tuple[Tally, list[PairReport]]:
+    if any(request.written.endswith("0002.dcm") for request in requests):
+        os._exit(1)
+    return audit.compare_many(requests)
+
+
+def test_a_pair_that_ends_its_process_is_a_finding(
+    make: Callable[..., Made], verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder may crash on a damaged stream: the others are compared all the same."""
+    made = make(**RICH)
+    monkeypatch.setattr(judge, "compare_many", _die_of_one)
+    report = verify(made.source, made.written)
+    (finding,) = faults(report)
+    assert (finding.check, finding.tag, finding.slice) == ("PIX-02", "(7FE0,0010)", "derived_IM0002.dcm")
+    assert [bool(pair.sha256) for pair in report.pairs] == [True, False, True]
+
+
+def test_a_folder_of_many_files_is_read_by_the_workers(verify: Verify, tmp_path: Path) -> None:
+    """More files than one task takes, in both stages: all are paired and compared, in their order."""
+    files = write_series(tmp_path / "in", slices=120, rows=2, columns=2)
+    shutil.copytree(tmp_path / "in", tmp_path / "out")
+    in_all(pixel(0, 1))([tmp_path / "out" / file.name for file in files[100:]])
+    report = verify(tmp_path / "in", tmp_path / "out")
+    assert [pair.source for pair in report.pairs] == [file.name for file in files]
+    (finding,) = faults(report)
+    assert (finding.check, finding.count, finding.slice) == ("PIX-02", 20, files[100].name)
 
 
 # ------------------------------------------------------------------------------------ the command line
