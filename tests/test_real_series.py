@@ -26,7 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from witness import compare
 
-from itk_roundtrip import RoundtripError, find_series
+from itk_roundtrip import RoundtripError, SeriesNotFoundError, find_series
 
 WHEEL = Path(pydicom.data.__file__).parent / "test_files"
 CORPUS = os.environ.get("ITK_ROUNDTRIP_CORPUS")
@@ -274,6 +274,30 @@ def test_series_of_the_corpus(
     """Series of seven makers, with their private data and habits: exact, or refused by name."""
     assert corpus in sample.files[0].parents
     _check(sample, identity, tmp_path, run, verify)
+
+
+def _check_itself(sample: Sample, temporary: Path, verify: Verify) -> None:
+    """Verify a series of any kind against itself: whatever is odd in it is inherited."""
+    for number, file in enumerate(sample.files):
+        (temporary / f"{number}_{file.name}").symlink_to(file)
+    if not find_series(temporary):  # no DICM prefix, or nothing of a series in it
+        with pytest.raises(SeriesNotFoundError, match=re.escape(f"0_{sample.files[0].name}")):
+            verify(temporary, temporary)
+        return
+    report = verify(temporary, temporary)
+    assert [finding for finding in report.findings if finding.severity != "info"] == []
+    assert (report.verdict, report.identity, len(report.pairs)) == ("pass", "copy", len(sample.names))
+
+
+@pytest.mark.parametrize("sample", _in_wheel(), ids=str)
+def test_series_of_pydicom_is_a_copy_of_itself(sample: Sample, tmp_path: Path, verify: Verify) -> None:
+    _check_itself(sample, tmp_path, verify)
+
+
+@pytest.mark.parametrize("sample", _in_corpus(), ids=str)
+def test_series_of_the_corpus_is_a_copy_of_itself(sample: Sample, tmp_path: Path, verify: Verify, corpus: Path) -> None:
+    assert corpus in sample.files[0].parents
+    _check_itself(sample, tmp_path, verify)
 
 
 def _accounted(folder: Path) -> None:
