@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.losses import IdiomLosses, Loss, LossTable, PixelLosses, Versions, find_losses
     from itk_roundtrip.pipeline import RoundtripResult, roundtrip, write_series
     from itk_roundtrip.reader import read_series
-    from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, find_series
+    from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, SubVolume, find_series
     from itk_roundtrip.verify import verify_series
     from itk_roundtrip.volume import Volume
 
@@ -53,6 +53,7 @@ _HOMES = {
     "SeriesWriteError": "errors",
     "Skipped": "series",
     "SlicePair": "findings",
+    "SubVolume": "series",
     "UnsupportedSeriesError": "errors",
     "VerificationError": "errors",
     "Versions": "losses",
@@ -88,6 +89,7 @@ __all__ = [
     "SeriesWriteError",
     "Skipped",
     "SlicePair",
+    "SubVolume",
     "UnsupportedSeriesError",
     "VerificationError",
     "Versions",

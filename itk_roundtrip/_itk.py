@@ -1,4 +1,4 @@
-"""The only module that imports ``itk``: its classes, its dictionary array, its errors.
+"""The only module that imports ``itk``: its classes, its dictionary array.
 
 ITK is imported inside functions, and only the SWIG modules that the classes used here live in: touching
 ``itk.ImageSeriesReader`` the documented way loads 92 libraries, 2 seconds and 350 MB.
@@ -7,19 +7,18 @@ ITK is imported inside functions, and only the SWIG modules that the classes use
 from __future__ import annotations
 
 import importlib
-import locale
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from itk_roundtrip.errors import RoundtripError
-from itk_roundtrip.pixels import DTYPES, Array, PixelType
+from itk_roundtrip.itk_calls import kept_locale
+from itk_roundtrip.pixels import DTYPES, Array, PixelType, components
 
+SHARES_MEMORY = True
+"""Whether an array of an image's pixels is a view of them."""
 _MODULES = (  # in this order: the wrapped modules find their bases in sys.modules
     "itkGDCMImageIOPython",
     "itkImageSeriesReaderPython",
@@ -44,52 +43,6 @@ def version() -> str:
 
 def _new(module: str, name: str) -> Any:
     return getattr(load()[module], name).New()
-
-
-@contextmanager
-def _kept_locale() -> Iterator[None]:
-    """Put the locale of the process back: ITK's writer swaps it and does not restore all of it."""
-    before = locale.setlocale(locale.LC_ALL)
-    try:
-        yield
-    finally:
-        locale.setlocale(locale.LC_ALL, before)
-
-
-@contextmanager
-def translated(error: type[RoundtripError], message: str, **fields: Any) -> Iterator[None]:
-    """Turn whatever ITK throws, always a RuntimeError with a banner of its source file, into one of ours.
-
-    What ITK says is left out: it may quote paths and values.
-    """
-    try:
-        yield
-    except RoundtripError:
-        raise
-    except (RuntimeError, TypeError, OSError, MemoryError) as thrown:
-        raise error(f"{message} ({_summary(thrown)}).", **fields) from None
-
-
-def _summary(thrown: BaseException) -> str:
-    """Return the kind of an ITK error in a few harmless words."""
-    text = str(thrown)
-    for pattern, meaning in _MEANINGS:
-        if re.search(pattern, text):
-            return meaning
-    return "ITK: " + type(thrown).__name__
-
-
-_MEANINGS = (
-    (r"Cannot read requested file|ReadImageInformation", "ITK: cannot read the file"),
-    (r"Could not create IO object", "ITK: no reader for the file"),
-    (r"Both RescaleSlope", "ITK: Rescale Slope without Intercept or the other way round"),
-    (r"slope == \(int\)slope|dmin <= dmax", "GDCM: it cannot apply this Rescale Slope"),
-    (r"does not support this component type", "GDCM: it does not support this component type"),
-    (r"gdcmStringFilter|gdcmVR", "GDCM: an element that it does not know"),
-    (r"PF\.Get|BitsStored|BitsAllocated", "GDCM: a pixel format that it does not support"),
-    (r"Size mismatch", "ITK: the sizes of the slices differ"),
-    (r"Cannot write|cannot open|Could not open", "ITK: cannot write the file"),
-)
 
 
 def series_file_names(view: str, series_instance_uid: str, output_directory: str) -> tuple[list[str], list[str]]:
@@ -125,7 +78,7 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, 
     reader = _new("itkImageSeriesReaderPython", f"itkImageSeriesReaderI{pixel_type}3")
     reader.SetImageIO(_new("itkGDCMImageIOPython", "itkGDCMImageIO"))
     reader.SetFileNames(list(file_names))
-    with _kept_locale():
+    with kept_locale():
         reader.Update()
     array = reader.GetMetaDataDictionaryArray()
     metadata = copies([array[index] for index in range(len(array))])
@@ -155,14 +108,17 @@ class ImageArray(np.ndarray[Any, Any]):
 
 
 def array_view(image: Any, pixel_type: PixelType) -> Array:
-    """Return the pixels of an image as an array (z, y, x) that shares its memory.
+    """Return the pixels of an image as an array (z, y, x), samples behind if there are several, that shares its memory.
 
     ITK's own GetArrayViewFromImage does the same, but its first call imports 58 modules, 0.3 s in every process.
     """
     buffer = getattr(load()["itkPyBufferPython"], f"itkPyBufferI{pixel_type}3")
     size = image.GetBufferedRegion().GetSize()
     memory = np.asarray(buffer._GetArrayViewFromImage(image)).view(DTYPES[pixel_type])
-    view = memory.reshape([int(size[axis]) for axis in (2, 1, 0)]).view(ImageArray)
+    shape = [int(size[axis]) for axis in (2, 1, 0)]
+    if components(pixel_type) > 1:
+        shape.append(components(pixel_type))
+    view = memory.reshape(shape).view(ImageArray)
     view.image = image
     return view
 
@@ -178,8 +134,39 @@ def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
             dictionary.Set(key, entry)
 
 
+def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
+    """Return an image over the memory of an array of shape (slices, rows, columns), samples behind.
+
+    Parameters
+    ----------
+    array_zyx
+        Contiguous, of the components' type.
+    pixel_type
+        Of the image.
+    like
+        Image that lends its geometry, if any.
+    """
+    buffer = getattr(load()["itkPyBufferPython"], f"itkPyBufferI{pixel_type}3")
+    vector = (True,) if components(pixel_type) > 1 else ()
+    image = buffer.GetImageViewFromArray(array_zyx, *vector)
+    if like is not None:
+        image.SetOrigin(like.GetOrigin())
+        image.SetSpacing(like.GetSpacing())
+        image.SetDirection(like.GetDirection())
+    return image
+
+
+_COMPRESSIONS = {"jpeg-lossless": 0, "jpeg2000": 1}
+"""Of GDCMImageIO, which writes no others."""
+
+
 def write_series(
-    array_zyx: Array, pixel_type: PixelType, like: Any, dictionaries: Sequence[Any], file_names: Sequence[str]
+    array_zyx: Array,
+    pixel_type: PixelType,
+    like: Any,
+    dictionaries: Sequence[Any],
+    file_names: Sequence[str],
+    compression: str = "",
 ) -> None:
     """Write slices with ImageSeriesWriter through a fresh GDCMImageIO that keeps the UIDs of the dictionaries.
 
@@ -197,16 +184,16 @@ def write_series(
         One MetaDataDictionary per slice, or none at all.
     file_names
         One per slice.
+    compression
+        ``jpeg-lossless`` or ``jpeg2000``; empty for none.
     """
     values = np.ascontiguousarray(array_zyx, dtype=DTYPES[pixel_type])
     modules = load()
-    image = getattr(modules["itkPyBufferPython"], f"itkPyBufferI{pixel_type}3").GetImageViewFromArray(values)
-    if like is not None:
-        image.SetOrigin(like.GetOrigin())
-        image.SetSpacing(like.GetSpacing())
-        image.SetDirection(like.GetDirection())
+    image = image_of(values, pixel_type, like)
     io = _new("itkGDCMImageIOPython", "itkGDCMImageIO")
     io.KeepOriginalUIDOn()
+    if compression:
+        io.SetCompressionType(_COMPRESSIONS[compression])
     array = modules["ITKCommonBasePython"].vectoritkMetaDataDictionary()
     for dictionary in dictionaries:
         array.push_back(dictionary)  # the vector holds pointers: the caller keeps the dictionaries alive
@@ -214,9 +201,10 @@ def write_series(
     writer.SetImageIO(io)
     writer.SetInput(image)
     writer.SetFileNames(list(file_names))
+    writer.SetUseCompression(bool(compression))
     if len(dictionaries):
         writer.SetMetaDataDictionaryArray(array)
-    with _kept_locale():
+    with kept_locale():
         writer.Update()
 
 
@@ -261,30 +249,14 @@ def series_file_names_class() -> Any:
     return importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames
 
 
+def gdcm_version(file_name: str) -> str:
+    """Return how GDCM names itself in the files that it writes, by writing one; empty if it does not."""
+    from pydicom.filereader import read_file_meta_info
+
+    write_series(np.zeros((1, 2, 2)), "UC", None, [], [file_name])
+    return str(read_file_meta_info(file_name).get("ImplementationVersionName", ""))
+
+
 def write_nothing(file_name: str) -> None:
     """Write a DICOM file with hardly anything in it, for what it says of its writer."""
     write_series(np.zeros((1, 2, 2)), "SS", None, (), [file_name])
-
-
-def refusal(thrown: BaseException) -> str:
-    """Return what ITK or SimpleITK refused, in a few harmless words: their own may quote paths and values."""
-    text = str(thrown)
-    known = next((meaning for pattern, meaning in _REFUSALS if re.search(pattern, text)), None) or _summary(thrown)
-    place = re.search(r"/((?:gdcm|itk)\w+\.(?:cxx|h|hxx|txx)):(\d+)", text)
-    unknown = known == f"ITK: {type(thrown).__name__}"
-    return f"thrown by {place[1]}, line {place[2]}" if unknown and place else known
-
-
-_REFUSALS = (
-    (r"At least one filename|no series", "ITK: no series found in the folder"),
-    (r"filenames passed is", "ITK: it made more or fewer slices of the files than there are files"),
-    (r"Pixel type larger than output type", "ITK: no pixel type for the real values"),
-    (r"intercept == \(int\)intercept", "GDCM: it cannot apply this Rescale Intercept"),
-    (r"does not fully contain", "ITK: the sizes of the slices differ"),
-    (r"Problem reading Rescale", "ITK: Rescale Slope or Intercept is no number"),
-    (r"direction cosines", "ITK: the orientation is none"),
-    (r"Zero-valued spacing", "ITK: a spacing of 0"),
-    (r"Failed to allocate", "ITK: no memory for the image"),
-    (r"Failed to change to Implicit|Failed to get the buffer", "GDCM: it cannot decode the pixels"),
-    (r"Unknown exception", "SimpleITK: unknown exception"),
-)

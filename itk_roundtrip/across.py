@@ -18,10 +18,12 @@ from itk_roundtrip.series import Instance, Series, Skipped
 
 _IRREGULARITIES = {
     "duplicate-uid": ("UID-02", 0x00080018), "truncated": ("FIL-01", 0x7FE00010),
-    "mixed-size": ("GEO-01", 0x00280010), "mixed-format": ("PIX-01", 0x00280101),
+    "mixed-size": ("GEO-01", 0x00280010), "mixed-format": ("PIX-01", 0x00280101), "encoding": ("FIL-01", 0x00020010),
 }  # fmt: skip
 """Checks and tags of irregularities; all others are about the geometry of the series."""
 _GEOMETRY = ("GEO-02", 0x00200032)
+_NO_FAULTS = frozenset({"mosaic", "multi-frame"})
+"""Irregularities that only tell a reader what to expect."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
     for old in sides.source.irregularities:
         theirs[old.kind].update(old.files)
     for irregularity in sides.written.irregularities if sides.written.instances else ():
+        if irregularity.kind in _NO_FAULTS:
+            continue
         check, tag = _IRREGULARITIES.get(irregularity.kind, _GEOMETRY)
         files = {counterpart.get(name) for name in irregularity.files}
         inherited = irregularity.kind in theirs and files <= theirs[irregularity.kind]

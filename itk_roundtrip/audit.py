@@ -6,15 +6,19 @@ import ctypes
 import mmap
 import re
 import warnings
+import zlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset
+from pydicom import uid
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset
 
 from itk_roundtrip import rules
 from itk_roundtrip.attributes import Difference, compare, elements, numbers, undecoded
@@ -22,7 +26,9 @@ from itk_roundtrip.checks import check_pair
 from itk_roundtrip.derived_checks import declared_bound, declared_clipped
 from itk_roundtrip.errors import kind_and_place
 from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair, tag_text
+from itk_roundtrip.functional_checks import is_set_by_rule
 from itk_roundtrip.pair import Pair
+from itk_roundtrip.part10 import opening
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
 from itk_roundtrip.privacy import may_show
 from itk_roundtrip.rules import rule_for
@@ -138,12 +144,30 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
 
 
 def _read(stream: mmap.mmap) -> FileDataset:
-    return pydicom.dcmread(cast(BinaryIO, stream))
+    """Read a data set as what it is, which a source need not say truly."""
+    begins = opening(stream)
+    if not begins.note:
+        return pydicom.dcmread(cast(BinaryIO, stream))
+    start: Any = stream
+    start.seek(begins.start)
+    if begins.deflated:
+        start = BytesIO(zlib.decompress(stream[begins.start :], -zlib.MAX_WBITS))
+    dataset = read_dataset(start, begins.implicit, begins.little_endian)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = uid.UID(begins.transfer_syntax_uid)
+    return FileDataset(
+        "", dataset, file_meta=meta, is_implicit_VR=begins.implicit, is_little_endian=begins.little_endian
+    )
 
 
 def _structure(path: Path) -> set[Problem]:
     with _mapped(path) as stream:
-        return problems(stream)
+        return _problems(stream)
+
+
+def _problems(stream: mmap.mmap) -> set[Problem]:
+    note = opening(stream).note
+    return problems(stream) | ({(None, note)} if note else set())
 
 
 def compare_files(request: Request, known: Container[Key] = frozenset()) -> PairReport:
@@ -172,7 +196,7 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
             return failure("its source cannot be read, so that nothing is proven")
         try:
             with _mapped(request.written_file) as stream:
-                written, broken = _read(stream), problems(stream)
+                written, broken = _read(stream), _problems(stream)
             inherited = _structure(request.source_file) if broken else set()
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")
@@ -257,6 +281,8 @@ def key_of(change: Change) -> Key:
 def _outcome(one: Difference, rule: rules.Rule, pair: Pair) -> Outcome:
     if rule.action == "remove" and one.outcome == "lost":
         return "removed by rule"
+    if is_set_by_rule(pair, one):
+        return "set by rule"
     if rule.action in ("new", "set", "append") or (rule.processed != "keep" and pair.processed):
         return "set by rule"
     return one.outcome

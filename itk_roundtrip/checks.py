@@ -37,6 +37,7 @@ from itk_roundtrip.attributes import (
 )
 from itk_roundtrip.derived_checks import DERIVED_CHECKS
 from itk_roundtrip.findings import Finding, Severity
+from itk_roundtrip.functional_checks import is_set_by_rule
 from itk_roundtrip.pair import Pair, is_valid_uid
 from itk_roundtrip.pixel_checks import PIXEL_CHECKS
 from itk_roundtrip.rules import is_group_length
@@ -73,7 +74,9 @@ def _file(pair: Pair) -> Iterator[Finding]:
         same = text(pair.source.file_meta, 0x00020010) == syntax and not pair.derived
         yield pair.finding("FIL-01", 0x00020010, "is no transfer syntax that is known", inherited=same)
     elif syntax and written.original_encoding[0] != syntax.is_implicit_VR:
-        yield pair.finding("FIL-01", 0x00020010, "the data set is not encoded as it says")
+        source = pair.source
+        same = text(source.file_meta, 0x00020010) == syntax and source.original_encoding == written.original_encoding
+        yield pair.finding("FIL-01", 0x00020010, "the data set is not encoded as it says", inherited=same)
     for inherited, found in enumerate(pair.structure):
         for at, message in sorted(found, key=str):
             yield pair.finding("FIL-01", at or None, message, inherited=bool(inherited))
@@ -177,13 +180,16 @@ def _severity(one: Difference, detail: str) -> Severity:
 def _is_allowed(pair: Pair, one: Difference) -> bool:
     """Tell whether the rule table lets a kept attribute differ here in this way."""
     tag, rule = one.tag, pair.rule(one.tag)
+    if is_set_by_rule(pair, one):
+        return True
     if rule.processed != "keep" and pair.processed:
         outcomes = _AFTER_PROCESSING.get(tag, ("changed", "reformatted", "lost"))
         return one.outcome in outcomes and not _is_new_us(pair, tag)
     ours, theirs = pair.pixels
     uncompressed = ours.encapsulated and not theirs.encapsulated
-    if tag == 0x00280006 and not pair.derived:
-        return ours.samples > 1 and not pair.difference.changed  # only the order of the samples
+    recoded = not pair.derived or ours.encapsulated or theirs.encapsulated
+    if tag == 0x00280006 and recoded and ours.samples > 1 and not pair.difference.changed:
+        return True  # only the order of the samples
     if tag in (0x00280004, 0x00280006):
         # An encapsulated YBR source that was decoded is RGB, by pixel.
         colour = text(pair.source, 0x00280004).startswith("YBR") and text(pair.written, 0x00280004) == "RGB"

@@ -81,6 +81,13 @@ def run(
         Literal["complete", "itk"],
         typer.Option(help="Restore what ITK loses, or leave what ITK alone writes (not verified)."),
     ] = "complete",
+    backend: Annotated[
+        Literal["itk", "simpleitk"], typer.Option(help="Front end that reads and writes the pixels; same output.")
+    ] = "itk",
+    transfer_syntax: Annotated[
+        Literal["explicit", "implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"] | None,
+        typer.Option(help="Lossless encoding of the output; that of the source, uncompressed, by default."),
+    ] = None,
     description: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Operation named in Derivation Description; ASCII.")
     ] = None,
@@ -101,6 +108,8 @@ def run(
                 series=series,
                 identity=identity,
                 headers=headers,
+                backend=backend,
+                transfer_syntax=transfer_syntax,
                 description=description,
                 jobs=jobs,
                 overwrite=overwrite,

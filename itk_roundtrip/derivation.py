@@ -48,10 +48,26 @@ class Edit:
 
 @dataclass(frozen=True)
 class Items:
-    """A new value for one sequence: all its items, those of the source as data sets, new ones as tuples of edits."""
+    """A new value for one sequence: all its items."""
 
     tag: int
-    items: tuple[Dataset | Item, ...]
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Items behind those that a sequence has, or the first ones."""
+
+    tag: int
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Edits inside items of a sequence, by index of the item."""
+
+    tag: int
+    edits: Mapping[int, Edits]
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,32 @@ class Removed:
 
 Item = tuple[Edit | Items, ...]
 """A new item of a sequence, its attributes in ascending order."""
-Edits = dict[int, Edit | Items | Removed]
+Edits = dict[int, Edit | Items | Appended | Nested | Removed]
+
+
+@dataclass(frozen=True)
+class PixelChange:
+    """What becomes of the description of the pixels, although their values are carried as they are.
+
+    Attributes
+    ----------
+    photometric, planar
+        New Photometric Interpretation and Planar Configuration; ``None`` keeps what the source has.
+    lossy
+        Method and ratio of the compression by which the source lost something; ``None`` if it did not.
+    declared
+        What Derivation Description says of it.
+    """
+
+    photometric: str | None = None
+    planar: int | None = None
+    lossy: tuple[str, str] | None = None
+    declared: str = UNCHANGED
+
+
+AS_THEY_ARE = PixelChange()
+DECLARED_LIMIT = 160
+"""Characters of :attr:`PixelChange.declared`."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +129,8 @@ class SeriesPlan:
         SOP Class UID by SOP Instance UID of all source instances.
     software_versions
         For the equipment item.
+    unchanged
+        The stored values of all instances are those of the source.
     """
 
     series_instance_uid: str
@@ -99,6 +142,7 @@ class SeriesPlan:
     instance_numbers: tuple[int, ...]
     siblings: Mapping[str, str] = field(repr=False)
     software_versions: tuple[str, ...]
+    unchanged: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,6 +169,7 @@ def plan_series(
     options: Mapping[str, str],
     version: str,
     software_versions: Iterable[str],
+    unchanged: bool = True,
 ) -> SeriesPlan:
     """Settle what is the same in all instances of the derived series.
 
@@ -140,6 +185,8 @@ def plan_series(
         Of itk-roundtrip.
     software_versions
         Of all that took part.
+    unchanged
+        Whether the stored values of all instances are those of the source, which Derivation Description then says.
 
     Raises
     ------
@@ -151,7 +198,9 @@ def plan_series(
     if not (operation.isascii() and operation.isprintable()) or "\\" in operation:
         raise RoundtripError("The description must be one line of ASCII text without a backslash.")
     software_versions = tuple(software_versions)
-    longest = SHORT_TEXT_LIMIT - len(_derivation(software_versions[0], "")) - len(_ELISION) - len("; ")
+    longest = SHORT_TEXT_LIMIT - len(_derivation(software_versions[0], "", ""))
+    longest -= len(UNCHANGED) if unchanged else DECLARED_LIMIT
+    longest -= len(_ELISION) + len("; ")
     if len(operation) > longest:
         raise RoundtripError(f"The description is too long: at most {longest} characters fit.")
     for one in slices:
@@ -187,6 +236,7 @@ def plan_series(
         instance_numbers=_renumbered(slices),
         siblings={one.sop_instance_uid: one.sop_class_uid for one in slices if one.sop_instance_uid},
         software_versions=software_versions,
+        unchanged=unchanged,
     )
 
 
@@ -242,7 +292,9 @@ def derive(volume: Volume, *, description: str = DEFAULT_OPERATION) -> Volume:
     return replace(volume, derivation=Derivation(description))
 
 
-def edits(plan: SeriesPlan, source: Dataset, index: int, sop_instance_uid: str) -> Edits:
+def edits(
+    plan: SeriesPlan, source: Dataset, index: int, sop_instance_uid: str, pixels: PixelChange = AS_THEY_ARE
+) -> Edits:
     """Return what changes in one instance, by tag.
 
     Parameters
@@ -255,6 +307,8 @@ def edits(plan: SeriesPlan, source: Dataset, index: int, sop_instance_uid: str) 
         Of the slice, from 0, in slice order.
     sop_instance_uid
         Of the derived instance.
+    pixels
+        What becomes of the description of its pixels.
     """
     result: Edits = {}
     for rule in RULES:
@@ -262,12 +316,45 @@ def edits(plan: SeriesPlan, source: Dataset, index: int, sop_instance_uid: str) 
             if rule.tag in source:
                 result[rule.tag] = Removed(rule.tag)
         elif rule.action != "keep" and not (rule.kept_for_primary and plan.primary):
-            value = _VALUES[rule.keyword](plan, source, index, sop_instance_uid)
-            if isinstance(value, tuple):
-                result[rule.tag] = Items(rule.tag, value)
+            value = _VALUES[rule.keyword](_Slice(plan, source, index, sop_instance_uid, pixels))
+            if isinstance(value, Appended):
+                result[rule.tag] = value
             elif value is not None:
                 result[rule.tag] = Edit(rule.tag, rule.vr, value)
-    return _with_referenced_series(plan, source, result)
+    return _with_referenced_series(
+        plan, source, {**result, **pixel_edits(source, pixels), **_lossy_edits(source, pixels)}
+    )
+
+
+def pixel_edits(source: Dataset, pixels: PixelChange) -> Edits:
+    """Return what changes in the description of the pixels, whatever the identity."""
+    result: Edits = {}
+    if pixels.photometric is not None and pixels.photometric != _text(source, 0x00280004):
+        result[0x00280004] = Edit(0x00280004, "CS", pixels.photometric.encode("ascii"))
+    if pixels.planar is not None and _raw_words(source, 0x00280006) != pixels.planar:
+        result[0x00280006] = Edit(0x00280006, "US", pixels.planar.to_bytes(2, "little"))
+    return result
+
+
+def _raw_words(source: Dataset, tag: int) -> int | None:
+    element = source.get_item(tag) if tag in source else None
+    value = element.value if isinstance(element, RawDataElement) else None
+    return int.from_bytes(value[:2], "little") if value else None
+
+
+def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
+    """Return what says that a compression lost something; what says so already stays (PS3.3 C.7.6.1.1.5)."""
+    if pixels.lossy is None:
+        return {}
+    method, ratio = (text.encode("ascii") for text in pixels.lossy)
+    result: Edits = {}
+    if _text(source, 0x00282110) != "01":
+        result[0x00282110] = Edit(0x00282110, "CS", b"01")
+    values = {0x00282112: ("DS", ratio, 0x00282114), 0x00282114: ("CS", method, 0x00282112)}
+    for tag, (vr, value, partner) in values.items():
+        if not _raw(source, tag) and b"\\" not in _raw(source, partner):  # both tell one step after the other
+            result[tag] = Edit(tag, vr, value)
+    return result
 
 
 def dictionary_edits(changes: Edits) -> dict[str, str | None]:
@@ -277,6 +364,8 @@ def dictionary_edits(changes: Edits) -> dict[str, str | None]:
     """
     result: dict[str, str | None] = {}
     for tag, edit in changes.items():
+        if tag >> 16 == 0x0028:
+            continue  # ITK describes the pixels that it writes
         key = f"{tag >> 16:04x}|{tag & 0xFFFF:04x}"
         if isinstance(edit, Removed):
             result[key] = None
@@ -297,9 +386,26 @@ def _text(source: Dataset, tag: int) -> str:
     return _raw(source, tag).decode("ascii", "replace").strip()
 
 
-def _image_type(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> bytes:
-    values = _raw(source, 0x00080008).split(b"\\")
-    return b"\\".join([b"DERIVED", b"PRIMARY" if plan.primary else b"SECONDARY", *values[2:]])
+@dataclass(frozen=True)
+class _Slice:
+    """What a value of the rule table is made from."""
+
+    plan: SeriesPlan
+    source: Dataset
+    index: int
+    sop_instance_uid: str
+    pixels: PixelChange
+
+
+def is_enhanced(source: Dataset) -> bool:
+    """Tell whether an instance has functional groups (PS3.3 C.7.6.16)."""
+    return 0x52009229 in source or 0x52009230 in source
+
+
+def _image_type(one: _Slice) -> bytes:
+    values = _raw(one.source, 0x00080008).split(b"\\")
+    primary = one.plan.primary or is_enhanced(one.source)
+    return b"\\".join([b"DERIVED", b"PRIMARY" if primary else b"SECONDARY", *values[2:]])
 
 
 def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *, keep_end: bool) -> bytes:
@@ -349,28 +455,29 @@ def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
     return old + added.encode("ascii")
 
 
-def _series_description(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> bytes:
-    return _fitted(source, 0x0008103E, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
+def _series_description(one: _Slice) -> bytes:
+    return _fitted(one.source, 0x0008103E, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
 
 
-def _derivation(tool: str, operation: str) -> str:
-    return f"{tool}: {operation}; {UNCHANGED}"
+def _derivation(tool: str, operation: str, declared: str) -> str:
+    return f"{tool}: {operation}; {declared}"
 
 
-def _derivation_description(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> bytes:
-    added = _derivation(plan.software_versions[0], plan.operation)
-    return _fitted(source, 0x00082111, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
+def _derivation_description(one: _Slice) -> bytes:
+    added = _derivation(one.plan.software_versions[0], one.plan.operation, one.pixels.declared)
+    return _fitted(one.source, 0x00082111, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
 
 
-def _creation(plan: SeriesPlan, source: Dataset) -> datetime:
-    return _in_offset(plan.created, _text(source, 0x00080201))
+def _creation(one: _Slice) -> datetime:
+    return _in_offset(one.plan.created, _text(one.source, 0x00080201))
 
 
-def _instance_number(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> bytes | None:
-    return str(plan.instance_numbers[index]).encode() if plan.instance_numbers else None
+def _instance_number(one: _Slice) -> bytes | None:
+    return str(one.plan.instance_numbers[one.index]).encode() if one.plan.instance_numbers else None
 
 
-def _code(tag: int, code: tuple[str, str, str]) -> Items:
+def coded(tag: int, code: tuple[str, str, str]) -> Items:
+    """Return a code sequence of one item: Code Value, Coding Scheme Designator, Code Meaning."""
     value, scheme, meaning = (text.encode("ascii") for text in code)
     item = Edit(0x00080100, "SH", value), Edit(0x00080102, "SH", scheme), Edit(0x00080104, "LO", meaning)
     return Items(tag, (item,))
@@ -384,31 +491,51 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
     return Edit(0x00081150, "UI", sop_class_uid.encode()), Edit(0x00081155, "UI", sop_instance_uid.encode())
 
 
-def _source_image(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> tuple[Dataset | Item, ...] | None:
+def source_reference(source: Dataset, *, frame: int | None = None) -> Item | None:
+    """Return an item that refers to a source instance, or to one frame of it, counted from 1."""
     source_uid = _text(source, 0x00080018)
     if not source_uid:
         return None
-    item = (
+    number = () if frame is None else (Edit(0x00081160, "IS", str(frame).encode()),)
+    return (
         *_reference(_text(source, 0x00080016), source_uid),
+        *number,
         Edit(0x0028135A, "CS", b"YES"),
-        _code(0x0040A170, PURPOSE_SOURCE_IMAGE),
+        coded(0x0040A170, PURPOSE_SOURCE_IMAGE),
     )
-    return (*_old_items(source, 0x00082112), item)
 
 
-def _contributing_equipment(plan: SeriesPlan, source: Dataset, index: int, uid: str) -> tuple[Dataset | Item, ...]:
+def source_evidence(source: Dataset) -> Item | None:
+    """Return an item that refers to a source instance by study and series (PS3.3 Table 10-3b)."""
+    study, series, own = (_text(source, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018))
+    if not (study and series and own):
+        return None
+    instances = Items(0x00081199, (_reference(_text(source, 0x00080016), own),))
+    item: Item = (instances, Edit(0x0020000E, "UI", series.encode()))
+    return Items(0x00081115, (item,)), Edit(0x0020000D, "UI", study.encode())
+
+
+def _source_image(one: _Slice) -> Appended | None:
+    item = source_reference(one.source)
+    return None if item is None else Appended(0x00082112, (item,))
+
+
+def _contributing_equipment(one: _Slice) -> Appended:
+    plan = one.plan
     item = (
         Edit(0x00080070, "LO", b"itk-roundtrip"),
         Edit(0x00081090, "LO", b"itk-roundtrip"),
         Edit(0x00181020, "LO", "\\".join(plan.software_versions).encode("ascii")),
         Edit(0x0018A002, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
-        Edit(0x0018A003, "ST", _shortened(f"{plan.operation}; {UNCHANGED}").encode("ascii")),
-        _code(0x0040A170, PURPOSE_EQUIPMENT),
+        Edit(0x0018A003, "ST", _contribution(plan).encode("ascii")),
+        coded(0x0040A170, PURPOSE_EQUIPMENT),
     )
-    return (*_old_items(source, 0x0018A001), item)
+    return Appended(0x0018A001, (item,))
 
 
-def _shortened(text: str) -> str:
+def _contribution(plan: SeriesPlan) -> str:
+    """Return what was done to all instances of the series."""
+    text = f"{plan.operation}; {UNCHANGED}" if plan.unchanged else plan.operation
     return text if len(text) <= SHORT_TEXT_LIMIT else _ELISION + text[len(_ELISION) - SHORT_TEXT_LIMIT :]
 
 
@@ -425,48 +552,31 @@ def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -
     for tag in _REFERRING:
         referred += [str(item.get("ReferencedSOPInstanceUID", "")) for item in _old_items(source, tag)]
     wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
-    items: list[Dataset | Item] = list(_old_items(source, 0x00081115))
-    for position, item in enumerate(items):
-        if isinstance(item, Dataset) and str(item.get("SeriesInstanceUID", "")) == plan.source_series_instance_uid:
-            items[position] = _merged(item, wanted)
-            break
-    else:
-        references = Items(0x0008114A, tuple(_reference(kind, uid) for uid, kind in wanted.items()))
-        items.append((references, Edit(0x0020000E, "UI", plan.source_series_instance_uid.encode())))
-    return {**changes, 0x00081115: Items(0x00081115, tuple(items))}
+    for index, item in enumerate(_old_items(source, 0x00081115)):
+        if str(item.get("SeriesInstanceUID", "")) == plan.source_series_instance_uid:
+            present = {str(one.get("ReferencedSOPInstanceUID", "")) for one in _old_items(item, 0x0008114A)}
+            missing = tuple(_reference(kind, uid) for uid, kind in wanted.items() if uid not in present)
+            inside: Edits = {0x0008114A: Appended(0x0008114A, missing)} if missing else {}
+            return {**changes, 0x00081115: Nested(0x00081115, {index: inside})}
+    references = Items(0x0008114A, tuple(_reference(kind, uid) for uid, kind in wanted.items()))
+    series: Item = (references, Edit(0x0020000E, "UI", plan.source_series_instance_uid.encode()))
+    return {**changes, 0x00081115: Appended(0x00081115, (series,))}
 
 
-def _merged(item: Dataset, wanted: Mapping[str, str]) -> Dataset:
-    """Return an item of Referenced Series Sequence with references added that it lacks."""
-    instances = list(item.get("ReferencedInstanceSequence") or ())
-    present = {str(one.get("ReferencedSOPInstanceUID", "")) for one in instances}
-    for uid, kind in wanted.items():
-        if uid not in present:
-            reference = Dataset()
-            reference.ReferencedSOPClassUID = kind
-            reference.ReferencedSOPInstanceUID = uid
-            instances.append(reference)
-    merged = Dataset(dict(item.items()))
-    implicit_vr, little_endian = item.original_encoding
-    merged.set_original_encoding(implicit_vr, little_endian, item.original_character_set)
-    merged.ReferencedInstanceSequence = instances
-    return merged
-
-
-_VALUES: dict[str, Callable[[SeriesPlan, Dataset, int, str], bytes | tuple[Dataset | Item, ...] | None]] = {
+_VALUES: dict[str, Callable[[_Slice], bytes | Appended | None]] = {
     "ImageType": _image_type,
-    "InstanceCreationDate": lambda plan, source, *_: _creation(plan, source).strftime("%Y%m%d").encode(),
-    "InstanceCreationTime": lambda plan, source, *_: _creation(plan, source).strftime("%H%M%S").encode(),
-    "SOPInstanceUID": lambda plan, source, index, uid: uid.encode(),
-    "SeriesDate": lambda plan, *_: plan.created.strftime("%Y%m%d").encode(),
-    "SeriesTime": lambda plan, *_: plan.created.strftime("%H%M%S").encode(),
+    "InstanceCreationDate": lambda one: _creation(one).strftime("%Y%m%d").encode(),
+    "InstanceCreationTime": lambda one: _creation(one).strftime("%H%M%S").encode(),
+    "SOPInstanceUID": lambda one: one.sop_instance_uid.encode(),
+    "SeriesDate": lambda one: one.plan.created.strftime("%Y%m%d").encode(),
+    "SeriesTime": lambda one: one.plan.created.strftime("%H%M%S").encode(),
     "SeriesDescription": _series_description,
-    "ReferencedSeriesSequence": lambda *_: None,  # merged last, from all the references of the instance
+    "ReferencedSeriesSequence": lambda one: None,  # merged last, from all the references of the instance
     "DerivationDescription": _derivation_description,
     "SourceImageSequence": _source_image,
     "ContributingEquipmentSequence": _contributing_equipment,
-    "SeriesInstanceUID": lambda plan, *_: plan.series_instance_uid.encode(),
-    "SeriesNumber": lambda plan, *_: str(plan.series_number).encode(),
+    "SeriesInstanceUID": lambda one: one.plan.series_instance_uid.encode(),
+    "SeriesNumber": lambda one: str(one.plan.series_number).encode(),
     "InstanceNumber": _instance_number,
 }
 """The value of each attribute that the rule table replaces; ``None`` keeps the attribute as it stands."""

@@ -24,6 +24,7 @@ from itk_roundtrip.attributes import (
 )
 from itk_roundtrip.codes import is_in_context_group
 from itk_roundtrip.findings import Finding, tag_text
+from itk_roundtrip.functional_checks import PER_FRAME, SHARED, functional_groups
 from itk_roundtrip.pair import Pair, is_valid_uid, kept_parts
 
 _LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
@@ -40,7 +41,7 @@ def _image_type(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("TYP-01", 0x00080008, "values 3 and on differ from the source")
     elif text(pair.source, 0x00080060) in ("CT", "MR") and len(new) < 3:
         yield pair.finding("TYP-01", 0x00080008, "CT and MR images have a value 3", inherited=True)
-    enhanced = 0x52009229 in pair.source
+    enhanced = SHARED in pair.source or PER_FRAME in pair.source
     if new[1:2] != [b"PRIMARY"] and (pair.primary or enhanced or new[1:2] != [b"SECONDARY"]):
         yield pair.finding("TYP-02", 0x00080008, "value 2 is not what the modality asks for")
     elif new[1:2] == [b"PRIMARY"] and pair.processed and pair.changed and not pair.primary and not enhanced:
@@ -115,7 +116,7 @@ def _description(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("DER-01", tag, "does not keep the text of the source")
     if not pair.added_description:
         yield pair.finding("DER-01", tag, "does not say how the instance was derived")
-    elif not pair.says_unchanged and declared_bound(pair) is None:
+    elif not pair.says_unchanged and not pair.decoded_only and declared_bound(pair) is None:
         message = f"says neither `{rules.UNCHANGED}` nor an operation with its maximum error"
         yield pair.finding("DER-01", tag, message)
 
@@ -296,6 +297,7 @@ DERIVED_CHECKS = (
     _series_texts,
     _description,
     _derivation_codes,
+    functional_groups,
     _source_image,
     _referenced_series,
     _equipment,

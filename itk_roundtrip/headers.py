@@ -21,15 +21,16 @@ from pydicom import uid
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
-from pydicom.filewriter import write_dataset
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from pydicom.values import convert_SQ
 
-from itk_roundtrip.derivation import Edit, Item, Items, Removed
-from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
+from itk_roundtrip import spans
+from itk_roundtrip.derivation import Appended, Edit, Items, Nested, Removed
+from itk_roundtrip.errors import SeriesReadError
+from itk_roundtrip.findings import tag_text
+from itk_roundtrip.part10 import Opening, opening
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
+from itk_roundtrip.transcoding import as_explicit, as_implicit
 
 PIXEL_DATA = 0x7FE00010
 DEFERRED_BYTES = 1 << 16
@@ -37,7 +38,7 @@ DEFERRED_BYTES = 1 << 16
 _PREAMBLE = bytes(128) + b"DICM"
 _UNDEFINED = 0xFFFFFFFF
 _ENCAPSULATED = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"  # Pixel Data of undefined length, Explicit VR
-_UNKNOWN_SEQUENCE = b"UN\0\0\xff\xff\xff\xff"
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _IMPLEMENTATION_VERSION_NAME = f"PYDICOM {pydicom.__version__}".encode()[:16]
 
 WORD_BYTES: dict[str, int] = {
@@ -94,6 +95,9 @@ class Header:
             return None
         if element.value is None and element.length != _UNDEFINED:
             return self.data[element.value_tell : element.value_tell + element.length]
+        if element.value is None:
+            end = next(stop for each, _, stop in self.spans if each == tag)
+            return self.data[element.value_tell : end - len(_SEQUENCE_END)]
         return element.value or b""
 
     @property
@@ -133,50 +137,72 @@ def read_header(path: Path, name: str | None = None) -> Header:
         content = path.read_bytes()
     except OSError as error:
         raise SeriesReadError(f"{name} cannot be read: {error.strerror}.", path=name) from None
-    if content[128:132] != b"DICM":
-        raise SeriesReadError(f"{name} is not a DICOM file: the DICM prefix is missing.", path=name)
     try:
-        return _parse(content, name)
+        return _parse(content, opening(content), name)
     except SeriesReadError:
         raise
     except Exception:  # whatever pydicom meets in a damaged file
         raise SeriesReadError(f"{name} is damaged: its elements cannot be parsed.", path=name) from None
 
 
-def _parse(content: bytes, name: str) -> Header:
-    stream = BytesIO(content)
-    stream.seek(len(_PREAMBLE))
-    meta = {
-        int(element.tag): element
-        for element in data_element_generator(
-            stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
-        )
-    }
-    syntax = uid.UID(_text(meta.get(0x00020010)))
+def _parse(content: bytes, begins: Opening, name: str) -> Header:
+    syntax = uid.UID(begins.transfer_syntax_uid)
     if not syntax.is_transfer_syntax or syntax.is_private:
         raise SeriesReadError(f"{name} has no transfer syntax that is known.", path=name, tag="(0002,0010)")
-    data = content[stream.tell() :]
+    data = content[begins.start :]
     if syntax.is_deflated:
         data = zlib.decompress(data, -zlib.MAX_WBITS)
     if not syntax.is_little_endian:
         data = _little_endian(_elements(data, name, implicit_vr=False, little_endian=False))
-    spans: list[tuple[int, int, int]] = []
+    implicit_vr = begins.implicit
+    if implicit_vr and syntax.is_encapsulated:  # compressed pixels stand in Explicit VR only
+        data, implicit_vr = _as_explicit(_header(data, syntax, True, name), name), False
+    return _header(data, syntax, implicit_vr, name)
+
+
+def _header(data: bytes, syntax: uid.UID, implicit_vr: bool, name: str) -> Header:
+    places: list[tuple[int, int, int]] = []
     elements: dict[int, DataElement | RawDataElement] = {}
     start = 0
     stream = BytesIO(data)
-    for element in _elements(stream, name, implicit_vr=syntax.is_implicit_VR, little_endian=True):
+    for element in _elements(stream, name, implicit_vr=implicit_vr, little_endian=True):
         stop, tag = stream.tell(), int(element.tag)
         if tag in elements:
-            twice = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+            twice = tag_text(tag)
             raise SeriesReadError(f"{name} is damaged: it holds {twice} twice.", path=name, tag=twice)
-        spans.append((tag, start, stop))
+        places.append((tag, start, stop))
         elements[tag] = element
         start = stop
-    return Header(str(syntax), syntax.is_implicit_VR, data, tuple(spans), elements)
+    return Header(str(syntax), implicit_vr, data, tuple(places), elements)
 
 
-def _text(element: DataElement | RawDataElement | None) -> str:
-    return bytes(element.value or b"").decode("ascii", "replace").strip(" \0") if element is not None else ""
+def transcoded(source: Header, *, implicit_vr: bool, name: str) -> Header:
+    """Return a header in Implicit or Explicit VR; compressed pixels are left out on the way to Implicit VR.
+
+    Raises
+    ------
+    SeriesReadError
+        Something inside it is damaged.
+    """
+    if source.implicit_vr == implicit_vr:
+        return source
+    try:
+        data = as_implicit(source.data) if implicit_vr else _as_explicit(source, name)
+    except ValueError:
+        raise _no_items(name) from None
+    return _header(data, uid.UID(source.transfer_syntax_uid), implicit_vr, name)
+
+
+def _as_explicit(source: Header, name: str) -> bytes:
+    words = (int.from_bytes((source.raw(tag) or b"")[:2], "little") for tag in (0x00280103, 0x00280100))
+    try:
+        return as_explicit(source.data, signed=next(words) == 1, bits_allocated=next(words))
+    except ValueError:
+        raise _no_items(name) from None
+
+
+def _no_items(name: str) -> SeriesReadError:
+    return SeriesReadError(f"{name} is damaged: a sequence in it holds no items.", path=name)
 
 
 def _elements(
@@ -208,11 +234,12 @@ def _little_endian(elements: Iterator[DataElement | RawDataElement]) -> bytes:
             items: Any = element.value
             if isinstance(element, RawDataElement):
                 items = convert_SQ(element.value or b"", False, False, [default_encoding])
-            value = b"".join(_item(_little_endian(item.get_item(tag) for tag in sorted(item.keys()))) for item in items)
+            inside = ((item.get_item(tag) for tag in sorted(item.keys())) for item in items)
+            value = b"".join(spans.encode_item(_little_endian(each)) for each in inside)
         else:
             value = _swapped(bytes(element.value or b""), WORD_BYTES.get(vr, 1))
         if not is_group_length(int(element.tag)):
-            encoded.append(encode(int(element.tag), vr, value, implicit_vr=False))
+            encoded.append(spans.encode(int(element.tag), vr, value, implicit_vr=False))
     return b"".join(encoded)
 
 
@@ -222,78 +249,22 @@ def _swapped(value: bytes, size: int) -> bytes:
     return np.frombuffer(value[:whole], dtype=f">u{size}").astype(f"<u{size}").tobytes() + value[whole:]
 
 
-def _item(content: bytes) -> bytes:
-    return struct.pack("<HHL", 0xFFFE, 0xE000, len(content)) + content
+def nested_pixels(source: Header) -> int:
+    """Return the tag of a sequence with compressed pixels inside, such as an icon; 0 if there is none.
 
-
-def encode(tag: int, vr: str, value: bytes, *, implicit_vr: bool) -> bytes:
-    """Return one element, in Little Endian, of defined length (PS3.5 7.1)."""
-    group, element = tag >> 16, tag & 0xFFFF
-    if implicit_vr:
-        return struct.pack("<HHL", group, element, len(value)) + value
-    if vr in EXPLICIT_VR_LENGTH_32:
-        return struct.pack("<HH2sHL", group, element, vr.encode(), 0, len(value)) + value
-    return struct.pack("<HH2sH", group, element, vr.encode(), len(value)) + value
-
-
-def padded(value: bytes, vr: str) -> bytes:
-    """Return a value of even length: UIDs and bytes are padded with NUL, text with a space (PS3.5 6.2)."""
-    return value + (b"\0" if vr in ("OB", "UI") else b" ") * (len(value) % 2)
-
-
-def _encoded_edit(edit: Edit | Items, *, implicit_vr: bool) -> bytes:
-    if isinstance(edit, Edit):
-        return encode(edit.tag, edit.vr, padded(edit.value, edit.vr), implicit_vr=implicit_vr)
-    items = b"".join(_item(_encoded_item(item, implicit_vr=implicit_vr)) for item in edit.items)
-    return encode(edit.tag, "SQ", items, implicit_vr=implicit_vr)
-
-
-def _encoded_item(item: Dataset | Item, *, implicit_vr: bool) -> bytes:
-    if not isinstance(item, Dataset):
-        return b"".join(_encoded_edit(edit, implicit_vr=implicit_vr) for edit in item)
-    buffer = DicomBytesIO()
-    buffer.is_implicit_VR, buffer.is_little_endian = implicit_vr, True
-    write_dataset(buffer, item)
-    return buffer.getvalue()
-
-
-def check_nested_pixels(source: Header, name: str) -> None:
-    """Refuse a compressed file with compressed pixels inside a sequence: uncompressed, it cannot hold them.
-
-    Raises
-    ------
-    UnsupportedSeriesError
-        It has, say, a compressed icon.
+    An uncompressed file cannot hold them.
     """
     for tag, start, stop in source.spans:
         if tag != PIXEL_DATA and source.encapsulated and _ENCAPSULATED in source.data[start:stop]:
-            raise UnsupportedSeriesError(
-                f"{name} holds compressed pixels inside a sequence, such as an icon, which are not carried.",
-                path=name,
-                tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
-            )
-
-
-def check_merged_items(source: Header, edits: Mapping[int, Edit | Items | Removed], name: str) -> None:
-    """Refuse to encode items anew that hold an attribute of VR UN and undefined length: it would become VR SQ.
-
-    Raises
-    ------
-    UnsupportedSeriesError
-        A sequence that gets another item has one.
-    """
-    for tag, start, stop in source.spans:
-        if isinstance(edits.get(tag), Items) and _UNKNOWN_SEQUENCE in source.data[start:stop]:
-            raise UnsupportedSeriesError(
-                f"{name} holds an attribute of unknown VR and undefined length inside a sequence that gets another"
-                " item, which is not carried.",
-                path=name,
-                tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
-            )
+            return tag
+    return 0
 
 
 def complete(
-    source: Header, edits: Mapping[int, Edit | Items | Removed], pixel_data: bytes, bits_allocated: int
+    source: Header,
+    edits: Mapping[int, Edit | Items | Appended | Nested | Removed],
+    pixel_data: PixelData | None,
+    name: str,
 ) -> bytes:
     """Return the whole file: the source's elements, the edits in their places, and the pixels.
 
@@ -304,31 +275,71 @@ def complete(
     edits
         By tag; every other element of the source is kept as it stands.
     pixel_data
-        Value of Pixel Data (7FE0,0010), native little endian, of even length.
-    bits_allocated
-        Tells the VR of Pixel Data where the source was compressed (PS3.5 8.2).
+        In place of Pixel Data (7FE0,0010); ``None`` keeps what the source holds, in its transfer syntax.
+    name
+        What messages call the source.
+
+    Raises
+    ------
+    SeriesReadError
+        A sequence to be edited is damaged.
     """
+    implicit_vr, syntax = source.implicit_vr, source.transfer_syntax_of_data
+    if pixel_data is not None:
+        syntax = pixel_data.transfer_syntax_uid or source.output_transfer_syntax_uid
     parts: dict[int, bytes] = {}
     for tag, start, stop in source.spans:
-        if is_group_length(tag) or tag in edits or (source.encapsulated and tag in ENCAPSULATION_TAGS):
-            continue
-        if tag == PIXEL_DATA:
-            vr = str(source.elements[tag].VR)
-            if source.encapsulated:
-                vr = "OW" if bits_allocated > 8 else "OB"
-            parts[tag] = encode(tag, vr, pixel_data, implicit_vr=source.implicit_vr)
-        else:
+        edit = edits.get(tag)
+        if isinstance(edit, Appended | Nested):
+            try:
+                parts[tag] = spans.edited_element(source.data, start, stop, edit, implicit_vr=implicit_vr)
+            except ValueError:
+                raise SeriesReadError(f"{name} is damaged: {tag_text(tag)} holds no items.", path=name) from None
+        elif edit is None and not is_group_length(tag):
             parts[tag] = source.data[start:stop]
+    if pixel_data is not None:
+        for tag in ENCAPSULATION_TAGS if source.encapsulated else ():
+            parts.pop(tag, None)
+        parts[PIXEL_DATA] = pixel_data.encoded(source)
     for tag, edit in edits.items():
-        if not isinstance(edit, Removed):
-            parts[tag] = _encoded_edit(edit, implicit_vr=source.implicit_vr)
+        if tag not in parts:
+            parts[tag] = spans.new_element(edit, implicit_vr=implicit_vr)
     instance = edits.get(0x00080018)
     return file_bytes(
         [parts[tag] for tag in sorted(parts)],
-        source.output_transfer_syntax_uid,
+        syntax,
         source.raw(0x00080016),
         instance.value if isinstance(instance, Edit) else source.raw(0x00080018),
     )
+
+
+@dataclass(frozen=True)
+class PixelData:
+    """What stands in Pixel Data (7FE0,0010) of a written file.
+
+    Attributes
+    ----------
+    value
+        Native little endian, of even length; or the frames, encapsulated, with their Basic Offset Table.
+    bits_allocated
+        Tells the VR where the source was compressed (PS3.5 8.2).
+    transfer_syntax_uid
+        Of compressed pixels; empty for native ones, which stand in the encoding of the source's header.
+    """
+
+    value: bytes
+    bits_allocated: int
+    transfer_syntax_uid: str = ""
+
+    def encoded(self, source: Header) -> bytes:
+        """Return the element."""
+        if self.transfer_syntax_uid:
+            return _ENCAPSULATED + self.value + _SEQUENCE_END
+        element = source.elements.get(PIXEL_DATA)
+        vr = str(element.VR) if element is not None else "None"
+        if source.encapsulated or vr == "None":
+            vr = "OW" if self.bits_allocated > 8 else "OB"
+        return spans.encode(PIXEL_DATA, vr, self.value, implicit_vr=source.implicit_vr)
 
 
 def file_bytes(
@@ -339,7 +350,7 @@ def file_bytes(
     The File Meta Information tells of the writer of the file: nothing of the source's is taken over.
     """
     meta = b"".join(
-        encode(tag, vr, padded(value, vr), implicit_vr=False)
+        spans.encode(tag, vr, spans.padded(value, vr), implicit_vr=False)
         for tag, vr, value in (
             (0x00020001, "OB", b"\0\1"),
             (0x00020002, "UI", (sop_class_uid or b"").strip(b" \0")),
@@ -350,7 +361,7 @@ def file_bytes(
         )
         if value
     )
-    length = encode(0x00020000, "UL", struct.pack("<L", len(meta)), implicit_vr=False)
+    length = spans.encode(0x00020000, "UL", struct.pack("<L", len(meta)), implicit_vr=False)
     return b"".join([_PREAMBLE, length, meta, *parts])
 
 

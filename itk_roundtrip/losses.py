@@ -29,6 +29,7 @@ from itk_roundtrip import _itk, _simpleitk
 from itk_roundtrip.attributes import vr_of
 from itk_roundtrip.errors import RoundtripError, internal_error
 from itk_roundtrip.findings import Outcome, Report
+from itk_roundtrip.itk_calls import refusal
 from itk_roundtrip.judge import verify_folders
 from itk_roundtrip.series import Instance, Series, choose_series, find_series, list_files, read_files
 from itk_roundtrip.staging import uninterrupted
@@ -396,7 +397,7 @@ def _run(function: Callable[..., None], arguments: tuple[str, ...], answers: Con
     try:
         function(*arguments)
     except (RuntimeError, TypeError, ValueError, OSError, MemoryError) as thrown:
-        answer = _itk.refusal(thrown)
+        answer = refusal(thrown)
     except Exception as error:
         answer = internal_error(error)
     answers.send(answer)

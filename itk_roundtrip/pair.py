@@ -11,14 +11,11 @@ from pydicom.dataset import FileDataset
 
 from itk_roundtrip import rules
 from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, text, value_of
+from itk_roundtrip.codestream import STREAM_HEAD, is_irreversible
 from itk_roundtrip.findings import Finding, Identity, Severity, make_finding
 from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.stored import PixelDifference, Pixels
 from itk_roundtrip.structure import Problem
-
-_LOSSLESS = rules.LOSSLESS_TRANSFER_SYNTAXES | {uid.JPEG2000MCLossless}
-_EITHER = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K})
-"""Those that need not lose anything; then Lossy Image Compression may say 00."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +64,8 @@ class Pair:
     def lossy(self) -> tuple[bool, bool]:
         """Whether the compressed pixels of the source and of the written file lost something."""
         before, after = (
-            pixels.encapsulated
-            and pixels.syntax not in _LOSSLESS
-            and not (pixels.syntax in _EITHER and text(pixels.dataset, 0x00282110) == "00")
-            for pixels in self.pixels
+            rules.is_lossy(one.syntax, text(one.dataset, 0x00282110), is_irreversible(one.value[:STREAM_HEAD]))
+            for one in self.pixels
         )
         return before, after
 
@@ -102,8 +97,20 @@ class Pair:
 
     @property
     def processed(self) -> bool:
-        """Whether it says that the pixels were processed."""
-        return self.derived and bool(self.added_description) and not self.says_unchanged
+        """Whether it says that the pixels were processed, beyond decoding a compression that lost something."""
+        unlike = self.derived and bool(self.added_description) and not self.says_unchanged
+        return unlike and not self.decoded_only
+
+    @cached_property
+    def decoded_only(self) -> bool:
+        """Whether a lossy source was decoded and nothing else, within what decoders differ by."""
+        decoded = self.derived and self.lossy[0] and not self.lossy[1]
+        colour = self.pixels[1].samples > 1
+        limit = rules.decoder_difference(text(self.source, 0x00280004))
+        difference = self.difference
+        within = difference.largest <= limit and difference.mean <= rules.MEAN_DECODER_DIFFERENCE
+        within &= not difference.problem
+        return decoded and within and (colour or self.says_unchanged or "decoded" in self.added_description)
 
     @property
     def changed(self) -> bool:

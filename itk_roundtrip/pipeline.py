@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,10 +24,13 @@ from itk_roundtrip.workers import Outcome, Task, Workers, processors
 
 if TYPE_CHECKING:
     from itk_roundtrip.across import Sides
+    from itk_roundtrip.compression import TransferSyntax
     from itk_roundtrip.derivation import SeriesPlan
     from itk_roundtrip.findings import Finding, Identity, Report
-    from itk_roundtrip.pixels import PixelFormat, PixelType
-    from itk_roundtrip.series import Series, Skipped
+    from itk_roundtrip.front_ends import Backend
+    from itk_roundtrip.kinds import Carriage
+    from itk_roundtrip.pixels import PixelType
+    from itk_roundtrip.series import Instance, Series, Skipped
     from itk_roundtrip.slabs import HeaderMode, Job, Slab, SlabResult
     from itk_roundtrip.volume import Volume
 
@@ -55,9 +58,14 @@ class RoundtripResult:
     source_series_instance_uid, series_instance_uid
         Of the source and of what was written.
     pixel_type
-        ITK's pixel type that carried the pixels.
+        ITK's pixel types that carried the pixels, joined by a comma; empty if none did.
     path
-        ``itk``, or ``itk-inverted`` where ITK's inversion of MONOCHROME1 was undone.
+        What carried the pixels: ``itk``; ``itk-inverted`` where something that ITK did to them was undone exactly; or
+        ``source`` where they are the source's bytes, because ITK cannot carry them. Several are joined by a comma.
+    paths, path_reasons
+        How many instances each path carried, and why pixels were kept from the source.
+    backend, transfer_syntax
+        As asked for; an empty transfer syntax is that of the source, uncompressed.
     order
         ``GDCMSeriesFileNames``, or ``position`` where it refused the folder or crashed.
     kept, replaced, removed
@@ -82,8 +90,12 @@ class RoundtripResult:
     headers: HeaderMode
     source_series_instance_uid: str
     series_instance_uid: str
-    pixel_type: PixelType
+    pixel_type: str
     path: str
+    paths: Mapping[str, int]
+    path_reasons: tuple[str, ...]
+    backend: Backend
+    transfer_syntax: str
     order: str
     kept: int
     replaced: Mapping[str, int]
@@ -114,6 +126,8 @@ def roundtrip(
     series: str | None = None,
     identity: Identity = "derived",
     headers: HeaderMode = "complete",
+    backend: Backend = "itk",
+    transfer_syntax: TransferSyntax | None = None,
     description: str | None = None,
     jobs: int | None = None,
     overwrite: bool = False,
@@ -137,6 +151,11 @@ def roundtrip(
         ``copy``: the same instances again, every attribute and UID as in the source.
     headers
         ``complete``: what ITK loses is restored from the source; ``itk``: what ITK alone writes, published unverified.
+    backend
+        Front end: ``itk``, or ``simpleitk``. Both write the same files but for their own names in Software Versions.
+    transfer_syntax
+        ``explicit``, ``implicit``, ``rle``, ``jpeg-lossless``, ``jpeg-ls`` or ``jpeg2000``, all lossless. Implicit VR
+        Little Endian stays so by default, everything else becomes Explicit VR Little Endian, uncompressed.
     description
         Operation named in Derivation Description (0008,2111); one line of ASCII.
     jobs
@@ -171,10 +190,11 @@ def roundtrip(
         raise RoundtripError("The number of jobs must be 1 or more.")
     if not source.is_dir():
         raise SeriesNotFoundError(f"{source.name or source} is not a folder.", path=source.name)
-    options = Options(series, identity, headers, description, jobs, progress or (lambda stage, done, total: None))
+    quiet: Progress = lambda stage, done, total: None  # noqa: E731
+    options = Options(series, identity, headers, description, jobs, progress or quiet, backend, transfer_syntax or "")
     staging = Staging(source, destination, overwrite=overwrite)
     try:
-        with staging, Workers(jobs, (staging.lock,)) as workers:
+        with staging, Workers(jobs, (staging.lock,), prepare=f"slabs:{backend}") as workers:
             return carry(source, destination, options, staging, workers)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*([PUBLISHED] if staging.published else [])) from None
@@ -190,51 +210,74 @@ class Options:
     description: str | None
     jobs: int
     progress: Progress
+    backend: Backend = "itk"
+    transfer_syntax: str = ""
 
 
 def carry(source: Path, destination: Path, options: Options, staging: Staging, workers: Workers) -> RoundtripResult:
     """Make one round trip in an open staging folder, with workers that may have served others before."""
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
-    from itk_roundtrip import judge, reader, slabs
+    from itk_roundtrip import compression, judge, kinds, slabs
     from itk_roundtrip.derivation import DEFAULT_OPERATION
     from itk_roundtrip.series import choose_series, find_series, left_out
 
+    compression.check_available(options.transfer_syntax)
     found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
     chosen = choose_series(found, options.series, source.name or str(source))
     _check_readable(found.skipped)
-    reader.check_supported(chosen)
+    kinds.check_supported(chosen, options.identity)
+    carried = kinds.carriages(chosen, options.identity)
+    if options.headers == "itk":
+        kinds.check_plain(carried)
     staging.refuse_sources([one.path for one in chosen.instances])
     warnings = [*left_out(found.skipped), *_irregular(chosen)]
-    formats, pixel_type = reader.plan_pixels(reader.pixel_formats(chosen))
-    versions = _named_versions(workers.call(slabs.versions, staging.folder).value or ())
+    its_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
+    versions = _named_versions(its_versions)
 
     def plan(series: Series) -> Job:
         derived = None
         if options.identity == "derived":
-            changing = {"identity": options.identity, "headers": options.headers}
-            derived = _plan(series, chosen, options.description or DEFAULT_OPERATION, changing, versions)
-        return slabs.Job(derived, options.headers, pixel_type, staging.folder)
+            changing: dict[str, str] = {"identity": options.identity, "headers": options.headers}
+            if options.transfer_syntax:
+                changing["transfer_syntax"] = options.transfer_syntax
+            operation = options.description or DEFAULT_OPERATION
+            derived = _plan(series, chosen, operation, changing, versions, kinds.are_unchanged(chosen, carried))
+        return slabs.Job(
+            derived,
+            options.headers,
+            staging.folder,
+            options.backend,
+            options.transfer_syntax,
+            its_versions[-1] if its_versions else "",
+        )
 
     names = _names(chosen)
-    ask = slabs.order, staging.ordering, chosen, names
-    ordered, job = chosen, plan(chosen)
+    ask = slabs.order, staging.ordering, chosen, names, options.backend
     if chosen.geometry is None or chosen.geometry.duplicates:
-        ordered, names, order = _itk_order(workers.call(*ask), chosen, names)
-        job = plan(ordered)
-        result, _ = _process(job, _slabs(job, ordered, names, formats, options.jobs), workers, options.progress)
+        ordered, its_names, order = _itk_order(workers.call(*ask), chosen, names)
+        result = None
     else:  # distinct positions have one order: the slabs need not wait for ITK to say so
-        parts = _slabs(job, chosen, names, formats, options.jobs)
+        job = plan(chosen)
+        parts = _slabs(job, chosen, names, carried, options.jobs)
         result, answer = _process(job, parts, workers, options.progress, Task(ask[0], ask[1:]))
         ordered, its_names, order = _itk_order(answer, chosen, names)
-        if (ordered, its_names) != (chosen, names):
-            job = plan(ordered)
-            parts = _slabs(job, ordered, its_names, formats, options.jobs)
-            result, _ = _process(job, parts, workers, options.progress)
+    if result is None or (ordered, its_names) != (chosen, names):
+        job = plan(ordered)
+        parts = _slabs(job, ordered, its_names, carried, options.jobs)
+        result, _ = _process(job, parts, workers, options.progress)
+    alike = kinds.carried_alike(ordered, carried, result.given_up)
+    if alike != carried:
+        parts = _slabs(job, ordered, its_names, alike, options.jobs)
+        result, _ = _process(job, parts, workers, options.progress)
     folders = str(source), str(destination)
     report = _judged(result, ordered, job, folders, judge.uids_of(found)) if job.headers == "complete" else None
     warnings += _concerns(result, job.identity)
     staging.publish()
-    return _result(folders, job, ordered, order, versions, result, warnings, report)
+    return _result(folders, job, ordered, order, versions, result, warnings, report, _pixel_types(parts))
+
+
+def _pixel_types(parts: Sequence[Slab]) -> str:
+    return ", ".join(sorted({one.pixel_type for one in parts if not one.is_kept}))
 
 
 def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
@@ -268,28 +311,38 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
     """
-    from itk_roundtrip import judge, reader, slabs
+    from itk_roundtrip import judge, kinds, reader, slabs
     from itk_roundtrip.series import SeriesList
 
     series, destination = volume.series, Path(destination)
-    reader.check_metadata(volume)
+    reader.check_unedited(volume)
+    identity: Identity = "copy" if volume.derivation is None else "derived"
+    kinds.check_supported(series, identity)
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
         staging.refuse_sources([one.path for one in series.instances])
-        formats, _ = reader.plan_pixels(reader.pixel_formats(series))
-        names = _names(series)
-        versions = _named_versions(slabs.versions(staging.folder))
+        its_versions = slabs.versions(staging.folder, volume.backend)
+        versions = _named_versions(its_versions)
         plan = None
         if volume.derivation is not None:
             options = {"identity": "derived", "headers": "complete"}
-            plan = _plan(series, series, volume.derivation.operation, options, versions)
-        job = slabs.Job(plan, "complete", volume.pixel_type, staging.folder)
-        (slab,) = _slabs(job, series, names, formats, 1, slab_bytes=sys.maxsize)
-        result = slabs.write_volume(job, slab, volume)
+            unchanged = kinds.are_unchanged(series, kinds.carriages(series, identity))
+            plan = _plan(series, series, volume.derivation.operation, options, versions, unchanged)
+        job = slabs.Job(plan, "complete", staging.folder, volume.backend, decoder=its_versions[-1])
+        carried = kinds.carriages(series, identity)
+        while True:
+            result = slabs.SlabResult()
+            parts = _slabs(job, series, _names(series), carried, 1)
+            for slab in parts:
+                result.add(slabs.process(job, slab))
+            alike = kinds.carried_alike(series, carried, result.given_up)
+            if alike == carried:
+                break
+            carried = alike
         folders = str(series.directory), str(destination)
         report = _judged(result, series, job, folders, judge.uids_of(SeriesList([series])))
         warnings = [*_irregular(series), *_concerns(result, job.identity)]
         staging.publish()
-    return _result(folders, job, series, "position", versions, result, warnings, report)
+    return _result(folders, job, series, "position", versions, result, warnings, report, _pixel_types(parts))
 
 
 def _result(
@@ -301,6 +354,7 @@ def _result(
     result: SlabResult,
     warnings: Sequence[str],
     report: Report | None,
+    pixel_types: str,
 ) -> RoundtripResult:
     return RoundtripResult(
         verdict="pass" if job.headers == "complete" else "unverified",
@@ -311,8 +365,12 @@ def _result(
         headers=job.headers,
         source_series_instance_uid=series.series_instance_uid,
         series_instance_uid=job.plan.series_instance_uid if job.plan else series.series_instance_uid,
-        pixel_type=job.pixel_type,
-        path="itk-inverted" if result.inverted else "itk",
+        pixel_type=pixel_types,
+        path=", ".join(path for path in ("itk", "itk-inverted", "source") if result.paths[path]),
+        paths=dict(result.paths),
+        path_reasons=tuple(sorted(result.reasons)),
+        backend=job.backend,
+        transfer_syntax=job.transfer_syntax,
         order=order,
         kept=result.kept,
         replaced=_by_tag(result.replaced),
@@ -369,7 +427,12 @@ def _named_versions(of_itk: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _plan(
-    ordered: Series, by_position: Series, operation: str, options: Mapping[str, str], versions: tuple[str, ...]
+    ordered: Series,
+    by_position: Series,
+    operation: str,
+    options: Mapping[str, str],
+    versions: tuple[str, ...],
+    unchanged: bool,
 ) -> SeriesPlan:
     from itk_roundtrip.derivation import SourceSlice, plan_series
 
@@ -389,38 +452,64 @@ def _plan(
         )
         for one in ordered.instances
     ]
-    return plan_series(slices, operation=operation, options=options, version=__version__, software_versions=versions)
+    return plan_series(
+        slices,
+        operation=operation,
+        options=options,
+        version=__version__,
+        software_versions=versions,
+        unchanged=unchanged,
+    )
 
 
-def _slabs(
-    job: Job,
-    series: Series,
-    names: tuple[str, ...],
-    formats: Mapping[str, tuple[PixelFormat, PixelFormat]],
-    jobs: int,
-    slab_bytes: int = SLAB_BYTES,
-) -> list[Slab]:
-    """Cut the series into slabs: small enough for the memory, and enough of them for all processes."""
+def _slabs(job: Job, series: Series, names: tuple[str, ...], carried: Mapping[str, Carriage], jobs: int) -> list[Slab]:
+    """Cut the series into slabs of one size and kind: small enough for the memory, enough for all processes."""
+    from itk_roundtrip import reader
     from itk_roundtrip.pixels import bytes_per_pixel
     from itk_roundtrip.slabs import Slab
 
-    first = series.instances[0]
-    slice_bytes = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(job.pixel_type)
-    length = max(1, min(slab_bytes // slice_bytes, -(-len(names) // jobs)))
+    pixel_types: dict[str, PixelType] = {}
+    planned = dict(carried)
+    for several in _by_kind(carried).values():
+        for_itk, pixel_type = reader.plan_pixel_type(several)
+        planned.update(for_itk)
+        pixel_types.update(dict.fromkeys(several, pixel_type))
     prefix = DERIVED_PREFIX if job.identity == "derived" else ""
-    slabs = []
-    for start in range(0, len(names), length):
-        instances = series.instances[start : start + length]
-        slabs.append(
-            Slab(
-                series=replace(series, instances=instances),
-                first=start,
-                output_names=tuple(prefix + name for name in names[start : start + length]),
-                pixel_formats=tuple(formats[one.name][0] for one in instances),
-                seen_formats=tuple(formats[one.name][1] for one in instances),
+    slabs, start = [], 0
+    for _, group in groupby(series.instances, key=lambda one: _kind(one, planned[one.name])):
+        alike = list(group)
+        first = alike[0]
+        pixel_type = pixel_types.get(first.name, "UC")
+        slice_bytes = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(pixel_type) * first.frames
+        length = max(1, min(SLAB_BYTES // slice_bytes, -(-len(names) // jobs)))
+        for at in range(0, len(alike), length):
+            instances = tuple(alike[at : at + length])
+            slabs.append(
+                Slab(
+                    series=replace(series, instances=instances),
+                    first=start,
+                    output_names=tuple(prefix + name for name in names[start : start + len(instances)]),
+                    carried=tuple(planned[one.name] for one in instances),
+                    pixel_type=pixel_type,
+                )
             )
-        )
+            start += len(instances)
     return slabs
+
+
+def _by_kind(carried: Mapping[str, Carriage]) -> dict[str, dict[str, Carriage]]:
+    """Return the instances that ITK carries, by name, of each kind that has a pixel type of its own."""
+    kinds: dict[str, dict[str, Carriage]] = {}
+    for name, how in carried.items():
+        if how.path != "source":
+            kind = how.seen.stored_pixel_type if how.seen.samples > 1 else "scalar"
+            kinds.setdefault(kind, {})[name] = how
+    return kinds
+
+
+def _kind(one: Instance, how: Carriage) -> tuple[object, ...]:
+    """Return what the instances of one slab have in common."""
+    return one.rows, one.columns, how.seen.stored_pixel_type, how.path == "source", how.framed
 
 
 def _process(
@@ -458,10 +547,12 @@ def _after_crash(job: Job, outcome: Outcome) -> list[Slab]:
 
     slab: Slab = outcome.task.arguments[1]
     most = Hiding.ALL_BUT_PIXELS if job.headers == "complete" else Hiding.UNCARRIABLE
-    if slab.hiding < most:
+    if slab.hiding < most and not slab.carried[0].framed:
         return [replace(slab, hiding=Hiding(slab.hiding + 1))]
     if len(slab) > 1:
         return [slab.one(index) for index in range(len(slab))]
+    if not slab.is_kept and job.headers == "complete" and not job.transfer_syntax:
+        return [slab.kept("ITK crashed on it")]
     name = slab.series.instances[0].name
     raise ITKCrashError(f"ITK crashed on {name}; nothing was written.", path=name)
 

@@ -29,7 +29,7 @@ def _stored(pair: Pair) -> Iterator[Finding]:
         if pair.processed:
             yield pair.finding("PIX-03", PIXEL_DATA, f"{amount} ({difference.largest_real:g} in real-world values)",
                                severity="info")  # fmt: skip
-        elif not (lossy and theirs.samples > 1 and difference.largest <= 1):
+        elif not pair.decoded_only:
             claim = ", although Derivation Description says they do not" if pair.says_unchanged else ""
             undeclared = ", undeclared" if pair.derived and not claim else ""
             yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared)

@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-PixelType = Literal["UC", "SS", "US", "F", "D"]
+PixelType = Literal["UC", "SS", "US", "F", "D", "RGBUC", "RGBUS"]
 
-DTYPES: dict[PixelType, str] = {"UC": "u1", "SS": "<i2", "US": "<u2", "F": "<f4", "D": "<f8"}
-"""ITK's pixel types that ImageSeriesWriter is wrapped for, in the order in which they are tried."""
+DTYPES: dict[PixelType, str] = {
+    "UC": "u1", "SS": "<i2", "US": "<u2", "F": "<f4", "D": "<f8", "RGBUC": "u1", "RGBUS": "<u2",
+}  # fmt: skip
+"""ITK's pixel types, and what numpy calls their components; scalar ones in the order in which they are tried."""
+_SCALARS: tuple[PixelType, ...] = ("UC", "SS", "US", "F", "D")
 
 _ROUNDING = {"F": 2.0**-24, "D": 2.0**-53}
 _SMALLEST = {"F": 2.0**-149, "D": 2.0**-1074}
@@ -39,6 +42,9 @@ class PixelFormat:
     monochrome1: bool = False
     slope: float | None = None
     intercept: float | None = None
+    samples: int = 1
+    high_bit: int | None = None
+    """Of the stored value; Bits Stored - 1 if ``None``."""
 
     @property
     def effective_slope(self) -> float:
@@ -52,8 +58,13 @@ class PixelFormat:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Numpy type of the words in Pixel Data, little endian."""
-        return np.dtype(f"<{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+        """Numpy type of the words in Pixel Data, little endian; bits are packed into bytes."""
+        return np.dtype(f"<{'i' if self.signed else 'u'}{max(1, self.bits_allocated // 8)}")
+
+    @property
+    def bits_below(self) -> int:
+        """How many bits stand below the stored value in its word."""
+        return 0 if self.high_bit is None else self.high_bit + 1 - self.bits_stored
 
     @property
     def stored_range(self) -> tuple[int, int]:
@@ -64,14 +75,23 @@ class PixelFormat:
     @property
     def stored_pixel_type(self) -> PixelType:
         """The ITK pixel type that holds every stored value as it is."""
+        if self.samples == 3:
+            return "RGBUC" if self.bits_allocated == 8 else "RGBUS"
+        if self.bits_allocated == 32:
+            return "D"  # neither front end loses a bit of 32, and ITK's Python writes no series of integers that long
         if self.signed:
             return "SS"
-        return "UC" if self.bits_allocated == 8 else "US"
+        return "UC" if self.bits_allocated <= 8 else "US"
+
+
+def components(pixel_type: PixelType) -> int:
+    """Return how many numbers a pixel of an ITK pixel type holds."""
+    return 3 if pixel_type.startswith("RGB") else 1
 
 
 def bytes_per_pixel(pixel_type: PixelType) -> int:
     """Return the size of a pixel of an ITK pixel type."""
-    return np.dtype(DTYPES[pixel_type]).itemsize
+    return np.dtype(DTYPES[pixel_type]).itemsize * components(pixel_type)
 
 
 def carries(pixel_type: PixelType, pixel_format: PixelFormat) -> bool:
@@ -95,20 +115,27 @@ def carries(pixel_type: PixelType, pixel_format: PixelFormat) -> bool:
 
 
 def choose_pixel_type(pixel_formats: Iterable[PixelFormat]) -> PixelType | None:
-    """Return the first of UC, SS, US, F, D that carries every stored value of every slice; ``None`` if none does."""
+    """Return the first of UC, SS, US, F, D that carries every stored value of every slice; ``None`` if none does.
+
+    Of several samples per pixel, the type that holds their bits.
+    """
     formats = set(pixel_formats)
-    for pixel_type in DTYPES:
+    colours = {one.stored_pixel_type for one in formats if one.samples > 1}
+    if colours:
+        return next(iter(colours)) if len(colours) == 1 and all(one.samples > 1 for one in formats) else None
+    for pixel_type in _SCALARS:
         if all(carries(pixel_type, pixel_format) for pixel_format in formats):
             return pixel_type
     return None
 
 
 def masked(words: Array, pixel_format: PixelFormat) -> Array:
-    """Return the stored values of ``words`` (any shape): unused high bits cleared or sign-extended."""
+    """Return the stored values of ``words`` (any shape): unused bits cut off, signed values sign-extended."""
     unused = pixel_format.bits_allocated - pixel_format.bits_stored
-    if not unused:
+    if unused <= 0 or pixel_format.bits_allocated < 8:
         return words.astype(pixel_format.dtype, copy=False)
-    values: Array = np.right_shift(np.left_shift(words.astype(pixel_format.dtype), unused), unused)
+    above = unused - pixel_format.bits_below
+    values: Array = np.right_shift(np.left_shift(words.astype(pixel_format.dtype), above), unused)
     return values
 
 
@@ -134,11 +161,21 @@ def uninverted(real: Array, pixel_format: PixelFormat) -> Array:
 
 
 def with_unused_bits(values: Array, source_words: Array, pixel_format: PixelFormat) -> Array:
-    """Return ``values`` with the bits above Bits Stored put back as they stand in ``source_words``."""
+    """Return ``values`` with the bits around them put back as they stand in ``source_words``."""
     unsigned = np.dtype(f"<u{pixel_format.bits_allocated // 8}")
-    used = np.asarray((1 << pixel_format.bits_stored) - 1).astype(unsigned)
-    words: Array = (values.view(unsigned) & used) | (source_words.view(unsigned) & ~used)
+    below = pixel_format.bits_below
+    used = np.asarray(((1 << pixel_format.bits_stored) - 1) << below).astype(unsigned)
+    words: Array = (np.left_shift(values.view(unsigned), below) & used) | (source_words.view(unsigned) & ~used)
     return words
+
+
+def real_values(words: Array, pixel_format: PixelFormat, pixel_type: PixelType) -> Array:
+    """Return the real values of pixel words (any shape), as an image of ``pixel_type`` holds them."""
+    stored = masked(words, pixel_format)
+    slope, intercept = pixel_format.effective_slope, pixel_format.effective_intercept
+    if (slope, intercept) != (1.0, 0.0):
+        stored = slope * stored.astype(np.float64) + intercept
+    return stored.astype(DTYPES[pixel_type])
 
 
 def digest(values: Array) -> str:

@@ -1,190 +1,75 @@
-"""Read a series into a volume with ITK, after refusing by name what is not carried."""
+"""Read a series into a volume with ITK."""
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from pydicom import uid
+import numpy as np
 
-from itk_roundtrip import _itk, view
-from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, UnsupportedSeriesError
-from itk_roundtrip.headers import read_header
-from itk_roundtrip.pixels import PixelFormat, PixelType, choose_pixel_type, uninverted
-from itk_roundtrip.rules import LOSSLESS_TRANSFER_SYNTAXES
-from itk_roundtrip.series import Instance, Series
-from itk_roundtrip.view import Hiding
+from itk_roundtrip import kinds, view
+from itk_roundtrip.errors import (
+    RoundtripError,
+    SeriesReadError,
+    SeriesWriteError,
+    UnsupportedSeriesError,
+    VerificationError,
+)
+from itk_roundtrip.front_ends import Backend, front_end
+from itk_roundtrip.headers import Header, read_header
+from itk_roundtrip.itk_calls import translated
+from itk_roundtrip.kinds import Carriage
+from itk_roundtrip.pixels import (
+    Array,
+    PixelType,
+    choose_pixel_type,
+    components,
+    real_values,
+    stored_values,
+    uninverted,
+)
+from itk_roundtrip.series import Series
+from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Volume
 
-UNCOMPRESSED_TRANSFER_SYNTAXES = frozenset({
-    uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-})  # fmt: skip
 
+def plan_pixel_type(carried: dict[str, Carriage]) -> tuple[dict[str, Carriage], PixelType]:
+    """Return how the instances of one shape are carried, and the pixel type that carries all of them exactly.
 
-def _transfer_syntax(one: Instance) -> str:
-    syntax = uid.UID(one.transfer_syntax_uid)
-    if syntax in UNCOMPRESSED_TRANSFER_SYNTAXES or syntax in LOSSLESS_TRANSFER_SYNTAXES:
-        return ""
-    if syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed:
-        return f"is compressed with a transfer syntax that may lose information ({syntax.name})"
-    return "has a transfer syntax that is not known" + (f" ({syntax})" if syntax else "")
-
-
-def _frames(one: Instance) -> str:
-    if one.enhanced or one.number_of_frames not in ("", "1", "01", "0"):
-        return "is a multi-frame or enhanced instance"
-    return ""
-
-
-def _bits(one: Instance) -> str:
-    allocated, stored, high = one.bits_allocated, one.bits_stored, one.high_bit
-    if allocated not in (8, 16):
-        return f"has {allocated} bits allocated" if allocated else "does not say how many bits a pixel has"
-    if stored is None or not 1 <= stored <= allocated:
-        return (
-            f"says that {stored} of {allocated} bits are stored" if stored else "does not say how many bits are stored"
-        )
-    if high != stored - 1:
-        return f"has High Bit {high} with {stored} bits stored"
-    return "has no valid Pixel Representation" if one.pixel_representation not in (0, 1) else ""
-
-
-def _photometric(one: Instance) -> str:
-    name = one.photometric_interpretation
-    if name in ("MONOCHROME1", "MONOCHROME2"):
-        return "" if one.samples_per_pixel in (None, 1) else f"has {one.samples_per_pixel} samples per pixel"
-    if name == "PALETTE COLOR":
-        return "is a palette image (PALETTE COLOR)"
-    return f"is a colour image ({name})" if name else "has no Photometric Interpretation"
-
-
-def _rescale(one: Instance) -> str:
-    for text, keyword in ((one.rescale_slope, "Slope"), (one.rescale_intercept, "Intercept")):
-        if text and number(text) is None:
-            return f"has a Rescale {keyword} that is not a number"
-    return ""
-
-
-_REFUSALS: tuple[Callable[[Instance], str], ...] = (
-    lambda one: "" if one.pixel_data else "holds no pixel data",
-    lambda one: "" if one.pixel_data == "integer" else f"holds {one.pixel_data} pixel data",
-    _transfer_syntax,
-    _frames,
-    _photometric,
-    _bits,
-    lambda one: "" if one.rows and one.columns else "does not say how many rows and columns it has",
-    lambda one: "has an overlay embedded in its pixel words" if one.embedded_overlay else "",
-    _rescale,
-)
-"""What each instance must not be, in the order in which it is said."""
-
-
-def check_supported(series: Series) -> None:
-    """Refuse a series that is not carried: damaged, contradictory, or of a kind that is left out so far.
-
-    Raises
-    ------
-    SeriesReadError
-        A file is truncated, or two files have one SOP Instance UID.
-    UnsupportedSeriesError
-        A kind of image that is not carried.
+    Where no type carries the real values exactly, slope and intercept are hidden from ITK.
     """
-    for one in series.instances:
-        for refusal in _REFUSALS:
-            if reason := refusal(one):
-                raise UnsupportedSeriesError(
-                    f"{one.name} {reason}, which is not carried.", path=one.name, series=series.series_instance_uid
-                )
-        if one.truncated:
-            raise SeriesReadError(f"{one.name} is truncated: it ends before its pixels do.", path=one.name)
-    first = series.instances[0]
-    seen: dict[str, Instance] = {}
-    for one in series.instances:
-        other = seen.setdefault(one.sop_instance_uid, one) if one.sop_instance_uid else one
-        if other is not one:
-            raise SeriesReadError(
-                f"{other.name} and {one.name} have one SOP Instance UID; remove one of them.", path=one.name
-            )
-        if (one.rows, one.columns) != (first.rows, first.columns):
-            raise UnsupportedSeriesError(
-                f"{one.name} has {one.columns}x{one.rows} pixels and {first.name} has {first.columns}x{first.rows};"
-                " mixed sizes within a series are not carried.",
-                path=one.name,
-                series=series.series_instance_uid,
-            )
-        if one.pixel_format != first.pixel_format:
-            raise UnsupportedSeriesError(
-                f"{one.name} and {first.name} differ in their pixel format; mixed formats within a series are not"
-                " carried.",
-                path=one.name,
-                series=series.series_instance_uid,
-            )
-
-
-def number(text: str) -> float | None:
-    """Return the number that a DS text holds; ``None`` if it is empty or no finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def pixel_formats(series: Series) -> dict[str, PixelFormat]:
-    """Return how each slice of a supported series stores its values, by the name of its file."""
-    return {
-        one.name: PixelFormat(
-            bits_allocated=one.bits_allocated or 0,
-            bits_stored=one.bits_stored or 0,
-            signed=one.pixel_representation == 1,
-            monochrome1=one.photometric_interpretation == "MONOCHROME1",
-            slope=number(one.rescale_slope),
-            intercept=number(one.rescale_intercept),
-        )
-        for one in series.instances
-    }
-
-
-def plan_pixels(
-    formats: Mapping[str, PixelFormat],
-) -> tuple[dict[str, tuple[PixelFormat, PixelFormat]], PixelType]:
-    """Return each slice's format, as it is and as ITK is to be shown it, and the pixel type of the series.
-
-    Where no pixel type carries the real values exactly, slope and intercept are hidden from ITK.
-    """
-    for hide_rescale in (False, True):
-        planned = {name: (one, view.seen_format(one, hide_rescale=hide_rescale)) for name, one in formats.items()}
-        pixel_type = choose_pixel_type(seen for _, seen in planned.values())
+    for planned in (carried, {name: kinds.without_rescale(one) for name, one in carried.items()}):
+        pixel_type = choose_pixel_type(one.seen for one in planned.values())
         if pixel_type is not None:
             return planned, pixel_type
-    raise AssertionError("stored values of 16 bits fit a double")
+    raise AssertionError("stored values of 32 bits fit a double")
 
 
-def read_slices(
-    series: Series,
-    file_names: Sequence[str],
+def read_planes(
+    planes: Sequence[Plane],
+    file_names: Sequence[Path],
     pixel_type: PixelType,
-    formats: tuple[PixelFormat, ...],
+    series: Series,
+    backend: Backend,
     *,
     undo_inversion: bool = True,
 ) -> Volume:
-    """Read files that show the slices of ``series`` to ITK.
+    """Read files that show planes to ITK.
 
     Parameters
     ----------
-    series
-        The sources of the slices, in slice order.
+    planes
+        In slice order, all of one size.
     file_names
-        What ITK reads, one per slice.
+        What ITK reads, one per plane.
     pixel_type
         Of the image.
-    formats
-        How each file stores its values.
+    series
+        Of the planes.
+    backend
+        Front end.
     undo_inversion
         Make the real values of MONOCHROME1 right; ITK alone inverts them.
 
@@ -193,82 +78,185 @@ def read_slices(
     SeriesReadError
         ITK cannot read them.
     """
-    names = series.instances[0].name + (f" to {series.instances[-1].name}" if len(series.instances) > 1 else "")
-    with _itk.translated(SeriesReadError, f"ITK cannot read {names}", path=series.instances[0].name):
-        image, metadata = _itk.read_series(file_names, pixel_type)
-    array_zyx = _itk.array_view(image, pixel_type)
-    first = series.instances[0]
-    shape = len(file_names), first.rows or 0, first.columns or 0
-    if array_zyx.size == shape[0] * shape[1] * shape[2]:
+    first, last = planes[0].instance, planes[-1].instance
+    names = first.name + (f" to {last.name}" if last is not first else "")
+    front = front_end(backend, pixel_type)
+    with translated(SeriesReadError, f"ITK cannot read {names}", path=first.name):
+        image, metadata = front.read_series([str(file) for file in file_names], pixel_type)
+    array_zyx = front.array_view(image, pixel_type)
+    samples = components(pixel_type)
+    rows, extra_rows = first.rows or 0, planes[0].carriage.extra_rows
+    shape = (len(file_names), rows + extra_rows, first.columns or 0, *([samples] if samples > 1 else []))
+    if array_zyx.size == np.prod(shape):
         array_zyx = array_zyx.reshape(shape)  # ITK stacks slices of one row along the rows
     if len(metadata) != len(file_names) or array_zyx.shape != shape:
         raise SeriesReadError(f"ITK read another number of slices or pixels than {names} hold.", path=first.name)
-    for index, one in enumerate(formats):
-        if one.monochrome1 and undo_inversion:
-            array_zyx[index] = uninverted(array_zyx[index], one)
-    return Volume(image, array_zyx, metadata, series, pixel_type, formats)
+    array_zyx = array_zyx[:, :rows]
+    for index, plane in enumerate(planes):
+        if plane.carriage.inverse == "MONOCHROME1" and undo_inversion:
+            array_zyx[index] = uninverted(array_zyx[index], plane.carriage.seen)
+    return Volume(
+        image=image,
+        array_zyx=array_zyx,
+        metadata=metadata,
+        series=series,
+        pixel_type=pixel_type,
+        planes=tuple(planes),
+        backend=backend,
+    )
 
 
-def read_series(series: Series) -> Volume:
+def read_series(series: Series, *, volume: int | None = None, backend: Backend = "itk") -> Volume:
     """Read a series into a volume with ITK's ImageSeriesReader and GDCMImageIO, in this process.
 
     The pixel type is the first of UC, SS, US, F, D through which every stored value of every slice comes back
-    exactly by its own slope and intercept. Slices stand in the order of ``series.instances``; an irregular series is
-    read slice by slice all the same, so look at ``series.irregularities`` before treating it as a regular grid.
+    exactly by its own slope and intercept; RGBUC or RGBUS for colour. Slices stand in the order of
+    ``series.instances``, the frames of an instance in their own; an irregular series is read slice by slice all the
+    same, so look at ``series.irregularities`` before treating it as a regular grid. Values are what the file stores:
+    a palette image holds its indices, a YBR_FULL one Y, CB and CR.
 
     Parameters
     ----------
     series
         One of those that :func:`find_series` returns.
+    volume
+        Index of one of ``series.volumes``, where the series holds several: of several sizes or orientations, or taken
+        at several times, echoes or b-values. ``None`` reads all of them as one stack, if they are of one size.
+    backend
+        ``itk``, or ``simpleitk``: then ``image`` is a ``SimpleITK.Image``.
 
     Raises
     ------
     UnsupportedSeriesError
-        A kind of image that is not carried.
+        A kind of image that ITK does not read, or slices of several sizes in one stack.
     SeriesReadError
         A file is damaged or ITK cannot decode it.
 
     References
     ----------
-    DICOM PS3.3 C.7.6.2 Image Plane Module, C.11.1 Modality LUT Module
+    DICOM PS3.3 C.7.6.2 Image Plane Module, C.7.6.16 Multi-frame Functional Groups, C.11.1 Modality LUT Module
     """
-    check_supported(series)
-    planned, pixel_type = plan_pixels(pixel_formats(series))
-    seen = tuple(planned[one.name][1] for one in series.instances)
+    if volume is not None:
+        if not 0 <= volume < len(series.volumes):
+            raise RoundtripError(f"The series holds {len(series.volumes)} volumes, counted from 0; {volume} is none.")
+        series = replace(series, instances=series.volumes[volume].instances)
+    kinds.check_supported(series, "derived" if not any(one.concatenation_uid for one in series.instances) else "copy")
+    carried = {one.name: kinds.carriage(one, "derived") for one in series.instances}
+    _check_one_stack(series, carried)
+    true_type = _true_pixel_type(carried)
+    carried, pixel_type = plan_pixel_type(carried)
+    planes = view.planes(series.instances, carried)
+    headers = {one.name: read_header(one.path, one.name) for one in series.instances}
     for hiding in Hiding:
-        with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
-            files = [
-                view.file_to_read(
-                    one,
-                    partial(read_header, one.path, one.name),
-                    planned[one.name],
-                    hiding,
-                    Path(folder) / f"{index}.dcm",
-                )
-                for index, one in enumerate(series.instances)
-            ]
-            try:
-                volume = read_slices(series, [str(file) for file in files], pixel_type, seen)
-                return replace(volume, as_read=_itk.copies(volume.metadata))
-            except SeriesReadError:
-                if hiding is Hiding.ALL_BUT_PIXELS:
-                    raise
-    raise AssertionError
+        try:
+            found = read_shown(planes, headers, pixel_type, series, backend, hiding)
+            break
+        except SeriesReadError:
+            if hiding is Hiding.ALL_BUT_PIXELS:
+                raise
+    return as_real(found, true_type)
 
 
-def check_metadata(volume: Volume) -> None:
-    """Refuse edits of the metadata dictionaries, which the completed headers would hide.
+def read_shown(
+    planes: Sequence[Plane],
+    headers: dict[str, Header],
+    pixel_type: PixelType,
+    series: Series,
+    backend: Backend,
+    hiding: Hiding,
+) -> Volume:
+    """Read planes with so much of their headers hidden, the frames where they lie.
+
+    Raises
+    ------
+    SeriesReadError
+        ITK cannot read them.
+    """
+    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+        files = view.files_to_read(planes, headers, hiding, Path(folder), located=True)
+        return read_planes(planes, files, pixel_type, series, backend)
+
+
+def _check_one_stack(series: Series, carried: dict[str, Carriage]) -> None:
+    """Refuse what ITK does not read, and what does not fit one image."""
+    first = series.instances[0]
+    for one in series.instances:
+        how = carried[one.name]
+        if how.path == "source":
+            raise UnsupportedSeriesError(
+                f"{one.name} cannot be read into a volume: {how.reason}.",
+                path=one.name,
+                series=series.series_instance_uid,
+            )
+        sizes = [(each.rows, each.columns, each.samples_per_pixel or 1, each.bits_allocated) for each in (one, first)]
+        if sizes[0][:3] != sizes[1][:3] or (sizes[0] != sizes[1] and sizes[0][2] > 1):
+            raise UnsupportedSeriesError(
+                f"{one.name} has {one.columns}x{one.rows} pixels of {sizes[0][2]} samples and {first.name}"
+                f" {first.columns}x{first.rows} of {sizes[1][2]}, which is no one volume; choose one of"
+                " `series.volumes`.",
+                path=one.name,
+                series=series.series_instance_uid,
+            )
+
+
+def _true_pixel_type(carried: dict[str, Carriage]) -> PixelType | None:
+    """Return the pixel type of the real values, where ITK is shown others than the source means."""
+    others = any(
+        one.whole_words
+        or one.inverse == "bits"
+        or ((one.seen.slope, one.seen.intercept) != (one.pixel_format.slope, one.pixel_format.intercept))
+        for one in carried.values()
+    )
+    return choose_pixel_type(one.pixel_format for one in carried.values()) if others else None
+
+
+def as_real(volume: Volume, pixel_type: PixelType | None) -> Volume:
+    """Return a volume of the real values of the source, where ITK was shown others; ``None`` leaves it as it is."""
+    front = front_end(volume.backend, volume.pixel_type)
+    volume = replace(volume, as_read=front.copies(volume.metadata))
+    if pixel_type is not None and components(volume.pixel_type) == 1:
+        array = np.stack([
+            real_values(plane_values(plane, real), plane.carriage.pixel_format, pixel_type)
+            for plane, real in zip(volume.planes, volume.array_zyx, strict=True)
+        ])  # fmt: skip
+        volume = replace(volume, array_zyx=array, pixel_type=pixel_type)
+    elif front.SHARES_MEMORY:
+        return volume
+    image = front_end(volume.backend, volume.pixel_type).image_of(volume.array_zyx, volume.pixel_type, volume.image)
+    return replace(volume, image=image)
+
+
+def plane_values(plane: Plane, real: Array) -> Array:
+    """Return the pixel words of a plane, or its bits, from what ITK read of it."""
+    words = stored_values(real, plane.carriage.seen)
+    return words // 255 if plane.carriage.inverse == "bits" else words
+
+
+def check_unedited(volume: Volume) -> None:
+    """Refuse a volume that is not as it was read: its metadata, which completed headers would hide, and its pixels.
 
     Raises
     ------
     SeriesWriteError
         A metadata dictionary is not as it was read.
+    VerificationError
+        A pixel is not, or the source is not what was read.
     """
-    for one, now, before in zip(volume.series.instances, volume.metadata, volume.as_read, strict=True):
-        key = _itk.first_difference(now, before)
+    front = front_end(volume.backend, volume.pixel_type)
+    for plane, now, before in zip(volume.planes, volume.metadata, volume.as_read, strict=True):
+        key = front.first_difference(now, before)
         if key is not None:
             raise SeriesWriteError(
-                f"The metadata of {one.name} were edited ({key}), which is not carried: headers come from the source.",
-                path=one.name,
+                f"The metadata of {plane.instance.name} were edited ({key}), which is not carried: headers come from"
+                " the source.",
+                path=plane.instance.name,
                 tag=f"({key.upper().replace('|', ',')})",
+            )
+    again = read_series(volume.series, backend=volume.backend)
+    for plane, now, before in zip(volume.planes, volume.array_zyx, again.array_zyx, strict=True):
+        if not np.array_equal(now, before):
+            raise VerificationError(
+                f"The pixels of {plane.instance.name} are not those of the source; processed pixels are not carried.",
+                path=plane.instance.name,
+                tag="(7FE0,0010)",
             )

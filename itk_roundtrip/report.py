@@ -45,6 +45,11 @@ def _series_document(series: Series) -> dict[str, Any]:
         "modality": series.modality,
         "series_description": series.description,
         "slices": len(series.instances),
+        "frames": sum(one.frames for one in series.instances),
+        "volumes": [
+            {"label": volume.label, "files": [one.name for one in volume.instances]} for volume in series.volumes
+        ],
+        "separated_by": series.separated_by,
         "columns": first.columns,
         "rows": first.rows,
         "pixel_spacing_mm": first.pixel_spacing,
@@ -66,8 +71,12 @@ def _series_document(series: Series) -> dict[str, Any]:
 def find_table(found: SeriesList) -> RenderableType:
     """Return what `find` found, for people."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("#", "Mod.", "Description", "Slices", "Size", "Spacing mm", "Plane", "Pixels", "Transfer syntax"):
-        table.add_column(title, justify="right" if title in ("#", "Slices") else "left")
+    frames = any(one.frames > 1 for series in found for one in series.instances)
+    volumes = any(len(series.volumes) > 1 for series in found)
+    asked = (*(["Frames"] if frames else []), *(["Volumes"] if volumes else []))
+    titles = ("#", "Mod.", "Description", "Slices", *asked, "Size", "Spacing mm", "Plane", "Pixels", "Transfer syntax")
+    for title in titles:
+        table.add_column(title, justify="right" if title in ("#", "Slices", "Frames") else "left")
     notes: list[Text] = []
     for number, series in enumerate(found, 1):
         first = series.instances[0]
@@ -76,6 +85,8 @@ def find_table(found: SeriesList) -> RenderableType:
             Text(series.modality),
             Text(series.description),
             str(len(series.instances)),
+            *([str(sum(one.frames for one in series.instances))] if frames else []),
+            *([Text(_volumes(series))] if volumes else []),
             f"{first.columns}x{first.rows}" if first.rows else "-",
             _spacing(series),
             plane_name(first.image_orientation_patient) if first.image_orientation_patient else "-",
@@ -86,7 +97,8 @@ def find_table(found: SeriesList) -> RenderableType:
         for irregularity in series.irregularities:
             files = ", ".join(irregularity.files[:_SHOWN_FILES])
             more = len(irregularity.files) - _SHOWN_FILES
-            notes.append(Text(f"   {irregularity.message}: {files}" + (f" and {more} more" if more > 0 else "")))
+            shown = f": {files}" + (f" and {more} more" if more > 0 else "") if files else ""
+            notes.append(Text(f"   {irregularity.message}{shown}"))
     parts: list[RenderableType] = [table, Text(""), *notes] if len(found) else [Text("No DICOM series.")]
     if found.skipped:
         parts += [Text(""), Text(f"{len(found.skipped)} files left out:")]
@@ -94,6 +106,10 @@ def find_table(found: SeriesList) -> RenderableType:
         if len(found.skipped) > 20:
             parts.append(Text(f"   and {len(found.skipped) - 20} more (all of them with --json)"))
     return Group(*parts)
+
+
+def _volumes(series: Series) -> str:
+    return f"{len(series.volumes)} by {series.separated_by}" if len(series.volumes) > 1 else "1"
 
 
 def _spacing(series: Series) -> str:
@@ -259,7 +275,11 @@ def run_table(result: RoundtripResult) -> RenderableType:
         table.add_row("verified", "every file read again: stored values, attributes and UIDs are what they must be")
     else:
         table.add_row("verified", "no: this is what ITK alone writes")
-    table.add_row("pixels", f"through ITK as {result.pixel_type} ({result.path}), ordered by {result.order}")
+    carrier = {"itk": "ITK", "simpleitk": "SimpleITK"}[result.backend]
+    through = f"through {carrier} as {result.pixel_type}" if result.pixel_type else "as they stand in the source"
+    table.add_row("pixels", f"{through} ({result.path}), ordered by {result.order}")
+    for reason in result.path_reasons:
+        table.add_row("", Text(f"kept from the source: {reason}"))
     if verified:
         table.add_row(
             "kept", f"{result.kept} elements as they stood, {_restored(result)} of them lost or altered by ITK"

@@ -33,6 +33,9 @@ PURPOSE_SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing oper
 """Code of CID 7202 for an item of Source Image Sequence."""
 PURPOSE_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
 """Code of CID 7005 for an item of Contributing Equipment Sequence."""
+DERIVATION_CODE = ("ROUNDTRIP", "99ITKROUNDTRIP", "Read and written, stored values kept")
+"""Code for Derivation Image Sequence, whose Derivation Code Sequence must not be empty: none of CID 7203, which is
+extensible, fits where nothing was done."""
 
 DEFAULT_CHECK = "HDR-01"
 """Check that attributes without a rule of their own are judged by."""
@@ -179,6 +182,10 @@ LOSSLESS_TRANSFER_SYNTAXES = frozenset({
 })  # fmt: skip
 """Compressed transfer syntaxes that cannot lose anything (PS3.5 10 and A.4)."""
 
+_NEVER_LOSSY = LOSSLESS_TRANSFER_SYNTAXES | {uid.JPEG2000MCLossless}
+MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K})
+"""Those that need not lose anything; then Lossy Image Compression may say 00."""
+
 ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 """Extended Offset Table, its lengths, and Encapsulated Pixel Data Value Total Length: gone once decompressed."""
 
@@ -186,6 +193,41 @@ ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 def is_primary(modality: str, sop_class_uid: str) -> bool:
     """Tell whether Image Type value 2 stays PRIMARY and the series times are kept: PET and NM."""
     return modality in PRIMARY_MODALITIES or sop_class_uid in PRIMARY_SOP_CLASSES
+
+
+def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, irreversible: bool | None) -> bool:
+    """Tell whether compressed pixels lost something by their compression (PS3.3 C.7.6.1.1.5).
+
+    A JPEG 2000 stream in a syntax that may lose something did not if its wavelet is reversible and the file says so.
+
+    Parameters
+    ----------
+    transfer_syntax_uid
+        Of the file.
+    lossy_image_compression
+        Value of (0028,2110).
+    irreversible
+        Wavelet of a JPEG 2000 stream; ``None`` if it is none or not known.
+    """
+    syntax = uid.UID(transfer_syntax_uid)
+    if not syntax.is_transfer_syntax or not syntax.is_encapsulated or syntax in _NEVER_LOSSY:
+        return False
+    return syntax not in MAYBE_LOSSY or bool(irreversible) or lossy_image_compression != "00"
+
+
+def decoder_difference(photometric_interpretation: str) -> int:
+    """Return how far two decoders of one lossy stream may be apart (ISO 10918-2, for the DCT).
+
+    By 1 in what the stream holds; once YBR became RGB by 3: 1 in Y, 1.772 times 1 in CB, and a rounding. Chroma of half
+    the resolution is interpolated as a decoder likes, which shows at edges.
+    """
+    if photometric_interpretation.endswith("_422"):
+        return 16
+    return 3 if photometric_interpretation.startswith("YBR") else 1
+
+
+MEAN_DECODER_DIFFERENCE = 1.0
+"""How far two decoders may be apart in the mean of all values."""
 
 
 def is_group_length(tag: int) -> bool:

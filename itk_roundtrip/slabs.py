@@ -8,43 +8,36 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from pydicom.filereader import read_file_meta_info
-
-from itk_roundtrip import _itk, audit, reader, view, writer
+from itk_roundtrip import audit, compression, kinds, reader, view, writer
 from itk_roundtrip.audit import PairReport, Request, Tally, compare_into
-from itk_roundtrip.derivation import Edits, Removed, SeriesPlan, dictionary_edits, edits
-from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, VerificationError
+from itk_roundtrip.derivation import Edits, Removed, SeriesPlan, dictionary_edits
+from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
 from itk_roundtrip.findings import Identity
-from itk_roundtrip.headers import (
-    PIXEL_DATA,
-    Header,
-    check_merged_items,
-    check_nested_pixels,
-    compare_with_itk,
-    complete,
-    read_header,
-)
-from itk_roundtrip.pixels import Array, PixelFormat, PixelType, digest, masked, with_unused_bits
-from itk_roundtrip.rules import is_group_length
+from itk_roundtrip.front_ends import NAMES, Backend, front_end
+from itk_roundtrip.headers import Header, compare_with_itk, nested_pixels, read_header
+from itk_roundtrip.instances import Pixels, check_decodes, complete_instance, instance_edits
+from itk_roundtrip.itk_calls import translated
+from itk_roundtrip.kinds import Carriage
+from itk_roundtrip.pixels import Array, PixelType, bytes_per_pixel
+from itk_roundtrip.rules import decoder_difference, is_group_length
 from itk_roundtrip.series import Instance, Series
-from itk_roundtrip.uids import sop_instance_uid
-from itk_roundtrip.view import Hiding
+from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Volume
 
 HeaderMode = Literal["complete", "itk"]
+CHUNK_BYTES = 16 << 20
+"""Pixels of frames that ITK holds at once: enough to keep it busy, few enough for any memory."""
 
 
-def prepare() -> None:
-    """Import ITK, which takes half a second; called once, before the workers are forked."""
+def prepare(backend: Backend = "itk") -> None:
+    """Import a front end, which takes half a second; called once, before the workers are forked."""
     audit.trust_values()
-    _itk.load()
+    front_end(backend).load()
 
 
 @dataclass(frozen=True)
@@ -57,16 +50,22 @@ class Job:
         Of the derived series; ``None`` writes the same instances again.
     headers
         ``complete`` restores what ITK loses; ``itk`` leaves what ITK writes.
-    pixel_type
-        Of the image.
     staging
         Folder for all that is written; the output is made in its subfolder ``output``.
+    backend
+        Front end that reads and writes.
+    transfer_syntax
+        Key of :data:`itk_roundtrip.compression.UIDS`; empty for that of the source, uncompressed.
+    decoder
+        What ITK decodes compressed pixels with.
     """
 
     plan: SeriesPlan | None
     headers: HeaderMode
-    pixel_type: PixelType
     staging: Path
+    backend: Backend = "itk"
+    transfer_syntax: str = ""
+    decoder: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -81,18 +80,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Slab:
-    """Some slices of a series, in slice order.
+    """Some instances of a series, in slice order, of one size and one kind.
 
     Attributes
     ----------
     series
-        With only these slices.
+        With only these instances.
     first
         Index of the first one in the whole series.
     output_names
         What they are written as.
-    pixel_formats, seen_formats
-        As the sources have them, and as ITK is to see them.
+    carried
+        How the pixels of each are carried.
+    pixel_type
+        Of the image that ITK reads.
     hiding
         How much of the headers ITK is not shown.
     """
@@ -100,23 +101,37 @@ class Slab:
     series: Series
     first: int
     output_names: tuple[str, ...]
-    pixel_formats: tuple[PixelFormat, ...]
-    seen_formats: tuple[PixelFormat, ...]
+    carried: tuple[Carriage, ...]
+    pixel_type: PixelType
     hiding: Hiding = Hiding.NOTHING
 
     def __len__(self) -> int:
         return len(self.output_names)
 
     def one(self, index: int) -> Slab:
-        """Return a slab of one slice only."""
+        """Return a slab of one instance only."""
         return replace(
             self,
             series=replace(self.series, instances=self.series.instances[index : index + 1]),
             first=self.first + index,
             output_names=self.output_names[index : index + 1],
-            pixel_formats=self.pixel_formats[index : index + 1],
-            seen_formats=self.seen_formats[index : index + 1],
+            carried=self.carried[index : index + 1],
         )
+
+    def kept(self, reason: str) -> Slab:
+        """Return the same slab, its pixels to be kept from the source."""
+        return replace(self, carried=tuple(one.kept(reason) for one in self.carried))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether ITK is not to carry the pixels."""
+        return self.carried[0].path == "source"
+
+    @property
+    def planes(self) -> list[Plane]:
+        """What ITK takes for slices."""
+        instances = self.series.instances
+        return view.planes(instances, {one.name: how for one, how in zip(instances, self.carried, strict=True)})
 
 
 @dataclass
@@ -128,6 +143,8 @@ class SlabResult:
     reports, tally
         Of the comparison of each written file with its source, and what was found on all of them; empty with
         ``headers="itk"``.
+    paths, reasons
+        How many instances each path carried, and why some were kept from the source.
     kept
         Elements of the sources' top level that no edit touches.
     replaced, removed, lost, altered, invented
@@ -139,6 +156,8 @@ class SlabResult:
     slices: int = 0
     reports: list[PairReport] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    paths: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     kept: int = 0
     replaced: Counter[int] = field(default_factory=Counter)
     removed: Counter[int] = field(default_factory=Counter)
@@ -146,7 +165,8 @@ class SlabResult:
     altered: Counter[int] = field(default_factory=Counter)
     invented: Counter[int] = field(default_factory=Counter)
     hiding: Hiding = Hiding.NOTHING
-    inverted: bool = False
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Transfer syntaxes of compressed sources of which ITK turned out not to carry one, and why."""
     signed: bool = False
     """A source bears a digital signature that a re-encoded copy may not satisfy."""
 
@@ -156,53 +176,40 @@ class SlabResult:
         self.reports += other.reports
         self.tally.merge(other.tally)
         self.kept += other.kept
-        for name in ("replaced", "removed", "lost", "altered", "invented"):
+        for name in ("paths", "reasons", "replaced", "removed", "lost", "altered", "invented"):
             getattr(self, name).update(getattr(other, name))
         self.hiding = max(self.hiding, other.hiding)
-        self.inverted |= other.inverted
+        self.given_up.update(other.given_up)
         self.signed |= other.signed
 
 
 def process(job: Job, slab: Slab) -> SlabResult:
     """Carry one slab from its sources to completed, verified files in the staging folder.
 
-    What ITK cannot take is hidden from it step by step. Where it still fails, the slices are tried one by one, so
-    that the error names the file.
+    What ITK cannot take is hidden from it step by step. Where it still fails, the instances are tried one by one, and
+    one that ITK cannot carry at all is kept from the source, if something else decodes it.
     """
     error: SeriesReadError | SeriesWriteError
+    if slab.is_kept:
+        return _keep(job, slab)
     steps = [hiding for hiding in Hiding if hiding >= slab.hiding]
     if job.headers == "itk":
         steps = [hiding for hiding in steps if hiding < Hiding.ALL_BUT_PIXELS] or steps[:1]
+    elif slab.carried[0].framed:
+        steps = [Hiding.ALL_BUT_PIXELS]
     for hiding in steps:
-        shown = _shown(slab, hiding)
         try:
-            volume, sources = _read(job, shown)
-            return _write(job, shown, volume, sources)
+            return _carry(job, _shown(slab, hiding))
         except _ITKRefusal as refusal:
             error = refusal.error
     if len(slab) == 1:
-        raise error
+        if job.headers == "itk" or compression.is_compressed(job.transfer_syntax):
+            raise error
+        return _keep(job, slab.kept(_told(error)), proof_by_itk=False)
+    total = SlabResult()
     for index in range(len(slab)):
-        process(job, slab.one(index))
-    raise error
-
-
-def write_volume(job: Job, slab: Slab, volume: Volume) -> SlabResult:
-    """Carry a volume that has been read, as one slab, to completed, compared files in the staging folder.
-
-    Where ITK cannot write its metadata dictionaries, they are read again with less shown.
-    """
-    error: SeriesReadError | SeriesWriteError | None = None
-    for hiding in Hiding:
-        shown = _shown(slab, hiding)
-        try:
-            again, sources = _read(job, shown)
-            shown_less = replace(slab, hiding=hiding)
-            return _write(job, shown_less, replace(volume, metadata=again.metadata), sources)
-        except _ITKRefusal as refusal:
-            error = refusal.error
-    assert error is not None
-    raise error
+        total.add(process(job, slab.one(index)))
+    return total
 
 
 class _ITKRefusal(Exception):
@@ -213,85 +220,113 @@ class _ITKRefusal(Exception):
         self.error = error
 
 
+def _told(error: Exception) -> str:
+    """Return the reason in an error, without the name of the file, which is not the same in all slices."""
+    told = str(error)
+    start = told.rfind("(")
+    return f"ITK cannot carry it: {told[start + 1 :].rstrip(').')}" if start >= 0 else "ITK cannot carry it"
+
+
 def _shown(slab: Slab, hiding: Hiding) -> Slab:
     """Return the slab as ITK is to be shown it: at the last step as stored values, without slope and intercept."""
-    formats = slab.seen_formats
-    if hiding is Hiding.ALL_BUT_PIXELS:
-        formats = tuple(view.seen_format(one, hide_rescale=True) for one in slab.pixel_formats)
-    return replace(slab, hiding=hiding, seen_formats=formats)
+    if hiding is not Hiding.ALL_BUT_PIXELS:
+        return replace(slab, hiding=hiding)
+    carried = tuple(kinds.without_rescale(one) for one in slab.carried)
+    return replace(slab, hiding=hiding, carried=carried, pixel_type=carried[0].seen.stored_pixel_type)
 
 
-def _read(job: Job, slab: Slab) -> tuple[Volume, list[Header]]:
+def _carry(job: Job, slab: Slab) -> SlabResult:
+    """Let ITK read and write the slices, then complete each instance and compare it with its source."""
     instances = slab.series.instances
-    sources = [read_header(one.path, one.name) for one in instances]
-    for source, one in zip(sources, instances, strict=True):
-        check_nested_pixels(source, one.name)
+    headers = {one.name: read_header(one.path, one.name) for one in instances}
+    result = SlabResult(slices=len(slab), hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
+    folder = job.output if job.headers == "itk" else job.staging / f"itk-{slab.first}"
+    folder.mkdir(exist_ok=True)
+    indices = {one.name: index for index, one in enumerate(instances)}
+    pixels: dict[str, list[Pixels]] = {one.name: [] for one in instances}
+    edits: dict[str, Edits] = {}
+    try:
+        for planes in _chunks(slab):
+            volume = _read(job, slab, planes, headers)
+            stored = writer.stored_slices(volume)
+            for plane, words in zip(planes, stored, strict=True):
+                if plane.frame is None:  # that of a frame is known when all of them are
+                    edits[plane.instance.name] = _edits(job, slab, indices[plane.instance.name], headers, [words])
+            files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
+            written = _write(job, slab, volume, stored, edits, files)
+            for plane, words, by_itk in zip(planes, stored, written, strict=True):
+                name = plane.instance.name
+                if plane.frame is None:
+                    _count_losses(result, headers[name], by_itk, edits[name])
+                if job.headers == "complete":
+                    pixels[name].append(Pixels.of(by_itk, plane, words))
+        for one in instances:
+            index = indices[one.name]
+            if one.name not in edits:
+                edits[one.name] = _edits(job, slab, index, headers, [each.words for each in pixels[one.name]])
+            if job.headers == "itk":
+                _count(result, headers[one.name], edits[one.name], job.headers)
+                result.paths[slab.carried[index].path] += 1
+            else:
+                result.add(_finished(job, slab.one(index), headers[one.name], edits[one.name], pixels.pop(one.name)))
+    finally:
+        if job.headers == "complete":
+            shutil.rmtree(folder, ignore_errors=True)
+    result.slices = len(slab)
+    return result
+
+
+def _itk_name(slab: Slab, index: int, plane: Plane) -> str:
+    name = slab.output_names[index]
+    return name if plane.frame is None else f"{plane.frame}_{index}.dcm"
+
+
+def _chunks(slab: Slab) -> Iterator[list[Plane]]:
+    planes, first = slab.planes, slab.series.instances[0]
+    size = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(slab.pixel_type)
+    length = max(1, CHUNK_BYTES // size) if slab.carried[0].framed else len(planes)
+    for start in range(0, len(planes), length):
+        yield planes[start : start + length]
+
+
+def _read(job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, Header]) -> Volume:
     hidden = job.staging / f"hidden-{slab.first}"
     try:
         try:
-            formats = zip(slab.pixel_formats, slab.seen_formats, strict=True)
-            files = [
-                view.file_to_read(one, partial(sources.__getitem__, index), both, slab.hiding, hidden / f"{index}.dcm")
-                for index, (one, both) in enumerate(zip(instances, formats, strict=True))
-            ]
+            files = view.files_to_read(planes, headers, slab.hiding, hidden)
         except OSError as error:
             raise writer.disk_error(error) from None
-        pixel_type = job.pixel_type
-        if slab.hiding is Hiding.ALL_BUT_PIXELS:
-            pixel_type = slab.seen_formats[0].stored_pixel_type
         try:
-            volume = reader.read_slices(
-                slab.series,
-                list(map(str, files)),
-                pixel_type,
-                slab.seen_formats,
-                undo_inversion=job.headers == "complete",
+            return reader.read_planes(
+                planes, files, slab.pixel_type, slab.series, job.backend, undo_inversion=job.headers == "complete"
             )
         except SeriesReadError as error:
             raise _ITKRefusal(error) from None
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    return volume, sources
 
 
-def _write(job: Job, slab: Slab, volume: Volume, sources: Sequence[Header]) -> SlabResult:
-    """Write what has been read, complete it and compare it with the sources."""
-    stored = writer.stored_slices(volume)
-    changes = [
-        _edits(job, source, slab.series.instances[index], slab.first + index, stored[index])
-        for index, source in enumerate(sources)
-    ]
-    folder = job.output if job.headers == "itk" else job.staging / f"itk-{slab.first}"
-    folder.mkdir(exist_ok=True)
-    files = [folder / name for name in slab.output_names]
-    result = SlabResult(slices=len(slab), hiding=slab.hiding)
+def _write(
+    job: Job, slab: Slab, volume: Volume, stored: Sequence[Array], edits: Mapping[str, Edits], files: Sequence[Path]
+) -> Iterator[Header]:
+    """Write what has been read, and yield what ITK made of each slice."""
+    changes = [dictionary_edits(edits.get(plane.instance.name, {})) for plane in volume.planes]
+    words = list(stored) if job.headers == "complete" else None
+    codec = compression.itk_compression(job.transfer_syntax, slab.carried[0].pixel_format.samples)
     try:
+        writer.write_slices(volume, files, changes, words, codec)
+    except SeriesWriteError as error:
+        writer.check_disk(files[0].parent, stored[0].nbytes)
+        raise _ITKRefusal(_write_error(error, slab)) from None
+    for file in files:
         try:
-            writer.write_slices(
-                volume,
-                files,
-                [dictionary_edits(change) for change in changes],
-                stored if job.headers == "complete" else None,
-            )
-        except SeriesWriteError as error:
-            writer.check_disk(folder, stored[0].nbytes)
+            by_itk = read_header(file)
+        except SeriesReadError as error:
+            writer.check_disk(file.parent, stored[0].nbytes)
             raise _ITKRefusal(_write_error(error, slab)) from None
-        for index, (source, file) in enumerate(zip(sources, files, strict=True)):
-            try:
-                by_itk = read_header(file)
-            except SeriesReadError as error:
-                writer.check_disk(folder, stored[0].nbytes)
-                raise _ITKRefusal(_write_error(error, slab)) from None
-            _count(result, source, by_itk, changes[index], job.headers)
-            result.inverted |= slab.seen_formats[index].monochrome1
-            if job.headers == "complete":
-                file.unlink()  # its pages need not reach the disk
-                _complete(job, slab, index, source, by_itk, changes[index])
-                result.reports.append(compare_into(result.tally, _request(job, slab, index)))
-    finally:
         if job.headers == "complete":
-            shutil.rmtree(folder, ignore_errors=True)
-    return result
+            file.unlink()  # its pages need not reach the disk
+        yield by_itk
 
 
 def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
@@ -301,21 +336,88 @@ def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
     return SeriesWriteError(f"ITK wrote an incomplete file for {name}.", path=name)
 
 
-def _edits(job: Job, source: Header, instance: Instance, index: int, stored: Array) -> Edits:
-    if job.plan is None:
-        return {}
-    source_uid = instance.sop_instance_uid or f"slice {index}"
-    new_uid = sop_instance_uid(job.plan.series_instance_uid, source_uid, digest(stored))
-    return edits(job.plan, source.values, index, new_uid)
+def _edits(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], words: Sequence[Array | None]) -> Edits:
+    one = slab.series.instances[index]
+    return instance_edits(
+        job.plan,
+        headers[one.name],
+        one,
+        slab.carried[index],
+        slab.first + index,
+        words,
+        decoder=job.decoder,
+        transfer_syntax=job.transfer_syntax,
+    )
 
 
-def _count(result: SlabResult, source: Header, by_itk: Header, changes: Edits, headers: HeaderMode) -> None:
+def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequence[Pixels]) -> SlabResult:
+    """Write one instance, complete, and compare it with its source.
+
+    Where ITK's pixels turn out not to be those of the source, the source's own are kept.
+    """
+    one, how = slab.series.instances[0], slab.carried[0]
+    if not job.transfer_syntax and nested_pixels(source):
+        return _keep(job, slab.kept("compressed pixels inside a sequence cannot stand in an uncompressed file"))
+    content = complete_instance(source, edits, pixels, one, how, job.transfer_syntax)
+    if content is None:
+        return _keep(job, slab.kept("ITK carries other values than the file holds"))
+    result = SlabResult(slices=1)
+    _put(job, slab, content)
+    report = compare_into(result.tally, _request(job, slab))
+    if source.encapsulated and not job.transfer_syntax and _differs(one, report, result.tally):
+        return _keep(job, slab.kept("another decoder reads other values than ITK does"))
+    result.reports.append(report)
+    result.paths[how.path] += 1
+    _count(result, source, edits, job.headers)
+    return result
+
+
+def _differs(one: Instance, report: PairReport, tally: Tally) -> bool:
+    """Tell whether ITK decoded something else than another decoder, beyond what they may differ by."""
+    if one.is_lossy:
+        return report.pair.largest > decoder_difference(one.photometric_interpretation)
+    return any(each.check == "PIX-02" and each.severity == "error" for each in tally.findings.values())
+
+
+def _keep(job: Job, slab: Slab, *, proof_by_itk: bool = True) -> SlabResult:
+    """Carry instances whose Pixel Data stand as they do in the source, once they were decoded somehow."""
+    total = SlabResult()
+    for index, (one, how) in enumerate(zip(slab.series.instances, slab.carried, strict=True)):
+        alone, source = slab.one(index), read_header(one.path, one.name)
+        check_decodes(one, source, job.staging / f"hidden-{slab.first}", job.backend if proof_by_itk else None)
+        edits = _edits(job, slab, index, {one.name: source}, [])
+        content = complete_instance(source, edits, None, one, how, job.transfer_syntax)
+        assert content is not None
+        _put(job, alone, content)
+        result = SlabResult(slices=1)
+        result.reports.append(compare_into(result.tally, _request(job, alone)))
+        result.paths[how.path] += 1
+        result.reasons[how.reason] += 1
+        if source.encapsulated and kinds.carriage(one, job.identity).path != "source":
+            result.given_up[one.transfer_syntax_uid] = how.reason
+        _count(result, source, edits, job.headers)
+        total.add(result)
+    return total
+
+
+def _put(job: Job, slab: Slab, content: bytes) -> None:
+    try:
+        job.output.mkdir(exist_ok=True)
+        (job.output / slab.output_names[0]).write_bytes(content)
+    except OSError as error:
+        raise writer.disk_error(error) from None
+
+
+def _count_losses(result: SlabResult, source: Header, by_itk: Header, changes: Edits) -> None:
     losses = compare_with_itk(source, by_itk, frozenset(changes))
-    tags = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
-    result.kept += len(tags - changes.keys())
     result.lost.update(losses.lost)
     result.altered.update(losses.altered)
     result.invented.update(losses.invented)
+
+
+def _count(result: SlabResult, source: Header, changes: Edits, headers: HeaderMode) -> None:
+    tags = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
+    result.kept += len(tags - changes.keys())
     carried = {int(key.replace("|", ""), 16) for key in dictionary_edits(changes)}
     for tag, edit in changes.items():
         if headers == "itk" and tag not in carried:
@@ -324,65 +426,13 @@ def _count(result: SlabResult, source: Header, by_itk: Header, changes: Edits, h
     result.signed |= bool(tags & {0xFFFAFFFA, 0x4FFE0001})
 
 
-def _complete(job: Job, slab: Slab, index: int, source: Header, by_itk: Header, changes: Edits) -> None:
-    """Write the source's header with its edits, and with the pixels that ITK wrote."""
-    pixel_format = slab.pixel_formats[index]
-    name = slab.series.instances[index].name
-    check_merged_items(source, changes, name)
-    shape = slab.series.instances[index].rows or 0, slab.series.instances[index].columns or 0
-    words = _words(by_itk, slab.seen_formats[index], shape)
-    if words is None:
-        raise VerificationError(f"ITK wrote other pixels for {name} than it was given.", path=name)
-    pixel_data = _pixel_data(source, masked(words, pixel_format), pixel_format)
-    if pixel_data is None:
-        raise VerificationError(
-            f"ITK did not carry the stored values of {name} exactly; nothing was written.",
-            path=name,
-            tag="(7FE0,0010)",
-        )
-    try:
-        (job.output / slab.output_names[index]).write_bytes(
-            complete(source, changes, pixel_data, pixel_format.bits_allocated)
-        )
-    except OSError as error:
-        raise writer.disk_error(error) from None
-
-
-def _words(by_itk: Header, seen: PixelFormat, shape: tuple[int, int]) -> Array | None:
-    """Return the pixel words, shape (rows, columns), that ITK wrote for stored values; ``None`` if it cannot be."""
-    raw = by_itk.raw(PIXEL_DATA) or b""
-    dtype = np.dtype({"UC": "u1", "SS": "<i2", "US": "<u2"}[seen.stored_pixel_type])
-    count = shape[0] * shape[1]
-    if by_itk.encapsulated or len(raw) != count * dtype.itemsize + count * dtype.itemsize % 2:
-        return None
-    return np.frombuffer(raw, dtype, count).reshape(shape)
-
-
-def _pixel_data(source: Header, values: Array, pixel_format: PixelFormat) -> bytes | None:
-    """Return the value of Pixel Data: the values, and of an uncompressed source the bits that hold no value.
-
-    ``None`` if an uncompressed source holds other stored values.
-    """
-    content = np.ascontiguousarray(values)
-    if not source.encapsulated:
-        original = source.raw(PIXEL_DATA) or b""
-        before = np.frombuffer(original, pixel_format.dtype, values.size).reshape(values.shape)
-        if len(original) % 2 == 0 and np.array_equal(before, values):
-            return original  # no unused bits to put back
-        if not np.array_equal(masked(before, pixel_format), values):
-            return None
-        content = with_unused_bits(content, before, pixel_format)
-        return content.tobytes() + original[content.nbytes :] + b"\0" * (len(original) % 2)
-    return content.tobytes() + b"\0" * (content.nbytes % 2)
-
-
-def _request(job: Job, slab: Slab, index: int) -> Request:
+def _request(job: Job, slab: Slab) -> Request:
     """Return what the verification is asked of one written file; all it is told are the two files."""
-    instance, name = slab.series.instances[index], slab.output_names[index]
+    instance, name = slab.series.instances[0], slab.output_names[0]
     return Request(instance.path, job.output / name, instance.name, name, job.identity, describe=True)
 
 
-def order(folder: Path, series: Series, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def order(folder: Path, series: Series, names: tuple[str, ...], backend: Backend) -> tuple[list[str], list[str]]:
     """Return the names of a series' files in ITK's order, and the names that ITK gives their output.
 
     Both are empty where GDCMSeriesFileNames does not find exactly this series. It is shown stand-ins in ``folder``.
@@ -393,22 +443,22 @@ def order(folder: Path, series: Series, names: tuple[str, ...]) -> tuple[list[st
     except OSError as error:
         raise writer.disk_error(error) from None
     try:
-        with _itk.translated(SeriesReadError, "GDCMSeriesFileNames refuses the folder"):
-            inputs, outputs = _itk.series_file_names(str(folder), series.series_instance_uid, str(folder))
+        with translated(SeriesReadError, "GDCMSeriesFileNames refuses the folder"):
+            front = front_end(backend)
+            inputs, outputs = front.series_file_names(str(folder), series.series_instance_uid, str(folder))
     except SeriesReadError:
         return [], []
     return [Path(name).name for name in inputs], [Path(name).name for name in outputs]
 
 
-def versions(folder: Path) -> tuple[str, ...]:
-    """Return the versions of ITK and of the GDCM in it, which names itself only in the files that it writes."""
-    file = folder / "version.dcm"
+def versions(folder: Path, backend: Backend) -> tuple[str, ...]:
+    """Return the versions of a front end and of the GDCM in it, which names itself only in the files that it writes."""
+    file, front = folder / "version.dcm", front_end(backend)
     gdcm = ""
     try:
-        _itk.write_series(np.zeros((1, 2, 2)), "UC", None, [], [str(file)])
-        gdcm = str(read_file_meta_info(file).get("ImplementationVersionName", ""))
+        gdcm = front.gdcm_version(str(file))
     except Exception:  # a version is not worth a failure, a full disk is
         writer.check_disk(folder, 1)
     finally:
         file.unlink(missing_ok=True)
-    return (f"ITK {_itk.version()}", *([gdcm] if gdcm else []))
+    return (f"{NAMES[backend]} {front.version()}", *([gdcm] if gdcm else []))

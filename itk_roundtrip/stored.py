@@ -7,6 +7,7 @@ make of the pixel words (PS3.3 C.7.6.3, PS3.5 8.1); real-world values are ``slop
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
 from itk_roundtrip import _simpleitk
@@ -29,11 +31,20 @@ _FLOATS = {0x7FE00008: ("<f4", ">f4"), 0x7FE00009: ("<f8", ">f8")}
 _DESCRIPTION = (0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101,
                 0x00280103)  # fmt: skip
 """Samples, photometric interpretation, planar configuration, frames, rows, columns, bits and sign."""
+_NUMBER_OF_FRAMES = 0x00280008
+_COLOUR_CODECS = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEG2000Lossless, uid.JPEG2000)
 _SECONDARY_CAPTURE = uid.SecondaryCaptureImageStorage
 
 
 class UndecodableError(Exception):
-    """The pixel data of a file cannot be decoded; says why without values."""
+    """The pixel data of a file cannot be decoded; says why without values.
+
+    ``damaged`` tells whether a decoder that knows their transfer syntax failed.
+    """
+
+    def __init__(self, reason: str, *, damaged: bool = False) -> None:
+        super().__init__(reason)
+        self.damaged = damaged
 
 
 def _number(dataset: Dataset, tag: int, default: int = 0) -> int:
@@ -168,13 +179,29 @@ def _words(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
     if one.tag in _FLOATS:
         dtype = np.dtype(_FLOATS[one.tag][0 if one.syntax.is_little_endian else 1])
         return _shaped(one.value, dtype, shape), "native"
-    if one.bits_allocated not in (8, 16, 32, 64) or one.samples != 1 or not one.native:
+    if one.bits_allocated == 1 and not one.encapsulated:
+        words, by = _bits(one), "native"
+    elif one.bits_allocated == 16 and one.samples == 1 and one.syntax == uid.ExplicitVRBigEndian:
+        words, by = _shaped(one.value, _dtype(one).newbyteorder(">"), shape).astype(_dtype(one)), "native"
+    elif one.bits_allocated not in (8, 16, 32, 64) or one.samples != 1 or not one.native:
         words, by = _decoded(one, as_rgb)
     else:
         words, by = _shaped(one.value, _dtype(one), shape), "native"
     if words.size != one.count:
         raise UndecodableError("its pixel data hold another number of values than its header says")
     return words.reshape(shape), by
+
+
+def _bits(one: Pixels) -> Array:
+    """Return pixels of one bit, packed into words that Big Endian swaps (PS3.5 8.1.1 and 7.3)."""
+    value = one.value
+    element = one.dataset.get_item(PIXEL_DATA)
+    if one.syntax == uid.ExplicitVRBigEndian and str(getattr(element, "VR", "")) == "OW":
+        value = np.frombuffer(value + b"\0" * (len(value) % 2), ">u2").astype("<u2").tobytes()
+    bits = np.unpackbits(np.frombuffer(value, "u1"), bitorder="little")
+    if bits.size < one.count:
+        raise UndecodableError("its pixel data are shorter than its header says")
+    return bits[: one.count]
 
 
 def _dtype(one: Pixels) -> np.dtype[Any]:
@@ -193,27 +220,38 @@ def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
         decoder = get_decoder(one.syntax)
     except NotImplementedError:
         raise UndecodableError("its transfer syntax is not known") from None
+    options: Any = {"raw": not as_rgb, "correct_unused_bits": as_rgb}  # the unused bits may hold an overlay
+    if not one.syntax.is_encapsulated or decoder.is_available:
+        with suppress(Exception):  # whatever a decoder meets in a damaged stream, or in one that it does not know
+            return decoder.as_array(one.dataset, **options)[0].astype(_dtype(one), copy=False), "pydicom"
     try:
-        if not one.syntax.is_encapsulated or decoder.is_available:
-            return decoder.as_array(one.dataset, raw=not as_rgb)[0].astype(_dtype(one), copy=False), "pydicom"
-        return _by_simpleitk(one), "SimpleITK"
-    except Exception:  # whatever a decoder meets in a damaged stream
-        raise UndecodableError("its pixel data cannot be decoded") from None
+        return np.stack([_by_simpleitk(one, frame, as_rgb) for frame in _frames(one)]), "SimpleITK"
+    except Exception:
+        raise UndecodableError("its pixel data cannot be decoded", damaged=decoder.is_available) from None
 
 
-def _by_simpleitk(one: Pixels) -> Array:
-    """Decode with SimpleITK a file that holds nothing but the pixels, so that it applies no rescale."""
+def _frames(one: Pixels) -> list[bytes]:
+    tables = raw(one.dataset, 0x7FE00001), raw(one.dataset, 0x7FE00002)
+    extended = tables if all(tables) else None
+    return list(generate_frames(one.value, number_of_frames=one.frames, extended_offsets=extended))
+
+
+def _by_simpleitk(one: Pixels, frame: bytes, as_rgb: bool) -> Array:
+    """Decode one frame with SimpleITK, in a file that holds nothing else, so that it applies no rescale."""
     bare = Dataset()
     bare.file_meta = FileMetaDataset()
     bare.file_meta.TransferSyntaxUID = one.syntax
     bare.SOPClassUID = bare.file_meta.MediaStorageSOPClassUID = _SECONDARY_CAPTURE
     bare.SOPInstanceUID = bare.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
     for tag in (*_DESCRIPTION, 0x00280102):
-        if tag in one.dataset:
+        if tag in one.dataset and tag != _NUMBER_OF_FRAMES:
             bare[tag] = one.dataset[tag]
-    if text(one.dataset, 0x00280004) == "MONOCHROME1":
-        bare.PhotometricInterpretation = "MONOCHROME2"  # ITK would invert it
-    bare[PIXEL_DATA] = one.dataset[PIXEL_DATA]
+    if one.samples == 1:
+        bare.PhotometricInterpretation = "MONOCHROME2"  # ITK would invert MONOCHROME1 and look up palettes
+    elif not as_rgb and one.syntax not in _COLOUR_CODECS:
+        bare.PhotometricInterpretation = "RGB"  # it would make RGB of YBR
+    bare.PixelData = encapsulate([frame])
+    bare["PixelData"].VR = "OB"
     with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
         file = Path(folder) / "pixels.dcm"
         bare.save_as(file, enforce_file_format=True)
@@ -246,8 +284,8 @@ class PixelDifference:
         Why they cannot be compared; empty if they were.
     identical_value
         The value of Pixel Data is the same to the byte, a pad byte apart that a source of odd length lacks.
-    count, changed, largest
-        Stored values, how many of them differ, and by how much at most.
+    count, changed, largest, mean
+        Stored values, how many of them differ, by how much at most, and in the mean of all.
     largest_real
         Largest difference of real-world values.
     decoders
@@ -268,6 +306,7 @@ class PixelDifference:
     count: int = 0
     changed: int = 0
     largest: float = 0.0
+    mean: float = 0.0
     largest_real: float = 0.0
     decoders: tuple[str, ...] = ()
     sha256: str = ""
@@ -301,7 +340,7 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
             # The same compressed bytes hold the same values, whatever they are.
             return PixelDifference(identical_value=True, count=written.count)
         return PixelDifference(problem=str(error), identical_value=identical)
-    changed, largest, real = 0, 0.0, 0.0
+    changed, largest, mean, real = 0, 0.0, 0.0, 0.0
     if values.shape != reference.shape:
         return PixelDifference(problem="it holds another number of values than the source", identical_value=identical)
     same_scale = (source.slope, source.intercept) == (written.slope, written.intercept)
@@ -313,6 +352,7 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
         if changed:
             step = np.subtract(values[apart], reference[apart], dtype=np.float64)
             largest = float(np.max(np.abs(step)))
+            mean = float(np.sum(np.abs(step))) / values.size
             real = largest * abs(source.slope) if same_scale else 0.0
     if not same_scale:
         scaled = values * written.slope + written.intercept
@@ -325,6 +365,7 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
         count=int(values.size),
         changed=changed,
         largest=largest,
+        mean=mean,
         largest_real=real,
         decoders=tuple(sorted(decoders)),
         sha256=digest(values),

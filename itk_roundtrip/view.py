@@ -11,16 +11,20 @@ import os
 import struct
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import ExplicitVRLittleEndian
 
-from itk_roundtrip.headers import Header, encode, file_bytes, padded
-from itk_roundtrip.pixels import PixelFormat
-from itk_roundtrip.rules import is_group_length
+from itk_roundtrip import spans
+from itk_roundtrip.frames import Place, fragments, frames
+from itk_roundtrip.frames import places as frame_places
+from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, file_bytes
+from itk_roundtrip.kinds import Carriage
+from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.series import Instance
 
 
@@ -44,18 +48,25 @@ _PIXEL_TAGS = frozenset({
     0x00280103, 0x00281052, 0x00281053, 0x7FE00010,
 })  # fmt: skip
 _ONE_PIXEL = [
-    encode(0x00280002, "US", b"\1\0", implicit_vr=False),
-    encode(0x00280004, "CS", b"MONOCHROME2 ", implicit_vr=False),
-    encode(0x00280010, "US", b"\1\0", implicit_vr=False),
-    encode(0x00280011, "US", b"\1\0", implicit_vr=False),
-    encode(0x00280100, "US", b"\x10\0", implicit_vr=False),
-    encode(0x00280101, "US", b"\x10\0", implicit_vr=False),
-    encode(0x00280102, "US", b"\x0f\0", implicit_vr=False),
-    encode(0x00280103, "US", b"\0\0", implicit_vr=False),
-    encode(0x7FE00010, "OW", b"\0\0", implicit_vr=False),
+    spans.encode(0x00280002, "US", b"\1\0", implicit_vr=False),
+    spans.encode(0x00280004, "CS", b"MONOCHROME2 ", implicit_vr=False),
+    spans.encode(0x00280010, "US", b"\1\0", implicit_vr=False),
+    spans.encode(0x00280011, "US", b"\1\0", implicit_vr=False),
+    spans.encode(0x00280100, "US", b"\x10\0", implicit_vr=False),
+    spans.encode(0x00280101, "US", b"\x10\0", implicit_vr=False),
+    spans.encode(0x00280102, "US", b"\x0f\0", implicit_vr=False),
+    spans.encode(0x00280103, "US", b"\0\0", implicit_vr=False),
+    spans.encode(0x7FE00010, "OW", b"\0\0", implicit_vr=False),
 ]
 _SECONDARY_CAPTURE = b"1.2.840.10008.5.1.4.1.1.7\0"
-_RESCALE_TAGS = frozenset({0x00281052, 0x00281053, 0x00281054})
+_RESCALE_TAGS = frozenset({0x00281052, 0x00281053, 0x00281054, 0x3004000E})
+_FRAME_TAGS = frozenset({0x00280008, 0x00280009})
+"""Number of Frames and Frame Increment Pointer."""
+_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+_PALETTE_TAGS = frozenset({
+    *range(0x00281101, 0x00281105), 0x00281199, *range(0x00281201, 0x00281205), *range(0x00281211, 0x00281215),
+    *range(0x00281221, 0x00281225),
+})  # fmt: skip
 
 
 def names(instances: Sequence[tuple[str, str]]) -> list[str]:
@@ -95,42 +106,104 @@ def _plain(name: str) -> str:
     return stem + suffix
 
 
-def file_to_read(
-    instance: Instance,
-    read: Callable[[], Header],
-    formats: tuple[PixelFormat, PixelFormat],
-    hiding: Hiding,
-    file: Path,
-) -> Path:
-    """Return the file that ITK reads for a slice: the source itself, or ``file``, where less of it is shown.
+@dataclass(frozen=True)
+class Plane:
+    """What ITK takes for one slice: an instance, or one frame of it.
 
-    Parameters
+    Attributes
     ----------
     instance
         The source.
-    read
-        Returns its header.
-    formats
-        Its pixel format, as it is and as ITK is to see it.
+    frame
+        Index of the frame, from 0; ``None`` if the instance is shown as it is.
+    carriage
+        How its pixels are carried.
+    """
+
+    instance: Instance
+    frame: int | None
+    carriage: Carriage
+
+
+def planes(instances: Sequence[Instance], carried: Mapping[str, Carriage]) -> list[Plane]:
+    """Return the planes of some instances, in order."""
+    result = []
+    for one in instances:
+        how = carried[one.name]
+        frames: Iterable[int | None] = range(one.frames) if how.framed else (None,)
+        result += [Plane(one, frame, how) for frame in frames]
+    return result
+
+
+def is_shown_as_it_is(plane: Plane, header: Header, hiding: Hiding) -> bool:
+    """Tell whether ITK can be given the source itself."""
+    how = plane.carriage
+    return (
+        hiding is Hiding.NOTHING
+        and plane.frame is None
+        and not how.label
+        and how.seen == how.pixel_format
+        and not plane.instance.opening_note
+        and (not header.encapsulated or fragments(header, plane.instance.name) == 1)
+    )
+
+
+def files_to_read(
+    shown_planes: Sequence[Plane], headers: Mapping[str, Header], hiding: Hiding, folder: Path, *, located: bool = False
+) -> list[Path]:
+    """Return the file that ITK reads for each plane: the source itself, or one in ``folder``, where less is shown.
+
+    Parameters
+    ----------
+    shown_planes
+        The planes, all frames of an instance in a row.
+    headers
+        Of the instances, by name.
     hiding
         What to leave out.
-    file
-        Where to make a link or a copy, if one is needed.
+    folder
+        Where to make links and copies, if any are needed.
+    located
+        Show where the frames of an instance lie.
 
     Raises
     ------
     OSError
-        It cannot be made.
+        They cannot be made.
+    SeriesReadError
+        The frames of an instance cannot be told apart.
     """
-    if hiding is not Hiding.NOTHING or formats[0] != formats[1]:
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(shown(read(), *formats, hiding))
-    elif _is_text(instance.path):
-        return instance.path
-    else:  # ITK's Python takes no names that are not text
-        file.parent.mkdir(exist_ok=True)
-        file.symlink_to(instance.path)
-    return file
+    files = []
+    values: Iterator[bytes] = iter(())
+    where: list[Place] = []
+    for index, plane in enumerate(shown_planes):
+        one, file = plane.instance, folder / f"{index}.dcm"
+        header = headers[one.name]
+        if is_shown_as_it_is(plane, header, hiding):
+            if _is_text(one.path):
+                files.append(one.path)
+                continue
+            folder.mkdir(exist_ok=True)
+            file.symlink_to(one.path)  # ITK's Python takes no names that are not text
+            files.append(file)
+            continue
+        folder.mkdir(exist_ok=True)
+        value = None
+        place = Place()
+        if plane.frame is not None or header.encapsulated:
+            if index == 0 or not plane.frame or shown_planes[index - 1].instance is not one:
+                values = islice(frames(header, one.frames, frame_bits(one), one.name), plane.frame or 0, None)
+                where = frame_places(header.values, one.frames) if located and plane.frame is not None else []
+            value = next(values)
+            place = where[plane.frame] if where and plane.frame is not None else place
+        file.write_bytes(shown(header, plane, hiding, value, place))
+        files.append(file)
+    return files
+
+
+def frame_bits(one: Instance) -> int:
+    """Return the size of a native frame in bits."""
+    return (one.rows or 0) * (one.columns or 0) * (one.samples_per_pixel or 1) * (one.bits_allocated or 0)
 
 
 def _is_text(path: Path) -> bool:
@@ -163,64 +236,75 @@ def ordering_file(instance: Instance) -> bytes:
     for tag, vr, text in elements:
         value = text.encode("ascii", "replace")
         if value:
-            parts.append(encode(tag, vr, padded(value, vr), implicit_vr=False))
+            parts.append(spans.encode(tag, vr, spans.padded(value, vr), implicit_vr=False))
     parts += _ONE_PIXEL
     uids = (text.encode("ascii", "replace") for text in (instance.sop_class_uid, instance.sop_instance_uid))
     return file_bytes(parts, ExplicitVRLittleEndian, *uids)
 
 
-def seen_format(pixel_format: PixelFormat, *, hide_rescale: bool) -> PixelFormat:
-    """Return the pixel format as ITK is shown it.
-
-    GDCM refuses 8 bits allocated with fewer stored, and inverts signed MONOCHROME1 by another formula or not at all.
-    """
-    seen = pixel_format
-    if seen.bits_allocated == 8 and seen.bits_stored < 8:
-        seen = replace(seen, bits_stored=8)
-    if seen.signed and seen.monochrome1:
-        seen = replace(seen, monochrome1=False)
-    if hide_rescale:
-        seen = replace(seen, slope=None, intercept=None)
-    return seen
-
-
-def shown(header: Header, pixel_format: PixelFormat, seen: PixelFormat, hiding: Hiding) -> bytes:
+def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, place: Place) -> bytes:
     """Return a whole file for ITK that holds less than the source.
 
     Parameters
     ----------
     header
         Of the source.
-    pixel_format, seen
-        As the source has it, and as ITK is to see it.
+    plane
+        What of it is shown.
     hiding
         What to leave out.
+    value
+        Pixel data of the plane alone; ``None`` if those of the source are.
+    place
+        Where a frame lies.
     """
+    how = plane.carriage
+    seen, pixel_format = how.seen, how.pixel_format
+    if plane.frame is not None:
+        hiding = Hiding.ALL_BUT_PIXELS  # the header describes all frames together
     replaced: dict[int, tuple[str, bytes]] = {}
     sop_class_uid = header.raw(0x00080016)
     if hiding is Hiding.ALL_BUT_PIXELS:  # GDCM does not read SOP Classes that it does not know
         sop_class_uid = _SECONDARY_CAPTURE
         replaced[0x00080016] = ("UI", _SECONDARY_CAPTURE)
-    if seen.bits_stored != pixel_format.bits_stored:
+    if how.whole_words:
         replaced[0x00280101] = ("US", struct.pack("<H", seen.bits_stored))
         replaced[0x00280102] = ("US", struct.pack("<H", seen.bits_stored - 1))
-    if seen.monochrome1 != pixel_format.monochrome1:
-        replaced[0x00280004] = ("CS", b"MONOCHROME2 ")
-    hide_rescale = (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept)
-    parts = []
+    if how.extra_rows:
+        replaced[0x00280010] = ("US", struct.pack("<H", (plane.instance.rows or 0) + how.extra_rows))
+        value = value or header.raw(PIXEL_DATA) or b""
+        value += bytes(how.extra_rows * (plane.instance.columns or 0) // 8 + 1)
+        value += b"\0" * (len(value) % 2)
+    if how.label:
+        replaced[0x00280004] = ("CS", spans.padded(how.label.encode("ascii"), "CS"))
+    for tag, text in ((0x00200032, place.position), (0x00200037, place.orientation), (0x00280030, place.spacing)):
+        if text:
+            replaced[tag] = ("DS", spans.padded(text.encode("ascii", "replace"), "DS"))
+    hidden = set(_FRAME_TAGS) if plane.frame is not None else set()
+    if (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept):
+        hidden |= _RESCALE_TAGS
+    if how.label == "MONOCHROME2" and plane.instance.photometric_interpretation == "PALETTE COLOR":
+        hidden |= _PALETTE_TAGS
+    if how.whole_words:
+        hidden |= {tag for tag, _, _ in header.spans if tag >> 16 in _OVERLAY_GROUPS}  # GDCM would clear their bits
+    parts: dict[int, bytes] = {
+        tag: spans.encode(tag, vr, content, implicit_vr=header.implicit_vr) for tag, (vr, content) in replaced.items()
+    }
     for tag, start, stop in header.spans:
-        if is_group_length(tag) or (hide_rescale and tag in _RESCALE_TAGS):
+        if tag in parts or is_group_length(tag) or tag in hidden or (value is not None and tag in ENCAPSULATION_TAGS):
             continue
-        if tag in replaced:
-            vr, value = replaced[tag]
-            parts.append(encode(tag, vr, value, implicit_vr=header.implicit_vr))
+        if tag == PIXEL_DATA and value is not None:
+            syntax = header.transfer_syntax_uid if header.encapsulated else ""
+            allocated = pixel_format.bits_allocated
+            parts[tag] = PixelData(value, allocated, syntax).encoded(header)
         elif (
             tag in _PIXEL_TAGS
             or hiding is Hiding.NOTHING
             or (hiding is Hiding.UNCARRIABLE and _is_carried(header, tag))
         ):
-            parts.append(header.data[start:stop])
-    return file_bytes(parts, header.transfer_syntax_of_data, sop_class_uid, header.raw(0x00080018))
+            parts[tag] = header.data[start:stop]
+    ordered = [parts[tag] for tag in sorted(parts)]
+    return file_bytes(ordered, header.transfer_syntax_of_data, sop_class_uid, header.raw(0x00080018))
 
 
 def _is_carried(header: Header, tag: int) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from itk_roundtrip.pixels import Array, PixelFormat, PixelType
+from itk_roundtrip.pixels import Array, PixelType
 
 if TYPE_CHECKING:
+    from itk_roundtrip.front_ends import Backend
     from itk_roundtrip.series import Series
+    from itk_roundtrip.view import Plane
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,21 @@ class Volume:
     Attributes
     ----------
     image
-        An ``itk.Image`` of three dimensions, geometry in mm and LPS; its pixels are real values, that is, Rescale
-        Slope and Intercept of each slice are applied (PS3.3 C.11.1).
+        An ``itk.Image`` of three dimensions, or a ``SimpleITK.Image``, geometry in mm and LPS; its pixels are real
+        values, that is, Rescale Slope and Intercept of each slice, or Dose Grid Scaling, are applied (PS3.3 C.11.1).
     array_zyx
-        The same pixels as a numpy array of shape (slices, rows, columns) that shares the memory of ``image``.
+        The same pixels as a numpy array of shape (slices, rows, columns), samples behind if there are several. It
+        shares the memory of an ``itk.Image``.
     metadata
         One ``itk.MetaDataDictionary`` per slice, as ``metadata[i]["0008|103e"]``.
     series
-        The source; ``series.instances[i]`` is slice ``i``.
+        The source.
     pixel_type
-        ITK's name of the pixel type: UC, SS, US, F or D.
-    pixel_formats
-        How each source slice stores its values, as ITK was shown it.
+        ITK's name of the pixel type: UC, SS, US, F, D, RGBUC or RGBUS.
+    planes
+        What each slice is: ``planes[i].instance``, and ``planes[i].frame`` from 0 if it is a frame of several.
+    backend
+        Front end that read it.
     as_read
         Copies of ``metadata`` as they were read.
     derivation
@@ -48,6 +53,7 @@ class Volume:
     metadata: list[Any]
     series: Series
     pixel_type: PixelType
-    pixel_formats: tuple[PixelFormat, ...]
+    planes: tuple[Plane, ...]
+    backend: Backend = "itk"
     as_read: tuple[Any, ...] = ()
     derivation: Derivation | None = None

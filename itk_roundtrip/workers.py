@@ -64,7 +64,7 @@ class Workers:
     keep_open
         File descriptors that every worker inherits, such as that of a lock it is to hold.
     prepare
-        Module of this package whose function ``prepare`` imports what the tasks need.
+        Module of this package whose function ``prepare`` imports what the tasks need; behind a colon, its argument.
     """
 
     def __init__(self, count: int, keep_open: tuple[int, ...] = (), *, prepare: str = "slabs") -> None:
@@ -171,7 +171,8 @@ def nursery(control: int, prepare: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
     gc.disable()  # nothing imported is garbage; frozen, it stays in memory that the workers share
-    importlib.import_module(f"itk_roundtrip.{prepare}").prepare()
+    module, *argument = prepare.split(":")
+    importlib.import_module(f"itk_roundtrip.{module}").prepare(*argument)
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD)
     gc.enable()

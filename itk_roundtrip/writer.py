@@ -9,17 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from itk_roundtrip import _itk
 from itk_roundtrip.errors import SeriesWriteError
-from itk_roundtrip.pixels import DTYPES, Array, stored_values
+from itk_roundtrip.front_ends import front_end
+from itk_roundtrip.itk_calls import translated
+from itk_roundtrip.pixels import DTYPES, Array, PixelType, stored_values
 from itk_roundtrip.volume import Volume
 
 _RESCALE_KEYS: Mapping[str, str | None] = {"0028|1052": None, "0028|1053": None}
 
 
 def stored_slices(volume: Volume) -> list[Array]:
-    """Return the stored values of each slice, shape (rows, columns), undoing its own slope and intercept."""
-    return [stored_values(real, one) for real, one in zip(volume.array_zyx, volume.pixel_formats, strict=True)]
+    """Return the words of each slice, shape (rows, columns), as ITK was shown them."""
+    return [
+        stored_values(real, plane.carriage.seen) for real, plane in zip(volume.array_zyx, volume.planes, strict=True)
+    ]
 
 
 def write_slices(
@@ -27,6 +30,7 @@ def write_slices(
     file_names: Sequence[Path],
     edits: Sequence[Mapping[str, str | None]],
     stored: Sequence[Array] | None,
+    compression: str = "",
 ) -> None:
     """Write each slice with ImageSeriesWriter, its own metadata dictionary beside it.
 
@@ -41,6 +45,8 @@ def write_slices(
     stored
         Stored values to write as they are, Rescale Slope and Intercept left out: GDCM refuses many of them, and
         undoes them for some SOP Classes only. ``None`` leaves the real values to GDCM.
+    compression
+        What ITK compresses them with; empty for nothing.
 
     Raises
     ------
@@ -51,20 +57,33 @@ def write_slices(
         raise SeriesWriteError(
             f"{len(volume.metadata)} metadata dictionaries for {len(file_names)} slices; nothing was written."
         )
+    front = front_end(volume.backend, volume.pixel_type)
     for dictionary, changes in zip(volume.metadata, edits, strict=True):
-        _itk.edit_dictionary(dictionary, changes)
+        front.edit_dictionary(dictionary, changes)
     pixel_type, array_zyx = volume.pixel_type, volume.array_zyx
     if stored is not None:
-        pixel_type = volume.pixel_formats[0].stored_pixel_type
+        pixel_type = written_pixel_type(volume, compression)
         array_zyx = np.stack(stored).astype(DTYPES[pixel_type], copy=False)
         for dictionary in volume.metadata:
-            _itk.edit_dictionary(dictionary, _RESCALE_KEYS)
+            front.edit_dictionary(dictionary, _RESCALE_KEYS)
+    names = [str(name) for name in file_names]
     try:
-        with _itk.translated(SeriesWriteError, "ITK cannot write the slices"):
-            _itk.write_series(array_zyx, pixel_type, volume.image, volume.metadata, [str(name) for name in file_names])
+        with translated(SeriesWriteError, "ITK cannot write the slices"):
+            front_end(volume.backend, pixel_type).write_series(
+                array_zyx, pixel_type, volume.image, volume.metadata, names, compression
+            )
     except SeriesWriteError:
         check_disk(file_names[0].parent, array_zyx.nbytes)
         raise
+
+
+def written_pixel_type(volume: Volume, compression: str) -> PixelType:
+    """Return the pixel type that stored values are written in.
+
+    GDCM takes Bits Stored from the metadata for real numbers only, and a compressed stream must hold the true ones.
+    """
+    stored = volume.planes[0].carriage.seen.stored_pixel_type
+    return "D" if compression and stored in ("UC", "SS", "US") else stored
 
 
 def check_disk(folder: Path, size: int) -> None:

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
+from pydicom.data import get_charset_files
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
 
@@ -182,8 +185,13 @@ _SYNTAXES = {
     "jpeg_baseline": uid.JPEGBaseline8Bit,
     "jpeg_extended": uid.JPEGExtended12Bit,
     "jpeg_ls_near": uid.JPEGLSNearLossless,
+    "j2k_lossy": uid.JPEG2000,
 }
-_PLUGINS = {"rle": "pydicom", "jpeg_ls": "pyjpegls", "j2k": "pylibjpeg"}
+_PLUGINS = {"rle": "pydicom", "jpeg_ls": "pyjpegls", "j2k": "pylibjpeg", "jpeg_ls_near": "pyjpegls",
+            "j2k_lossy": "pylibjpeg"}  # fmt: skip
+_ENCODER_OPTIONS: dict[str, dict[str, Any]] = {"jpeg_ls_near": {"jls_error": 3}, "j2k_lossy": {"j2k_cr": [6]}}
+LOSSY = frozenset({"jpeg_baseline", "jpeg_extended", "jpeg_ls_near", "j2k_lossy"})
+"""The transfer syntaxes of :class:`Options` whose pixels are not those that went in."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +204,11 @@ class Options:
         Key of :data:`MODALITIES`.
     transfer_syntax
         ``implicit``, ``explicit``, ``big``, ``deflated``, ``rle``, ``jpeg_ls``, ``j2k``,
-        ``jpeg_lossless``, ``jpeg_lossless_14``, ``jpeg_baseline``, ``jpeg_extended``, ``jpeg_ls_near``.
+        ``jpeg_lossless``, ``jpeg_lossless_14``, ``jpeg_baseline``, ``jpeg_extended``, ``jpeg_ls_near``,
+        ``j2k_lossy``. YBR_RCT and YBR_ICT make JPEG 2000 transform the colours, YBR_FULL_422 a JPEG halve
+        the chrominance.
+    planar
+        Planar Configuration: 1 puts the colours one after the other, where the pixels are native.
     high_bit
         High Bit, if not Bits Stored - 1.
     sign_extended
@@ -211,8 +223,13 @@ class Options:
         OB or OW; by default by the bits.
     pixel_pad, trailing
         The byte that makes an odd length even; bytes after the pixels.
-    extended_offsets
-        An Extended Offset Table beside compressed pixels.
+    basic_offsets, extended_offsets
+        A Basic Offset Table that is filled, not empty; an Extended Offset Table in its place.
+    fragments
+        Into which each compressed frame is cut.
+    codestream_tail, empty_fragment
+        Bytes between the end of each compressed frame and that of its last fragment; a fragment without
+        content at the very end.
     geometry
         ``regular``, ``gap``, ``duplicate``, ``tilt``, ``echoes``, ``descending``, ``oblique``, ``sagittal``,
         ``none`` (no positions), ``same`` (all at one position), ``wobble`` (rounded by the scanner).
@@ -227,8 +244,9 @@ class Options:
     preamble
         128 bytes; zeros by default.
     meta
-        ``none``: no group 0002; ``bare``: no preamble and prefix either; else the transfer syntax that it
-        claims, ``?`` for none.
+        ``none``: no group 0002; ``bare``: no preamble and prefix either; ``no_prefix``: group 0002 follows
+        the preamble; ``start``: group 0002 begins the file; else the transfer syntax that it claims, ``?``
+        for none.
     appended
         Bytes after the last element.
     attributes
@@ -246,13 +264,18 @@ class Options:
     high_bits: bool = False
     photometric: str = "MONOCHROME2"
     samples: int = 1
+    planar: int = 0
     slopes: Sequence[str | None] | str | None = "modality"
     intercepts: Sequence[str | None] | str | None = "modality"
     frames: int = 0
     pixel_vr: str = ""
     pixel_pad: bytes = b"\0"
     trailing: bytes = b""
+    basic_offsets: bool = True
     extended_offsets: bool = False
+    fragments: int = 1
+    codestream_tail: bytes = b""
+    empty_fragment: bool = False
     geometry: str = "regular"
     names: str = "plain"
     beside: tuple[str, ...] = ()
@@ -308,11 +331,32 @@ MODALITIES: dict[str, Modality] = {
     "RTDOSE": Modality(uid.RTDoseStorage, r"DERIVED\SECONDARY", [None], [None], {
         "DoseUnits": "GY", "DoseType": "PHYSICAL", "DoseSummationType": "PLAN",
         "DoseGridScaling": "1.02609e-05", "GridFrameOffsetVector": "0"}),
-    "EMR": Modality(uid.EnhancedMRImageStorage, r"ORIGINAL\PRIMARY\M\NONE", [None], [None], {}),
+    "EMR": Modality(uid.EnhancedMRImageStorage, r"ORIGINAL\PRIMARY\M\NONE", [None], [None], {
+        "ContentQualification": "PRODUCT", "PixelPresentation": "MONOCHROME", "VolumetricProperties": "VOLUME",
+        "VolumeBasedCalculationTechnique": "NONE", "ComplexImageComponent": "MAGNITUDE",
+        "AcquisitionContrast": "T1", "ResonantNucleus": "1H", "MagneticFieldStrength": "3",
+        "PresentationLUTShape": "IDENTITY", "BurnedInAnnotation": "NO", "LossyImageCompression": "00"}),
+    "ECT": Modality(uid.EnhancedCTImageStorage, r"ORIGINAL\PRIMARY\VOLUME\NONE", [None], [None], {
+        "ContentQualification": "PRODUCT", "PixelPresentation": "MONOCHROME", "VolumetricProperties": "VOLUME",
+        "VolumeBasedCalculationTechnique": "NONE", "PresentationLUTShape": "IDENTITY",
+        "BurnedInAnnotation": "NO", "LossyImageCompression": "00"}),
+    "SEG": Modality(uid.SegmentationStorage, r"DERIVED\PRIMARY", [None], [None], {
+        "SegmentationType": "BINARY", "ContentLabel": "INVENTED", "LossyImageCompression": "00"}),
+    "PM": Modality(uid.ParametricMapStorage, r"DERIVED\PRIMARY\OTHER\MEAN", [None], [None], {
+        "ContentQualification": "RESEARCH", "ContentLabel": "INVENTED", "PresentationLUTShape": "IDENTITY",
+        "BurnedInAnnotation": "NO", "LossyImageCompression": "00"}),
+    "XA": Modality(uid.XRayAngiographicImageStorage, r"ORIGINAL\PRIMARY\SINGLE PLANE", [None], [None], {
+        "FrameTime": "66.6", "FrameIncrementPointer": [0x0018, 0x1063], "KVP": "70", "RadiationSetting": "GR",
+        "PixelIntensityRelationship": "LIN", "PositionerMotion": "STATIC", "ImagerPixelSpacing": r"0.3\0.3"}),
+    "USMF": Modality(uid.UltrasoundMultiFrameImageStorage, r"ORIGINAL\PRIMARY\ABDOMINAL\0001", [None], [None], {
+        "FrameTime": "33.3", "FrameIncrementPointer": [0x0018, 0x1063]}),
+    "SCW": Modality(uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage, r"DERIVED\SECONDARY", ["1"], ["0"], {
+        "ConversionType": "WSD", "BurnedInAnnotation": "NO", "RescaleType": "US", "FrameTime": "40",
+        "FrameIncrementPointer": [0x0018, 0x1063], "PresentationLUTShape": "IDENTITY"}),
     "PRIVATE": Modality(make_uid("private SOP class"), r"ORIGINAL\PRIMARY\OTHER", [None], [None], {}),
 }  # fmt: skip
-_MODALITY_CODES = {"SC": "OT", "EMR": "MR", "PRIVATE": "OT"}
-_PROJECTIONS = frozenset({"MG", "CR", "DX", "US", "SC"})
+_MODALITY_CODES = {"SC": "OT", "EMR": "MR", "ECT": "CT", "PM": "OT", "USMF": "US", "SCW": "OT", "PRIVATE": "OT"}
+_PROJECTIONS = frozenset({"MG", "CR", "DX", "US", "SC", "XA", "USMF", "SCW"})
 """No frame of reference and no positions."""
 
 
@@ -373,7 +417,7 @@ def _common_header(options: Options, seed: int, index: int, rows: int, columns: 
         **kind.attributes,
     }
     if options.samples > 1:
-        values["PlanarConfiguration"] = 0
+        values["PlanarConfiguration"] = options.planar
     if options.frames:
         values["NumberOfFrames"] = str(options.frames)
     values["RescaleSlope"] = _per_slice(options.slopes, kind.slopes, index)
@@ -435,58 +479,92 @@ def _put_geometry(header: Header, geometry: str, index: int, slices: int) -> Non
 
 
 def _stored_values(options: Options, rows: int, columns: int, seed: int, index: int) -> NDArray[np.int64]:
-    """Return seeded noise over the full range of Bits Stored, with both extremes."""
+    """Return what goes into the pixels of a slice, by frame, row, column and sample.
+
+    It is seeded noise over the full range of Bits Stored, with both extremes; a smooth picture for a lossy
+    compression. Native YBR_FULL_422 has two samples per pixel, which alternate.
+    """
     generator = np.random.default_rng([seed, index])
     span = 1 << options.bits_stored
     low, high = (-span // 2, span // 2 - 1) if options.signed else (0, span - 1)
-    count = rows * columns * options.samples * max(1, options.frames)
-    values = generator.integers(low, high, size=count, dtype=np.int64, endpoint=True)
-    first, second = generator.choice(count, size=2, replace=False)
-    values[first], values[second] = low, high
+    halved = options.photometric == "YBR_FULL_422" and options.transfer_syntax not in LOSSY
+    shape = max(1, options.frames), rows, columns, 2 if halved else options.samples
+    if options.transfer_syntax in LOSSY:
+        frame, y, x, sample = np.indices(shape)
+        slope = np.where(sample, 0.2, 1)  # halved chrominance is worth nothing where it is steep
+        height = 0.5 + 0.3 * np.sin(slope * (0.31 * x + 0.2 * y) + 2 * sample + frame + index + seed)
+        height += generator.uniform(-0.01, 0.01, size=shape) * (sample == 0)
+        smooth: NDArray[np.int64] = low + (height * (span - 1)).astype(np.int64)
+        return smooth
+    values = generator.integers(low, high, size=shape, dtype=np.int64, endpoint=True)
+    first, second = generator.choice(values.size, size=min(2, values.size), replace=False)[[0, -1]]
+    values.flat[first], values.flat[second] = low, high
     return values
 
 
 def _pixel_bytes(options: Options, values: NDArray[np.int64], seed: int) -> bytes:
     """Return native little-endian pixel bytes, unused bits as the options say, not yet padded."""
+    if options.planar:
+        values = np.moveaxis(values, 3, 1)
+    values = values.ravel()
     if options.bits_allocated == 1:
         return np.packbits(values.astype(np.uint8), bitorder="little").tobytes()
     used, allocated = (1 << options.bits_stored) - 1, (1 << options.bits_allocated) - 1
-    words = values & (allocated if options.sign_extended and not options.high_bits else used)
+    shift = 0 if options.high_bit is None else options.high_bit + 1 - options.bits_stored
+    words = (values & (used if options.high_bits else allocated if options.sign_extended else used)) << shift
     if options.high_bits:
         noise = np.random.default_rng([seed, 99]).integers(0, allocated, size=words.size, endpoint=True)
-        words = words | (noise & ~np.int64(used))
-    if options.high_bit is not None:
-        words = (words & used) << (options.high_bit + 1 - options.bits_stored)
-    return words.astype(f"<u{options.bits_allocated // 8}").tobytes()
+        words = words | (noise & ~np.int64(used << shift))
+    return (words & allocated).astype(f"<u{options.bits_allocated // 8}").tobytes()
 
 
-def _put_pixels(header: Header, options: Options, native: bytes, rows: int, columns: int) -> None:
+def _put_pixels(header: Header, options: Options, values: NDArray[np.int64], seed: int) -> None:
     syntax = _SYNTAXES[options.transfer_syntax]
     if not syntax.is_encapsulated:
-        padded = native + options.trailing
+        padded = _pixel_bytes(options, values, seed) + options.trailing
         padded += options.pixel_pad * (len(padded) % 2)
         vr = options.pixel_vr or ("OW" if options.bits_allocated > 8 or syntax.is_implicit_VR else "OB")
         header.put("PixelData", padded, vr)
         return
-    if options.transfer_syntax in ("jpeg_lossless", "jpeg_lossless_14"):
-        words = np.frombuffer(native, f"<u{options.bits_allocated // 8}").reshape(rows, columns)
-        frame = _jpeg_lossless(words & ((1 << options.bits_stored) - 1), options.bits_stored)
-    elif options.transfer_syntax in ("jpeg_baseline", "jpeg_extended", "jpeg_ls_near"):
-        frame = _flat_jpeg(rows, columns)
-    else:
-        frame = get_encoder(syntax).encode(
-            native, rows=rows, columns=columns, samples_per_pixel=options.samples, number_of_frames=1,
-            bits_allocated=options.bits_allocated, bits_stored=options.bits_stored,
-            pixel_representation=int(options.signed), photometric_interpretation=options.photometric,
-            planar_configuration=0 if options.samples > 1 else None,
-            encoding_plugin=_PLUGINS[options.transfer_syntax],
-        )  # fmt: skip
-    end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    frames = [_compressed(options, frame, seed) for frame in values]
+    parts, lengths = [], []
+    for frame in frames:
+        frame += options.codestream_tail
+        frame += b"\0" * (len(frame) % 2)
+        size = -(-len(frame) // options.fragments // 2) * 2
+        cut = [frame[start : start + size] for start in range(0, len(frame), size)]
+        parts.append(b"".join(_fragment(one) for one in cut))
+        lengths.append(len(frame))
+    offsets = [sum(map(len, parts[:number])) for number in range(len(parts))]
     if options.extended_offsets:
-        header.put("ExtendedOffsetTable", [0])
-        header.put("ExtendedOffsetTableLengths", [len(frame) + len(frame) % 2])
-    fragments = encapsulate([frame], has_bot=not options.extended_offsets)
-    header.put("PixelData", fragments + end, "OB", undefined=True)
+        header.put("ExtendedOffsetTable", offsets)
+        header.put("ExtendedOffsetTableLengths", lengths)
+    filled = options.basic_offsets and not options.extended_offsets
+    value = _fragment(np.asarray(offsets, "<u4").tobytes() if filled else b"") + b"".join(parts)
+    value += _fragment(b"") * options.empty_fragment + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    header.put("PixelData", value, "OB", undefined=True)
+
+
+def _fragment(content: bytes) -> bytes:
+    return struct.pack("<HHL", 0xFFFE, 0xE000, len(content)) + content
+
+
+def _compressed(options: Options, values: NDArray[np.int64], seed: int) -> bytes:
+    """Return one frame as its transfer syntax wants it."""
+    if options.transfer_syntax in ("jpeg_lossless", "jpeg_lossless_14"):
+        return _jpeg_lossless(values & ((1 << options.bits_stored) - 1), options.bits_stored)
+    if options.transfer_syntax in ("jpeg_baseline", "jpeg_extended"):
+        return _jpeg(values, options.bits_stored, options.photometric)
+    rows, columns, samples = values.shape
+    stored = options.bits_allocated if options.transfer_syntax == "rle" else options.bits_stored  # RLE: whole words
+    frame: bytes = get_encoder(_SYNTAXES[options.transfer_syntax]).encode(
+        _pixel_bytes(replace(options, planar=0), values[np.newaxis], seed), rows=rows, columns=columns,
+        samples_per_pixel=samples, number_of_frames=1, bits_allocated=options.bits_allocated,
+        bits_stored=stored, pixel_representation=int(options.signed),
+        photometric_interpretation=options.photometric, planar_configuration=0 if samples > 1 else None,
+        encoding_plugin=_PLUGINS[options.transfer_syntax], **_ENCODER_OPTIONS.get(options.transfer_syntax, {}),
+    )  # fmt: skip
+    return frame
 
 
 def _jpeg_segment(marker: int, content: bytes) -> bytes:
@@ -499,36 +577,86 @@ def _stuffed(bits: str) -> bytes:
     return int(bits or "0", 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
 
 
+def _category(difference: int) -> tuple[int, str]:
+    """Return the count of bits of a difference, and them (ISO 10918-1 F.1.2.1)."""
+    size = abs(difference).bit_length()
+    return size, f"{difference if difference > 0 else difference + (1 << size) - 1:0{size}b}" if size else ""
+
+
 def _jpeg_lossless(words: NDArray[Any], precision: int) -> bytes:
-    """Encode one component with predictor 1 (ISO 10918-1 H), each of the 17 categories as 5 bits."""
-    rows, columns = words.shape
+    """Encode with predictor 1 (ISO 10918-1 H), each of the 17 categories as 5 bits; colours interleaved."""
+    rows, columns, samples = words.shape
     bits = []
-    for y in range(rows):
-        for x in range(columns):
-            above = int(words[y - 1, 0]) if y else 1 << (precision - 1)
-            predicted = int(words[y, x - 1]) if x else above
-            difference = (int(words[y, x]) - predicted + 32767) % 65536 - 32767
-            category = abs(difference).bit_length()
-            bits.append(f"{category:05b}")
-            if 0 < category < 16:
-                bits.append(f"{difference if difference > 0 else difference + (1 << category) - 1:0{category}b}")
+    for y, x, sample in np.ndindex(rows, columns, samples):
+        above = int(words[y - 1, 0, sample]) if y else 1 << (precision - 1)
+        predicted = int(words[y, x - 1, sample]) if x else above
+        category, low = _category((int(words[y, x, sample]) - predicted + 32767) % 65536 - 32767)
+        bits.append(f"{category:05b}" + low * (category < 16))
     table = bytes([0, 0, 0, 0, 0, 17]) + bytes(11) + bytes(range(17))
-    frame = struct.pack(">BHHB", precision, rows, columns, 1) + bytes([1, 0x11, 0])
+    frame = struct.pack(">BHHB", precision, rows, columns, samples)
+    frame += b"".join(bytes([number, 0x11, 0]) for number in range(1, samples + 1))
+    scan = bytes([samples]) + b"".join(bytes([number, 0]) for number in range(1, samples + 1)) + bytes([1, 0, 0])
     return b"".join([
-        b"\xff\xd8", _jpeg_segment(0xC3, frame), _jpeg_segment(0xC4, table),
-        _jpeg_segment(0xDA, bytes([1, 1, 0x00, 1, 0, 0])), _stuffed("".join(bits)), b"\xff\xd9",
+        b"\xff\xd8", _jpeg_segment(0xC3, frame), _jpeg_segment(0xC4, table), _jpeg_segment(0xDA, scan),
+        _stuffed("".join(bits)), b"\xff\xd9",
     ])  # fmt: skip
 
 
-def _flat_jpeg(rows: int, columns: int) -> bytes:
-    """Return a baseline JPEG of one grey: lossy by its transfer syntax, whatever it holds."""
-    blocks = -(-rows // 8) * -(-columns // 8)
-    frame = struct.pack(">BHHB", 8, rows, columns, 1) + bytes([1, 0x11, 0])
-    table = bytes([1]) + bytes(15) + bytes([0])
+_DCT = np.sqrt([[1 / 8]] + [[1 / 4]] * 7) * np.cos(np.pi * np.outer(np.arange(8), 2 * np.arange(8) + 1) / 16)
+_ZIGZAG = sorted(np.ndindex(8, 8), key=lambda at: (sum(at), at[1 - sum(at) % 2]))
+"""Places in a block in the order in which they are coded: diagonals, in alternate directions."""
+_QUANTISATION = [4 + 3 * sum(at) for at in _ZIGZAG]
+
+
+def _jpeg(words: NDArray[np.int64], precision: int, photometric: str) -> bytes:
+    """Encode by cosine transform, in sequence: baseline of 8 bits, extended of 12 (ISO 10918-1 F).
+
+    One quantisation table and one pair of Huffman tables serve all components: the 16 sizes of a DC
+    difference have 5 bits each, the pairs of run and size 8. YBR_FULL_422 halves the columns of the two
+    chrominance components; RGB is said by the names of the components.
+    """
+    rows, columns, samples = words.shape
+    halved = photometric == "YBR_FULL_422"
+    width = -(-columns // (16 if halved else 8)) * (16 if halved else 8)
+    padded = np.pad(words, ((0, -rows % 8), (0, width - columns), (0, 0)), "edge") - (1 << (precision - 1))
+    units: list[list[tuple[int, NDArray[Any]]]] = []  # blocks of each minimum coded unit
+    for y in range(0, padded.shape[0], 8):
+        for x in range(0, width, 16 if halved else 8):
+            unit = [(0, padded[y : y + 8, x + step : x + step + 8, 0]) for step in ((0, 8) if halved else (0,))]
+            for sample in range(1, samples):
+                part = padded[y : y + 8, x : x + (16 if halved else 8), sample]
+                unit.append((sample, part.reshape(8, 8, -1).mean(axis=2)))
+            units.append(unit)
+    symbols = [run << 4 | size for run in range(16) for size in range(1, 15)] + [0x00, 0xF0]
+    bits, last = [], [0] * samples
+    for sample, block in (one for unit in units for one in unit):
+        transformed = _DCT @ block @ _DCT.T
+        levels = [round(transformed[at] / step) for at, step in zip(_ZIGZAG, _QUANTISATION, strict=True)]
+        size, low = _category(levels[0] - last[sample])
+        last[sample] = levels[0]
+        bits.append(f"{size:05b}{low}")
+        run = 0
+        for level in levels[1:]:
+            if not level:
+                run += 1
+                continue
+            bits += [f"{symbols.index(0xF0):08b}"] * (run // 16)
+            size, low = _category(level)
+            bits.append(f"{symbols.index(run % 16 << 4 | size):08b}{low}")
+            run = 0
+        if run:
+            bits.append(f"{symbols.index(0x00):08b}")
+    names = b"RGB" if photometric == "RGB" else bytes([1, 2, 3])[:samples]
+    sampling = [0x21 if halved and not number else 0x11 for number in range(samples)]
+    frame = struct.pack(">BHHB", precision, rows, columns, samples)
+    frame += b"".join(bytes([name, factors, 0]) for name, factors in zip(names, sampling, strict=True))
+    dc_table = bytes([0, 0, 0, 0, 0, 16]) + bytes(11) + bytes(range(16))
+    ac_table = bytes([0x10, 0, 0, 0, 0, 0, 0, 0, len(symbols)]) + bytes(8) + bytes(symbols)
+    scan = bytes([samples]) + b"".join(bytes([name, 0]) for name in names) + bytes([0, 63, 0])
     return b"".join([
-        b"\xff\xd8", _jpeg_segment(0xDB, bytes([0]) + bytes([1] * 64)), _jpeg_segment(0xC0, frame),
-        _jpeg_segment(0xC4, b"\x00" + table), _jpeg_segment(0xC4, b"\x10" + table),
-        _jpeg_segment(0xDA, bytes([1, 1, 0x00, 0, 63, 0])), _stuffed("00" * blocks), b"\xff\xd9",
+        b"\xff\xd8", _jpeg_segment(0xDB, bytes([0, *_QUANTISATION])),
+        _jpeg_segment(0xC0 if precision == 8 else 0xC1, frame), _jpeg_segment(0xC4, dc_table),
+        _jpeg_segment(0xC4, ac_table), _jpeg_segment(0xDA, scan), _stuffed("".join(bits)), b"\xff\xd9",
     ])  # fmt: skip
 
 
@@ -957,28 +1085,176 @@ def lossy_history(header: Header, index: int, value: str) -> None:
 
 
 @feature
-def palette(header: Header, index: int, value: bool) -> None:
-    """Palette colour: index values, which ITK turns into RGB."""
-    for colour in ("Red", "Green", "Blue"):
-        header.put(f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16], "US")
-        header.put(f"{colour}PaletteColorLookupTableData", list(range(256)), "OW")
+def palette(header: Header, index: int, value: str) -> None:
+    """Palette colour, which ITK turns into RGB: entries of ``16`` or ``8`` bits, or ``segmented``."""
+    entries = min(1 << int(np.asarray(header[0x00280101].value)[0]), 4096)
+    for number, colour in enumerate(("Red", "Green", "Blue")):
+        bits = 8 if value == "8" else 16
+        ramp = np.arange(entries, dtype=np.int64) * ((1 << bits) - 1) // (entries - 1)
+        ramp = np.roll(ramp, number * 7)
+        data = ramp.astype(f"<u{bits // 8}").tobytes()
+        header.put(f"{colour}PaletteColorLookupTableDescriptor", [entries, 0, bits], "US")
+        if value != "segmented":
+            header.put(f"{colour}PaletteColorLookupTableData", data, "OW")
+            continue
+        discrete, linear, indirect = [0, 4, number, 10, 20, 30], [1, entries - 12, 60000], [2, 1, 0, 0]
+        words = [*discrete, *linear, *indirect, 1, 4, 9]  # the last four entries fall from the copied 30 to 9
+        header.put(f"Segmented{colour}PaletteColorLookupTableData", words, "OW")
+
+
+def _frames(header: Header) -> int:
+    number = header[0x00280008].value
+    assert isinstance(number, bytes)
+    return int(number)
+
+
+_FRAME_TYPES = {
+    uid.EnhancedMRImageStorage: "MRImageFrameTypeSequence",
+    uid.EnhancedCTImageStorage: "CTImageFrameTypeSequence",
+    uid.ParametricMapStorage: "ParametricMapFrameTypeSequence",
+}
+
+
+def _frame_type(header: Header) -> Header:
+    """Return a functional group with the Frame Type of this SOP Class, if it has one."""
+    sop_class, image_type = header[0x00080016].value, header[0x00080008].value
+    assert isinstance(sop_class, bytes)
+    keyword = _FRAME_TYPES.get(uid.UID(sop_class.decode()))
+    if keyword is None:
+        return Header()
+    names = ("PixelPresentation", "VolumetricProperties", "ComplexImageComponent")
+    tags = {name: tag_for_keyword(name) or 0 for name in names}
+    kept = {name: header[tag].value for name, tag in tags.items() if tag in header}
+    return item(**{keyword: [item(FrameType=image_type, **kept)]})
+
+
+def _older_derivation(*parts: object) -> list[Header]:
+    source = reference("older", *parts)
+    source.put("PurposeOfReferenceCodeSequence", [code("121320", "DCM", "Uncompressed predecessor")])
+    codes = [code("113072", "DCM", "Multiplanar reformatting")]
+    return [item(DerivationDescription="Invented step", DerivationCodeSequence=codes, SourceImageSequence=[source])]
 
 
 @feature
-def functional_groups(header: Header, index: int, value: bool) -> None:
-    """Make an Enhanced instance, whose geometry stands in functional groups."""
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+def functional_groups(header: Header, index: int, value: str) -> None:
+    """Make an Enhanced instance: geometry, rescale and Frame Type stand in functional groups.
+
+    ``per_frame`` and ``shared_type`` say where the Frame Type stands. An older derivation stands besides in
+    each frame for ``derived``, in the first for ``derived_once``, in the shared groups for ``shared``.
+    """
+    frames = _frames(header)
+    sop_instance = header[0x00080018].value
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+                    "SliceLocation", "RescaleSlope", "RescaleIntercept", "RescaleType"):  # fmt: skip
         header.put(keyword, None)
-    planes = item(PlaneOrientationSequence=[item(ImageOrientationPatient=r"1\0\0\0\1\0")])
-    header.put("SharedFunctionalGroupsSequence", [planes])
-    frame = item(PlanePositionSequence=[item(ImagePositionPatient=r"0\0\0")])
-    header.put("PerFrameFunctionalGroupsSequence", [frame])
+    frame_type = _frame_type(header)
+    shared = item(
+        PixelMeasuresSequence=[item(PixelSpacing=r"0.48828125\0.9765625", SliceThickness="2.5",
+                                    SpacingBetweenSlices="2.5")],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=r"1\0\0\0\1\0")],
+        PixelValueTransformationSequence=[item(RescaleIntercept="0", RescaleSlope="1.5", RescaleType="US")],
+    )  # fmt: skip
+    if value.startswith("shared"):
+        shared.update(frame_type)
+    if value == "shared":
+        shared.put("DerivationImageSequence", _older_derivation(index))
+    header.put("SharedFunctionalGroupsSequence", [shared])
+    organization = make_uid("dimensions", str(sop_instance))
+    header.put("DimensionOrganizationSequence", [item(DimensionOrganizationUID=organization)])
+    pointers = item(DimensionOrganizationUID=organization, DimensionDescriptionLabel="In-Stack Position Number")
+    pointers.put("DimensionIndexPointer", [0x0020, 0x9057])
+    pointers.put("FunctionalGroupPointer", [0x0020, 0x9111])
+    header.put("DimensionIndexSequence", [pointers])
+    groups = []
+    for number in range(frames):
+        content = item(StackID="1", FrameAcquisitionNumber=1, FrameAcquisitionDateTime=f"20200203100001.{number}",
+                       FrameReferenceDateTime=f"20200203100001.{number}", FrameAcquisitionDuration=[41.5])  # fmt: skip
+        content.put("InStackPositionNumber", [number + 1])
+        content.put("DimensionIndexValues", [number + 1])
+        place = SPACING_MM * (index * frames + number)
+        group = item(FrameContentSequence=[content],
+                     PlanePositionSequence=[item(ImagePositionPatient=rf"-125.0\-130.5\{7.25 + place}")],
+                     FrameVOILUTSequence=[item(WindowCenter=f"{40 + number}", WindowWidth="400.50")])  # fmt: skip
+        if not value.startswith("shared"):
+            group.update(frame_type)
+        if value == "derived" or (value == "derived_once" and number == 0):
+            group.put("DerivationImageSequence", _older_derivation(index, number))
+        _private_block(group, 0x2005, 0x10, "INVENTED FRAME")
+        group.put(0x20051011, [_private_item()], "SQ")
+        groups.append(group)
+    header.put("PerFrameFunctionalGroupsSequence", groups)
+
+
+@feature
+def segments(header: Header, index: int, value: bool) -> None:
+    """Add the segment of a segmentation."""
+    category = code("85756007", "SCT", "Tissue")
+    header.put("SegmentSequence", [item(SegmentNumber=1, SegmentLabel="Invented", SegmentAlgorithmType="MANUAL",
+                                        SegmentedPropertyCategoryCodeSequence=[category],
+                                        SegmentedPropertyTypeCodeSequence=[category])])  # fmt: skip
+
+
+@feature
+def concatenation(header: Header, index: int, value: bool) -> None:
+    """Make each file a part of one instance that was too large."""
+    header.put("ConcatenationUID", make_uid("concatenation"))
+    header.put("SOPInstanceUIDOfConcatenationSource", make_uid("concatenated"))
+    header.put("InConcatenationNumber", index + 1)
+    header.put("InConcatenationTotalNumber", 2)
+    header.put("ConcatenationFrameOffsetNumber", [index * _frames(header)])
+
+
+def _raw_header(dataset: Dataset) -> Header:
+    """Return the texts and sequences of what pydicom read, every byte as it stands there."""
+    header = Header()
+    for tag in sorted(dataset.keys()):
+        raw = dataset.get_item(tag)
+        assert raw is not None
+        if raw.VR == "SQ":
+            header.put(int(tag), [_raw_header(one) for one in dataset[tag].value], "SQ")
+        elif tag == 0x00080005:  # which pydicom has decoded to find out how to read the rest
+            names = dataset.SpecificCharacterSet
+            header.put(int(tag), names if isinstance(names, str) else "\\".join(names))
+        elif raw.VR in ("LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"):
+            header.put(int(tag), raw.value or b"", raw.VR)
+    return header
+
+
+@feature
+def charset_file(header: Header, index: int, value: str) -> None:
+    """Take over the texts of one of pydicom's files with character sets."""
+    path = next(one for one in get_charset_files("*.dcm") if Path(one).stem == value)
+    header.put("SpecificCharacterSet", None)
+    header.update(_raw_header(pydicom.dcmread(path)))
+
+
+@feature
+def long_values(header: Header, index: int, value: str) -> None:
+    """Values near and beyond the 64 kB of a short length, as ``explicit`` and ``implicit`` VR can hold them."""
+    words = item(LUTExplanation="long")
+    words.put("LUTDescriptor", [40000, 0, 16], "US")
+    words.put("LUTData", np.arange(40000), "OW")
+    header.put("PatientComments", b"comment " * 1280)
+    header.put("TextValue", b"text of 100 kB  " * 6250)
+    header.put("LongCodeValue", b"1.2.3" * 14000)
+    header.put("VOILUTSequence", [words])
+    if value == "explicit":  # what no longer fits its VR has the VR UN
+        header.put("ImageComments", b"comment " * 8750, "UN")
+        header.put("DVHData", b"1.25\\" * 14000 + b"0 ", "UN")
+        return
+    header.put("ImageComments", b"comment " * 8750)
+    header.put("DVHData", b"1.25\\" * 14000 + b"0 ")
+    header.put("AcquisitionComments", b"1234567 " * 8750)
+    header.put("InstitutionAddress", b"address " * 8750)
+    header.put("DeviceDescription", b"long text " * 7000)
+    header.put("FailedSOPInstanceUIDList", b"1.2.276.0.7230010.3\\" * 3500 + b"1.2.276.0")
 
 
 @feature
 def float_pixels(header: Header, index: int, value: str) -> None:
     """Pixels in floating point, ``FloatPixelData`` or ``DoubleFloatPixelData``, which ITK does not see."""
     rows, columns = (int(np.asarray(header[tag].value)[0]) for tag in (0x00280010, 0x00280011))
+    frames = _frames(header) if 0x00280008 in header else 1
     for keyword in (
         "BitsStored",
         "HighBit",
@@ -989,7 +1265,7 @@ def float_pixels(header: Header, index: int, value: str) -> None:
     ):
         header.put(keyword, None)
     header.put("BitsAllocated", 64 if value.startswith("Double") else 32)
-    header.put(value, np.linspace(-1, 1, rows * columns))
+    header.put(value, np.linspace(-1, 1, rows * columns * frames))
 
 
 @feature
@@ -1057,7 +1333,8 @@ def _file(header: Header, options: Options, features: Mapping[str, Any]) -> byte
     for target, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
         if tag in header:
             meta.put(target, header[tag].value, "UI")
-    meta.put(0x00020010, {"": str(syntax), "?": None}.get(options.meta, options.meta), "UI")
+    claimed = str(syntax) if options.meta in ("", "no_prefix", "start") else options.meta
+    meta.put(0x00020010, None if claimed == "?" else claimed, "UI")
     meta.put(0x00020012, make_uid("implementation"), "UI")
     meta.put(0x00020013, "INVENTED_1", "SH")
     if features.get("meta_extras"):
@@ -1067,10 +1344,9 @@ def _file(header: Header, options: Options, features: Mapping[str, Any]) -> byte
         meta.put(0x00020100, make_uid("private information"), "UI")
         meta.put(0x00020102, bytes(range(32)), "OB")
     data += options.appended
-    if options.meta == "bare":
-        return data
-    start = options.preamble + b"DICM"
-    return start + data if options.meta == "none" else start + encode(meta, Encoding(group_lengths=True)) + data
+    start = b"" if options.meta in ("bare", "start") else options.preamble
+    start += b"" if options.meta in ("bare", "start", "no_prefix") else b"DICM"
+    return start + (b"" if options.meta in ("bare", "none") else encode(meta, Encoding(group_lengths=True))) + data
 
 
 _FOLDER_NAMES = {
@@ -1176,8 +1452,7 @@ def _slice(
             FEATURES[name](header, index, value)
     for keyword, value in options.attributes.items():
         header.put(keyword, value[index % len(value)] if isinstance(value, list) else value)
-    values = _stored_values(options, *size, seed, index)
-    _put_pixels(header, options, _pixel_bytes(options, values, seed), *size)
+    _put_pixels(header, options, _stored_values(options, *size, seed, index), seed)
     for name in _LATER & set(features):
         FEATURES[name](header, index, features[name])
     return _file(header, options, features)
@@ -1242,6 +1517,11 @@ class Case:
         The series must be named with ``--series``, see :func:`series_instance_uid`.
     identities
         To test with.
+    path
+        What becomes of the pixels: ``itk``, ``itk-inverted`` (what ITK did to them is undone), ``source``
+        (past ITK, as the file holds them); empty: any of these.
+    copy_path
+        Where identity ``copy`` takes another way than ``derived``.
     """
 
     finding: str
@@ -1251,10 +1531,16 @@ class Case:
     reason: str = ""
     chosen: bool = False
     identities: tuple[Identity, ...] = ("derived", "copy")
+    path: str = "itk"
+    copy_path: str | None = None
 
     def expected(self, identity: Identity) -> Outcome:
         """Return the outcome for an identity."""
         return self.derived_outcome if identity == "derived" and self.derived_outcome else self.outcome
+
+    def expected_path(self, identity: Identity) -> str:
+        """Return the way of the pixels for an identity; empty if any will do."""
+        return self.path if identity == "derived" or self.copy_path is None else self.copy_path
 
 
 def series_instance_uid(seed: int = 0) -> str:
@@ -1274,7 +1560,7 @@ def is_available(name: str) -> bool:
 
 
 def write_case(name: str, directory: Path, *, native: bool = False) -> list[Path]:
-    """Write a case; ``native`` leaves its pixels uncompressed, for judges without a decoder."""
+    """Write a case; ``native`` leaves its pixels uncompressed, for judges without a decoder of lossless pixels."""
     keywords = dict(_case(name).keywords)
     if native:
         for one in (keywords, last := dict(keywords.get("last_slice") or {})):
@@ -1284,8 +1570,20 @@ def write_case(name: str, directory: Path, *, native: bool = False) -> list[Path
     return write_series(directory, **keywords)
 
 
-def _exact(finding: str, **keywords: Any) -> Case:
-    return Case(finding, keywords)
+def case_values(name: str) -> list[NDArray[np.int64]]:
+    """Return the stored values that each slice of a case was made of, by frame, row, column and sample."""
+    keywords = dict(_case(name).keywords)
+    slices, last = int(keywords.pop("slices", 4)), keywords.pop("last_slice", None) or {}
+    made = []
+    for index in range(slices):
+        given = {"rows": 12, "columns": 18, **keywords, **(last if index == slices - 1 else {})}
+        rows, columns, seed = int(given.pop("rows")), int(given.pop("columns")), int(given.pop("seed", 0))
+        made.append(_stored_values(_split(given)[0], rows, columns, seed, index))
+    return made
+
+
+def _exact(finding: str, *, path: str = "itk", copy_path: str | None = None, **keywords: Any) -> Case:
+    return Case(finding, keywords, path=path, copy_path=copy_path)
 
 
 def _refused(finding: str, reason: str, **keywords: Any) -> Case:
@@ -1306,9 +1604,23 @@ def _copy_only(finding: str, reason: str, **attributes: Any) -> Case:
 
 _LONG_JAPANESE = ("架空の説明 CT " * 8)[:63] + "x"
 _LONG_TEXT = "An invented description of sixty-four characters, counted twice."
-_U8 = {"bits_allocated": 8, "bits_stored": 8}
-_PET = {"modality": "PT", "bits_stored": 16, "signed": True}
-_COLOUR = {"modality": "US", "samples": 3, **_U8}
+_U8: dict[str, Any] = {"bits_allocated": 8, "bits_stored": 8}
+_PET: dict[str, Any] = {"modality": "PT", "bits_stored": 16, "signed": True}
+_U32: dict[str, Any] = {"bits_allocated": 32, "bits_stored": 32}
+_COLOUR: dict[str, Any] = {"modality": "US", "samples": 3, **_U8}
+_RGB: dict[str, Any] = {"photometric": "RGB", **_COLOUR}
+_RGB_16: dict[str, Any] = {**_RGB, "bits_allocated": 16, "bits_stored": 16}
+_WIDE: dict[str, Any] = {"rows": 33, "columns": 44}
+"""Neither is a multiple of the blocks of a JPEG, and a JPEG 2000 of this size has several levels."""
+_GREY_JPEG: dict[str, Any] = {"transfer_syntax": "jpeg_baseline", "modality": "SC", "slices": 2, **_U8, **_WIDE}
+_COLOUR_JPEG: dict[str, Any] = {"transfer_syntax": "jpeg_baseline", "slices": 2, **_COLOUR, **_WIDE}
+_FRAMES: dict[str, Any] = {"modality": "SCW", "slices": 1, "frames": 3}
+_ENHANCED: dict[str, Any] = {"modality": "EMR", "slices": 1, "frames": 3, "functional_groups": "per_frame"}
+_DOSE_FRAMES: dict[str, Any] = {"modality": "RTDOSE", "slices": 1, "frames": 3, "bits_stored": 16, "attributes": {
+    "GridFrameOffsetVector": r"0\2.5\5", "FrameIncrementPointer": [0x3004, 0x000C],
+    "DoseGridScaling": "1e-6"}}  # fmt: skip
+_NM_FRAMES: dict[str, Any] = {"modality": "NM", "slices": 1, "frames": 3, "bits_stored": 16, "attributes": {
+    "EnergyWindowVector": [1, 1, 1], "DetectorVector": [1, 1, 1]}}  # fmt: skip
 
 CASES: dict[str, Case] = {
     # pixels: bits, signs, colour models
@@ -1331,14 +1643,19 @@ CASES: dict[str, Case] = {
     "u12_high_bits": _exact("F20: noise in the unused bits", high_bits=True),
     "s12_high_bits": _exact("F20: noise in the unused bits of signed values", high_bits=True, signed=True),
     "u12_high_bits_rescaled": _exact("F20, F11: noise above, slope not whole", high_bits=True, slopes="0.3"),
-    "mono1_ct": _exact("F3, U34: MONOCHROME1 inverted, rescale kept: HU wrong", photometric="MONOCHROME1"),
-    "mono1_cr": _exact("F3: MONOCHROME1 without rescale", modality="CR", photometric="MONOCHROME1",
+    "mono1_ct": _exact("F3, U34: MONOCHROME1 inverted, rescale kept: HU wrong", path="itk-inverted",
+                       photometric="MONOCHROME1"),
+    "mono1_cr": _exact("F3: MONOCHROME1 without rescale", path="itk-inverted", modality="CR", photometric="MONOCHROME1",
                        bits_stored=10),
     "mono1_signed": _exact("F3: MONOCHROME1 of signed values", photometric="MONOCHROME1", signed=True),
-    "mono1_u16": _exact("F3: MONOCHROME1 of 16 bits", photometric="MONOCHROME1", bits_stored=16),
-    "mono1_u8": _exact("F3: MONOCHROME1 of 8 bits", modality="SC", photometric="MONOCHROME1", **_U8),
-    "mono1_slope": _exact("F3, F11: MONOCHROME1 with a slope", photometric="MONOCHROME1", slopes="0.25"),
-    "mono1_high_bits": _exact("F3, F20: MONOCHROME1 with noise in the unused bits", photometric="MONOCHROME1",
+    "mono1_u16": _exact("F3: MONOCHROME1 of 16 bits", path="itk-inverted",
+                        photometric="MONOCHROME1", bits_stored=16),
+    "mono1_u8": _exact("F3: MONOCHROME1 of 8 bits", path="itk-inverted",
+                       modality="SC", photometric="MONOCHROME1", **_U8),
+    "mono1_slope": _exact("F3, F11: MONOCHROME1 with a slope", path="itk-inverted",
+                          photometric="MONOCHROME1", slopes="0.25"),
+    "mono1_high_bits": _exact("F3, F20: MONOCHROME1 with noise in the unused bits", path="itk-inverted",
+                              photometric="MONOCHROME1",
                               high_bits=True),
     "odd_pixel_bytes": _exact("S PS3.5 8.1.1: odd count of bytes, padded", modality="SC", rows=11, columns=17,
                               **_U8),
@@ -1392,7 +1709,7 @@ CASES: dict[str, Case] = {
     "mg_rescale": _exact("F13: rescale of mammography", modality="MG", slopes="2", intercepts="10"),
     "mg_plain": _exact("F13: identity rescale of mammography", modality="MG"),
     "dx_rescale": _exact("U8: DX with a slope becomes another SOP Class", modality="DX", slopes="0.5"),
-    "dx_mono1": _exact("F3: DX, MONOCHROME1", modality="DX", photometric="MONOCHROME1"),
+    "dx_mono1": _exact("F3: DX, MONOCHROME1", path="itk-inverted", modality="DX", photometric="MONOCHROME1"),
     "cr_plain": _exact("F15: position and orientation invented for CR", modality="CR"),
     "us_single": _exact("F15: a region sequence invented for US", modality="US", slices=2, **_U8),
     "sc_plain": _exact("F15: slope, intercept and conversion type added to SC", modality="SC"),
@@ -1438,7 +1755,7 @@ CASES: dict[str, Case] = {
     "rle_u8": _exact("R TS: OB stays OB", transfer_syntax="rle", modality="SC", **_U8),
     "rle_odd": _exact("S PS3.5 8.1.1: decompressed to an odd count of bytes", transfer_syntax="rle",
                       modality="SC", rows=11, columns=17, **_U8),
-    "rle_mono1": _exact("F3: RLE, MONOCHROME1", transfer_syntax="rle", photometric="MONOCHROME1"),
+    "rle_mono1": _exact("F3: RLE, MONOCHROME1", path="itk-inverted", transfer_syntax="rle", photometric="MONOCHROME1"),
     "rle_high_bits": _exact("F20: RLE keeps the unused bits, which then may go", transfer_syntax="rle",
                             high_bits=True),
     "rle_offsets": _exact("F8: an Extended Offset Table has the VR OV", transfer_syntax="rle",
@@ -1734,47 +2051,260 @@ CASES: dict[str, Case] = {
                           attributes={"Rows": 65535, "Columns": 65535}),
     "unknown_syntax": _refused("R 1: a transfer syntax nobody knows", "transfer syntax", meta="1.2.276.0.1"),
     "private_syntax": _refused("R 1: a private transfer syntax", "transfer syntax", meta=make_uid("syntax")),
-    "rgb": _refused("F1, U12: colour ends in a heap overflow", "RGB|colou?r|samples", photometric="RGB",
-                    **_COLOUR),
-    "rgb_rle": _refused("F20: colour, RLE", "RGB|colou?r|samples", photometric="RGB", transfer_syntax="rle",
-                        **_COLOUR),
-    "ybr": _refused("U35: YBR becomes RGB", "YBR|colou?r|samples", photometric="YBR_FULL", **_COLOUR),
-    "palette": _refused("F20: palette becomes RGB", "palette|colou?r", modality="US",
-                        photometric="PALETTE COLOR", palette=True, **_U8),
-    "one_bit": _refused("F20: 1 bit becomes 8", "bits? allocated|1[ -]bit", modality="SC", bits_allocated=1,
-                        bits_stored=1, columns=16),
-    "bits_32": _refused("U11: 32 bits", "32", bits_allocated=32, bits_stored=32),
-    "rtdose_32": _refused("F2: a dose of 32 bits", "32", modality="RTDOSE", slices=1, bits_allocated=32,
-                          bits_stored=32),
-    "float_pixels": _refused("F19: pixels in floating point", "float", float_pixels="FloatPixelData"),
-    "double_pixels": _refused("F19: pixels in double precision", "float|double",
-                              float_pixels="DoubleFloatPixelData"),
-    "multi_frame": _refused("F18: several frames", "frame", modality="NM", frames=2, slices=1),
-    "enhanced": _refused("U42: functional groups", "enhanced|frame|functional", modality="EMR", frames=2,
-                         slices=1, functional_groups=True),
-    "enhanced_one_frame": _refused("U42: functional groups, one frame", "enhanced|frame|functional",
-                                   modality="EMR", frames=1, slices=1, functional_groups=True),
-    "jpeg_baseline": _refused("R 1: a lossy transfer syntax", "lossy|JPEG|compress",
-                              transfer_syntax="jpeg_baseline", modality="SC", **_U8),
-    "jpeg_extended": _refused("R 1: a lossy transfer syntax of 12 bits", "lossy|JPEG|compress",
-                              transfer_syntax="jpeg_extended"),
-    "jpeg_ls_near": _refused("R 1: near-lossless", "lossy|JPEG|compress", transfer_syntax="jpeg_ls_near"),
-    "overlay_embedded": _refused("F20: an overlay in unused bits", "overlay", overlays="embedded",
-                                 high_bits=True),
-    "high_bit_15": _refused("F20: High Bit is not Bits Stored - 1", "high bit", high_bit=15),
-    "mixed_sizes": _refused("U29: sizes differ", "size", last_slice={"rows": 10}),
-    "mixed_bits": _refused("F11: Bits Stored differs", "format|bits", last_slice={"bits_stored": 16}),
-    "mixed_signs": _refused("F11: Pixel Representation differs", "format|represent|sign",
-                            last_slice={"signed": True}),
-    "mixed_photometric": _refused("F3: Photometric Interpretation differs", "format|photometric",
-                                  last_slice={"photometric": "MONOCHROME1"}),
+    "concatenation": Case("R derived: one part of an instance is none", {**_ENHANCED, "slices": 2, "frames": 2,
+                          "concatenation": True}, derived_outcome="refused", reason="concatenation"),
+    # more than 16 bits, other places of the bits
+    "bits_32": _exact("U11: 32 bits", **_U32),
+    "bits_32_signed": _exact("U11: signed 32 bits", signed=True, intercepts="0", **_U32),
+    "bits_32_plain": _exact("U11: 32 bits, no rescale", modality="SC", **_U32),
+    "bits_32_tenth": _exact("F11: 32 bits, slope 0.1", slopes="0.1", **_U32),
+    "bits_32_signed_tenth": _exact("F11: signed 32 bits, slope 0.1", slopes="0.1", signed=True, **_U32),
+    "bits_20": _exact("F10: 20 of 32 bits", bits_allocated=32, bits_stored=20),
+    "bits_20_signed": _exact("F10: 20 of 32 bits, signed", bits_allocated=32, bits_stored=20, signed=True,
+                             slopes="0.1"),
+    "bits_32_mono1": _exact("F3: MONOCHROME1 of 32 bits", photometric="MONOCHROME1", **_U32),
+    "bits_32_implicit": _exact("U11: 32 bits, Implicit VR", transfer_syntax="implicit", **_U32),
+    "rtdose_32": _exact("F2: a dose of 32 bits", modality="RTDOSE", slices=1, **_U32),
+    "rtdose_frames": _exact("F2: a dose of several frames", **_DOSE_FRAMES),
+    "rtdose_32_frames": _exact("F2: a dose of several frames of 32 bits", **{**_DOSE_FRAMES, **_U32}),
+    "j2k_u20": _exact("F10: JPEG 2000 of 20 bits, which ITK decodes wrongly", path="source", transfer_syntax="j2k",
+                      bits_allocated=32, bits_stored=20, slices=2, **_WIDE),
+    "high_bit_15": _exact("F20: High Bit is not Bits Stored - 1", high_bit=15),
+    "high_bit_15_signed": _exact("F20: the same of signed values", high_bit=15, signed=True),
+    "high_bit_15_noise": _exact("F20: the same with noise below", high_bit=15, high_bits=True),
+    "high_bit_11": _exact("F20: 8 bits in the midst of 16", high_bit=11, bits_stored=8),
+    "high_bit_11_signed": _exact("F20: the same of signed values", high_bit=11, bits_stored=8, signed=True),
+    "high_bit_15_rle": _exact("F20: High Bit 15 in RLE", high_bit=15, transfer_syntax="rle"),
+    "high_bit_15_rle_noise": _exact("F20: the same with noise below", high_bit=15, transfer_syntax="rle",
+                                    high_bits=True),
+    "high_bit_11_rle_signed": _exact("F20: 8 signed bits in the midst of 16, RLE", high_bit=11, bits_stored=8,
+                                     signed=True, transfer_syntax="rle"),
+    "overlay_embedded": _exact("F20: an overlay in unused bits", overlays="embedded", high_bits=True),
+    "overlay_embedded_rle": _exact("F20: an overlay in unused bits, RLE", overlays="embedded", high_bits=True,
+                                   transfer_syntax="rle"),
+    "overlay_embedded_big": _exact("F20: an overlay in unused bits, Big Endian", overlays="embedded",
+                                   high_bits=True, transfer_syntax="big"),
+    "one_bit": _exact("F20: 1 bit becomes 8", path="", modality="SC", bits_allocated=1, bits_stored=1, columns=16),
+    "one_bit_odd": _exact("S PS3.5 8.1.1: 1 bit, rows that end within bytes", path="", modality="SC",
+                          bits_allocated=1, bits_stored=1, rows=5, columns=7),
+    "one_bit_frames": _exact("S PS3.5 8.1.1: 1 bit, frames that end within bytes", path="", modality="SC", slices=1,
+                             frames=3, bits_allocated=1, bits_stored=1, rows=5, columns=7),
+    "one_bit_big": _exact("S PS3.5 7.3: 1 bit in words, Big Endian", path="", modality="SC", bits_allocated=1,
+                          bits_stored=1, rows=4, columns=8, pixel_vr="OW", transfer_syntax="big"),
+    "float_pixels": _exact("F19: pixels in floating point", path="source", float_pixels="FloatPixelData"),
+    "double_pixels": _exact("F19: pixels in double precision", path="source", float_pixels="DoubleFloatPixelData"),
+    "float_big_endian": _exact("S PS3.5 7.3: floating point, Big Endian", path="source", transfer_syntax="big",
+                               float_pixels="FloatPixelData"),
+    "one_pixel": _exact("F14: an image of one pixel", rows=1, columns=1),
+    "one_pixel_u8": _exact("S PS3.5 8.1.1: one pixel of one byte", modality="SC", rows=1, columns=1, **_U8),
+    "one_column": _exact("F14: an image of one column", rows=37, columns=1),
+    "one_column_rle": _exact("F14: one column, RLE, which ITK refuses", path="", rows=37, columns=1,
+                              transfer_syntax="rle"),
+    # colour
+    "rgb": _exact("F1, U12: colour ends in a heap overflow", **_RGB),
+    "rgb_planar": _exact("F1: colour, one plane after the other", path="itk-inverted", planar=1, **_RGB),
+    "rgb_16": _exact("F1: colour of 16 bits", **_RGB_16),
+    "rgb_16_planar": _exact("F1: colour of 16 bits, by plane", path="itk-inverted", planar=1, **_RGB_16),
+    "rgb_implicit": _exact("F1: colour, Implicit VR", transfer_syntax="implicit", **_RGB),
+    "rgb_big_endian": _exact("S PS3.5 8.1.2: colour in words, Big Endian", transfer_syntax="big", pixel_vr="OW",
+                             **_RGB),
+    "rgb_odd": _exact("S PS3.5 8.1.1: colour of an odd count of bytes", rows=5, columns=3, **_RGB),
+    "rgb_odd_planar": _exact("S PS3.5 8.1.1: the same by plane", path="itk-inverted", rows=5, columns=3, planar=1,
+                             **_RGB),
+    "rgb_one_pixel": _exact("F14: one pixel in colour", rows=1, columns=1, **_RGB),
+    "rgb_rle": _exact("F20: colour, RLE", transfer_syntax="rle", **_RGB),
+    "rgb_rle_planar": _exact("F20: RLE that says Planar Configuration 1", planar=1, transfer_syntax="rle", **_RGB),
+    "rgb_rle_odd": _exact("S PS3.5 8.1.1: RLE of an odd count of bytes, which ITK refuses", path="", rows=5,
+                          columns=3, transfer_syntax="rle", **_RGB),
+    "rgb_rle_16": _exact("F20: colour of 16 bits, RLE, which ITK decodes wrongly", path="source",
+                         transfer_syntax="rle", **_RGB_16),
+    "rgb_jpeg_ls": _exact("R TS: JPEG-LS in colour", transfer_syntax="jpeg_ls", **_RGB),
+    "rgb_jpeg_lossless": _exact("R TS: JPEG Lossless in colour", transfer_syntax="jpeg_lossless", **_RGB),
+    "rgb_jpeg_lossless_16": _exact("R TS: JPEG Lossless in colour of 16 bits", transfer_syntax="jpeg_lossless",
+                                   **_RGB_16),
+    "rgb_j2k": _exact("R TS: JPEG 2000 in colour, not transformed", transfer_syntax="j2k", slices=2,
+                      **{**_RGB, **_WIDE}),
+    "rgb_frames": _exact("F18: colour of several frames", slices=1, frames=3, **{**_RGB, "modality": "USMF"}),
+    "rgb_frames_planar": _exact("F18: the same by plane", path="itk-inverted", slices=1, frames=3, planar=1,
+                                **{**_RGB, "modality": "USMF"}),
+    "rgb_frames_rle": _exact("F18: the same, RLE", slices=1, frames=3, transfer_syntax="rle",
+                             **{**_RGB, "modality": "USMF"}),
+    "ybr": _exact("U35: YBR becomes RGB", photometric="YBR_FULL", **_COLOUR),
+    "ybr_planar": _exact("U35: YBR by plane", path="itk-inverted", photometric="YBR_FULL", planar=1, **_COLOUR),
+    "ybr_rle": _exact("U35: YBR, RLE", photometric="YBR_FULL", transfer_syntax="rle", **_COLOUR),
+    "ybr_422": _exact("U35: YBR whose chrominance is halved", path="source", photometric="YBR_FULL_422", **_COLOUR),
+    "ybr_422_frames": _exact("U35: the same of several frames", path="source", photometric="YBR_FULL_422", slices=1,
+                             frames=3, **{**_COLOUR, "modality": "USMF"}),
+    "ybr_rct": _exact("U35: JPEG 2000 whose colours are transformed without loss", copy_path="source",
+                      photometric="YBR_RCT", transfer_syntax="j2k", slices=2, **{**_COLOUR, **_WIDE}),
+    "ybr_rct_odd": _exact("S PS3.5 8.1.1: the same, odd count of bytes", copy_path="source", rows=33, columns=37,
+                          photometric="YBR_RCT", transfer_syntax="j2k", slices=2, **_COLOUR),
+    "palette": _exact("F20: palette becomes RGB", modality="US", photometric="PALETTE COLOR", palette="16", **_U8),
+    "palette_8": _exact("F20: palette of 8 bits", modality="US", photometric="PALETTE COLOR", palette="8", **_U8),
+    "palette_u16": _exact("F20: palette, 10 of 16 bits", modality="US", photometric="PALETTE COLOR", palette="16",
+                          bits_stored=10),
+    "palette_u16_8": _exact("F20: palette of 8 bits, 10 of 16 bits", modality="US", photometric="PALETTE COLOR",
+                            palette="8", bits_stored=10),
+    "palette_segmented": _exact("F20: palette in segments", modality="US", photometric="PALETTE COLOR",
+                                palette="segmented", **_U8),
+    "palette_rle": _exact("F20: palette, RLE", modality="US", photometric="PALETTE COLOR", palette="16",
+                          transfer_syntax="rle", **_U8),
+    "palette_big_endian": _exact("S PS3.5 7.3: words of a palette", modality="US", photometric="PALETTE COLOR",
+                                 palette="16", transfer_syntax="big", **_U8),
+    # lossy compressions: decoded by derived, kept by copy
+    "jpeg_baseline": _exact("R LOS-01: JPEG of 8 bits", copy_path="source", **_GREY_JPEG),
+    "jpeg_baseline_flag": _exact("R LOS-01: the same that says so", copy_path="source", lossy_history="one",
+                                 **_GREY_JPEG),
+    "jpeg_baseline_flag_only": _exact("R LOS-01: the same, without ratio and method", copy_path="source",
+                                      lossy_history="flag_only", **_GREY_JPEG),
+    "jpeg_baseline_mono1": _exact("F3: JPEG, MONOCHROME1", path="itk-inverted", copy_path="source",
+                                  photometric="MONOCHROME1", **_GREY_JPEG),
+    "jpeg_baseline_frames": _exact("F18: JPEG of several frames", copy_path="source", frames=3, **_GREY_JPEG),
+    "jpeg_extended": _exact("R LOS-01: JPEG of 12 bits", copy_path="source", transfer_syntax="jpeg_extended",
+                            slices=2, **_WIDE),
+    "jpeg_ls_near": _exact("R LOS-01: near-lossless", copy_path="source", transfer_syntax="jpeg_ls_near", slices=2,
+                           **_WIDE),
+    "jpeg_ls_near_u8": _exact("R LOS-01: near-lossless, 8 bits", copy_path="source", modality="SC",
+                              transfer_syntax="jpeg_ls_near", slices=2, **_U8, **_WIDE),
+    "j2k_lossy": _exact("R LOS-01: JPEG 2000 with loss", copy_path="source", transfer_syntax="j2k_lossy", slices=2,
+                        **_WIDE),
+    "j2k_lossy_signed": _exact("R LOS-01: the same of signed values", copy_path="source", signed=True,
+                               intercepts="0", transfer_syntax="j2k_lossy", slices=2, **_WIDE),
+    "j2k_lossless_91": _exact("R LOS-01: JPEG 2000 that could be lossy, but says it is not", transfer_syntax="j2k",
+                              meta=str(uid.JPEG2000), slices=2, attributes={"LossyImageCompression": "00"}, **_WIDE),
+    "j2k_lossless_91_unsaid": _exact("R LOS-01: the same without a word: by its syntax it is lossy", copy_path="source",
+                                     transfer_syntax="j2k", meta=str(uid.JPEG2000), slices=2, **_WIDE),
+    "jpeg_rgb": _exact("U35: JPEG in colour, not transformed", copy_path="source", photometric="RGB",
+                       **_COLOUR_JPEG),
+    "jpeg_ybr": _exact("U35: JPEG in colour", copy_path="source", photometric="YBR_FULL", **_COLOUR_JPEG),
+    "jpeg_ybr_422": _exact("U35: JPEG whose chrominance is halved", copy_path="source", photometric="YBR_FULL_422",
+                           **_COLOUR_JPEG),
+    "jpeg_ybr_422_frames": _exact("U35: the same of several frames", copy_path="source", frames=3,
+                                  photometric="YBR_FULL_422", **{**_COLOUR_JPEG, "modality": "USMF"}),
+    "jpeg_ls_near_rgb": _exact("R LOS-01: near-lossless in colour", copy_path="source", slices=2,
+                               transfer_syntax="jpeg_ls_near", **{**_RGB, **_WIDE}),
+    "j2k_lossy_rgb": _exact("R LOS-01: JPEG 2000 with loss, colours not transformed", copy_path="source", slices=2,
+                            transfer_syntax="j2k_lossy", **{**_RGB, **_WIDE}),
+    "j2k_lossy_ict": _exact("U35: JPEG 2000 whose colours are transformed with loss", copy_path="source", slices=2,
+                            photometric="YBR_ICT", transfer_syntax="j2k_lossy", **{**_COLOUR, **_WIDE}),
+    # fragments of compressed pixels
+    "fragments_rle": _exact("S PS3.5 A.4: one frame in three fragments, RLE", transfer_syntax="rle", fragments=3),
+    "fragments_jpeg_ls": _exact("S PS3.5 A.4: the same, JPEG-LS", transfer_syntax="jpeg_ls", fragments=3),
+    "fragments_jpeg_lossless": _exact("S PS3.5 A.4: the same, JPEG Lossless", transfer_syntax="jpeg_lossless",
+                                      fragments=3),
+    "fragments_j2k": _exact("S PS3.5 A.4: the same, JPEG 2000", transfer_syntax="j2k", fragments=3, slices=2,
+                            **_WIDE),
+    "fragments_no_offsets": _exact("S PS3.5 A.4: three fragments, empty offset table",
+                                   transfer_syntax="jpeg_lossless", fragments=3, basic_offsets=False),
+    "fragments_tail": _exact("S PS3.5 A.4: bytes after the end of the JPEG", transfer_syntax="jpeg_lossless",
+                             codestream_tail=b"\0\xa5\0\x5a"),
+    "fragments_empty": _exact("S PS3.5 A.4: a last fragment without content, which ITK refuses", path="",
+                              transfer_syntax="jpeg_lossless", empty_fragment=True),
+    "fragments_jpeg_baseline": _exact("S PS3.5 A.4: a lossy frame in three fragments, which ITK refuses",
+                                      path="", copy_path="source", fragments=3, **_GREY_JPEG),
+    **{
+        f"frames_{syntax}{suffix}": _exact(f"S PS3.5 A.4: several frames, {syntax}, {what}", transfer_syntax=syntax,
+                                           path="" if "fragments" in more else "itk", **_FRAMES, **more)
+        for syntax in ("rle", "jpeg_ls", "jpeg_lossless")
+        for suffix, what, more in (
+            ("", "with offsets", {}),
+            ("_no_offsets", "without offsets", {"basic_offsets": False}),
+            ("_extended", "with an Extended Offset Table", {"extended_offsets": True}),
+            ("_fragments", "each in three fragments", {"fragments": 3}),
+        )
+    },
+    # series whose files differ in their pixels
+    "mixed_sizes": _exact("U29: sizes differ", path="", last_slice={"rows": 10}),
+    "mixed_bits": _exact("F11: Bits Stored differs", path="", last_slice={"bits_stored": 16}),
+    "mixed_allocated": _exact("F11: Bits Allocated differs", path="", last_slice=_U8),
+    "mixed_signs": _exact("F11: Pixel Representation differs", path="", last_slice={"signed": True}),
+    "mixed_photometric": _exact("F3: Photometric Interpretation differs", path="",
+                                last_slice={"photometric": "MONOCHROME1"}),
+    "mixed_colour": _exact("F1: one slice in colour", path="", modality="US", **_U8,
+                           last_slice={"photometric": "RGB", "samples": 3}),
+    "mixed_frames": _exact("F18: one file of several frames", path="", modality="SCW", last_slice={"frames": 2}),
+    "mixed_lossy": _exact("R LOS-01: one slice with loss", copy_path="itk, source", modality="SC", **_U8,
+                          last_slice={"transfer_syntax": "jpeg_baseline"}),
+    # several frames
+    "multi_frame": _exact("F18: several frames", **_NM_FRAMES),
+    "multi_frame_xa": _exact("F18: several frames, XA", modality="XA", slices=1, frames=3, bits_stored=10),
+    "multi_frame_sc": _exact("F18: several frames, Secondary Capture", **_FRAMES),
+    "multi_frame_us": _exact("F18: several frames, US", modality="USMF", slices=1, frames=3, **_U8),
+    "multi_frame_two": _exact("F18: two files of several frames", **{**_FRAMES, "slices": 2}),
+    "multi_frame_odd": _exact("S PS3.5 8.1.1: an odd count of bytes in all", modality="USMF", slices=1, frames=3,
+                              rows=5, columns=3, **_U8),
+    "multi_frame_big_endian": _exact("S PS3.5 7.3: several frames, Big Endian", transfer_syntax="big", **_FRAMES),
+    "multi_frame_mono1": _exact("F3: several frames, MONOCHROME1", path="itk-inverted", photometric="MONOCHROME1",
+                                **_FRAMES),
+    "multi_frame_slope": _exact("F13: several frames with a slope", slopes="0.37", **_FRAMES),
+    "mosaic": _exact("F18: many slices in one image", modality="MR",
+                     attributes={"ImageType": r"ORIGINAL\PRIMARY\M\ND\MOSAIC"}),
+    "private_sop_class_frames": _exact("F19: the same with several frames", modality="PRIVATE", slices=1, frames=3),
+    "private_sop_class_rgb": _exact("F19: the same in colour", **{**_RGB, "modality": "PRIVATE"}),
+    # functional groups
+    "enhanced": _exact("U42: functional groups", **_ENHANCED),
+    "enhanced_ct": _exact("U42: functional groups, CT", **{**_ENHANCED, "modality": "ECT"}),
+    "enhanced_one_frame": _exact("U42: functional groups, one frame", **{**_ENHANCED, "frames": 1}),
+    "enhanced_two_files": _exact("U42: functional groups, two files", **{**_ENHANCED, "slices": 2, "frames": 2}),
+    "enhanced_shared_type": _exact("R FrameType: stands in the shared groups",
+                                   **{**_ENHANCED, "functional_groups": "shared_type"}),
+    "enhanced_shared": _exact("R DerivationImageSequence: stands in the shared groups",
+                              **{**_ENHANCED, "functional_groups": "shared"}),
+    "enhanced_derived": _exact("R DerivationImageSequence: stands in each frame",
+                               **{**_ENHANCED, "functional_groups": "derived"}),
+    "enhanced_derived_once": _exact("R DerivationImageSequence: stands in one frame",
+                                    **{**_ENHANCED, "functional_groups": "derived_once"}),
+    "enhanced_undefined": _exact("U42: functional groups of undefined length", undefined_lengths=True,
+                                 **{**_ENHANCED, "functional_groups": "derived"}),
+    "enhanced_implicit": _exact("U42: functional groups, Implicit VR", transfer_syntax="implicit",
+                                **{**_ENHANCED, "functional_groups": "derived"}),
+    "enhanced_big_endian": _exact("U42: functional groups, Big Endian", transfer_syntax="big",
+                                  **{**_ENHANCED, "functional_groups": "derived"}),
+    "enhanced_group_lengths": _exact("U42: functional groups with group lengths", group_lengths="nested",
+                                     **{**_ENHANCED, "functional_groups": "derived"}),
+    "enhanced_rle": _exact("U42: functional groups, RLE", transfer_syntax="rle", **_ENHANCED),
+    "enhanced_j2k_lossy": _exact("R LOS-01: functional groups, JPEG 2000 with loss", copy_path="source",
+                                 transfer_syntax="j2k_lossy", **_ENHANCED, **_WIDE),
+    "segmentation": _exact("F20: a segmentation of 1 bit", path="", modality="SEG", slices=1, frames=3, rows=5,
+                           columns=7, bits_allocated=1, bits_stored=1, functional_groups="derived", segments=True),
+    "parametric_map": _exact("F19: functional groups, floating point", path="source",
+                             **{**_ENHANCED, "modality": "PM"}, float_pixels="FloatPixelData"),
+    # files that say too little of their encoding, or something else than they are
+    "claims_implicit": _exact("R 1: Explicit VR said to be Implicit", meta=str(uid.ImplicitVRLittleEndian)),
+    "claims_explicit": _exact("R 1: Implicit VR said to be Explicit", transfer_syntax="implicit",
+                              meta=str(uid.ExplicitVRLittleEndian)),
+    "claims_big": _exact("R 1: Little Endian said to be Big", meta=str(uid.ExplicitVRBigEndian)),
+    "claims_little": _exact("R 1: Big Endian said to be Little", transfer_syntax="big",
+                            meta=str(uid.ExplicitVRLittleEndian)),
+    "claims_deflated": _exact("R 1: not deflated", meta=str(uid.DeflatedExplicitVRLittleEndian)),
+    "claims_nothing": _exact("R 1: no transfer syntax in group 0002", meta="?"),
+    "claims_nothing_implicit": _exact("R 1: the same, Implicit VR", meta="?", transfer_syntax="implicit"),
+    "meta_none": _exact("R 1: no group 0002", meta="none"),
+    "meta_none_implicit": _exact("R 1: no group 0002, Implicit VR", meta="none", transfer_syntax="implicit"),
+    "meta_none_big": _exact("R 1: no group 0002, Big Endian", meta="none", transfer_syntax="big"),
+    "meta_bare": _exact("R 1: no preamble, no prefix, no group 0002", meta="bare"),
+    "meta_bare_implicit": _exact("R 1: the same, Implicit VR", meta="bare", transfer_syntax="implicit"),
+    "meta_bare_big": _exact("R 1: the same, Big Endian", meta="bare", transfer_syntax="big"),
+    "meta_no_prefix": _exact("R 1: no prefix between preamble and group 0002", meta="no_prefix"),
+    "meta_start": _exact("R 1: group 0002 begins the file", meta="start"),
+    "meta_start_implicit": _exact("R 1: the same, Implicit VR", meta="start", transfer_syntax="implicit"),
+    # long values, character sets
+    "long_values": _exact("S PS3.5 7.1.2: long values, some of which need VR UN", long_values="explicit", slices=2),
+    "long_values_big_endian": _exact("S PS3.5 7.1.2: long values, Big Endian", long_values="explicit", slices=2,
+                                     transfer_syntax="big"),
+    "long_values_implicit": _exact("S PS3.5 7.1.3: values that Explicit VR cannot hold", long_values="implicit",
+                                   slices=2, transfer_syntax="implicit"),
+    "un_in_equipment_undefined": _exact("R append: old items with VR UN, undefined lengths",
+                                        contributing_equipment="unknown_vr", undefined_lengths=True),
+    **{
+        f"charset_{name}": _exact(f"F21: the texts of pydicom's {name}.dcm", charset_file=name, slices=2)
+        for name in sorted(Path(path).stem for path in get_charset_files("*.dcm"))
+    },
 }  # fmt: skip
 """What is known to go wrong, and what must become of it."""
 
 MALFORMED: dict[str, Case] = {
     "un_source_images": _either("R append: to a sequence with VR UN", source_images="unknown_vr"),
-    "un_in_equipment_undefined": _either("R append: old items with VR UN, undefined lengths",
-                                         contributing_equipment="unknown_vr", undefined_lengths=True),
     "icon_compressed": _either("S PS3.5 A.4: a compressed icon in a file that will not be", icon="compressed",
                                transfer_syntax="rle"),
     "slope_text": _either("R 1: Rescale Slope is no number", slopes="abc"),
@@ -1828,14 +2358,6 @@ MALFORMED: dict[str, Case] = {
     "jpeg_damaged": _either("R 1: a damaged JPEG stream", transfer_syntax="jpeg_lossless",
                             pixel_element="damaged"),
     "rle_not_encapsulated": _either("R 1: native pixels said to be RLE", meta=str(uid.RLELossless)),
-    "claims_implicit": _either("R 1: Explicit VR said to be Implicit", meta=str(uid.ImplicitVRLittleEndian)),
-    "claims_explicit": _either("R 1: Implicit VR said to be Explicit", transfer_syntax="implicit",
-                               meta=str(uid.ExplicitVRLittleEndian)),
-    "claims_big": _either("R 1: Little Endian said to be Big", meta=str(uid.ExplicitVRBigEndian)),
-    "claims_deflated": _either("R 1: not deflated", meta=str(uid.DeflatedExplicitVRLittleEndian)),
-    "claims_nothing": _either("R 1: no transfer syntax in group 0002", meta="?"),
-    "meta_none": _either("R 1: no group 0002", meta="none"),
-    "meta_bare": _either("R 1: no prefix", meta="bare"),
     "appended_zeros": _either("R 1: zeros after the data set", appended=bytes(512)),
     "appended_noise": _either("R 1: noise after the data set", appended=bytes(range(101))),
     "appended_twice": _either("R 1: an element stands twice", appended=b"\x10\0\x10\0PN\4\0A^B "),

@@ -27,7 +27,9 @@ def test_case(name: str, identity: str, run: Run, tmp_path: Path) -> None:
     series = series_instance_uid() if case.chosen else None
     if case.expected(identity) == "exact":
         result = run(source, destination, series=series, identity=identity)
-        assert witness.compare(files, sorted(destination.iterdir()), identity) == []
+        path = result.path if "," not in result.path else ""
+        assert witness.compare(files, sorted(destination.iterdir()), identity, path=path) == []
+        assert result.path == (case.expected_path(identity) or result.path)
         assert result.verdict == "pass"
         assert result.slices == len(files)
     else:

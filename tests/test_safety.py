@@ -30,7 +30,7 @@ import pydicom
 import pytest
 from synthetic import CASES, is_available, series_instance_uid, write_series
 
-from itk_roundtrip import cli, slabs, staging
+from itk_roundtrip import cli, instances, kinds, slabs, staging
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
 from itk_roundtrip.series import Series, find_series
 from itk_roundtrip.view import Hiding
@@ -188,7 +188,7 @@ from itk_roundtrip import cli, staging
 
 moment = sys.argv.pop(1)
 flow = importlib.import_module("itk_roundtrip.pipeline")
-flow.Workers = lambda *_: contextlib.nullcontext()
+flow.Workers = lambda *_, **__: contextlib.nullcontext()
 acquire, remove = staging.Staging._acquire, staging._remove
 
 def interrupt(*_):
@@ -234,7 +234,7 @@ Command = Callable[..., Ended]
 @pytest.fixture
 def command(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command line in this process, with the workers of the session."""
-    monkeypatch.setattr(_flow, "Workers", lambda *_: contextlib.nullcontext(workers))
+    monkeypatch.setattr(_flow, "Workers", lambda *_, **__: contextlib.nullcontext(workers))
 
     def call(*arguments: object) -> Ended:
         streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace") for _ in range(2)]
@@ -949,13 +949,13 @@ def _die_of_headers(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
     return slabs.process(job, slab)
 
 
-def _die_of_order(folder: Path, series: Series, names: tuple[str, ...]) -> None:
+def _die_of_order(folder: Path, series: Series, names: tuple[str, ...], backend: str) -> None:
     _die()
 
 
 def _write_other_name(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
     """Carry a slab, with another patient in every completed header: what a defect of ours would do."""
-    module: Any = slabs
+    module: Any = instances
     complete = module.complete
 
     def wrong(*arguments: Any) -> bytes:
@@ -1012,9 +1012,11 @@ def test_a_crash_of_the_ordering_is_survived(
 
 def test_after_a_crash_less_is_shown_then_single_slices_then_the_file_is_named(short_source: Path) -> None:
     """Each step of the search for the slice that ends ITK must lead on to the next."""
-    job = slabs.Job(None, "complete", "SS", Path("staging"))
+    job = slabs.Job(None, "complete", Path("staging"))
     file_names = ("IM0001.dcm", "IM0002.dcm", "IM0003.dcm")
-    slab = slabs.Slab(find_series(short_source)[0], 0, file_names, (), ())
+    series = find_series(short_source)[0]
+    carried = tuple(kinds.carriages(series, "copy").values())
+    slab = slabs.Slab(series, 0, file_names, carried, "SS")
     for hiding in (Hiding.UNCARRIABLE, Hiding.ALL_BUT_PIXELS):
         (slab,) = _flow._after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
         assert (slab.hiding, len(slab)) == (hiding, 3)
@@ -1022,8 +1024,10 @@ def test_after_a_crash_less_is_shown_then_single_slices_then_the_file_is_named(s
     assert [one.output_names for one in singles] == [(name,) for name in file_names]
     assert [one.first for one in singles] == [0, 1, 2]
     assert {one.hiding for one in singles} == {Hiding.ALL_BUT_PIXELS}
+    (kept,) = _flow._after_crash(job, Outcome(Task(_die, (job, singles[1])), crashed=True))
+    assert (kept.is_kept, kept.carried[0].reason) == (True, "ITK crashed on it")
     with pytest.raises(ITKCrashError, match=r"IM0002\.dcm") as caught:
-        _flow._after_crash(job, Outcome(Task(_die, (job, singles[1])), crashed=True))
+        _flow._after_crash(job, Outcome(Task(_die, (job, kept)), crashed=True))
     assert caught.value.path == "IM0002.dcm"
 
 

@@ -1,8 +1,9 @@
 """An outside judge of a round trip: what differs between two series beyond what the rules allow.
 
-It shares nothing with the package: files are parsed here, byte by byte, pixels are decoded by pydicom. It
-knows the rule table for unchanged pixels: identity ``derived`` changes the attributes that
-:func:`_judge_derived` judges and no other, identity ``copy`` changes none.
+It shares nothing with the package: files are parsed here, byte by byte, compressed pixels are decoded by
+pydicom. It knows the rule table for unchanged pixels: identity ``derived`` changes the attributes that
+:func:`_judge_derived` judges and no other, identity ``copy`` changes none. Pixels may stay compressed, byte for
+byte; where they do not, they are those that pydicom decodes, within what decoders of a lossy stream differ.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -29,6 +30,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.pixels.utils import pixel_array
 
 Identity = Literal["derived", "copy"]
+PixelPath = Literal["", "itk", "itk-inverted", "source"]
 
 _LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _WORD_BYTES = {
@@ -42,6 +44,20 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_DATA = 0x7FE00010
 _DESCRIBES_COMPRESSION = frozenset({0x7FE00001, 0x7FE00002, 0x7FE00003})
+_VRS = frozenset(vr.encode() for vr in (*_LONG, *_WORD_BYTES, *_TEXT))
+_NATIVE = frozenset({uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
+                     uid.DeflatedExplicitVRLittleEndian})  # fmt: skip
+_COSINE = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit})
+_MAYBE_REVERSIBLE = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K})
+_METHODS = {
+    uid.JPEGBaseline8Bit: "ISO_10918_1",
+    uid.JPEGExtended12Bit: "ISO_10918_1",
+    uid.JPEGLSNearLossless: "ISO_14495_1",
+    uid.JPEG2000: "ISO_15444_1",
+    uid.JPEG2000MC: "ISO_15444_2",
+    uid.HTJ2K: "ISO_15444_15",
+}
+"""What Lossy Image Compression Method says of a transfer syntax (PS3.3 C.7.6.1.1.5.1)."""
 _PRIMARY_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
 
 # ----------------------------------------------------------------------------------------------- parsing
@@ -97,6 +113,16 @@ class _Pair:
     source: File
     written: File
     native: File | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the pixels were compressed and still are."""
+        return self.source.syntax.is_encapsulated and self.written.syntax == self.source.syntax
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the pixels were compressed and are no longer."""
+        return self.source.syntax.is_encapsulated and not self.kept
 
     def old(self, keyword: str) -> Node | None:
         return self.source.data.get(_tag(keyword))
@@ -219,27 +245,59 @@ def _dictionary_vr(tag: int) -> str:
 
 
 def read(path: Path) -> File:
-    """Parse a DICOM file whole; raises ValueError if it cannot be."""
+    """Parse a DICOM file whole; raises ValueError if it cannot be.
+
+    Start and encoding are looked for: a source may lack preamble, prefix and File Meta Information, or claim another
+    encoding than it has. That is among the ``problems``, and no file that was written may have any.
+    """
     content = path.read_bytes()
-    if content[128:132] != b"DICM":
-        raise ValueError("no DICM prefix")
     problems: list[str] = []
+    first = 132 if content[128:132] == b"DICM" else 128 if len(content) > 128 and not any(content[:128]) else 0
+    if first != 132:
+        problems.append("no DICM prefix")
     try:
-        meta, start = _Parser(content, problems).elements(132, len(content), implicit=False, big=False, group=2)
-        syntax = uid.UID(_plain(meta[0x00020010].value).decode("ascii"))
-        data = content[start:]
-        if syntax.is_deflated:
-            data = zlib.decompress(data, -zlib.MAX_WBITS)
+        meta, start = _meta(content, first, problems)
+        claimed = uid.UID(_plain(meta[0x00020010].value).decode("ascii")) if 0x00020010 in meta else None
+        data, syntax = _opened(content[start:], claimed)
+        if syntax != claimed:
+            problems.append(f"the transfer syntax is said to be {claimed and claimed.name}, but it is {syntax.name}")
         big = not syntax.is_little_endian
-        parsed, end = _Parser(data, problems).elements(0, len(data), syntax.is_implicit_VR, big)
-    except (struct.error, KeyError, zlib.error) as error:
+        implicit = syntax.is_implicit_VR
+        if syntax.is_encapsulated and data[4:6] not in _VRS:
+            implicit = True
+            problems.append("compressed pixels stand in Implicit VR")
+        parsed, end = _Parser(data, problems).elements(0, len(data), implicit, big)
+    except struct.error as error:
         raise ValueError(f"cannot be parsed ({error})") from error
     if end != len(data):
         problems.append("something follows the last element")
+    return File(path, meta, parsed, syntax, content[: min(first, 128)], problems)
+
+
+def _meta(content: bytes, start: int, problems: list[str]) -> tuple[Elements, int]:
+    """Return the File Meta Information, which may be missing, and where the data set begins."""
+    if content[start : start + 2] != b"\2\0":
+        problems.append("no File Meta Information")
+        return {}, start
+    meta, end = _Parser(content, problems).elements(start, len(content), implicit=False, big=False, group=2)
     stated = int.from_bytes(meta[0x00020000].value, "little") if 0x00020000 in meta else -1
-    if 144 + stated != start:
-        problems.append(f"File Meta Information Group Length is {stated}, not {start - 144}")
-    return File(path, meta, parsed, syntax, content[:128], problems)
+    if start + 12 + stated != end:
+        problems.append(f"File Meta Information Group Length is {stated}, not {end - start - 12}")
+    return meta, end
+
+
+def _opened(data: bytes, claimed: uid.UID | None) -> tuple[bytes, uid.UID]:
+    """Return a data set as it is encoded, inflated, and its transfer syntax; its first element tells a false one."""
+    if claimed is not None and claimed.is_deflated:
+        try:
+            return zlib.decompress(data, -zlib.MAX_WBITS), claimed
+        except zlib.error:
+            pass
+    if claimed is not None and claimed not in _NATIVE:
+        return data, claimed
+    if data[4:6] not in _VRS:
+        return data, uid.ImplicitVRLittleEndian
+    return data, uid.ExplicitVRBigEndian if data[0] < data[1] else uid.ExplicitVRLittleEndian
 
 
 # --------------------------------------------------------------------------------------------- comparing
@@ -316,62 +374,213 @@ def _compare_nodes(tag: int, old: Node, new: Node, path: str) -> Iterator[str]:
 
 
 def _stored_values(words: NDArray[np.generic], file: File) -> NDArray[np.generic]:
-    """Return the values of pixel words: Bits Stored of them, sign-extended if they are signed."""
-    allocated, unused = file.number("BitsAllocated"), file.number("BitsAllocated") - file.number("BitsStored")
+    """Return the values of pixel words: Bits Stored of them up to High Bit, sign-extended if they are signed."""
+    allocated, stored = file.number("BitsAllocated"), file.number("BitsStored")
+    if allocated == 1:
+        return words.ravel()
     kind = "i" if file.number("PixelRepresentation") else "u"
-    shifted = np.left_shift(words.ravel().astype(f"<u{allocated // 8}"), unused)
-    values: NDArray[np.generic] = np.right_shift(shifted.view(f"<{kind}{allocated // 8}"), unused)
+    shifted = np.left_shift(words.ravel().astype(f"<u{allocated // 8}"), max(0, allocated - 1 - _high_bit(file)))
+    values: NDArray[np.generic] = np.right_shift(shifted.view(f"<{kind}{allocated // 8}"), allocated - stored)
     return values
 
 
-def _native_values(file: File) -> NDArray[np.generic]:
-    count = file.number("Rows") * file.number("Columns") * max(1, file.number("SamplesPerPixel"))
-    count *= int(file.text("NumberOfFrames") or 1)
-    words = np.frombuffer(file.data[_PIXEL_DATA].value, f"<u{file.number('BitsAllocated') // 8}", count)
-    return _stored_values(words, file)
+def _high_bit(file: File) -> int:
+    return file.number("HighBit") if _tag("HighBit") in file.data else file.number("BitsStored") - 1
 
 
-def _judge_pixels(pair: _Pair) -> Iterator[str]:
-    source, written, native = pair.source, pair.written, pair.native
-    for tag in sorted(_DESCRIBES_COMPRESSION & written.data.keys()):
-        if source.syntax.is_encapsulated:
-            yield f"{_name(tag)} describes a compression that is gone"
+def _shape(file: File) -> tuple[int, int, int, int]:
+    """Return frames, rows, columns, and samples per pixel: two of native YBR_FULL_422, Y and Cb or Cr."""
+    samples = max(1, file.number("SamplesPerPixel"))
+    if file.text("PhotometricInterpretation").endswith("_422") and not file.syntax.is_encapsulated:
+        samples = 2
+    return int(file.text("NumberOfFrames") or 1), file.number("Rows"), file.number("Columns"), samples
+
+
+def _native_words(file: File) -> NDArray[np.generic]:
+    """Return the pixel words, colour by pixel."""
+    value, shape, bits = file.data[_PIXEL_DATA].value, _shape(file), file.number("BitsAllocated")
+    count = int(np.prod(shape))
+    if bits == 1:
+        unpacked = np.unpackbits(np.frombuffer(value, "u1"), bitorder="little")
+        if unpacked.size < count:
+            raise ValueError("too few pixels")
+        return unpacked[:count]
+    words: NDArray[Any] = np.frombuffer(value, f"<u{bits // 8}", count)
+    if shape[3] == 3 and file.number("PlanarConfiguration") == 1:
+        frames, rows, columns, samples = shape
+        words = np.moveaxis(words.reshape(frames, samples, rows, columns), 1, 3)
+    return words.ravel()
+
+
+def _decoded_words(file: File) -> NDArray[np.generic]:
+    """Return the words of compressed pixels, colour by pixel, as pydicom decodes them: YBR_FULL stays YBR_FULL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        words = pixel_array(pydicom.dcmread(file.path, force=True), raw=True, correct_unused_bits=False)
+    return words.ravel()
+
+
+def _codestream(file: File) -> bytes:
+    """Return all fragments of the pixels but for the offset table."""
+    value, parts, start = file.data[_PIXEL_DATA].value, [], 0
+    while start < len(value):
+        tag, length = struct.unpack_from("<LL", value, start)
+        if tag != 0xE000FFFE:
+            break
+        parts.append(value[start + 8 : start + 8 + length])
+        start += 8 + length
+    return b"".join(parts[1:])
+
+
+def _is_irreversible(file: File) -> bool:
+    """Tell whether a JPEG 2000 has the wavelet that does not come back (ISO 15444-1 A.6.1)."""
+    start = _codestream(file).find(b"\xff\x52")
+    return start >= 0 and _codestream(file)[start + 13] == 0
+
+
+def _is_lossy(file: File) -> bool:
+    if file.syntax in _MAYBE_REVERSIBLE:
+        if _PIXEL_DATA not in file.data:
+            return False
+        return _is_irreversible(file) or file.text("LossyImageCompression") != "00"
+    return file.syntax in _METHODS
+
+
+def _is_transformed(file: File) -> bool:
+    """Tell whether whoever decodes the pixels makes RGB of them."""
+    photometric = file.text("PhotometricInterpretation")
+    return file.syntax.is_encapsulated and (
+        photometric in ("YBR_RCT", "YBR_ICT") or (photometric.startswith("YBR") and file.syntax in _COSINE)
+    )
+
+
+def _needs_every_bit(file: File) -> bool:
+    """Tell whether bits beside the stored values mean something, or the values lie where others expect none."""
+    embedded = any(tag >> 16 in range(0x6000, 0x6020, 2) and tag & 0xFFFF == 0x0102 and any(node.value)
+                   for tag, node in file.data.items())  # fmt: skip
+    return embedded or _high_bit(file) != file.number("BitsStored") - 1
+
+
+def _halvings(file: File) -> tuple[int, int]:
+    """Return how many rows and columns of a JPEG share one chrominance (ISO 10918-1 B.2.2)."""
+    found = re.search(rb"\xff[\xc0\xc1]\x00\x11.{6}.(.)..(.)", _codestream(file), re.DOTALL)
+    if found is None:
+        return 1, 1
+    luminance, chrominance = found[1][0], found[2][0]
+    return (luminance & 15) // (chrominance & 15), (luminance >> 4) // (chrominance >> 4)
+
+
+Colours = NDArray[np.float64]
+
+
+def _rgb(words: NDArray[np.generic], file: File) -> tuple[Colours, Colours, Colours]:
+    """Return the RGB of YBR_FULL words, and the least and the largest that a decoder may make of them.
+
+    Each of the three components may be off by one before the colours are computed; a chrominance that several
+    pixels share is that of this pixel or of a neighbour, or anything between.
+    """
+    centre = 1 << (file.number("BitsStored") - 1)
+    components = words.reshape(_shape(file)).astype(np.float64) - [0, centre, centre]
+    low, high = components - 1, components + 1
+    for axis, factor in zip((1, 2), _halvings(file), strict=True):
+        places = np.arange(components.shape[axis])
+        for step in range(-factor, factor + 1) if factor > 1 else ():
+            near = np.take(components[..., 1:], np.clip(places + step, 0, places[-1]), axis)
+            low[..., 1:] = np.minimum(low[..., 1:], near - 1)
+            high[..., 1:] = np.maximum(high[..., 1:], near + 1)
+    matrix = np.array([[1, 1, 1], [0, -0.344136, 1.772], [1.402, -0.714136, 0]])
+    positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
+    least, largest = low @ positive + high @ negative, high @ positive + low @ negative
+    made = [np.clip(one, 0, 2 * centre - 1).ravel() for one in (components @ matrix, np.floor(least), np.ceil(largest))]
+    return made[0], made[1], made[2]
+
+
+_MEAN_DIFFERENCE = 0.5
+"""How far decoders of one lossy stream may be apart in the mean of all pixels, in steps of the stored values."""
+
+
+def _judge_pixels(pair: _Pair, identity: Identity, path: PixelPath) -> Iterator[str]:
+    source, written = pair.source, pair.written
     if _PIXEL_DATA not in source.data or _PIXEL_DATA not in written.data:
         return  # lost or added: said already
     old, new = source.data[_PIXEL_DATA], written.data[_PIXEL_DATA]
-    path = _name(_PIXEL_DATA)
-    bits = source.number("BitsAllocated")
+    name = _name(_PIXEL_DATA)
     if not source.syntax.is_encapsulated:
         if old.vr and old.vr != new.vr:
-            yield f"{path} has VR {new.vr}, not {old.vr}"
+            yield f"{name} has VR {new.vr}, not {old.vr}"
         if source.syntax.is_little_endian and old.value != new.value:
-            yield f"{path} is not the same bytes"
-    elif new.vr not in ({"OW"} if bits > 8 else {"OB", "OW"}) and not written.syntax.is_implicit_VR:
-        yield f"{path} of {bits} bits has VR {new.vr}"
+            yield f"{name} is not the same bytes"
+    elif pair.kept:
+        if path.startswith("itk"):
+            yield f"{name} is still compressed"
+        if new.value != old.value or new.vr not in ("OB", old.vr) or not new.fragments:
+            yield f"{name} is compressed, but not the same bytes"
+        return
     else:
-        size = source.number("Rows") * source.number("Columns") * bits // 8
-        if len(new.value) != size + size % 2:
-            yield f"{path} has {len(new.value)} bytes, not {size + size % 2}"
+        if path == "source" or (identity == "copy" and (_is_lossy(source) or _is_transformed(source))):
+            yield f"{name} is no longer compressed"
+        yield from _judge_description(pair)
+    yield from _judge_samples(pair)
+
+
+def _judge_description(pair: _Pair) -> Iterator[str]:
+    """Judge what describes pixels that were compressed: length, VR, colour model and order of the samples."""
+    source, written = pair.source, pair.written
+    new, name, bits = written.data[_PIXEL_DATA], _name(_PIXEL_DATA), source.number("BitsAllocated")
+    for tag in sorted(_DESCRIBES_COMPRESSION & written.data.keys()):
+        yield f"{_name(tag)} describes a compression that is gone"
+    if new.vr not in ({"OW"} if bits > 8 else {"OB", "OW"}) and not written.syntax.is_implicit_VR:
+        yield f"{name} of {bits} bits has VR {new.vr}"
+    size = -(-int(np.prod(_shape(source))) * bits // 8)
+    if len(new.value) != size + size % 2:
+        yield f"{name} has {len(new.value)} bytes, not {size + size % 2}"
+    if source.number("SamplesPerPixel") < 2:
+        return
+    wanted = "RGB" if _is_transformed(source) else source.text("PhotometricInterpretation")
+    if written.text("PhotometricInterpretation") != wanted:
+        yield f"PhotometricInterpretation is {written.text('PhotometricInterpretation')}, not {wanted}"
+    planar = {0} if _is_transformed(source) or _is_lossy(source) else {0, source.number("PlanarConfiguration")}
+    if _tag("PlanarConfiguration") not in written.data or written.number("PlanarConfiguration") not in planar:
+        yield f"PlanarConfiguration is not {min(planar)}"
+
+
+def _judge_samples(pair: _Pair) -> Iterator[str]:
+    """Judge the samples: the same stored values, or those that a decoder may make of a lossy stream."""
+    source, written, name = pair.source, pair.written, _name(_PIXEL_DATA)
     try:
-        if native is not None:
-            expected = _native_values(native)
-        elif source.syntax.is_encapsulated:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                expected = _stored_values(pixel_array(pydicom.dcmread(source.path), raw=True), source)
+        if pair.native is not None:
+            words = _native_words(pair.native)
         else:
-            expected = _native_values(source)
+            words = _decoded_words(source) if source.syntax.is_encapsulated else _native_words(source)
+        expected = _stored_values(words, source)
     except Exception as error:  # no decoder, or one that fails
-        yield f"{path} of the source cannot be decoded ({type(error).__name__})"
+        yield f"{name} of the source cannot be decoded ({type(error).__name__})"
         return
     try:
-        values = _native_values(written)
+        found = _native_words(written)
+        values = _stored_values(found, written)
     except (ValueError, TypeError, OverflowError):  # a description of the pixels that cannot be
         values = expected[:0]
     if values.shape != expected.shape:
-        yield f"{path} has {values.size} pixels, not {expected.size}"
-    elif not np.array_equal(expected, values):
-        yield f"{path}: {np.count_nonzero(expected != values)} of {expected.size} stored values differ"
+        yield f"{name} has {values.size} pixels, not {expected.size}"
+        return
+    if source.syntax == uid.RLELossless and _needs_every_bit(source):
+        differ = words.view(found.dtype) != found
+    elif pair.native is not None or not _is_lossy(source):
+        differ = expected != values
+    else:
+        nominal = low = high = expected.astype(np.float64)
+        if _is_transformed(source) and source.syntax in _COSINE:
+            nominal, low, high = _rgb(words, source)
+        elif source.syntax != uid.JPEGLSNearLossless:
+            low, high = nominal - 1, nominal + 1
+        made = values.astype(np.float64)
+        differ = (made < low) | (made > high)
+        shift = (made - nominal).reshape(-1, max(1, source.number("SamplesPerPixel"))).mean(axis=0)
+        if np.abs(shift).max() > _MEAN_DIFFERENCE:
+            yield f"{name}: the stored values differ by {shift} in the mean"
+    if differ.any():
+        yield f"{name}: {np.count_nonzero(differ)} of {expected.size} stored values differ"
 
 
 # -------------------------------------------------------------------------------------------- derived rules
@@ -390,6 +599,8 @@ _CHANGED = (
     "ReferencedSeriesSequence", "DerivationDescription", "SourceImageSequence",
     "ContributingEquipmentSequence", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber",
 )  # fmt: skip
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _SERIES_TIME = ("SeriesDate", "SeriesTime")
 _REFERRING = (
     "ReferencedImageSequence",
@@ -427,8 +638,10 @@ def _code_of(item: Elements, keyword: str) -> list[tuple[str, str, str]]:
 
 def _judge_derived(pair: _Pair) -> Iterator[str]:
     """Yield what is wrong with one derived instance but for what concerns the series as a whole."""
-    primary = _is_primary(pair.source)
-    changed = frozenset(map(_tag, _CHANGED if primary else (*_CHANGED, *_SERIES_TIME)))
+    keywords = [*_CHANGED, *(() if _is_primary(pair.source) else _SERIES_TIME), *_GROUPS]
+    keywords += _LOSSY if _is_lossy(pair.source) else ()
+    keywords += ("SourceImageEvidenceSequence",) if _is_enhanced(pair.source) else ()
+    changed = frozenset(map(_tag, keywords))
     yield from compare_elements(pair.source.data, pair.written.data, skip=_skip(pair) | changed | _REMOVED)
     for tag in sorted(pair.written.data):
         if tag in _REMOVED or _is_group_length(tag):
@@ -436,7 +649,7 @@ def _judge_derived(pair: _Pair) -> Iterator[str]:
         elif tag in changed and pair.written.data[tag].vr not in _vrs(tag, pair.source.data.get(tag)):
             yield f"{_name(tag)} has VR {pair.written.data[tag].vr}"
     for judge in (_image_type, _creation, _series_description, _derivation_description, _source_images,
-                  _equipment, _referenced_series, _derived_uids):  # fmt: skip
+                  _equipment, _referenced_series, _derived_uids, _lossy, _functional_groups, _evidence):  # fmt: skip
         yield from judge(pair)
 
 
@@ -446,16 +659,45 @@ def _vrs(tag: int, source: Node | None) -> set[str]:
 
 
 def _skip(pair: _Pair) -> frozenset[int]:
-    """Return the tags that :func:`_judge_pixels` judges: pixels, and what describes their compression."""
+    """Return the tags that :func:`_judge_pixels` judges: pixels, and what describes them where they are decoded."""
     pixels = {_PIXEL_DATA} & pair.source.data.keys() & pair.written.data.keys()
-    return frozenset(pixels) | (_DESCRIBES_COMPRESSION if pair.source.syntax.is_encapsulated else frozenset())
+    if not pair.decoded:
+        return frozenset(pixels)
+    colour = ("PhotometricInterpretation", "PlanarConfiguration") if pair.source.number("SamplesPerPixel") > 1 else ()
+    return frozenset(pixels) | _DESCRIBES_COMPRESSION | frozenset(map(_tag, colour))
+
+
+def _is_enhanced(file: File) -> bool:
+    return any(_tag(keyword) in file.data for keyword in _GROUPS)
+
+
+def _evidence(pair: _Pair) -> Iterator[str]:
+    """Source Image Evidence: the source's items, then one with study, series and instance of the source."""
+    keyword = "SourceImageEvidenceSequence"
+    if not _is_enhanced(pair.source) or not pair.source.text("SOPInstanceUID"):
+        return
+    old, new = pair.items(keyword)
+    if len(new) != len(old) + 1:
+        yield f"{keyword} has {len(new)} items, not {len(old) + 1}"
+        return
+    for number, (before, after) in enumerate(zip(old, new, strict=False)):
+        yield from compare_elements(before, after, where=f"{keyword}[{number}].")
+    series = _items_of(new[-1][_tag("ReferencedSeriesSequence")]) or []
+    instances = _items_of(series[0][_tag("ReferencedSOPSequence")]) or [] if series else []
+    told = [_text_of(new[-1], "StudyInstanceUID"), *(_text_of(one, "SeriesInstanceUID") for one in series)]
+    told += [_text_of(one, word) for one in instances for word in _REFERENCE]
+    words = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+    if told != [pair.source.text(word) for word in words]:
+        yield f"{keyword}[-1] does not name the source"
 
 
 def _image_type(pair: _Pair) -> Iterator[str]:
     old, new = pair.old("ImageType"), pair.new("ImageType")
-    kept = _plain(old.value).split(b"\\")[2:] if old else []
-    second = b"PRIMARY" if _is_primary(pair.source) else b"SECONDARY"
-    expected = b"\\".join([b"DERIVED", second, *kept])
+    values = _plain(old.value).split(b"\\") if old else []
+    second = [b"PRIMARY" if _is_primary(pair.source) else b"SECONDARY"]
+    if _is_enhanced(pair.source):
+        second = values[1:2]
+    expected = b"\\".join([b"DERIVED", *second, *values[2:]])
     value = _plain(new.value) if new else b""
     if value != _plain(expected):
         yield f"ImageType is {value!r}, not {expected!r}"
@@ -530,8 +772,7 @@ def _derivation_description(pair: _Pair) -> Iterator[str]:
     old, new = pair.old("DerivationDescription"), pair.new("DerivationDescription")
     text = _decoded(new.value, pair.source) if new else ""
     was = _decoded(old.value, pair.source) if old else ""
-    if "stored values unchanged" not in text:
-        yield "DerivationDescription does not say `stored values unchanged`"
+    yield from _operation(pair, text.removeprefix(was), "DerivationDescription")
     if len(text) > 1024:
         yield f"DerivationDescription has {len(text)} characters"
     if not was or (old is not None and new is not None and new.value.startswith(_plain(old.value))):
@@ -541,6 +782,51 @@ def _derivation_description(pair: _Pair) -> Iterator[str]:
         yield "DerivationDescription has lost the old text"
     elif len(text) < 1024 - _SUFFIX_ROOM:
         yield "DerivationDescription is shortened more than it must be"
+
+
+def _operation(pair: _Pair, text: str, where: str) -> Iterator[str]:
+    """Judge what a text says of the pixels: unchanged, or by what they were decoded, and into what."""
+    unchanged, source = "stored values unchanged", pair.source
+    photometric = source.text("PhotometricInterpretation")
+    if not pair.decoded or not (_is_lossy(source) or _is_transformed(source)):
+        if unchanged not in text:
+            yield f"{where} does not say `{unchanged}`"
+    elif not _is_lossy(source):
+        if f"{photometric} decoded to RGB" not in text:
+            yield f"{where} does not say `{photometric} decoded to RGB`"
+    elif not _is_transformed(source):
+        if unchanged not in text and "decoded by" not in text:
+            yield f"{where} says neither `decoded by` nor `{unchanged}`"
+    elif "decoded by" not in text or unchanged in text:
+        yield f"{where} says `{unchanged}`, or not `decoded by`, of {photometric} that became RGB"
+
+
+def _lossy(pair: _Pair) -> Iterator[str]:
+    """Judge: pixels that were compressed with loss say so, with ratio and method, which are kept or added."""
+    if not _is_lossy(pair.source):
+        return  # nothing may differ: said already
+    flag, ratio, method = _LOSSY
+    if pair.written.text(flag) != "01":
+        yield f"{flag} is {pair.written.text(flag)!r}, not '01'"
+    if pair.source.text(method):
+        yield from compare_elements(*({_tag(method): one.data[_tag(method)]} if _tag(method) in one.data else {}
+                                      for one in (pair.source, pair.written)))  # fmt: skip
+    elif pair.written.text(method) != _METHODS[pair.source.syntax]:
+        yield f"{method} is {pair.written.text(method)!r}, not {_METHODS[pair.source.syntax]!r}"
+    if pair.source.text(ratio):
+        yield from compare_elements(*({_tag(ratio): one.data[_tag(ratio)]} if _tag(ratio) in one.data else {}
+                                      for one in (pair.source, pair.written)))  # fmt: skip
+        return
+    try:
+        stated = float(pair.written.text(ratio))
+    except ValueError:
+        stated = 0.0
+    if _PIXEL_DATA not in pair.source.data:
+        return
+    bits = int(np.prod(_shape(pair.source))) / len(_codestream(pair.source))
+    right = [bits * pair.source.number(keyword) / 8 for keyword in ("BitsAllocated", "BitsStored")]
+    if not any(0.9 * one < stated < 1.1 * one for one in right):
+        yield f"{ratio} is {pair.written.text(ratio)!r}, not {right[0]:.4g}"
 
 
 def _extends(pair: _Pair, keyword: str, added: int) -> Iterator[str]:
@@ -577,21 +863,92 @@ def _source_images(pair: _Pair) -> Iterator[str]:
         if pair.new(name) is not None and pair.old(name) is None:
             yield f"{name} is added, but the source has no UID to refer to"
         return
-    if not new:
+    if new:
+        yield from _source_image(new[-1], pair, f"{name}[-1]", {})
+
+
+_DERIVATION = _tag("DerivationImageSequence")
+_FRAME_TYPE = _tag("FrameType")
+
+
+def _functional_groups(pair: _Pair) -> Iterator[str]:
+    """Judge: groups keep every byte, but Frame Type says DERIVED, and a derivation is added as the last item.
+
+    It is added to each frame; to the shared groups where only these have one, as a functional group must not stand
+    in both (PS3.3 C.7.6.16.1.1).
+    """
+    shared, frames = (pair.items(keyword)[0] for keyword in _GROUPS)
+    in_shared = not any(_DERIVATION in one for one in frames) and any(_DERIVATION in one for one in shared)
+    in_shared |= not frames
+    for keyword in _GROUPS:
+        old_node, new_node = pair.old(keyword), pair.new(keyword)
+        if old_node is None or new_node is None or old_node.items is None or new_node.items is None:
+            yield from compare_elements(*({_tag(keyword): node} if node else {} for node in (old_node, new_node)))
+            continue
+        if old_node.vr and new_node.vr and old_node.vr != new_node.vr:
+            yield f"{keyword} has VR {new_node.vr}, not {old_node.vr}"
+        if len(old_node.items) != len(new_node.items):
+            yield f"{keyword} has {len(new_node.items)} items, not {len(old_node.items)}"
+            continue
+        adds = (keyword == _GROUPS[0]) == in_shared and bool(pair.source.text("SOPInstanceUID"))
+        for number, (old, new) in enumerate(zip(old_node.items, new_node.items, strict=True)):
+            where = f"{keyword}[{number}]."
+            skip = frozenset({_DERIVATION}) if adds else frozenset()
+            yield from compare_elements(_of_derived_frames(old), new, skip=skip, where=where)
+            if adds:
+                yield from _frame_derivation(pair, old, new, 0 if in_shared else number + 1, where)
+
+
+def _of_derived_frames(item: Elements) -> Elements:
+    """Return an item with DERIVED as the first value of every Frame Type."""
+    made: Elements = {}
+    for tag, node in item.items():
+        made[tag] = node
+        if tag == _FRAME_TYPE:
+            made[tag] = replace(node, value=b"\\".join([b"DERIVED", *_plain(node.value).split(b"\\")[1:]]))
+        elif node.items is not None:
+            made[tag] = replace(node, items=[_of_derived_frames(one) for one in node.items])
+    return made
+
+
+def _frame_derivation(pair: _Pair, old: Elements, new: Elements, frame: int, where: str) -> Iterator[str]:
+    """Judge the Derivation Image Sequence of a frame: old items, and one that refers to that frame of the source."""
+    where += "DerivationImageSequence"
+    before, after = ((_items_of(one[_DERIVATION]) or []) if _DERIVATION in one else [] for one in (old, new))
+    if len(after) != len(before) + 1:
+        yield f"{where} has {len(after)} items, not {len(before)} + 1"
         return
-    ours = new[-1]
-    yield from _only(ours, f"{name}[-1]", "ReferencedSOPClassUID", "ReferencedSOPInstanceUID",
-                     "SpatialLocationsPreserved", "PurposeOfReferenceCodeSequence")  # fmt: skip
-    for keyword, expected in (
-        ("ReferencedSOPClassUID", pair.source.text("SOPClassUID")),
-        ("ReferencedSOPInstanceUID", instance),
-        ("SpatialLocationsPreserved", "YES"),
-    ):
-        if _text_of(ours, keyword) != expected:
-            yield f"{name}[-1].{keyword} is {_text_of(ours, keyword)!r}, not {expected!r}"
+    for number, (item, other) in enumerate(zip(before, after, strict=False)):
+        yield from compare_elements(item, other, where=f"{where}[{number}].")
+    ours, where = after[-1], f"{where}[-1]"
+    yield from _only(ours, where, "DerivationDescription", "DerivationCodeSequence", "SourceImageSequence")
+    yield from _operation(pair, _text_of(ours, "DerivationDescription"), f"{where}.DerivationDescription")
+    codes = _code_of(ours, "DerivationCodeSequence")
+    if len(codes) != 1 or not all(codes[0]):
+        yield f"{where} has the derivation codes {codes}"
+    sources = ours[_tag("SourceImageSequence")].items or [] if _tag("SourceImageSequence") in ours else []
+    if len(sources) != 1:
+        yield f"{where} has {len(sources)} source images"
+        return
+    number_of_frame = {"ReferencedFrameNumber": str(frame)} if frame else {}
+    yield from _source_image(sources[0], pair, f"{where}.SourceImageSequence[0]", number_of_frame)
+
+
+def _source_image(ours: Elements, pair: _Pair, where: str, more: dict[str, str]) -> Iterator[str]:
+    """Judge an item that refers to the source, with ``more`` elements besides the usual."""
+    expected = {
+        "ReferencedSOPClassUID": pair.source.text("SOPClassUID"),
+        "ReferencedSOPInstanceUID": pair.source.text("SOPInstanceUID"),
+        "SpatialLocationsPreserved": "YES",
+        **more,
+    }
+    yield from _only(ours, where, *expected, "PurposeOfReferenceCodeSequence")
+    for keyword, value in expected.items():
+        if _text_of(ours, keyword) != value:
+            yield f"{where}.{keyword} is {_text_of(ours, keyword)!r}, not {value!r}"
     codes = _code_of(ours, "PurposeOfReferenceCodeSequence")
     if codes != [("121322", "DCM", "Source image for image processing operation")]:
-        yield f"{name}[-1] has the purpose {codes}"
+        yield f"{where} has the purpose {codes}"
 
 
 def _equipment(pair: _Pair) -> Iterator[str]:
@@ -687,9 +1044,11 @@ def _judge_file(pair: _Pair) -> Iterator[str]:
     source, written = pair.source, pair.written
     yield from written.problems
     expected = uid.ImplicitVRLittleEndian if source.syntax.is_implicit_VR else uid.ExplicitVRLittleEndian
+    if pair.kept:
+        expected = source.syntax
     if written.syntax != expected:
         yield f"the transfer syntax is {written.syntax.name}, not {expected.name}"
-    if _holds_fragments(written.data):
+    if _holds_fragments(written.data) and not written.syntax.is_encapsulated:
         yield "compressed pixels stand in a transfer syntax that is not compressed"
     if any(written.preamble):
         yield "the preamble is not zero"
@@ -712,7 +1071,7 @@ def _judge_file(pair: _Pair) -> Iterator[str]:
             yield f"{_name(tag)} is that of the source"
     if len(_plain(written.meta.get(0x00020013, Node("")).value)) > 16:
         yield "ImplementationVersionName is too long"
-    if not _readable(written.path) and _readable(source.path):
+    if not _readable(written.path) and _readable(source.path, force=True):
         yield "pydicom cannot decode it"
 
 
@@ -722,11 +1081,11 @@ def _holds_fragments(elements: Elements) -> bool:
     )  # fmt: skip
 
 
-def _readable(path: Path) -> bool:
+def _readable(path: Path, *, force: bool = False) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            for element in pydicom.dcmread(path).iterall():
+            for element in pydicom.dcmread(path, force=force).iterall():
                 _ = element.value
         except Exception:  # whatever pydicom meets
             return False
@@ -783,9 +1142,10 @@ def _judge_series(pairs: Sequence[_Pair]) -> Iterator[str]:
     if any(one != ours[0] for one in ours):
         yield "ContributingEquipmentSequence[-1] is not the same in all instances"
     for keyword in ("SeriesDescription", "DerivationDescription"):
-        texts: dict[tuple[bytes, str], set[bytes]] = {}
+        texts: dict[tuple[bytes, str, bool], set[bytes]] = {}
         for pair in pairs:
-            key = _value(pair.old(keyword)), pair.source.text("SpecificCharacterSet")
+            decoded = keyword.startswith("Derivation") and (_is_lossy(pair.source) or _is_transformed(pair.source))
+            key = _value(pair.old(keyword)), pair.source.text("SpecificCharacterSet"), decoded
             texts.setdefault(key, set()).add(_value(pair.new(keyword)))
         if any(len(made) > 1 for made in texts.values()):
             yield f"{keyword} of one source text is not the same in all instances"
@@ -855,6 +1215,7 @@ def compare(
     identity: Identity,
     *,
     native_files: Sequence[Path] = (),
+    path: PixelPath = "",
 ) -> list[str]:
     """Return what differs between a source series and what was written of it, beyond what the rules allow.
 
@@ -866,21 +1227,24 @@ def compare(
         ``derived`` or ``copy``.
     native_files
         The sources once more, uncompressed and in the same order, for want of a decoder.
+    path
+        How the pixels should have gone: through ITK compressed ones are decoded, past it they are not; empty
+        where either will do. A copy keeps what is compressed with loss or with other colours in any case.
     """
     problems: list[str] = []
     files: dict[Path, File] = {}
-    for path in (*source_files, *written_files, *native_files):
+    for file in (*source_files, *written_files, *native_files):
         try:
-            files[path] = read(path)
+            files[file] = read(file)
         except ValueError as error:
-            problems.append(f"{path.name}: {error}")
+            problems.append(f"{file.name}: {error}")
     if problems:
         return problems
-    natives = dict(zip(source_files, (files[path] for path in native_files), strict=False))
-    pairs, problems = _pairs([files[path] for path in source_files], [files[path] for path in written_files], identity)
+    natives = dict(zip(source_files, (files[file] for file in native_files), strict=False))
+    pairs, problems = _pairs([files[file] for file in source_files], [files[file] for file in written_files], identity)
     for pair in pairs:
         pair.native = natives.get(pair.source.path)
-        found = [*_judge_file(pair), *_judge_name(pair, identity), *_judge_pixels(pair)]
+        found = [*_judge_file(pair), *_judge_name(pair, identity), *_judge_pixels(pair, identity, path)]
         found += _judge_derived(pair) if identity == "derived" else _judge_copy(pair)
         problems += [f"{pair.written.path.name}: {problem}" for problem in found]
     if identity == "derived" and pairs:

@@ -1,0 +1,299 @@
+"""One written instance: what changes in its header, and its pixels put together from what ITK wrote."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom import uid
+
+from itk_roundtrip import compression, kinds, reader, view
+from itk_roundtrip.derivation import Edits, PixelChange, SeriesPlan, edits, pixel_edits
+from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
+from itk_roundtrip.findings import tag_text
+from itk_roundtrip.frames import encapsulated
+from itk_roundtrip.front_ends import Backend
+from itk_roundtrip.functional_groups import functional_group_edits
+from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, complete, nested_pixels, transcoded
+from itk_roundtrip.kinds import Carriage
+from itk_roundtrip.pixels import DTYPES, Array, components, digest, masked, with_unused_bits
+from itk_roundtrip.rules import UNCHANGED, decoder_difference
+from itk_roundtrip.series import Instance, Series
+from itk_roundtrip.spans import items
+from itk_roundtrip.stored import UndecodableError, stored_values
+from itk_roundtrip.stored import pixels as pixels_of
+from itk_roundtrip.uids import sop_instance_uid
+from itk_roundtrip.view import Hiding, Plane
+
+_METHODS = {
+    uid.JPEGBaseline8Bit: "ISO_10918_1", uid.JPEGExtended12Bit: "ISO_10918_1", uid.JPEGLSNearLossless: "ISO_14495_1",
+    uid.JPEG2000: "ISO_15444_1", uid.JPEG2000MC: "ISO_15444_2", uid.HTJ2K: "ISO_15444_15",
+    uid.MPEG2MPML: "ISO_13818_2", uid.MPEG2MPHL: "ISO_13818_2",
+}  # fmt: skip
+"""Lossy Image Compression Method (0028,2114) of transfer syntaxes (PS3.3 C.7.6.1.1.5.1)."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What ITK wrote of one plane.
+
+    Attributes
+    ----------
+    words
+        Pixel words, shape (rows, columns), samples behind, as ITK was shown them.
+    stream
+        The same, compressed; empty if they are to be native.
+    """
+
+    words: Array | None
+    stream: bytes = b""
+
+    @classmethod
+    def of(cls, by_itk: Header, plane: Plane, given: Array) -> Pixels:
+        """Return what a file of one slice holds; no words if they are not so many as ITK was given."""
+        raw, how, one = by_itk.raw(PIXEL_DATA) or b"", plane.carriage, plane.instance
+        pixel_type = how.seen.stored_pixel_type
+        dtype = np.dtype(DTYPES[pixel_type]) if pixel_type != "D" else how.seen.dtype
+        samples = components(pixel_type)
+        shape = (one.rows or 0, one.columns or 0, *([samples] if samples > 1 else []))
+        if by_itk.encapsulated:
+            parts = [raw[start + 8 : end] for start, end in items(raw, 0, len(raw), implicit_vr=False)]
+            return cls(given, b"".join(parts[1:]))
+        size = int(np.prod(shape)) * dtype.itemsize
+        if len(raw) != size + size % 2:
+            return cls(None)
+        words = np.frombuffer(raw, dtype, int(np.prod(shape))).reshape(shape)
+        return cls(words)
+
+
+def instance_edits(
+    plan: SeriesPlan | None,
+    source: Header,
+    one: Instance,
+    how: Carriage,
+    index: int,
+    words: Sequence[Array | None],
+    *,
+    decoder: str,
+    transfer_syntax: str,
+) -> Edits:
+    """Return what changes in one instance.
+
+    Parameters
+    ----------
+    plan
+        Of the derived series; ``None`` writes the same instance again.
+    source, one, how
+        The source, its header, and how its pixels are carried.
+    index
+        In the series.
+    words
+        Pixel words of all planes; empty if Pixel Data are kept.
+    decoder
+        What decodes compressed pixels.
+    transfer_syntax
+        Of what is written.
+    """
+    change = _pixel_change(source, one, how, decoder, transfer_syntax)
+    if plan is None:
+        return pixel_edits(source.values, change)
+    source_uid = one.sop_instance_uid or f"slice {index}"
+    new_uid = sop_instance_uid(plan.series_instance_uid, source_uid, _digest(source, how, words))
+    changes = edits(plan, source.values, index, new_uid, change)
+    return {**changes, **functional_group_edits(source.values, f"{plan.operation}; {change.declared}")}
+
+
+def _digest(source: Header, how: Carriage, words: Sequence[Array | None]) -> str:
+    known = [one for one in words if one is not None]
+    if how.path == "source" or not known:
+        tag = next((tag for tag in (PIXEL_DATA, 0x7FE00008, 0x7FE00009) if tag in source.elements), PIXEL_DATA)
+        return digest(np.frombuffer(source.raw(tag) or b"", "u1"))
+    return digest(known[0] if len(known) == 1 else np.stack(known))
+
+
+def _pixel_change(source: Header, one: Instance, how: Carriage, decoder: str, transfer_syntax: str) -> PixelChange:
+    """Return what becomes of the description of the pixels, and what is said of it."""
+    syntax = uid.UID(one.transfer_syntax_uid)
+    lossy = one.is_lossy
+    steps = (method, _ratio(source, one)) if lossy and (method := _METHODS.get(syntax)) else None
+    interleaved = how.pixel_format.samples > 1 and (source.encapsulated or compression.is_compressed(transfer_syntax))
+    if how.path == "source" or not source.encapsulated:
+        return PixelChange(planar=0 if interleaved and how.path != "source" else None, lossy=steps)
+    told = [f"{syntax.name} decoded by {decoder or 'GDCM'}"] if lossy else []
+    changed = how.photometric != one.photometric_interpretation
+    if changed:
+        told.append(f"{one.photometric_interpretation} decoded to {how.photometric}")
+    differ = f"max error {decoder_difference(one.photometric_interpretation)} between decoders"
+    told.append(differ if lossy and changed else UNCHANGED)
+    return PixelChange(how.photometric if changed else None, 0 if interleaved else None, steps, "; ".join(told))
+
+
+def _ratio(source: Header, one: Instance) -> str:
+    """Return Lossy Image Compression Ratio (0028,2112): native bytes by compressed ones."""
+    native = view.frame_bits(one) * one.frames / 8
+    return f"{native / max(1, len(source.raw(PIXEL_DATA) or b'')):.4g}"
+
+
+def complete_instance(
+    source: Header,
+    changes: Edits,
+    planes: Sequence[Pixels] | None,
+    one: Instance,
+    how: Carriage,
+    transfer_syntax: str,
+) -> bytes | None:
+    """Return the whole file of one instance.
+
+    Parameters
+    ----------
+    source
+        Header of the source.
+    changes
+        To it.
+    planes
+        What ITK wrote of its planes; ``None`` keeps Pixel Data as they stand.
+    one, how
+        The source, and how its pixels are carried.
+    transfer_syntax
+        Key of :data:`itk_roundtrip.compression.UIDS`; empty for that of the source, uncompressed.
+
+    Returns
+    -------
+    bytes
+        ``None`` if ITK wrote other values than an uncompressed source holds.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        It cannot be written in this transfer syntax.
+    """
+    pixel_data = None
+    if planes is not None:
+        native = _native(source, planes, how)
+        if native is None:
+            return None
+        pixel_data = PixelData(native, how.pixel_format.bits_allocated)
+        if compression.is_compressed(transfer_syntax):
+            pixel_data = _compressed(planes, one, how, transfer_syntax)
+    elif transfer_syntax and source.encapsulated and compression.UIDS[transfer_syntax] != source.transfer_syntax_uid:
+        raise UnsupportedSeriesError(
+            f"{one.name} keeps its compressed pixels ({how.reason}), so that it cannot be written in another transfer"
+            " syntax.",
+            path=one.name,
+        )
+    elif compression.is_compressed(transfer_syntax) and not source.encapsulated:
+        raise UnsupportedSeriesError(
+            f"{one.name} keeps its uncompressed pixels ({how.reason}), which are not compressed.", path=one.name
+        )
+    changed = pixel_data is not None and pixel_data.transfer_syntax_uid != source.transfer_syntax_uid
+    if changed and (tag := nested_pixels(source)):
+        raise UnsupportedSeriesError(
+            f"{one.name} holds compressed pixels inside a sequence, such as an icon, which cannot stand in another"
+            " transfer syntax.",
+            path=one.name,
+            tag=tag_text(tag),
+        )
+    explicit = compression.is_compressed(transfer_syntax) or transfer_syntax == "explicit"
+    target = transcoded(source, implicit_vr=not explicit, name=one.name) if transfer_syntax else source
+    return complete(target, changes, pixel_data, one.name)
+
+
+def _native(source: Header, planes: Sequence[Pixels], how: Carriage) -> bytes | None:
+    """Return the value of native Pixel Data: the words, and of an uncompressed source the bits that hold no value.
+
+    ``None`` if an uncompressed source holds other stored values.
+    """
+    words = [one.words for one in planes if one.words is not None]
+    if len(words) != len(planes):
+        return None
+    values = np.stack(words)
+    if how.inverse == "bits":
+        values = np.packbits(values.reshape(-1) // 255, bitorder="little")
+    elif how.inverse == "planes":
+        values = np.moveaxis(values, -1, 1)
+    own = how.pixel_format
+    values = values.astype(own.dtype, copy=False)
+    if not how.whole_words:
+        values = masked(values, own)
+    if source.encapsulated:
+        return _even(np.ascontiguousarray(values).tobytes())
+    original = source.raw(PIXEL_DATA) or b""
+    before = np.frombuffer(original, own.dtype, values.size).reshape(values.shape)
+    if np.array_equal(before, values):
+        return _even(original)
+    if how.whole_words or own.bits_allocated < 8:
+        return _bits_kept(original, values, how) if own.bits_allocated < 8 else None
+    if not np.array_equal(masked(before, own), values):
+        return None
+    content = with_unused_bits(np.ascontiguousarray(values), before, own)
+    return _even(content.tobytes() + original[content.nbytes :])
+
+
+def _bits_kept(original: bytes, values: Array, how: Carriage) -> bytes | None:
+    """Return the original bits if only those behind the last pixel differ, which hold no value."""
+    before = np.frombuffer(original, "u1", values.size)
+    same = np.array_equal(before[:-1], values[:-1])
+    return _even(original) if same else None
+
+
+def _even(value: bytes) -> bytes:
+    return value + b"\0" * (len(value) % 2)
+
+
+def _compressed(planes: Sequence[Pixels], one: Instance, how: Carriage, transfer_syntax: str) -> PixelData:
+    """Return the frames compressed, each decoded again by another library."""
+    own, seen = how.pixel_format, how.seen
+    compression.check_format(transfer_syntax, own, one.name)
+    streams = []
+    for plane in planes:
+        assert plane.words is not None
+        stream = plane.stream or compression.compressed(plane.words, seen, transfer_syntax)
+        compression.check_stream(stream, plane.words, seen, transfer_syntax, one.name)
+        streams.append(stream)
+    return PixelData(encapsulated(streams), own.bits_allocated, compression.UIDS[transfer_syntax])
+
+
+def check_decodes(one: Instance, source: Header, folder: Path, backend: Backend | None) -> None:
+    """Refuse compressed pixels that are to be kept and that nothing here decodes, although something should.
+
+    Parameters
+    ----------
+    one, source
+        The source and its header.
+    folder
+        For what ITK is shown.
+    backend
+        Front end to try; ``None`` if ITK failed already.
+
+    Raises
+    ------
+    SeriesReadError
+        They are damaged.
+    """
+    if not source.encapsulated:
+        return
+    how = kinds.carriage(one, "derived")
+    if how.path != "source" and backend is not None:
+        carried, pixel_type = reader.plan_pixel_type({one.name: how})
+        planes = view.planes([one], carried)
+        try:
+            for plane in planes:  # one by one: nothing of them is needed
+                files = view.files_to_read([plane], {one.name: source}, Hiding.ALL_BUT_PIXELS, folder)
+                reader.read_planes([plane], files, pixel_type, Series("", (one,), folder), backend)
+            return
+        except SeriesReadError:
+            pass
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        stored_values(pixels_of(pydicom.dcmread(one.path, force=True)))
+    except UndecodableError as error:
+        if how.path == "source" and not error.damaged:
+            return  # nothing here can, which is no fault of theirs
+        raise SeriesReadError(
+            f"{one.name} is damaged: its compressed pixels cannot be decoded.", path=one.name, tag="(7FE0,0010)"
+        ) from None

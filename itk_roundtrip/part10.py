@@ -1,0 +1,260 @@
+"""Where the data set of a file begins and how it is really encoded, whatever the file says (PS3.10 7.1)."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from mmap import mmap
+from struct import Struct
+
+from pydicom import uid
+from pydicom.datadict import dictionary_has_tag
+from pydicom.filereader import data_element_generator
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
+_LOOK = 3
+"""So many elements in a row that make sense in one encoding are no chance."""
+_HEAD = 1 << 16
+"""So many bytes of a deflated data set are looked at."""
+_FIRST_GROUPS = (0x0004, 0x0008)
+_UNDEFINED = 0xFFFFFFFF
+_PIXEL_DATA = 0x7FE00010
+_LONG_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
+_SHORT_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
+_EXPLICIT = {"<": Struct("<HH2sH").unpack, ">": Struct(">HH2sH").unpack}
+_IMPLICIT = {"<": Struct("<HHL").unpack, ">": Struct(">HHL").unpack}
+_LENGTH = {"<": Struct("<L").unpack, ">": Struct(">L").unpack}
+_ENCODINGS = {
+    (False, "<"): uid.ExplicitVRLittleEndian,
+    (True, "<"): uid.ImplicitVRLittleEndian,
+    (False, ">"): uid.ExplicitVRBigEndian,
+}
+_DEFLATED = uid.DeflatedExplicitVRLittleEndian
+_NATIVE = frozenset({"", _DEFLATED, *_ENCODINGS.values()})
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a file opens.
+
+    Attributes
+    ----------
+    start
+        Offset of the data set.
+    prefix
+        The DICM prefix stands where it must.
+    meta
+        There is a group 0002.
+    claimed
+        Transfer Syntax UID (0002,0010); empty if there is none.
+    transfer_syntax_uid
+        What the data set is really in. A claimed syntax that is encapsulated, private or not known is left as it
+        is; empty if nothing is claimed and the pixels are encapsulated, in whatever it may be.
+    implicit, little_endian, deflated
+        How the elements are encoded, also where ``transfer_syntax_uid`` says otherwise.
+    media_storage_sop_class_uid
+        (0002,0002); empty if there is none.
+    implicit_meta
+        Group 0002 is in Implicit VR, which it must not be.
+    """
+
+    start: int
+    prefix: bool
+    meta: bool
+    claimed: str
+    transfer_syntax_uid: str
+    implicit: bool = False
+    little_endian: bool = True
+    deflated: bool = False
+    media_storage_sop_class_uid: str = ""
+    implicit_meta: bool = False
+
+    @property
+    def note(self) -> str:
+        """What of it is not as it must be, as a phrase for people; empty if all is well."""
+        told = [] if self.prefix else ["no DICM prefix"]
+        if not self.meta:
+            told.append("no File Meta Information")
+        elif not self.claimed:
+            told.append("no Transfer Syntax UID")
+        if self.implicit_meta:
+            told.append("File Meta Information in Implicit VR")
+        real = _DEFLATED if self.deflated else _ENCODINGS[self.implicit, "<" if self.little_endian else ">"]
+        claimed = uid.UID(self.claimed)
+        known = claimed.is_transfer_syntax and not claimed.is_private
+        if known and claimed != real and (claimed in _NATIVE or real != uid.ExplicitVRLittleEndian):
+            told.append(f"says {claimed.name} and is {real.name}")
+        return ", ".join(told)
+
+
+def opening(content: bytes | mmap) -> Opening:
+    """Tell where the data set of a file begins and how it is encoded, from the bytes of its first elements.
+
+    Parameters
+    ----------
+    content
+        A whole file; the position of a mapped one does not matter and is left alone.
+
+    Raises
+    ------
+    ValueError
+        It holds no DICOM data set.
+    """
+    if content[128:132] == b"DICM":
+        found = _opening(content, 132, prefix=True)
+    else:
+        # Files from before PS3.10 and dumps of a network start at once; others have the preamble without prefix, or
+        # something else in its place.
+        found = next((one for at in (0, 128, 132) if (one := _opening(content, at, prefix=False))), None)
+    if found is None:
+        raise ValueError("holds no DICOM data set")
+    return found
+
+
+def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
+    start, meta, implicit_meta = _file_meta(content, at)
+    claimed = meta.get(0x00020010, "")
+    # Without a group 0002, only what begins as every data set does is believed to be one.
+    sure = len(meta) > (not prefix)
+    real = _encoding(content, start, claimed, sure=sure, prefix=prefix)
+    if real is None:
+        return None
+    implicit, order, deflated = real
+    syntax = claimed
+    if claimed in _NATIVE:
+        syntax = str(_DEFLATED if deflated else _ENCODINGS[implicit, order])
+        if not claimed and not implicit and not deflated and order == "<" and _is_encapsulated(content, start):
+            syntax = ""
+    return Opening(
+        start=start,
+        prefix=prefix,
+        meta=bool(meta),
+        claimed=claimed,
+        transfer_syntax_uid=syntax,
+        implicit=implicit,
+        little_endian=order == "<",
+        deflated=deflated,
+        media_storage_sop_class_uid=meta.get(0x00020002, ""),
+        implicit_meta=implicit_meta,
+    )
+
+
+def _file_meta(content: bytes | mmap, at: int) -> tuple[int, dict[int, str], bool]:
+    """Return where group 0002 ends, its values by tag, and whether it is in Implicit VR.
+
+    Its end is where its tags end: the length that (0002,0000) gives is often wrong.
+    """
+    values: dict[int, str] = {}
+    implicit = content[at + 4 : at + 6] not in _SHORT_VRS | _LONG_VRS
+    while content[at : at + 2] == b"\2\0":
+        element = _element(content, at, "<", implicit=implicit)
+        if element is None or element[1] + element[2] > len(content):
+            return len(content), values, implicit  # the file ends here, or the rest cannot be told from noise
+        tag, begin, length = element
+        at = begin + length
+        # The only values asked for; the others may be large.
+        wanted = tag in (0x00020002, 0x00020010)
+        values[tag] = content[begin:at].decode("ascii", "replace").strip(" \0") if wanted else ""
+    return at, values, implicit and bool(values)
+
+
+def _encoding(
+    content: bytes | mmap, start: int, claimed: str, *, sure: bool, prefix: bool
+) -> tuple[bool, str, bool] | None:
+    """Return Implicit VR, byte order and deflated, or ``None`` if this is no data set."""
+    if claimed == _DEFLATED and _is_deflated(content, start):
+        return False, "<", True
+    expected = next((key for key, syntax in _ENCODINGS.items() if syntax == claimed), (False, "<"))
+    size = len(content)
+    if sure and not expected[0] and _plausible(content, start, size, expected, sure=sure) == _LOOK:
+        return *expected, False
+    counts = {key: _plausible(content, start, size, key, sure=sure) for key in _ENCODINGS}
+    best = max(counts.values())
+    if best < _LOOK and (sure or prefix) and _is_deflated(content, start):
+        return False, "<", True
+    if best == 0 and sure and content[start : start + 2] == b"\x08\0":
+        return *expected, False  # broken in its first element, yet a data set
+    if best == 0 or (best < _LOOK and not sure):
+        return None
+    # Letters of a VR are no chance, a length is: Explicit VR comes first, even where Implicit VR is claimed.
+    order = ((False, "<"), (False, ">"), (True, "<"))
+    return *next(key for key in order if counts[key] == best), False
+
+
+def _plausible(content: bytes | mmap, at: int, size: int, encoding: tuple[bool, str], *, sure: bool) -> int:
+    """Return how many of the first elements make sense in an encoding, :data:`_LOOK` at most.
+
+    Where ``size`` is beyond ``content``, what lies between is not looked at. An element that runs past the end counts
+    only if it is ``sure`` that this is DICOM.
+    """
+    implicit, order = encoding
+    last = -1
+    for count in range(_LOOK):
+        element = _element(content, at, order, implicit=implicit)
+        if element is None:
+            return _LOOK if count and at + 12 > len(content) and size > len(content) else count
+        tag, begin, length = element
+        if tag <= last or not _may_stand(tag, length, first=last < 0, sure=sure):
+            return count
+        if length == _UNDEFINED:
+            # Only items may follow, and what they hold is not looked at.
+            return _LOOK if content[begin : begin + 2] in (b"\xfe\xff", b"\xff\xfe") else count
+        if begin + length > size:
+            # Two capitals are a VR that nobody knows rather than such a length.
+            vr = content[at + 4 : at + 6]
+            return count + (sure and not (implicit and vr.isalpha() and vr.isupper()))
+        last, at = tag, begin + length
+    return _LOOK
+
+
+def _may_stand(tag: int, length: int, *, first: bool, sure: bool) -> bool:
+    group, element = tag >> 16, tag & 0xFFFF
+    if element == 0:
+        return length == 4 and (sure or not first or group in _FIRST_GROUPS)
+    if not sure:
+        return (not first or group in _FIRST_GROUPS) and dictionary_has_tag(tag)
+    # A first group in the wrong byte order is a large one that nobody knows.
+    return not first or group in _FIRST_GROUPS or bool(group % 2) or dictionary_has_tag(tag)
+
+
+def _element(content: bytes | mmap, at: int, order: str, *, implicit: bool) -> tuple[int, int, int] | None:
+    """Return tag, offset of the value and length of the element that stands at ``at``; ``None`` if none does."""
+    head = content[at : at + 8]
+    if len(head) < 8:
+        return None
+    if implicit:
+        group, element, length = _IMPLICIT[order](head)
+        return group << 16 | element, at + 8, length
+    group, element, vr, length = _EXPLICIT[order](head)
+    if vr in _SHORT_VRS:
+        return group << 16 | element, at + 8, length
+    if vr not in _LONG_VRS:
+        return None
+    head = content[at + 8 : at + 12]
+    return (group << 16 | element, at + 12, _LENGTH[order](head)[0]) if len(head) == 4 else None
+
+
+def _is_deflated(content: bytes | mmap, start: int) -> bool:
+    try:
+        head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start : start + _HEAD], _HEAD)
+    except zlib.error:
+        return False
+    return _plausible(head, 0, 1 << 62, (False, "<"), sure=True) == _LOOK
+
+
+def _is_encapsulated(content: bytes | mmap, start: int) -> bool:
+    """Tell whether Pixel Data (7FE0,0010) of a data set in Explicit VR Little Endian has undefined length."""
+    lengths: list[int] = []
+
+    def at_pixels(tag: int, _: str | None, length: int) -> bool:
+        if tag == _PIXEL_DATA:
+            lengths.append(length)
+        return tag >= _PIXEL_DATA
+
+    stream = BytesIO(content[start:])
+    with suppress(Exception):  # whatever pydicom meets in a broken file
+        deque(data_element_generator(stream, False, True, at_pixels, specific_tags=[_PIXEL_DATA]), maxlen=0)
+    return lengths == [_UNDEFINED]

@@ -1,0 +1,440 @@
+"""One file as its header describes it: what the scan of a folder reads of each, without its pixels."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydicom import uid
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+from itk_roundtrip.codestream import STREAM_HEAD, is_irreversible
+from itk_roundtrip.geometry import Cosines, Point
+from itk_roundtrip.part10 import Opening, opening
+from itk_roundtrip.rules import MAYBE_LOSSY, is_lossy
+
+
+class _Private(NamedTuple):
+    """A private element: its creator in capitals, group, element within the block, binary form or empty for text."""
+
+    creator: str
+    group: int
+    element: int
+    form: str
+
+
+_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+_TEXTS = (
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "AcquisitionTime", "ContentTime", "Modality",
+    "SeriesDescription", "EchoTime", "InversionTime", "EchoNumbers", "TriggerTime", "FlipAngle", "StudyInstanceUID",
+    "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "ImagePositionPatient",
+    "ImageOrientationPatient", "TemporalPositionIdentifier", "TimezoneOffsetFromUTC", "ConcatenationUID",
+    "PhotometricInterpretation", "NumberOfFrames", "PixelSpacing", "RescaleIntercept", "RescaleSlope",
+    "LossyImageCompression", "DoseGridScaling",
+)  # fmt: skip
+_NUMBERS = (
+    "SamplesPerPixel", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation",
+)  # fmt: skip
+_REALS = ("DiffusionBValue", "DiffusionGradientOrientation")
+_SEQUENCES = ("SourceImageSequence", "ReferencedSeriesSequence")
+_PRESENCE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_ITEM_ATTRIBUTES = ("PurposeOfReferenceCodeSequence", "CodeValue", "ReferencedSOPInstanceUID")
+_TAG = {
+    keyword: tag_for_keyword(keyword) or 0
+    for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *_ITEM_ATTRIBUTES)
+}
+_B_VALUES = (
+    _Private("SIEMENS MR HEADER", 0x0019, 0x0C, ""),
+    _Private("PHILIPS IMAGING DD 001", 0x2001, 0x03, "f"),
+    _Private("IMAGE PRIVATE HEADER", 0x0065, 0x09, "d"),
+    _Private("GEMS_PARM_01", 0x0043, 0x39, ""),
+)
+_TILES = _Private("IMAGE PRIVATE HEADER", 0x0065, 0x50, "")
+"""Number of slices in an image that UIH calls VFRAME."""
+_BLOCKS = range(0x10, 0x13)
+"""The private blocks that are looked at: the elements of a scan are named in advance."""
+_TAGS: list[Any] = [
+    *(_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE)),
+    *((group << 16) | element for group in _OVERLAY_GROUPS for element in (0x0100, 0x3000)),
+    *(one.group << 16 | block for one in _B_VALUES for block in _BLOCKS),
+    *(one.group << 16 | block << 8 | one.element for one in (*_B_VALUES, _TILES) for block in _BLOCKS),
+]
+_IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows"))
+"""An odd file that has none of these is no instance."""
+Elements = dict[int, DataElement | RawDataElement]
+_PIXEL_TAGS = {0x7FE00010: "integer", 0x7FE00008: "float", 0x7FE00009: "double"}
+_NO_PREFIX = "not DICOM (no DICM prefix)"
+_NO_ATTRIBUTES = "broken (no attributes of a series)"
+_UNPARSED = "broken (cannot be parsed)"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One SOP instance, that is, one file, as its header describes it.
+
+    Texts are as they stand, without padding, and empty if absent; numbers are ``None`` if absent.
+
+    Attributes
+    ----------
+    path
+        Absolute.
+    name
+        Path relative to the folder that was searched, for messages.
+    image_position_patient, image_orientation_patient, pixel_spacing
+        In mm, direction cosines, and mm (row, column); ``None`` if absent or not numbers.
+    rescale_slope, rescale_intercept
+        Texts of (0028,1053) and (0028,1052).
+    pixel_data
+        ``"integer"``, ``"float"``, ``"double"``, or empty if there is none.
+    transfer_syntax_uid
+        What the file is really in, whatever it says.
+    enhanced, embedded_overlay, truncated
+        It has functional groups; an overlay in unused pixel bits; fewer pixels than it says.
+    diffusion_b_value, diffusion_gradient
+        In s/mm2 as text, public or as the maker keeps it; Diffusion Gradient Orientation (0018,9089) as text.
+    lossy
+        Lossy Image Compression (0028,2110).
+    mosaic
+        Many slices are tiled into its one image.
+    opening_note
+        What is odd about how the file begins, as a phrase for people; empty if all is well.
+    """
+
+    path: Path
+    name: str
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    series_description: str
+    series_number: str
+    acquisition_number: str
+    instance_number: str
+    timezone_offset: str
+    temporal_position: str
+    echo_time: str
+    image_type: tuple[str, ...]
+    image_position_patient: Point | None
+    image_orientation_patient: Cosines | None
+    pixel_spacing: tuple[float, float] | None
+    number_of_frames: str
+    photometric_interpretation: str
+    rows: int | None
+    columns: int | None
+    samples_per_pixel: int | None
+    bits_allocated: int | None
+    bits_stored: int | None
+    high_bit: int | None
+    pixel_representation: int | None
+    rescale_slope: str
+    rescale_intercept: str
+    pixel_data: str
+    enhanced: bool
+    embedded_overlay: bool
+    truncated: bool
+    source_images: tuple[tuple[str, str], ...] = ()
+    """Purpose code and Referenced SOP Instance UID of each item of Source Image Sequence (0008,2112)."""
+    referenced_series: tuple[str, ...] = ()
+    """Series Instance UIDs in Referenced Series Sequence (0008,1115)."""
+    planar_configuration: int | None = None
+    dose_grid_scaling: str = ""
+    diffusion_b_value: str = ""
+    diffusion_gradient: str = ""
+    trigger_time: str = ""
+    acquisition_time: str = ""
+    content_time: str = ""
+    echo_numbers: str = ""
+    inversion_time: str = ""
+    flip_angle: str = ""
+    concatenation_uid: str = ""
+    lossy: str = ""
+    mosaic: bool = False
+    opening_note: str = ""
+    irreversible: bool | None = None
+    """Wavelet of a JPEG 2000 stream; ``None`` if there is none."""
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the pixels lost something by the compression that they have."""
+        return is_lossy(self.transfer_syntax_uid, self.lossy, self.irreversible)
+
+    @property
+    def frames(self) -> int:
+        """Number of Frames (0028,0008) as a number; 1 if it is none or not positive."""
+        return _frames(self.number_of_frames)
+
+    @property
+    def pixel_format(self) -> tuple[int | None, int | None, int | None, str, int | None]:
+        """Bits Allocated, Bits Stored, Pixel Representation, Photometric Interpretation, Samples per Pixel."""
+        return (
+            self.bits_allocated,
+            self.bits_stored,
+            self.pixel_representation,
+            self.photometric_interpretation,
+            self.samples_per_pixel,
+        )
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not part of any series, and why; ``unreadable`` if the system does not let it be read."""
+
+    name: str
+    reason: str
+    unreadable: bool = False
+
+
+def read_instance(path: Path, name: str) -> Instance | Skipped:
+    """Read the header of one file, up to its pixels, as what it really is.
+
+    pydicom may warn, with values in its warnings.
+    """
+    try:
+        if not path.is_file():
+            return Skipped(name, "not a regular file")
+        with path.open("rb") as file:
+            head = file.read(132)
+            if not head:
+                return Skipped(name, "empty")
+            prefix = head[128:] == b"DICM"
+            # Mapped: pydicom asks a file for its position before every element.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                try:
+                    opened = opening(content)
+                except ValueError:
+                    return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
+                if opened.media_storage_sop_class_uid == uid.MediaStorageDirectoryStorage:
+                    return Skipped(name, "DICOMDIR")
+                dataset, pixel_data, truncated = _header(content, opened)
+                irreversible = None
+                if opened.transfer_syntax_uid in MAYBE_LOSSY:
+                    irreversible = is_irreversible(content[content.tell() : content.tell() + STREAM_HEAD])
+        note = opened.note
+        if len(dataset) == 0 or (note and not any(tag in dataset for tag in _IDENTIFYING)):
+            return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
+        one = _instance(path, name, dataset, opened.transfer_syntax_uid, pixel_data, truncated, note)
+        return one if irreversible is None else replace(one, irreversible=irreversible)
+    except OSError as error:
+        if error.errno is None:  # pydicom's, not the system's
+            return Skipped(name, _UNPARSED)
+        return Skipped(name, f"cannot be read ({(error.strerror or type(error).__name__).lower()})", unreadable=True)
+    except Exception:  # whatever pydicom meets in a broken file
+        return Skipped(name, _UNPARSED)
+
+
+def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool]:
+    """Return the data set up to its pixels, which kind of pixel data follows, and whether the file ends before it."""
+    stream: Any = content
+    stream.seek(opened.start)
+    if opened.deflated:
+        stream = BytesIO(zlib.decompress(content[opened.start :], -zlib.MAX_WBITS))
+    dataset = read_dataset(stream, opened.implicit, opened.little_endian, stop_when=_at_pixel_data, specific_tags=_TAGS)
+    position, head = stream.tell(), stream.read(12)
+    if len(head) < 8:
+        return dataset, "", False
+    order = "<" if opened.little_endian else ">"
+    group, element = struct.unpack(order + "HH", head[:4])
+    kind = _PIXEL_TAGS.get(group << 16 | element, "")
+    if not kind:
+        return dataset, "", False
+    begin, end = 4, 8
+    if not opened.implicit:
+        begin, end = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
+    length = int.from_bytes(head[begin:end], "little" if opened.little_endian else "big")
+    if length == 0xFFFFFFFF:
+        return dataset, kind, False
+    found = _found(dataset)
+    expected = _frames(_text(found, "NumberOfFrames"))
+    for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
+        expected *= _number(found, keyword) or 1
+    if _text(found, "PhotometricInterpretation").endswith("_422"):
+        expected = expected * 2 // 3  # chroma of half the resolution
+    stream.seek(0, 2)
+    return dataset, kind, position + end + length > stream.tell() or length < expected // 8
+
+
+def _at_pixel_data(tag: int, _vr: str | None, _length: int) -> bool:
+    return tag in _PIXEL_TAGS
+
+
+def describe(path: Path, name: str, dataset: Dataset) -> Instance:
+    """Return the instance that a whole data set is, as :func:`find_series` would find it in a sound file.
+
+    Some of its elements are decoded.
+    """
+    kind = next((kind for tag, kind in _PIXEL_TAGS.items() if tag in dataset), "")
+    return _instance(path, name, dataset, str(dataset.file_meta.get("TransferSyntaxUID", "")), kind, False)
+
+
+def _found(dataset: Dataset) -> Elements:
+    return {int(tag): element for tag, element in dataset.items()}
+
+
+def _text(found: Elements, keyword: str) -> str:
+    element = found.get(_TAG[keyword])
+    return "" if element is None else _decoded(element)
+
+
+def _decoded(element: DataElement | RawDataElement) -> str:
+    if isinstance(element, RawDataElement):
+        return bytes(element.value or b"").decode("ascii", "replace").strip(" \0")
+    value = element.value
+    return value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
+
+
+def _number(found: Elements, keyword: str) -> int | None:
+    element = found.get(_TAG[keyword])
+    if not isinstance(element, RawDataElement) or not element.value:
+        return None
+    return int.from_bytes(element.value[:2], "little" if element.is_little_endian else "big")
+
+
+def _numbers(text: str, count: int) -> Any:
+    try:
+        values = tuple(float(part) for part in text.split("\\"))
+    except ValueError:
+        return None
+    return values if len(values) == count and all(abs(value) < 1e9 for value in values) else None
+
+
+def _instance(
+    path: Path, name: str, dataset: Dataset, syntax: str, pixel_data: str, missing: bool, note: str = ""
+) -> Instance:
+    found = _found(dataset)
+    texts = {keyword: _text(found, keyword) for keyword in _TEXTS}
+    numbers = {keyword: _number(found, keyword) for keyword in _NUMBERS}
+    image_type = tuple(part.strip() for part in texts["ImageType"].split("\\"))
+    try:
+        description = str(dataset.get("SeriesDescription") or "")
+    except Exception:  # text that does not fit its character set
+        description = ""
+    return Instance(
+        path=path,
+        name=name,
+        transfer_syntax_uid=syntax,
+        sop_class_uid=texts["SOPClassUID"],
+        sop_instance_uid=texts["SOPInstanceUID"],
+        study_instance_uid=texts["StudyInstanceUID"],
+        series_instance_uid=texts["SeriesInstanceUID"],
+        modality=texts["Modality"],
+        series_description=description,
+        series_number=texts["SeriesNumber"],
+        acquisition_number=texts["AcquisitionNumber"],
+        instance_number=texts["InstanceNumber"],
+        timezone_offset=texts["TimezoneOffsetFromUTC"],
+        temporal_position=texts["TemporalPositionIdentifier"],
+        echo_time=texts["EchoTime"],
+        image_type=image_type,
+        image_position_patient=_numbers(texts["ImagePositionPatient"], 3),
+        image_orientation_patient=_numbers(texts["ImageOrientationPatient"], 6),
+        pixel_spacing=_numbers(texts["PixelSpacing"], 2),
+        number_of_frames=texts["NumberOfFrames"],
+        photometric_interpretation=texts["PhotometricInterpretation"],
+        rows=numbers["Rows"],
+        columns=numbers["Columns"],
+        samples_per_pixel=numbers["SamplesPerPixel"],
+        bits_allocated=numbers["BitsAllocated"],
+        bits_stored=numbers["BitsStored"],
+        high_bit=numbers["HighBit"],
+        pixel_representation=numbers["PixelRepresentation"],
+        rescale_slope=texts["RescaleSlope"],
+        rescale_intercept=texts["RescaleIntercept"],
+        pixel_data=pixel_data,
+        enhanced=any(_TAG[keyword] in found for keyword in _PRESENCE),
+        embedded_overlay=any(
+            group << 16 | 0x0100 in found
+            and group << 16 | 0x3000 not in found
+            and int(dataset[group << 16 | 0x0100].value or 1) > 1
+            for group in _OVERLAY_GROUPS
+        ),
+        truncated=missing,
+        source_images=tuple(map(_source_image, _items(dataset, "SourceImageSequence"))),
+        referenced_series=tuple(
+            _text(_found(item), "SeriesInstanceUID") for item in _items(dataset, "ReferencedSeriesSequence")
+        ),
+        planar_configuration=numbers["PlanarConfiguration"],
+        dose_grid_scaling=texts["DoseGridScaling"],
+        diffusion_b_value=_b_value(found),
+        diffusion_gradient="\\".join(map(repr, _reals(found.get(_TAG["DiffusionGradientOrientation"]), "d"))),
+        trigger_time=texts["TriggerTime"],
+        acquisition_time=texts["AcquisitionTime"],
+        content_time=texts["ContentTime"],
+        echo_numbers=texts["EchoNumbers"],
+        inversion_time=texts["InversionTime"],
+        flip_angle=texts["FlipAngle"],
+        concatenation_uid=texts["ConcatenationUID"],
+        lossy=texts["LossyImageCompression"],
+        mosaic="MOSAIC" in image_type or ("VFRAME" in image_type and _private(found, _TILES) > (1,)),
+        opening_note=note,
+    )
+
+
+def _frames(text: str) -> int:
+    try:
+        return max(1, int(text))
+    except ValueError:
+        return 1
+
+
+def _b_value(found: Elements) -> str:
+    """Return the b-value in s/mm2, the standard's or a maker's."""
+    values = _reals(found.get(_TAG["DiffusionBValue"]), "d")
+    for place in _B_VALUES:
+        if values:
+            break
+        values = _private(found, place)
+        if values and place.creator == "GEMS_PARM_01":
+            values = (values[0] % 100_000,)  # newer software adds 10^9
+    return repr(values[0]) if values else ""
+
+
+def _private(found: Elements, place: _Private) -> tuple[float, ...]:
+    """Return the numbers of a private element; none if there is no such element of that creator."""
+    for block in _BLOCKS:
+        creator = found.get(place.group << 16 | block)
+        if creator is not None and _decoded(creator).upper() == place.creator:
+            return _reals(found.get(place.group << 16 | block << 8 | place.element), place.form)
+    return ()
+
+
+def _reals(element: DataElement | RawDataElement | None, form: str) -> tuple[float, ...]:
+    """Return the numbers of an element, in binary (``f``, ``d``) or as text (empty); none if they are no numbers."""
+    if element is None:
+        return ()
+    value = element.value
+    try:
+        if not isinstance(value, bytes):
+            several = value if isinstance(value, list | tuple | MultiValue) else [value]
+            return tuple(float(one) for one in several if one not in (None, ""))
+        if not form:
+            return tuple(float(part) for part in value.decode("ascii").strip(" \0").split("\\"))
+        order = ">" if isinstance(element, RawDataElement) and not element.is_little_endian else "<"
+        return tuple(one for (one,) in struct.iter_unpack(order + form, value))
+    except (ValueError, TypeError, struct.error):
+        return ()
+
+
+def _source_image(item: Dataset) -> tuple[str, str]:
+    """Return purpose code and Referenced SOP Instance UID of an item of Source Image Sequence."""
+    codes = _items(item, "PurposeOfReferenceCodeSequence")
+    return _text(_found(codes[0]), "CodeValue") if codes else "", _text(_found(item), "ReferencedSOPInstanceUID")
+
+
+def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    try:
+        return list(dataset[_TAG[keyword]].value or ()) if _TAG[keyword] in dataset else []
+    except Exception:  # bytes that are no items
+        return []
