@@ -60,7 +60,7 @@ def _has_groups(dataset: Dataset) -> bool:
 
 
 def _evidence(pair: Pair) -> Iterator[Finding]:
-    """Check that the source that frames refer to is listed by study and series (C.8.13.1)."""
+    """Check that the source that frames refer to is listed by study and series (C.8.13.2.1.2)."""
     own = text(pair.source, 0x0020000D), text(pair.source, 0x0020000E), text(pair.source, 0x00080018)
     listed = {
         (text(study, 0x0020000D), text(series, 0x0020000E), text(one, 0x00081155))

@@ -60,6 +60,8 @@ class Carriage:
         ITK is shown frame by frame, without the header, which describes all frames together.
     extra_rows
         Rows that ITK is shown behind those of the image: GDCM drops pixels of one bit that do not fill a byte.
+    itk_failed
+        It was tried, so that ITK cannot prove that compressed pixels are sound.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class Carriage:
     photometric: str = ""
     framed: bool = False
     extra_rows: int = 0
+    itk_failed: bool = False
 
     @property
     def whole_words(self) -> bool:
@@ -79,7 +82,7 @@ class Carriage:
 
     def kept(self, reason: str) -> Carriage:
         """Return the carriage of the same pixels where ITK turned out not to carry them."""
-        return replace(self, path="source", reason=reason, inverse="", photometric="")
+        return replace(self, path="source", reason=reason, inverse="", photometric="", itk_failed=True)
 
 
 # ------------------------------------------------------------------------------------------------ refused
@@ -251,6 +254,12 @@ def _rle_words(one: Instance, identity: Identity) -> str:
     return ""
 
 
+def _long_codestream(one: Instance, identity: Identity) -> str:
+    if one.transfer_syntax_uid in (uid.JPEG2000Lossless, uid.JPEG2000) and (one.bits_allocated or 0) > 16:
+        return "GDCM decodes JPEG 2000 of more than 16 bits to other values"
+    return ""
+
+
 _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
     lambda one, identity: "" if one.pixel_data == "integer" else f"ITK reads no {one.pixel_data} pixel data",
     _undecoded,
@@ -260,6 +269,7 @@ _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
     _width,
     _subsampled,
     _rle_words,
+    _long_codestream,
 )
 """Why ITK cannot carry the pixels of an instance, in the order in which it is said."""
 

@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from itk_roundtrip import __version__
 from itk_roundtrip.errors import (
-    ITKCrashError,
     RoundtripError,
     SeriesNotFoundError,
     SeriesReadError,
-    VerificationError,
 )
 from itk_roundtrip.staging import Staging
 from itk_roundtrip.verify import Progress
 from itk_roundtrip.workers import Outcome, Task, Workers, processors
 
 if TYPE_CHECKING:
-    from itk_roundtrip.across import Sides
     from itk_roundtrip.compression import TransferSyntax
     from itk_roundtrip.derivation import SeriesPlan
     from itk_roundtrip.findings import Finding, Identity, Report
     from itk_roundtrip.front_ends import Backend
-    from itk_roundtrip.kinds import Carriage
-    from itk_roundtrip.pixels import PixelType
-    from itk_roundtrip.series import Instance, Series, Skipped
-    from itk_roundtrip.slabs import HeaderMode, Job, Slab, SlabResult
+    from itk_roundtrip.series import Series, Skipped
+    from itk_roundtrip.slabs import HeaderMode, Job, SlabResult
     from itk_roundtrip.volume import Volume
 
-DERIVED_PREFIX = "derived_"
 PUBLISHED = "the output was written and verified"
 """Argument of a KeyboardInterrupt that came after publication."""
-SLAB_BYTES = 16 << 20
-"""Pixels of a slab, as ITK holds them: enough to keep it busy, few enough for any memory."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +207,7 @@ class Options:
 def carry(source: Path, destination: Path, options: Options, staging: Staging, workers: Workers) -> RoundtripResult:
     """Make one round trip in an open staging folder, with workers that may have served others before."""
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
-    from itk_roundtrip import compression, judge, kinds, slabs
+    from itk_roundtrip import acceptance, compression, judge, kinds, scheduling, slabs
     from itk_roundtrip.derivation import DEFAULT_OPERATION
     from itk_roundtrip.series import choose_series, find_series, left_out
 
@@ -258,26 +248,24 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
         result = None
     else:  # distinct positions have one order: the slabs need not wait for ITK to say so
         job = plan(chosen)
-        parts = _slabs(job, chosen, names, carried, options.jobs)
-        result, answer = _process(job, parts, workers, options.progress, Task(ask[0], ask[1:]))
+        parts = scheduling.cut_into_slabs(job, chosen, names, carried, options.jobs)
+        result, answer = scheduling.carry_slabs(job, parts, workers, options.progress, Task(ask[0], ask[1:]))
         ordered, its_names, order = _itk_order(answer, chosen, names)
     if result is None or (ordered, its_names) != (chosen, names):
         job = plan(ordered)
-        parts = _slabs(job, ordered, its_names, carried, options.jobs)
-        result, _ = _process(job, parts, workers, options.progress)
+        parts = scheduling.cut_into_slabs(job, ordered, its_names, carried, options.jobs)
+        result, _ = scheduling.carry_slabs(job, parts, workers, options.progress)
     alike = kinds.carried_alike(ordered, carried, result.given_up)
     if alike != carried:
-        parts = _slabs(job, ordered, its_names, alike, options.jobs)
-        result, _ = _process(job, parts, workers, options.progress)
+        parts = scheduling.cut_into_slabs(job, ordered, its_names, alike, options.jobs)
+        result, _ = scheduling.carry_slabs(job, parts, workers, options.progress)
     folders = str(source), str(destination)
-    report = _judged(result, ordered, job, folders, judge.uids_of(found)) if job.headers == "complete" else None
-    warnings += _concerns(result, job.identity)
+    report = (
+        acceptance.judged(result, ordered, job, folders, judge.uids_of(found)) if job.headers == "complete" else None
+    )
+    warnings += acceptance.concerns(result, job.identity)
     staging.publish()
-    return _result(folders, job, ordered, order, versions, result, warnings, report, _pixel_types(parts))
-
-
-def _pixel_types(parts: Sequence[Slab]) -> str:
-    return ", ".join(sorted({one.pixel_type for one in parts if not one.is_kept}))
+    return _result(folders, job, ordered, order, versions, result, warnings, report, scheduling.pixel_types(parts))
 
 
 def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
@@ -311,7 +299,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
     """
-    from itk_roundtrip import judge, kinds, reader, slabs
+    from itk_roundtrip import acceptance, judge, kinds, reader, scheduling, slabs
     from itk_roundtrip.series import SeriesList
 
     series, destination = volume.series, Path(destination)
@@ -331,7 +319,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         carried = kinds.carriages(series, identity)
         while True:
             result = slabs.SlabResult()
-            parts = _slabs(job, series, _names(series), carried, 1)
+            parts = scheduling.cut_into_slabs(job, series, _names(series), carried, 1)
             for slab in parts:
                 result.add(slabs.process(job, slab))
             alike = kinds.carried_alike(series, carried, result.given_up)
@@ -339,10 +327,10 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
                 break
             carried = alike
         folders = str(series.directory), str(destination)
-        report = _judged(result, series, job, folders, judge.uids_of(SeriesList([series])))
-        warnings = [*_irregular(series), *_concerns(result, job.identity)]
+        report = acceptance.judged(result, series, job, folders, judge.uids_of(SeriesList([series])))
+        warnings = [*_irregular(series), *acceptance.concerns(result, job.identity)]
         staging.publish()
-    return _result(folders, job, series, "position", versions, result, warnings, report, _pixel_types(parts))
+    return _result(folders, job, series, "position", versions, result, warnings, report, scheduling.pixel_types(parts))
 
 
 def _result(
@@ -460,180 +448,6 @@ def _plan(
         software_versions=versions,
         unchanged=unchanged,
     )
-
-
-def _slabs(job: Job, series: Series, names: tuple[str, ...], carried: Mapping[str, Carriage], jobs: int) -> list[Slab]:
-    """Cut the series into slabs of one size and kind: small enough for the memory, enough for all processes."""
-    from itk_roundtrip import reader
-    from itk_roundtrip.pixels import bytes_per_pixel
-    from itk_roundtrip.slabs import Slab
-
-    pixel_types: dict[str, PixelType] = {}
-    planned = dict(carried)
-    for several in _by_kind(carried).values():
-        for_itk, pixel_type = reader.plan_pixel_type(several)
-        planned.update(for_itk)
-        pixel_types.update(dict.fromkeys(several, pixel_type))
-    prefix = DERIVED_PREFIX if job.identity == "derived" else ""
-    slabs, start = [], 0
-    for _, group in groupby(series.instances, key=lambda one: _kind(one, planned[one.name])):
-        alike = list(group)
-        first = alike[0]
-        pixel_type = pixel_types.get(first.name, "UC")
-        slice_bytes = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(pixel_type) * first.frames
-        length = max(1, min(SLAB_BYTES // slice_bytes, -(-len(names) // jobs)))
-        for at in range(0, len(alike), length):
-            instances = tuple(alike[at : at + length])
-            slabs.append(
-                Slab(
-                    series=replace(series, instances=instances),
-                    first=start,
-                    output_names=tuple(prefix + name for name in names[start : start + len(instances)]),
-                    carried=tuple(planned[one.name] for one in instances),
-                    pixel_type=pixel_type,
-                )
-            )
-            start += len(instances)
-    return slabs
-
-
-def _by_kind(carried: Mapping[str, Carriage]) -> dict[str, dict[str, Carriage]]:
-    """Return the instances that ITK carries, by name, of each kind that has a pixel type of its own."""
-    kinds: dict[str, dict[str, Carriage]] = {}
-    for name, how in carried.items():
-        if how.path != "source":
-            kind = how.seen.stored_pixel_type if how.seen.samples > 1 else "scalar"
-            kinds.setdefault(kind, {})[name] = how
-    return kinds
-
-
-def _kind(one: Instance, how: Carriage) -> tuple[object, ...]:
-    """Return what the instances of one slab have in common."""
-    return one.rows, one.columns, how.seen.stored_pixel_type, how.path == "source", how.framed
-
-
-def _process(
-    job: Job, slabs: Sequence[Slab], workers: Workers, progress: Progress, first: Task | None = None
-) -> tuple[SlabResult, Outcome | None]:
-    """Let the workers carry all slabs; where one crashes ITK, show ITK less, and in the end name the file.
-
-    Returns
-    -------
-    tuple
-        What became of all slabs, and of the task that was to be done ``first``.
-    """
-    from itk_roundtrip.slabs import SlabResult, process
-
-    results: dict[int, SlabResult] = {}
-    answer = None
-    count = sum(len(slab) for slab in slabs)
-    tasks = deque([*([first] if first else []), *(Task(process, (job, slab)) for slab in slabs)])
-    for outcome in workers.run(tasks):
-        if outcome.task is first:
-            answer = outcome
-        elif outcome.crashed:
-            tasks.extend(Task(process, (job, slab)) for slab in _after_crash(job, outcome))
-        else:
-            results[outcome.task.arguments[1].first] = outcome.value
-            progress("Carrying", sum(result.slices for result in results.values()), count)
-    total = SlabResult()
-    for place in sorted(results):  # in their order, whichever came first
-        total.add(results[place])
-    return total, answer
-
-
-def _after_crash(job: Job, outcome: Outcome) -> list[Slab]:
-    from itk_roundtrip.view import Hiding
-
-    slab: Slab = outcome.task.arguments[1]
-    most = Hiding.ALL_BUT_PIXELS if job.headers == "complete" else Hiding.UNCARRIABLE
-    if slab.hiding < most and not slab.carried[0].framed:
-        return [replace(slab, hiding=Hiding(slab.hiding + 1))]
-    if len(slab) > 1:
-        return [slab.one(index) for index in range(len(slab))]
-    if not slab.is_kept and job.headers == "complete" and not job.transfer_syntax:
-        return [slab.kept("ITK crashed on it")]
-    name = slab.series.instances[0].name
-    raise ITKCrashError(f"ITK crashed on {name}; nothing was written.", path=name)
-
-
-def _judged(
-    result: SlabResult, source: Series, job: Job, folders: tuple[str, str], uids: tuple[frozenset[str], frozenset[str]]
-) -> Report:
-    """Return the report of the verification, in which nothing but inherited faults stand.
-
-    Raises
-    ------
-    VerificationError
-        Something else was found.
-    """
-    from itk_roundtrip.across import Sides
-    from itk_roundtrip.findings import first_error
-    from itk_roundtrip.judge import judge
-    from itk_roundtrip.pairing import pair
-    from itk_roundtrip.series import Series, Skipped
-
-    reports = [one for one in result.reports if one.instance is not None]  # of the others it was said already
-    instances = tuple(one.instance for one in reports if one.instance is not None)
-    uid = job.plan.series_instance_uid if job.plan else source.series_instance_uid
-    written = Series(uid, instances, job.output)
-    pairing = pair(source.instances, instances)
-    unknown = {path.name for path in job.output.iterdir()} - {one.pair.written for one in result.reports}
-    skipped = [Skipped(name, "was not written by this run") for name in sorted(unknown)]
-    sides = Sides(source, written, *uids, skipped, pairing, reports, job.identity)
-    report = judge(_as_carried(sides), result.tally, folders, guessed=False)
-    # A clock may be wrong, and SOURCE_DATE_EPOCH any time: what is made must not depend on them.
-    first = next((one for one in report.findings if one.severity != "info" and one.check != "TIM-01"), None)
-    first = first or first_error(report.findings)
-    if first is not None:
-        where = f"{first.slice or 'the series'}{f', {first.tag}' if first.tag else ''}"
-        error = VerificationError(
-            f"What was written is not what it must be ({first.check}, {where}: {first.message}); nothing was"
-            " published.",
-            path=first.slice,
-            tag=first.tag,
-        )
-        error.findings = report.findings
-        raise error
-    return report
-
-
-def _as_carried(sides: Sides) -> Sides:
-    """Return the sides with the pairs that were carried; those found from the files alone must not contradict them.
-
-    Raises
-    ------
-    VerificationError
-        They do: a written file would be taken for that of another slice.
-    """
-    from itk_roundtrip.pairing import BY_NAME, Paired, Pairing
-
-    sources = {one.name: one for one in sides.source.instances}
-    carried = {report.pair.written: sources[report.pair.source] for report in sides.reports}
-    told = {one.written.name: one for one in sides.pairing.pairs}
-    for name, one in told.items():
-        if one.source is not carried[name]:
-            raise VerificationError(
-                f"{name} would be taken for {one.source.name} by its {one.by}; nothing was published.", path=name
-            )
-    pairs = tuple(told.get(one.name) or Paired(carried[one.name], one, BY_NAME) for one in sides.written.instances)
-    names = {report.pair.source for report in sides.reports}
-    left = tuple(one for one in sides.source.instances if one.name not in names)
-    return replace(sides, pairing=Pairing(pairs, left, ()))
-
-
-def _concerns(result: SlabResult, identity: Identity) -> list[str]:
-    concerns = []
-    if result.hiding:
-        concerns.append(
-            "ITK cannot take the headers as they stand; what it cannot take was hidden from it"
-            + (" and restored." if result.reports else " and is lost.")
-        )
-    if result.signed and identity == "copy":
-        concerns.append("A digital signature was kept; it may not hold for the re-encoded file.")
-    if 0x04000500 in result.removed:
-        concerns.append("Encrypted attributes were removed: they decrypt to the identity of the source.")
-    return concerns
 
 
 def _by_tag(counts: Mapping[int, int]) -> dict[str, int]:

@@ -165,6 +165,28 @@ RULES: tuple[Rule, ...] = (
 """Rules for identity ``derived``: what changes, in the order in which the README shows it, then what is kept and has
 a check or a condition of its own."""
 
+CONDITIONAL: tuple[Rule, ...] = (
+    Rule(0x00089007, "FrameType", "CS", "set", "in functional groups: value 1 DERIVED", "PS3.3 C.8.16.1.1",
+         check="TYP-01"),
+    Rule(0x00089124, "DerivationImageSequence", "SQ", "append",
+         "in functional groups: what was done, and the frame of the source; in those of each frame, or where the source"
+         " has it", "PS3.3 C.7.6.16.2.6", check="DER-03"),
+    Rule(0x00089154, "SourceImageEvidenceSequence", "SQ", "append",
+         "where there are functional groups: the source with its study and series", "PS3.3 C.8.13.2.1.2",
+         check="DER-04"),
+    Rule(0x00280004, "PhotometricInterpretation", "CS", "set", "RGB, where compressed YBR was decoded to it",
+         "PS3.5 8.2"),
+    Rule(0x00280006, "PlanarConfiguration", "US", "set", "0, where compressed colour was decoded or colour compressed",
+         "PS3.3 C.7.6.3.1.3"),
+    Rule(0x00282110, "LossyImageCompression", "CS", "set", "01, where the compression of the source lost something",
+         "PS3.3 C.7.6.1.1.5", check="LOS-01"),
+    Rule(0x00282112, "LossyImageCompressionRatio", "DS", "set", "then, if there was none", "PS3.3 C.7.6.1.1.5.2",
+         check="LOS-01"),
+    Rule(0x00282114, "LossyImageCompressionMethod", "CS", "set", "then, if there was none", "PS3.3 C.7.6.1.1.5.1",
+         check="LOS-01"),
+)  # fmt: skip
+"""What changes besides in some kinds of images; kept in all others, as what is not listed."""
+
 BY_TAG: dict[int, Rule] = {rule.tag: rule for rule in RULES}
 
 REMOVED_TAGS = frozenset(rule.tag for rule in RULES if rule.action == "remove")
@@ -252,7 +274,7 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
 def as_markdown() -> str:
     """Return the rules as the table that the README shows."""
     lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
-    for rule in RULES:
+    for rule in (*RULES, *CONDITIONAL):
         tag = f"({rule.tag >> 16:04X},{rule.tag & 0xFFFF:04X})"
         if rule.action != "keep":
             lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")

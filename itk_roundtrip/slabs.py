@@ -205,7 +205,7 @@ def process(job: Job, slab: Slab) -> SlabResult:
     if len(slab) == 1:
         if job.headers == "itk" or compression.is_compressed(job.transfer_syntax):
             raise error
-        return _keep(job, slab.kept(_told(error)), proof_by_itk=False)
+        return _keep(job, slab.kept(_told(error)))
     total = SlabResult()
     for index in range(len(slab)):
         total.add(process(job, slab.one(index)))
@@ -379,12 +379,12 @@ def _differs(one: Instance, report: PairReport, tally: Tally) -> bool:
     return any(each.check == "PIX-02" and each.severity == "error" for each in tally.findings.values())
 
 
-def _keep(job: Job, slab: Slab, *, proof_by_itk: bool = True) -> SlabResult:
+def _keep(job: Job, slab: Slab) -> SlabResult:
     """Carry instances whose Pixel Data stand as they do in the source, once they were decoded somehow."""
     total = SlabResult()
     for index, (one, how) in enumerate(zip(slab.series.instances, slab.carried, strict=True)):
         alone, source = slab.one(index), read_header(one.path, one.name)
-        check_decodes(one, source, job.staging / f"hidden-{slab.first}", job.backend if proof_by_itk else None)
+        check_decodes(one, source, job.staging / f"hidden-{slab.first}", None if how.itk_failed else job.backend)
         edits = _edits(job, slab, index, {one.name: source}, [])
         content = complete_instance(source, edits, None, one, how, job.transfer_syntax)
         assert content is not None

@@ -30,7 +30,7 @@ import pydicom
 import pytest
 from synthetic import CASES, is_available, series_instance_uid, write_series
 
-from itk_roundtrip import cli, instances, kinds, slabs, staging
+from itk_roundtrip import cli, instances, kinds, scheduling, slabs, staging
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
 from itk_roundtrip.series import Series, find_series
 from itk_roundtrip.view import Hiding
@@ -1018,16 +1018,16 @@ def test_after_a_crash_less_is_shown_then_single_slices_then_the_file_is_named(s
     carried = tuple(kinds.carriages(series, "copy").values())
     slab = slabs.Slab(series, 0, file_names, carried, "SS")
     for hiding in (Hiding.UNCARRIABLE, Hiding.ALL_BUT_PIXELS):
-        (slab,) = _flow._after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
+        (slab,) = scheduling.after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
         assert (slab.hiding, len(slab)) == (hiding, 3)
-    singles = _flow._after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
+    singles = scheduling.after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
     assert [one.output_names for one in singles] == [(name,) for name in file_names]
     assert [one.first for one in singles] == [0, 1, 2]
     assert {one.hiding for one in singles} == {Hiding.ALL_BUT_PIXELS}
-    (kept,) = _flow._after_crash(job, Outcome(Task(_die, (job, singles[1])), crashed=True))
+    (kept,) = scheduling.after_crash(job, Outcome(Task(_die, (job, singles[1])), crashed=True))
     assert (kept.is_kept, kept.carried[0].reason) == (True, "ITK crashed on it")
     with pytest.raises(ITKCrashError, match=r"IM0002\.dcm") as caught:
-        _flow._after_crash(job, Outcome(Task(_die, (job, kept)), crashed=True))
+        scheduling.after_crash(job, Outcome(Task(_die, (job, kept)), crashed=True))
     assert caught.value.path == "IM0002.dcm"
 
 

@@ -1,0 +1,141 @@
+"""Both front ends write the same files, byte for byte, but for their own names in Software Versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from conftest import SAMPLE, Run, Verify
+from synthetic import CASES, MALFORMED, Case, Identity, is_available, series_instance_uid, write_case, write_series
+from test_real_series import Sample, _in_corpus, _in_wheel
+
+from itk_roundtrip import RoundtripError, pipeline
+from itk_roundtrip.front_ends import NAMES
+
+ALL: dict[str, Case] = {**CASES, **MALFORMED}
+IDENTITIES: tuple[Identity, ...] = ("derived", "copy")
+
+
+def _identities(index: int, case: Case) -> Sequence[Identity]:
+    """Return both identities of a case where they take different ways, else one of them, in turn."""
+    unlike = case.copy_path is not None or case.derived_outcome is not None
+    return case.identities if unlike else [case.identities[index % len(case.identities)]]
+
+
+EVERY = [(name, identity) for index, (name, case) in enumerate(ALL.items()) for identity in _identities(index, case)]
+REAL = [(sample, IDENTITIES[index % 2]) for index, sample in enumerate(_in_wheel())]
+IN_CORPUS = [(sample, IDENTITIES[index % 2]) for index, sample in enumerate(_in_corpus()) if index % 4 == 0]
+
+
+def write_short(name: str, folder: Path) -> None:
+    """Write a case, of two slices unless it needs more of them."""
+    keywords = ALL[name].keywords
+    listed = any(isinstance(one, list) for one in (*keywords.values(), *keywords.get("attributes", {}).values()))
+    if listed or "last_slice" in keywords:
+        write_case(name, folder)
+    else:
+        write_series(folder, **{"slices": 2, **keywords})
+
+
+@pytest.fixture
+def _pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a file may depend on the clock, and both front ends have the same name."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setattr(pipeline, "_named_versions", lambda of_itk: ("itk-roundtrip", "a front end"))
+
+
+def outcome(run: Run, source: Path, written: Path, **options: Any) -> tuple[object, dict[str, bytes]]:
+    """Return what is said of a round trip, or the refusal, and all files that it left."""
+    try:
+        result = run(source, written, **options)
+    except RoundtripError as error:
+        told: object = type(error), str(error), error.path, error.tag
+    else:
+        told = (result.verdict, result.path, result.paths, result.path_reasons, result.pixel_type, result.order,
+                result.series_instance_uid, result.kept, result.replaced, result.removed,
+                result.warnings)  # fmt: skip
+    files = {path.name: path.read_bytes() for path in written.iterdir()} if written.exists() else {}
+    return told, files
+
+
+def assert_the_same(run: Run, source: Path, folder: Path, **options: Any) -> None:
+    """Check that both front ends end in the same way."""
+    (by_itk, files), (by_simpleitk, others) = (
+        outcome(run, source, folder / backend, backend=backend, **options) for backend in NAMES
+    )
+    assert by_simpleitk == by_itk
+    assert others.keys() == files.keys()
+    assert [name for name, content in files.items() if others[name] != content] == []
+
+
+@pytest.mark.usefixtures("_pinned")
+@pytest.mark.parametrize(("name", "identity"), EVERY, ids=[f"{name}-{identity}" for name, identity in EVERY])
+def test_case_is_the_same_with_both_front_ends(name: str, identity: str, run: Run, tmp_path: Path) -> None:
+    """There is no kind that only one of them carries: RGB of 16 bits SimpleITK carries for both."""
+    if not is_available(name):
+        pytest.skip("no encoder for this transfer syntax")
+    write_short(name, tmp_path / "source")
+    series = series_instance_uid() if ALL[name].chosen else None
+    assert_the_same(run, tmp_path / "source", tmp_path, identity=identity, series=series)
+
+
+@pytest.mark.usefixtures("_pinned")
+@pytest.mark.parametrize(("sample", "identity"), REAL, ids=str)
+def test_file_of_pydicom_is_the_same_with_both_front_ends(
+    sample: Sample, identity: str, run: Run, tmp_path: Path
+) -> None:
+    """Files that once broke a reader."""
+    assert_the_same(run, sample.source(tmp_path), tmp_path, identity=identity, series=sample.series)
+
+
+@pytest.mark.usefixtures("_pinned")
+@pytest.mark.parametrize(("sample", "identity"), IN_CORPUS, ids=str)
+def test_series_of_the_corpus_is_the_same_with_both_front_ends(
+    sample: Sample, identity: str, run: Run, tmp_path: Path, corpus: Path
+) -> None:
+    """Series of several makers, one in four."""
+    assert corpus in sample.files[0].parents
+    assert_the_same(run, sample.source(tmp_path), tmp_path, identity=identity, series=sample.series)
+
+
+@pytest.mark.usefixtures("_pinned")
+@pytest.mark.parametrize("identity", IDENTITIES)
+@pytest.mark.parametrize("syntax", ["implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"])
+@pytest.mark.parametrize("name", ["s12_ct", "mono1_ct", "rgb_planar", "rgb_16", "multi_frame", "bits_32"])
+def test_other_transfer_syntax_is_the_same_with_both_front_ends(
+    name: str, syntax: str, identity: str, run: Run, tmp_path: Path
+) -> None:
+    """ITK itself compresses to two of them."""
+    write_short(name, tmp_path / "source")
+    assert_the_same(run, tmp_path / "source", tmp_path, identity=identity, transfer_syntax=syntax)
+
+
+@pytest.mark.parametrize("name", ["plain_ct", "implicit", "contributing_equipment", "jpeg_baseline", "multi_frame"])
+def test_software_versions_tell_the_front_ends_apart(
+    name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads a file must be able to see what wrote it."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    write_short(name, tmp_path / "source")
+    written = []
+    for backend, title in NAMES.items():
+        result = run(tmp_path / "source", tmp_path / backend, backend=backend)
+        assert result.backend == backend
+        datasets = [pydicom.dcmread(path) for path in sorted((tmp_path / backend).iterdir())]
+        for dataset in datasets:
+            told = dataset.ContributingEquipmentSequence[-1]
+            assert tuple(told.SoftwareVersions) == result.software_versions
+            assert any(one.startswith(f"{title} ") for one in told.SoftwareVersions)
+            del told.SoftwareVersions
+        written.append(datasets)
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_sample_is_carried_by_either(backend: str, run: Run, verify: Verify, tmp_path: Path) -> None:
+    """What the README shows must not depend on the front end."""
+    assert run(SAMPLE, tmp_path / "written", backend=backend).verdict == "pass"
+    assert verify(SAMPLE, tmp_path / "written").verdict == "pass"
