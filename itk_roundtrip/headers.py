@@ -100,7 +100,7 @@ class Header:
             return self.data[element.value_tell : end - len(_SEQUENCE_END)]
         return element.value or b""
 
-    @property
+    @cached_property
     def encapsulated(self) -> bool:
         """Whether Pixel Data is compressed."""
         return uid.UID(self.transfer_syntax_uid).is_encapsulated
@@ -254,8 +254,8 @@ def nested_pixels(source: Header) -> int:
 
     An uncompressed file cannot hold them.
     """
-    for tag, start, stop in source.spans:
-        if tag != PIXEL_DATA and source.encapsulated and _ENCAPSULATED in source.data[start:stop]:
+    for tag, start, stop in source.spans if source.encapsulated else ():
+        if tag != PIXEL_DATA and _ENCAPSULATED in source.data[start:stop]:
             return tag
     return 0
 

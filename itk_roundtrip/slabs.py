@@ -243,32 +243,32 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     folder = job.output if job.headers == "itk" else job.staging / f"itk-{slab.first}"
     folder.mkdir(exist_ok=True)
     indices = {one.name: index for index, one in enumerate(instances)}
-    pixels: dict[str, list[Pixels]] = {one.name: [] for one in instances}
     edits: dict[str, Edits] = {}
+    pixels: list[Pixels] = []
     try:
         for planes in _chunks(slab):
             volume = _read(job, slab, planes, headers)
             stored = writer.stored_slices(volume)
             for plane, words in zip(planes, stored, strict=True):
-                if plane.frame is None:  # that of a frame is known when all of them are
+                if plane.frame is None:  # those of a frame are known when all of them are
                     edits[plane.instance.name] = _edits(job, slab, indices[plane.instance.name], headers, [words])
             files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
             written = _write(job, slab, volume, stored, edits, files)
             for plane, words, by_itk in zip(planes, stored, written, strict=True):
-                name = plane.instance.name
+                one, source = plane.instance, headers[plane.instance.name]
                 if plane.frame is None:
-                    _count_losses(result, headers[name], by_itk, edits[name])
-                if job.headers == "complete":
-                    pixels[name].append(Pixels.of(by_itk, plane, words))
-        for one in instances:
-            index = indices[one.name]
-            if one.name not in edits:
-                edits[one.name] = _edits(job, slab, index, headers, [each.words for each in pixels[one.name]])
-            if job.headers == "itk":
-                _count(result, headers[one.name], edits[one.name], job.headers)
-                result.paths[slab.carried[index].path] += 1
-            else:
-                result.add(_finished(job, slab.one(index), headers[one.name], edits[one.name], pixels.pop(one.name)))
+                    _count_losses(result, source, by_itk, edits[one.name])
+                if job.headers == "itk":
+                    _count(result, source, edits[one.name], job.headers)
+                    result.paths[plane.carriage.path] += 1
+                    continue
+                pixels.append(Pixels.of(by_itk, plane, words))
+                if plane.frame in (None, one.frames - 1):  # one by one: no more than one is held
+                    index = indices[one.name]
+                    if one.name not in edits:
+                        edits[one.name] = _edits(job, slab, index, headers, [each.words for each in pixels])
+                    result.add(_finished(job, slab.one(index), source, edits[one.name], pixels))
+                    pixels.clear()
     finally:
         if job.headers == "complete":
             shutil.rmtree(folder, ignore_errors=True)

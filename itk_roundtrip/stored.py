@@ -231,8 +231,9 @@ def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
 
 
 def _frames(one: Pixels) -> list[bytes]:
-    tables = raw(one.dataset, 0x7FE00001), raw(one.dataset, 0x7FE00002)
-    extended = tables if all(tables) else None
+    found = (element_of(one.dataset, tag) for tag in (0x7FE00001, 0x7FE00002))
+    tables = [bytes(element.value or b"") for element in found if element is not None]
+    extended = (tables[0], tables[1]) if len(tables) == 2 and all(tables) else None
     return list(generate_frames(one.value, number_of_frames=one.frames, extended_offsets=extended))
 
 
