@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
+from pydicom.multival import MultiValue
 
 from itk_roundtrip.errors import SeriesReadError
 from itk_roundtrip.headers import PIXEL_DATA, Header
 from itk_roundtrip.spans import encode_item, items
 
 _SHARED, _PER_FRAME = 0x52009229, 0x52009230
+_POSITION, _ORIENTATION, _SPACING = 0x00200032, 0x00200037, 0x00280030
+_SPACINGS = (_SPACING, 0x00181164, 0x00182010)
+"""Pixel Spacing, and what stands for it in projections and scans: Imager and Nominal Scanned Pixel Spacing."""
+_THICKNESSES = (0x00180088, 0x00180050)
+"""Spacing Between Slices, Slice Thickness."""
 _NO_OFFSETS = encode_item(b"")
 
 
@@ -26,11 +33,14 @@ class Place:
     ----------
     position, orientation, spacing
         Image Position (Patient) (0020,0032), Image Orientation (Patient) (0020,0037), Pixel Spacing (0028,0030).
+    thickness
+        Spacing Between Slices (0018,0088), else Slice Thickness (0018,0050).
     """
 
     position: str = ""
     orientation: str = ""
     spacing: str = ""
+    thickness: str = ""
 
 
 def fragments(header: Header, name: str) -> int:
@@ -114,7 +124,7 @@ def encapsulated(streams: Sequence[bytes]) -> bytes:
 
 
 def places(source: Dataset, count: int) -> list[Place]:
-    """Return where each frame lies: by functional groups, grid frame offsets or the header (PS3.3 C.7.6.16, C.8.8.3).
+    """Return where each frame lies: by functional groups, by offsets along the normal, or by the header.
 
     Parameters
     ----------
@@ -122,31 +132,82 @@ def places(source: Dataset, count: int) -> list[Place]:
         Data set of the instance.
     count
         Number of Frames.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.16.2 Functional Groups, C.8.4.15 NM Reconstruction Module, C.8.8.3.2 Grid Frame Offset Vector
     """
-    shared = _first(source, _SHARED)
-    per_frame = list(source[_PER_FRAME].value or ()) if _PER_FRAME in source else []
-    if shared is not None or per_frame:
-        groups = [(one, shared) for one in (*per_frame, *([None] * (count - len(per_frame))))][:count]
+    groups = _groups(source, count)
+    if groups:
         return [
             Place(
-                _grouped(both, 0x00209113, 0x00200032),
-                _grouped(both, 0x00209116, 0x00200037),
-                _grouped(both, 0x00289110, 0x00280030),
+                _grouped(both, 0x00209113, _POSITION),
+                _grouped(both, 0x00209116, _ORIENTATION),
+                _grouped(both, 0x00289110, *_SPACINGS),
+                _grouped(both, 0x00289110, *_THICKNESSES),
             )
             for both in groups
         ]
-    own = Place(*(_text(source, tag) for tag in (0x00200032, 0x00200037, 0x00280030)))
-    offsets = _numbers(_text(source, 0x3004000C))
-    position, axes = _numbers(own.position), _numbers(own.orientation)
-    if len(offsets) != count or len(position) != 3 or len(axes) != 6:
+    detector = _first(source, 0x00540022)  # of Nuclear Medicine
+    located = source if detector is None or _text(source, _POSITION) else detector
+    own = Place(
+        _text(located, _POSITION), _text(located, _ORIENTATION), _said(source, _SPACINGS), _said(source, _THICKNESSES)
+    )
+    steps, position, axes = _steps(source, count), numbers(own.position), numbers(own.orientation)
+    if not steps or len(position) != 3 or len(axes) != 6:
         return [own] * count
     normal = np.cross(axes[:3], axes[3:])
-    absolute = offsets[0] != 0  # then they are positions along the axis (C.8.8.3.2)
-    steps = [offset - offsets[0] if absolute else offset for offset in offsets]
+    normal /= np.linalg.norm(normal) or 1
     return [
-        Place("\\".join(f"{float(one):.10g}" for one in position + step * normal), own.orientation, own.spacing)
-        for step in steps
+        replace(own, position="\\".join(f"{float(one):.10g}" for one in position + step * normal)) for step in steps
     ]
+
+
+def rescales(source: Dataset, count: int) -> list[tuple[str, str]]:
+    """Return the texts of Rescale Slope and Intercept in the functional groups of each frame; empty where they are not.
+
+    Parameters
+    ----------
+    source
+        Data set of the instance.
+    count
+        Number of Frames.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.16.2.9 Pixel Value Transformation Macro
+    """
+    groups = _groups(source, count) or [(None, None)] * count
+    return [(_grouped(both, 0x00289145, 0x00281053), _grouped(both, 0x00289145, 0x00281052)) for both in groups]
+
+
+def numbers(text: str) -> list[float]:
+    """Return the numbers of a text of VR DS; none if one of them is no finite number."""
+    try:
+        found = [float(part) for part in text.split("\\")] if text else []
+    except ValueError:
+        return []
+    return found if all(map(math.isfinite, found)) else []
+
+
+def _groups(source: Dataset, count: int) -> list[tuple[Dataset | None, Dataset | None]]:
+    """Return the functional groups of each frame, its own and those of all frames; none if there are none at all."""
+    shared = _first(source, _SHARED)
+    per_frame = list(source[_PER_FRAME].value or ()) if _PER_FRAME in source else []
+    if shared is None and not per_frame:
+        return []
+    return [(one, shared) for one in (*per_frame, *([None] * (count - len(per_frame))))][:count]
+
+
+def _steps(source: Dataset, count: int) -> list[float]:
+    """Return how far along the normal each frame lies from the first, in mm; nothing if they do not say."""
+    slices, between = numbers(_text(source, 0x00540080)), numbers(_text(source, 0x00180088))
+    if len(slices) == count and len(between) == 1:  # Slice Vector, Spacing Between Slices with its sign
+        return [(one - slices[0]) * between[0] for one in slices]
+    offsets = numbers(_text(source, 0x3004000C))
+    if len(offsets) != count:
+        return []
+    return [one - offsets[0] for one in offsets]  # the first is 0, or all are positions along the axis
 
 
 def _first(dataset: Dataset | None, tag: int) -> Dataset | None:
@@ -155,21 +216,18 @@ def _first(dataset: Dataset | None, tag: int) -> Dataset | None:
     return next(iter(dataset[tag].value or ()), None)
 
 
-def _grouped(groups: tuple[Dataset | None, Dataset | None], sequence: int, tag: int) -> str:
-    """Return a value of a functional group: of the frame, else of all frames."""
+def _grouped(groups: tuple[Dataset | None, Dataset | None], sequence: int, *tags: int) -> str:
+    """Return the first of some values of a functional group: of the frame, else of all frames."""
     found = (_first(one, sequence) for one in groups)
-    return next((_text(one, tag) for one in found if one is not None), "")
+    return next((_said(one, tags) for one in found if one is not None), "")
+
+
+def _said(dataset: Dataset, tags: Sequence[int]) -> str:
+    return next(filter(None, (_text(dataset, tag) for tag in tags)), "")
 
 
 def _text(dataset: Dataset, tag: int) -> str:
     value = dataset[tag].value if tag in dataset else None
     if value is None or value == "":
         return ""
-    return value if isinstance(value, str) else "\\".join(map(str, value))
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split("\\")] if text else []
-    except ValueError:
-        return []
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)

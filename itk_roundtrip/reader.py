@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from itk_roundtrip import kinds, view
 from itk_roundtrip.errors import (
@@ -17,12 +19,16 @@ from itk_roundtrip.errors import (
     UnsupportedSeriesError,
     VerificationError,
 )
+from itk_roundtrip.frames import Place, numbers, places, rescales
 from itk_roundtrip.front_ends import Backend, front_end
+from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION, normal
 from itk_roundtrip.headers import Header, read_header
 from itk_roundtrip.itk_calls import translated
 from itk_roundtrip.kinds import Carriage
 from itk_roundtrip.pixels import (
+    DTYPES,
     Array,
+    PixelFormat,
     PixelType,
     choose_pixel_type,
     components,
@@ -30,7 +36,7 @@ from itk_roundtrip.pixels import (
     stored_values,
     uninverted,
 )
-from itk_roundtrip.series import Series
+from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Volume
 
@@ -112,8 +118,9 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     The pixel type is the first of UC, SS, US, F, D through which every stored value of every slice comes back
     exactly by its own slope and intercept; RGBUC or RGBUS for colour. Slices stand in the order of
     ``series.instances``, the frames of an instance in their own; an irregular series is read slice by slice all the
-    same, so look at ``series.irregularities`` before treating it as a regular grid. Values are what the file stores:
-    a palette image holds its indices, a YBR_FULL one Y, CB and CR.
+    same, and the image has the distance of most neighbours, so look at ``series.irregularities`` before treating it as
+    a regular grid. Colours are what the file stores: a palette image holds its indices, a YBR_FULL one Y, CB and CR,
+    unless JPEG or JPEG 2000 makes RGB of it.
 
     Parameters
     ----------
@@ -121,14 +128,15 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
         One of those that :func:`find_series` returns.
     volume
         Index of one of ``series.volumes``, where the series holds several: of several sizes or orientations, or taken
-        at several times, echoes or b-values. ``None`` reads all of them as one stack, if they are of one size.
+        at several times, echoes or b-values. ``None`` reads all of them as one stack, if they are of one size and
+        colour.
     backend
         ``itk``, or ``simpleitk``: then ``image`` is a ``SimpleITK.Image``.
 
     Raises
     ------
     UnsupportedSeriesError
-        A kind of image that ITK does not read, or slices of several sizes in one stack.
+        A kind of image that ITK does not read, or slices of several sizes or colour models in one stack.
     SeriesReadError
         A file is damaged or ITK cannot decode it.
 
@@ -143,18 +151,69 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     kinds.check_supported(series, "derived" if not any(one.concatenation_uid for one in series.instances) else "copy")
     carried = {one.name: kinds.carriage(one, "derived") for one in series.instances}
     _check_one_stack(series, carried)
-    true_type = _true_pixel_type(carried)
-    carried, pixel_type = plan_pixel_type(carried)
-    planes = view.planes(series.instances, carried)
-    headers = {one.name: read_header(one.path, one.name) for one in series.instances}
-    for hiding in Hiding:
+    headers = _Headers(series.instances)
+    described = [each for one in series.instances for each in _described(one, carried[one.name], headers)]
+    for hiding, shown, pixel_type in _attempts(carried):
         try:
-            found = read_shown(planes, headers, pixel_type, series, backend, hiding)
+            found = read_shown(view.planes(series.instances, shown), headers, pixel_type, series, backend, hiding)
             break
         except SeriesReadError:
             if hiding is Hiding.ALL_BUT_PIXELS:
                 raise
-    return as_real(found, true_type)
+    meant = [pixel_format for pixel_format, _ in described]
+    front = front_end(backend, found.pixel_type)
+    if not _is_real(found, meant):
+        like = front.image_of(_one_pixel(found.pixel_type), found.pixel_type, found.image)
+        found = replace(found, image=like)  # its geometry is needed, not its pixels
+        found = as_real(found, meant)
+    _set_geometry(found.image, [place for _, place in described])
+    return replace(found, as_read=front.copies(found.metadata))
+
+
+class _Headers(dict[str, Header]):
+    """Headers by the name of their instance, read when they are asked for; only the last one is kept in memory."""
+
+    def __init__(self, instances: Sequence[Instance]) -> None:
+        super().__init__()
+        self._paths = {one.name: one.path for one in instances}
+
+    def __missing__(self, name: str) -> Header:
+        self.clear()
+        self[name] = header = read_header(self._paths[name], name)
+        return header
+
+
+def _attempts(carried: dict[str, Carriage]) -> Iterator[tuple[Hiding, dict[str, Carriage], PixelType]]:
+    """Yield how much of the headers to hide from ITK, how it is shown the pixels then, and the type to read them in.
+
+    In the end it is shown stored values, without slope and intercept.
+    """
+    framed = all(one.framed for one in carried.values())
+    for hiding in (Hiding.ALL_BUT_PIXELS,) if framed else Hiding:
+        if hiding is Hiding.ALL_BUT_PIXELS:
+            carried = {name: kinds.without_rescale(one) for name, one in carried.items()}
+        yield hiding, *plan_pixel_type(carried)
+
+
+def _described(one: Instance, how: Carriage, headers: Mapping[str, Header]) -> list[tuple[PixelFormat, Place]]:
+    """Return what the stored values of each frame mean, and where it lies."""
+    meant = how.pixel_format
+    if how.photometric == "PALETTE COLOR":
+        meant = replace(meant, slope=None, intercept=None)  # they are no quantity
+    if not how.framed:
+        values = one.image_position_patient, one.image_orientation_patient, one.pixel_spacing
+        return [(meant, Place(*("\\".join(map(repr, each or ())) for each in values)))]
+    source, described = headers[one.name].values, []
+    for place, texts in zip(places(source, one.frames), rescales(source, one.frames), strict=True):
+        slope, intercept = map(kinds.number, texts)
+        if (slope, intercept).count(None) != texts.count(""):
+            raise UnsupportedSeriesError(
+                f"{one.name} has a Rescale Slope or Intercept that is not a number, which is not carried.",
+                path=one.name,
+            )
+        own = meant if texts == ("", "") else replace(meant, slope=slope, intercept=intercept)
+        described.append((own, place))
+    return described
 
 
 def read_shown(
@@ -171,9 +230,17 @@ def read_shown(
     ------
     SeriesReadError
         ITK cannot read them.
+    RoundtripError
+        The folder for temporary files takes no more.
     """
     with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
-        files = view.files_to_read(planes, headers, hiding, Path(folder), located=True)
+        try:
+            files = view.files_to_read(planes, headers, hiding, Path(folder), located=True)
+        except OSError as error:
+            raise RoundtripError(
+                f"What ITK is to read cannot be put into the folder for temporary files ({error.strerror})."
+            ) from None
+        headers.clear()
         return read_planes(planes, files, pixel_type, series, backend)
 
 
@@ -181,49 +248,99 @@ def _check_one_stack(series: Series, carried: dict[str, Carriage]) -> None:
     """Refuse what ITK does not read, and what does not fit one image."""
     first = series.instances[0]
     for one in series.instances:
-        how = carried[one.name]
+        how, other = carried[one.name], carried[first.name]
         if how.path == "source":
             raise UnsupportedSeriesError(
                 f"{one.name} cannot be read into a volume: {how.reason}.",
                 path=one.name,
                 series=series.series_instance_uid,
             )
-        sizes = [(each.rows, each.columns, each.samples_per_pixel or 1, each.bits_allocated) for each in (one, first)]
-        if sizes[0][:3] != sizes[1][:3] or (sizes[0] != sizes[1] and sizes[0][2] > 1):
+        samples = how.pixel_format.samples, other.pixel_format.samples
+        difference, advice = "", "choose one of `series.volumes`"
+        if (one.rows, one.columns, samples[0]) != (first.rows, first.columns, samples[1]):
+            difference = (
+                f"has {one.columns}x{one.rows} pixels of {samples[0]} samples and {first.name}"
+                f" {first.columns}x{first.rows} of {samples[1]}"
+            )
+        elif _meaning(how) != _meaning(other):
+            difference = f"holds {_meaning(how)} and {first.name} {_meaning(other)}"
+            advice = "`roundtrip` carries them"
+        elif how.extra_rows != other.extra_rows or (samples[0] > 1 and one.bits_allocated != first.bits_allocated):
+            difference = f"has {one.bits_allocated} bits allocated and {first.name} {first.bits_allocated}"
+            advice = "`roundtrip` carries them"
+        if difference:
             raise UnsupportedSeriesError(
-                f"{one.name} has {one.columns}x{one.rows} pixels of {sizes[0][2]} samples and {first.name}"
-                f" {first.columns}x{first.rows} of {sizes[1][2]}, which is no one volume; choose one of"
-                " `series.volumes`.",
+                f"{one.name} {difference}, which is no one volume; {advice}.",
                 path=one.name,
                 series=series.series_instance_uid,
             )
 
 
-def _true_pixel_type(carried: dict[str, Carriage]) -> PixelType | None:
-    """Return the pixel type of the real values, where ITK is shown others than the source means."""
-    others = any(
-        one.whole_words
-        or one.inverse == "bits"
-        or ((one.seen.slope, one.seen.intercept) != (one.pixel_format.slope, one.pixel_format.intercept))
-        for one in carried.values()
-    )
-    return choose_pixel_type(one.pixel_format for one in carried.values()) if others else None
+def _meaning(how: Carriage) -> str:
+    """Return what the numbers of an image stand for, where it is no quantity."""
+    colour = how.pixel_format.samples > 1 or how.photometric == "PALETTE COLOR"
+    return how.photometric if colour else "grey values"
 
 
-def as_real(volume: Volume, pixel_type: PixelType | None) -> Volume:
-    """Return a volume of the real values of the source, where ITK was shown others; ``None`` leaves it as it is."""
+# ----------------------------------------------------------------------------------- real values and geometry
+
+
+def _is_real(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
+    """Tell whether what ITK read are real values, and its image holds what the array does, in the same shape."""
     front = front_end(volume.backend, volume.pixel_type)
-    volume = replace(volume, as_read=front.copies(volume.metadata))
-    if pixel_type is not None and components(volume.pixel_type) == 1:
-        array = np.stack([
-            real_values(plane_values(plane, real), plane.carriage.pixel_format, pixel_type)
-            for plane, real in zip(volume.planes, volume.array_zyx, strict=True)
-        ])  # fmt: skip
-        volume = replace(volume, array_zyx=array, pixel_type=pixel_type)
-    elif front.SHARES_MEMORY:
-        return volume
-    image = front_end(volume.backend, volume.pixel_type).image_of(volume.array_zyx, volume.pixel_type, volume.image)
-    return replace(volume, image=image)
+    undone = not front.SHARES_MEMORY and any(plane.carriage.inverse == "MONOCHROME1" for plane in volume.planes)
+    size = volume.image.GetSize() if hasattr(volume.image, "GetSize") else volume.image.GetBufferedRegion().GetSize()
+    return not undone and not _is_other(volume, meant) and tuple(size) == volume.array_zyx.shape[2::-1]
+
+
+def _is_other(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
+    """Tell whether ITK was shown other values than the source means."""
+    return components(volume.pixel_type) == 1 and any(
+        how.whole_words
+        or how.inverse == "bits"
+        or how.seen.effective_slope != pixel_format.effective_slope
+        or how.seen.effective_intercept != pixel_format.effective_intercept
+        for how, pixel_format in zip((plane.carriage for plane in volume.planes), meant, strict=True)
+    )
+
+
+def as_real(volume: Volume, meant: Sequence[PixelFormat]) -> Volume:
+    """Return a volume of the real values of the source, its image and its array of one content and one shape.
+
+    Parameters
+    ----------
+    volume
+        As ITK read it; its image lends its geometry only.
+    meant
+        What the stored values of each plane mean, which ITK may not have been shown.
+    """
+    front, read, pixel_type = front_end(volume.backend, volume.pixel_type), volume.array_zyx, volume.pixel_type
+    other = _is_other(volume, meant)
+    if other:
+        pixel_type = choose_pixel_type(meant) or "D"  # if no type carries all of them, the nearest numbers
+    if front.SHARES_MEMORY:  # an image over the memory of an array would not keep it alive in ITK's pipelines
+        image = type(front.image_of(_one_pixel(pixel_type), pixel_type, None)).New()
+        image.SetRegions(list(read.shape[2::-1]))
+        image.Allocate()
+        real = front.array_view(image, pixel_type)
+    else:
+        image, real = None, np.empty_like(read, DTYPES[pixel_type]) if other else read
+    for index, (plane, pixel_format) in enumerate(zip(volume.planes, meant, strict=True)):
+        if other:
+            real[index] = real_values(plane_values(plane, read[index]), pixel_format, pixel_type)
+        elif front.SHARES_MEMORY:
+            real[index] = read[index]
+    if image is None:
+        image = front.image_of(real, pixel_type, volume.image)
+    image.SetOrigin(volume.image.GetOrigin())
+    image.SetSpacing(volume.image.GetSpacing())
+    image.SetDirection(volume.image.GetDirection())
+    return replace(volume, image=image, array_zyx=real, pixel_type=pixel_type)
+
+
+def _one_pixel(pixel_type: PixelType) -> Array:
+    samples = components(pixel_type)
+    return np.zeros((1, 1, 1, *([samples] if samples > 1 else [])), DTYPES[pixel_type])
 
 
 def plane_values(plane: Plane, real: Array) -> Array:
@@ -232,17 +349,86 @@ def plane_values(plane: Plane, real: Array) -> Array:
     return words // 255 if plane.carriage.inverse == "bits" else words
 
 
+def _set_geometry(image: Any, where: Sequence[Place]) -> None:
+    """Set what the source says of the geometry of an image; what it does not say stays as ITK has it.
+
+    ITK knows no functional groups where it is shown frames, and takes all slices to step along the normal. Slices that
+    step against it make an image whose third axis points against the normal.
+
+    Parameters
+    ----------
+    image
+        Of either front end.
+    where
+        Place of each slice.
+    """
+    first, spacing = where[0], list(image.GetSpacing())
+    positions = [numbers(one.position) for one in where]
+    axes, between, thickness = (numbers(text) for text in (first.orientation, first.spacing, first.thickness))
+    if len(positions[0]) == 3:
+        image.SetOrigin(positions[0])
+    if len(between) == 2 and min(between) > 0:
+        spacing[:2] = between[::-1]
+    through = normal((axes[0], axes[1], axes[2], axes[3], axes[4], axes[5])) if len(axes) == 6 else np.zeros(3)
+    if through.any():
+        row = np.array(axes[:3]) / np.linalg.norm(axes[:3])
+        column = np.cross(through, row)
+        if all(len(one) == 3 for one in positions) and (step := _step(np.array(positions) @ through)):
+            spacing[2], through = abs(step), through * np.sign(step)
+        _set_direction(image, np.stack([row, column, through], axis=1))
+    if len(where) == 1 and len(thickness) == 1 and thickness[0] > 0:
+        spacing[2] = thickness[0]
+    image.SetSpacing(spacing)
+
+
+def _step(along: NDArray[np.float64]) -> float:
+    """Return how far apart slices are along the normal: all of them, or most neighbours; 0 if they are at one place."""
+    steps = np.diff(along)
+    apart = steps[np.abs(steps) > POSITION_TOLERANCE_MM]
+    if not len(apart):
+        return 0.0
+    usual = float(np.median(apart))
+    tolerance = max(POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION * abs(usual))
+    return float(steps.mean()) if np.all(np.abs(steps - usual) <= tolerance) else usual
+
+
+def _set_direction(image: Any, direction: NDArray[np.float64]) -> None:
+    held = image.GetDirection()
+    if isinstance(held, tuple):
+        image.SetDirection(direction.ravel().tolist())
+        return
+    matrix = held.GetVnlMatrix()  # a numpy array would do, but make ITK's Python import 70 modules
+    for at in np.ndindex(3, 3):
+        matrix.set(*at, float(direction[at]))
+    image.SetDirection(type(held)(matrix))
+
+
+def _geometry(image: Any) -> list[float]:
+    held = image.GetDirection()
+    if not isinstance(held, tuple):
+        matrix = held.GetVnlMatrix()
+        held = tuple(matrix.get(*at) for at in np.ndindex(3, 3))
+    return [*image.GetOrigin(), *image.GetSpacing(), *held]
+
+
+# ------------------------------------------------------------------------------------------------- edited or not
+
+
 def check_unedited(volume: Volume) -> None:
-    """Refuse a volume that is not as it was read: its metadata, which completed headers would hide, and its pixels.
+    """Refuse a volume that is not as it was read: its metadata and geometry, which headers would hide, and its pixels.
 
     Raises
     ------
     SeriesWriteError
-        A metadata dictionary is not as it was read.
+        A metadata dictionary, or where the image lies, is not as it was read.
     VerificationError
         A pixel is not, or the source is not what was read.
     """
     front = front_end(volume.backend, volume.pixel_type)
+    if len(volume.metadata) != len(volume.as_read):
+        raise SeriesWriteError(
+            f"There are {len(volume.metadata)} metadata dictionaries for {len(volume.as_read)} slices."
+        )
     for plane, now, before in zip(volume.planes, volume.metadata, volume.as_read, strict=True):
         key = front.first_difference(now, before)
         if key is not None:
@@ -253,10 +439,19 @@ def check_unedited(volume: Volume) -> None:
                 tag=f"({key.upper().replace('|', ',')})",
             )
     again = read_series(volume.series, backend=volume.backend)
-    for plane, now, before in zip(volume.planes, volume.array_zyx, again.array_zyx, strict=True):
-        if not np.array_equal(now, before):
+    geometry, real = _geometry(again.image), again.array_zyx
+    del again  # of SimpleITK, the image has pixels of its own
+    if volume.array_zyx.shape != real.shape:
+        raise VerificationError("The volume has other slices than the source; processed pixels are not carried.")
+    for index, plane in enumerate(volume.planes):
+        if not np.array_equal(volume.array_zyx[index], real[index]) or (
+            not front.SHARES_MEMORY
+            and not np.array_equal(front.array_view(volume.image[:, :, index], volume.pixel_type)[0], real[index])
+        ):
             raise VerificationError(
                 f"The pixels of {plane.instance.name} are not those of the source; processed pixels are not carried.",
                 path=plane.instance.name,
                 tag="(7FE0,0010)",
             )
+    if _geometry(volume.image) != geometry:
+        raise SeriesWriteError("The geometry of the image was edited, which is not carried: it comes from the source.")

@@ -27,11 +27,13 @@ class Volume:
     Attributes
     ----------
     image
-        An ``itk.Image`` of three dimensions, or a ``SimpleITK.Image``, geometry in mm and LPS; its pixels are real
-        values, that is, Rescale Slope and Intercept of each slice, or Dose Grid Scaling, are applied (PS3.3 C.11.1).
+        An ``itk.Image`` of three dimensions, or a ``SimpleITK.Image``, which 16-bit RGB always is. Its pixels are real
+        values: Rescale Slope and Intercept of each slice or frame, or Dose Grid Scaling, are applied (PS3.3 C.11.1), a
+        Modality LUT is not. Origin, spacing and direction, in mm and LPS, are those of the source; where frames step
+        against the normal, so does the third axis.
     array_zyx
         The same pixels as a numpy array of shape (slices, rows, columns), samples behind if there are several. It
-        shares the memory of an ``itk.Image``.
+        shares the memory of an ``itk.Image``, but not that of a ``SimpleITK.Image``.
     metadata
         One ``itk.MetaDataDictionary`` per slice, as ``metadata[i]["0008|103e"]``.
     series
