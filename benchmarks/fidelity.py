@@ -289,6 +289,8 @@ CHANGED_BY_RULE = frozenset(f"{rule.tag >> 16:04x},{rule.tag & 0xFFFF:04x}" for 
 NOT_COMPARED = frozenset({"7fe0,0010", "7fe0,0001", "7fe0,0002", "fffc,fffc"})
 COLOUR = frozenset({"0028,0004", "0028,0006"})  # decoders may change how colours are stored
 LOSSY = frozenset({"0028,2110", "0028,2112", "0028,2114"})  # that, how much and how it was
+GROUPS = frozenset({"5200,9229", "5200,9230"})
+EVIDENCE = frozenset({"0008,9154"})  # lists the source that the functional groups refer to
 OF_FRAMES = re.compile(rb"^ {4}\(0008,9124\).*\n(?: {5,}.*\n)*|^ {8}\(0008,9007\).*\n", re.M)
 """Derivation Image Sequence and Frame Type in functional groups: what a derived multi-frame instance says of itself."""
 SHAPE = ("0028,0002", "0028,0008", "0028,0010", "0028,0011", "0028,0100", "0028,0101", "0028,0102")
@@ -310,9 +312,11 @@ def second_opinion(source: Path, written: Path, allowed: frozenset[str], call: C
     ignored = NOT_COMPARED | allowed | (COLOUR if decompressed else frozenset())
     if decompressed and syntax not in DECODERS and value(after, "0028,2110") == "01":
         ignored |= LOSSY
+    if allowed >= CHANGED_BY_RULE and GROUPS & before.keys():
+        ignored |= EVIDENCE
     for tag in sorted((before.keys() | after.keys()) - ignored):
         values = [elements.get(tag) for elements in (before, after)]
-        if tag in ("5200,9229", "5200,9230") and allowed >= CHANGED_BY_RULE:
+        if tag in GROUPS and allowed >= CHANGED_BY_RULE:
             values = [OF_FRAMES.sub(b"", one or b"") for one in values]
         if tag[:4] != "0002" and tag[5:] != "0000" and values[0] != values[1]:
             return f"({tag.upper()})", []
@@ -342,6 +346,8 @@ def dump(path: Path, call: Call) -> dict[str, bytes]:
             tag = top[1].decode()
         if tag and not re.match(rb" *\(fffe,e0.d\)| +\(7fe0,0010\)", line):  # no delimiters, no pixels of icons
             text = re.sub(rb" +# +(\d+|u/l), *\d+ .*$", b"", line)  # the length in bytes
+            if tag != "7fe0,0010":
+                text = re.sub(rb" pi =.+\.raw$", b" pi", text)  # fragments of icons, in files named after this one
             text = re.sub(rb"Item with \w+ length #=\d+|with (explicit|undefined) length", b"", text)
             elements[tag] = elements.get(tag, b"") + text + b"\n"
     return {} if status else elements

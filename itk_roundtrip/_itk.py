@@ -156,17 +156,12 @@ def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
     return image
 
 
-_COMPRESSIONS = {"jpeg-lossless": 0, "jpeg2000": 1}
-"""Of GDCMImageIO, which writes no others."""
-
-
 def write_series(
     array_zyx: Array,
     pixel_type: PixelType,
     like: Any,
     dictionaries: Sequence[Any],
     file_names: Sequence[str],
-    compression: str = "",
 ) -> None:
     """Write slices with ImageSeriesWriter through a fresh GDCMImageIO that keeps the UIDs of the dictionaries.
 
@@ -184,16 +179,12 @@ def write_series(
         One MetaDataDictionary per slice, or none at all.
     file_names
         One per slice.
-    compression
-        ``jpeg-lossless`` or ``jpeg2000``; empty for none.
     """
     values = np.ascontiguousarray(array_zyx, dtype=DTYPES[pixel_type])
     modules = load()
     image = image_of(values, pixel_type, like)
     io = _new("itkGDCMImageIOPython", "itkGDCMImageIO")
     io.KeepOriginalUIDOn()
-    if compression:
-        io.SetCompressionType(_COMPRESSIONS[compression])
     array = modules["ITKCommonBasePython"].vectoritkMetaDataDictionary()
     for dictionary in dictionaries:
         array.push_back(dictionary)  # the vector holds pointers: the caller keeps the dictionaries alive
@@ -201,7 +192,7 @@ def write_series(
     writer.SetImageIO(io)
     writer.SetInput(image)
     writer.SetFileNames(list(file_names))
-    writer.SetUseCompression(bool(compression))
+    writer.SetUseCompression(False)
     if len(dictionaries):
         writer.SetMetaDataDictionaryArray(array)
     with kept_locale():

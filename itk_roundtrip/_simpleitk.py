@@ -23,7 +23,6 @@ _PIXEL_IDS: dict[PixelType, str] = {
     "UC": "sitkUInt8", "SS": "sitkInt16", "US": "sitkUInt16", "F": "sitkFloat32", "D": "sitkFloat64",
     "RGBUC": "sitkVectorUInt8", "RGBUS": "sitkVectorUInt16",
 }  # fmt: skip
-_COMPRESSORS = {"jpeg-lossless": "JPEG", "jpeg2000": "JPEG2000"}
 
 
 class Dictionary(dict[str, str]):
@@ -118,7 +117,6 @@ def write_series(
     like: Any,
     dictionaries: Sequence[Any],
     file_names: Sequence[str],
-    compression: str = "",
 ) -> None:
     """Write slices with ImageFileWriter and GDCMImageIO, one by one: SimpleITK wraps no writer with dictionaries.
 
@@ -134,17 +132,12 @@ def write_series(
         One per slice, or none at all.
     file_names
         One per slice.
-    compression
-        ``jpeg-lossless`` or ``jpeg2000``; empty for none.
     """
     image = image_of(array_zyx, pixel_type, like)
     for index, file_name in enumerate(file_names):
         writer = load().ImageFileWriter()
         writer.SetImageIO("GDCMImageIO")
         writer.KeepOriginalImageUIDOn()
-        if compression:
-            writer.UseCompressionOn()
-            writer.SetCompressor(_COMPRESSORS[compression])
         one = image[:, :, index]
         for key, value in dictionaries[index].items() if len(dictionaries) else ():
             with contextlib.suppress(TypeError, UnicodeError):  # text that is no UTF-8 cannot be set

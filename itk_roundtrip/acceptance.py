@@ -35,6 +35,8 @@ def judged(
     # A clock may be wrong, and SOURCE_DATE_EPOCH any time: what is made must not depend on them.
     first = next((one for one in report.findings if one.severity != "info" and one.check != "TIM-01"), None)
     first = first or first_error(report.findings)
+    unread = next((one for one in report.findings if one.check == "FIL-01" and one.severity == "error"), None)
+    first = unread or first  # what cannot be read has no counterpart either
     if first is not None:
         where = f"{first.slice or 'the series'}{f', {first.tag}' if first.tag else ''}"
         error = VerificationError(

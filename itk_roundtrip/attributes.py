@@ -379,9 +379,10 @@ def _difference(
     raw_ones = isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)
     if raw_ones and not sides.relabelled and _bytes(source, tag) == _bytes(written, tag):
         return  # Implicit and Explicit VR, or UN beside it
-    known = [
-        one for one in (*stated, _vr(ours, tag), _vr(theirs, tag), _private_vr(source, tag)) if one not in ("", "UN")
-    ]
+    candidates = (*stated, _vr(ours, tag), _vr(theirs, tag), _private_vr(source, tag))
+    known = [one for one in candidates if one not in ("", "UN")]
+    if not known and vr_of(tag) == "SQ":
+        known = ["SQ"]  # items that a relay without a dictionary gave VR UN (PS3.5 6.2.2)
     vr = known[0] if known else "UN"
     try:
         if vr == "SQ" or any(isinstance(one.value, pydicom.Sequence) for one in (ours, theirs)):

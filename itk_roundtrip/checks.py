@@ -93,7 +93,7 @@ def _file(pair: Pair) -> Iterator[Finding]:
             message = "pixel data of another length than rows and columns say"
             yield pair.finding("FIL-01", PIXEL_DATA, message, inherited=same)
         elif length > expected:
-            same = pair.difference.identical_value
+            same = pair.difference.identical_value or (not ours.encapsulated and len(ours.value) == length)
             message = "pixel data longer than rows and columns say"
             yield pair.finding("FIL-01", PIXEL_DATA, message, inherited=same)
         element = written.get_item(PIXEL_DATA)
@@ -186,14 +186,15 @@ def _is_allowed(pair: Pair, one: Difference) -> bool:
         outcomes = _AFTER_PROCESSING.get(tag, ("changed", "reformatted", "lost"))
         return one.outcome in outcomes and not _is_new_us(pair, tag)
     ours, theirs = pair.pixels
-    uncompressed = ours.encapsulated and not theirs.encapsulated
+    decoded = ours.encapsulated and not pair.difference.identical_value
+    uncompressed = decoded and not theirs.encapsulated
     recoded = not pair.derived or ours.encapsulated or theirs.encapsulated
     if tag == 0x00280006 and recoded and ours.samples > 1 and not pair.difference.changed:
         return True  # only the order of the samples
     if tag in (0x00280004, 0x00280006):
         # An encapsulated YBR source that was decoded is RGB, by pixel.
         colour = text(pair.source, 0x00280004).startswith("YBR") and text(pair.written, 0x00280004) == "RGB"
-        return uncompressed and colour and text(pair.written, 0x00280006) in ("", "0", "\0\0")
+        return decoded and colour and text(pair.written, 0x00280006) in ("", "0", "\0\0")
     if tag == 0x00080005:
         return pair.derived and one.outcome == "changed" and _reads_as_before(pair)
     if tag in rules.ENCAPSULATION_TAGS:

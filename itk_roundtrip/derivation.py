@@ -91,7 +91,8 @@ class PixelChange:
     photometric, planar
         New Photometric Interpretation and Planar Configuration; ``None`` keeps what the source has.
     lossy
-        Method and ratio of the compression by which the source lost something; ``None`` if it did not.
+        Method and ratio of the compression by which the source lost something, the method empty if it has no term;
+        ``None`` if it lost nothing.
     declared
         What Derivation Description says of it.
     """
@@ -350,6 +351,8 @@ def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
     result: Edits = {}
     if _text(source, 0x00282110) != "01":
         result[0x00282110] = Edit(0x00282110, "CS", b"01")
+    if not method:  # a compression that the standard has no term for
+        return result
     values = {0x00282112: ("DS", ratio, 0x00282114), 0x00282114: ("CS", method, 0x00282112)}
     for tag, (vr, value, partner) in values.items():
         if not _raw(source, tag) and b"\\" not in _raw(source, partner):  # both tell one step after the other

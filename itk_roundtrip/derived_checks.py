@@ -167,6 +167,10 @@ def _added_items(pair: Pair) -> Iterator[Finding]:
             yield from _item_values(pair, tag, item, keyword_for_tag(tag))
 
 
+_OWN_UIDS = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
+"""Of the source, which what is derived from it must name as they are."""
+
+
 def _item_values(pair: Pair, top: int, item: Dataset, path: str) -> Iterator[Finding]:
     names = pair.values(0x00080005)[1].decode("ascii", "replace")
     for tag, element in elements(item).items():
@@ -176,7 +180,8 @@ def _item_values(pair: Pair, top: int, item: Dataset, path: str) -> Iterator[Fin
         vr, value = str(element.VR or vr_of(tag)), value_of(element)
         limit = _LIMITS.get(vr)
         if vr == "UI" and not all(map(is_valid_uid, text(item, tag).split("\\"))):
-            yield pair.finding("UID-04", top, "is no valid UID", path=inside)
+            same = text(item, tag) in {text(pair.source, each) for each in _OWN_UIDS}
+            yield pair.finding("UID-04", top, "is no valid UID", path=inside, inherited=same)
         elif limit is not None and isinstance(element, RawDataElement):
             told = read_text(bytes(element.value or b""), vr, names)
             if told is None:

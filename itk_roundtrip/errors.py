@@ -50,12 +50,12 @@ class RoundtripError(Exception):
         return _rebuild, (type(self), str(self), self.__dict__)
 
 
-def internal_error(error: Exception) -> RoundtripError:
+def internal_error(error: BaseException) -> RoundtripError:
     """Return what a defect of ours is told as."""
     return RoundtripError(f"Internal error: {kind_and_place(error)}; please report it.")
 
 
-def kind_and_place(error: Exception) -> str:
+def kind_and_place(error: BaseException) -> str:
     """Return the kind of an error and where it was raised, but none of the values it may quote."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:

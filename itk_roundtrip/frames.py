@@ -103,13 +103,23 @@ def _even(value: bytes) -> bytes:
 def _apart(header: Header, value: bytes, count: int, name: str) -> list[bytes]:
     tables = header.raw(0x7FE00001), header.raw(0x7FE00002)
     extended = (tables[0], tables[1]) if tables[0] and tables[1] else None
+    if extended is not None and not _are_ascending(extended[0], count):
+        raise SeriesReadError(
+            f"{name} is damaged: its Extended Offset Table is not in the order of its frames.", path=name
+        )
     try:
         found = list(generate_frames(value, number_of_frames=count, extended_offsets=extended))
     except Exception:  # whatever pydicom meets in a damaged stream
         found = []
     if len(found) != count:
-        raise SeriesReadError(f"{name} is damaged: its {count} compressed frames cannot be told apart.", path=name)
+        raise SeriesReadError(f"{name} is damaged: it does not hold {count} compressed frames.", path=name)
     return found
+
+
+def _are_ascending(table: bytes, count: int) -> bool:
+    """Tell whether an Extended Offset Table names as many frames, one behind the other."""
+    offsets = np.frombuffer(table[: len(table) // 8 * 8], "<u8")
+    return len(offsets) == count and offsets[0] == 0 and bool(np.all(offsets[1:] > offsets[:-1]))
 
 
 def encapsulated(streams: Sequence[bytes]) -> bytes:

@@ -6,6 +6,7 @@ sequences and their lengths need no decoding. Only big-endian sources (retired) 
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,18 +135,17 @@ def read_header(path: Path, name: str | None = None) -> Header:
     """
     name = name or path.name
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _parse(content, opening(content), name)
     except OSError as error:
         raise SeriesReadError(f"{name} cannot be read: {error.strerror}.", path=name) from None
-    try:
-        return _parse(content, opening(content), name)
     except SeriesReadError:
         raise
     except Exception:  # whatever pydicom meets in a damaged file
         raise SeriesReadError(f"{name} is damaged: its elements cannot be parsed.", path=name) from None
 
 
-def _parse(content: bytes, begins: Opening, name: str) -> Header:
+def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
     syntax = uid.UID(begins.transfer_syntax_uid)
     if not syntax.is_transfer_syntax or syntax.is_private:
         raise SeriesReadError(f"{name} has no transfer syntax that is known.", path=name, tag="(0002,0010)")
@@ -165,7 +165,9 @@ def _header(data: bytes, syntax: uid.UID, implicit_vr: bool, name: str) -> Heade
     elements: dict[int, DataElement | RawDataElement] = {}
     start = 0
     stream = BytesIO(data)
-    for element in _elements(stream, name, implicit_vr=implicit_vr, little_endian=True):
+    for element in _elements(
+        stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=syntax.is_encapsulated
+    ):
         stop, tag = stream.tell(), int(element.tag)
         if tag in elements:
             twice = tag_text(tag)
@@ -206,7 +208,7 @@ def _no_items(name: str) -> SeriesReadError:
 
 
 def _elements(
-    data: bytes | BytesIO, name: str, *, implicit_vr: bool, little_endian: bool
+    data: bytes | BytesIO, name: str, *, implicit_vr: bool, little_endian: bool, encapsulated: bool = False
 ) -> Iterator[DataElement | RawDataElement]:
     """Yield the elements of an encoded data set, refusing a truncated one or one of another encoding."""
     stream = BytesIO(data) if isinstance(data, bytes) else data
@@ -216,6 +218,13 @@ def _elements(
         if element.tag == 0 and not any(content[stream.tell() :]):
             return  # the file is filled up with zeros, which are no elements
         if isinstance(element, RawDataElement):
+            if element.tag == PIXEL_DATA and (element.length == _UNDEFINED) != encapsulated:
+                raise SeriesReadError(
+                    f"{name} is damaged: its pixel data are {'not ' * encapsulated}compressed, and its transfer syntax"
+                    " says otherwise.",
+                    path=name,
+                    tag="(7FE0,0010)",
+                )
             if element.length != _UNDEFINED and element.value_tell + element.length > len(content):
                 raise SeriesReadError(f"{name} is truncated: it ends inside an element.", path=name)
             if not implicit_vr and (element.VR is None or element.is_implicit_VR != implicit_vr):

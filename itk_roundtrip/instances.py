@@ -20,7 +20,7 @@ from itk_roundtrip.front_ends import Backend
 from itk_roundtrip.functional_groups import functional_group_edits
 from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, complete, nested_pixels, transcoded
 from itk_roundtrip.kinds import Carriage
-from itk_roundtrip.pixels import DTYPES, Array, components, digest, masked, with_unused_bits
+from itk_roundtrip.pixels import DTYPES, Array, components, digest, digest_of_frames, masked, with_unused_bits
 from itk_roundtrip.rules import UNCHANGED, decoder_difference
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.spans import items
@@ -33,6 +33,8 @@ _METHODS = {
     uid.JPEGBaseline8Bit: "ISO_10918_1", uid.JPEGExtended12Bit: "ISO_10918_1", uid.JPEGLSNearLossless: "ISO_14495_1",
     uid.JPEG2000: "ISO_15444_1", uid.JPEG2000MC: "ISO_15444_2", uid.HTJ2K: "ISO_15444_15",
     uid.MPEG2MPML: "ISO_13818_2", uid.MPEG2MPHL: "ISO_13818_2",
+    **{one: "ISO_23008_2" if "HEVC" in one.name else "ISO_14496_10" for one in uid.MPEGTransferSyntaxes
+       if "HEVC" in one.name or "MPEG-4" in one.name},
 }  # fmt: skip
 """Lossy Image Compression Method (0028,2114) of transfer syntaxes (PS3.3 C.7.6.1.1.5.1)."""
 
@@ -45,24 +47,18 @@ class Pixels:
     ----------
     words
         Pixel words, shape (rows, columns), samples behind, as ITK was shown them.
-    stream
-        The same, compressed; empty if they are to be native.
     """
 
     words: Array | None
-    stream: bytes = b""
 
     @classmethod
-    def of(cls, by_itk: Header, plane: Plane, given: Array) -> Pixels:
+    def of(cls, by_itk: Header, plane: Plane) -> Pixels:
         """Return what a file of one slice holds; no words if they are not so many as ITK was given."""
         raw, how, one = by_itk.raw(PIXEL_DATA) or b"", plane.carriage, plane.instance
         pixel_type = how.seen.stored_pixel_type
         dtype = np.dtype(DTYPES[pixel_type]) if pixel_type != "D" else how.seen.dtype
         samples = components(pixel_type)
         shape = (one.rows or 0, one.columns or 0, *([samples] if samples > 1 else []))
-        if by_itk.encapsulated:
-            parts = [raw[start + 8 : end] for start, end in items(raw, 0, len(raw), implicit_vr=False)]
-            return cls(given, b"".join(parts[1:]))
         size = int(np.prod(shape)) * dtype.itemsize
         if len(raw) != size + size % 2:
             return cls(None)
@@ -112,14 +108,14 @@ def _digest(source: Header, how: Carriage, words: Sequence[Array | None]) -> str
     if how.path == "source" or not known:
         tag = next((tag for tag in (PIXEL_DATA, 0x7FE00008, 0x7FE00009) if tag in source.elements), PIXEL_DATA)
         return digest(np.frombuffer(source.raw(tag) or b"", "u1"))
-    return digest(known[0] if len(known) == 1 else np.stack(known))
+    return digest(known[0]) if len(known) == 1 else digest_of_frames(known)
 
 
 def _pixel_change(source: Header, one: Instance, how: Carriage, decoder: str, transfer_syntax: str) -> PixelChange:
     """Return what becomes of the description of the pixels, and what is said of it."""
     syntax = uid.UID(one.transfer_syntax_uid)
     lossy = one.is_lossy
-    steps = (method, _ratio(source, one)) if lossy and (method := _METHODS.get(syntax)) else None
+    steps = (_METHODS.get(syntax, ""), _ratio(source, one)) if lossy else None
     interleaved = how.pixel_format.samples > 1 and (source.encapsulated or compression.is_compressed(transfer_syntax))
     if how.path == "source" or not source.encapsulated:
         return PixelChange(planar=0 if interleaved and how.path != "source" else None, lossy=steps)
@@ -134,8 +130,9 @@ def _pixel_change(source: Header, one: Instance, how: Carriage, decoder: str, tr
 
 def _ratio(source: Header, one: Instance) -> str:
     """Return Lossy Image Compression Ratio (0028,2112): native bytes by compressed ones."""
-    native = view.frame_bits(one) * one.frames / 8
-    return f"{native / max(1, len(source.raw(PIXEL_DATA) or b'')):.4g}"
+    value = source.raw(PIXEL_DATA) or b""
+    sizes = [end - start - 8 for start, end in items(value, 0, len(value), implicit_vr=False)]
+    return f"{view.frame_bits(one) * one.frames / 8 / max(1, sum(sizes[1:])):.4g}"
 
 
 def complete_instance(
@@ -176,9 +173,10 @@ def complete_instance(
         native = _native(source, planes, how)
         if native is None:
             return None
-        pixel_data = PixelData(native, how.pixel_format.bits_allocated)
         if compression.is_compressed(transfer_syntax):
-            pixel_data = _compressed(planes, one, how, transfer_syntax)
+            pixel_data = _compressed(native, one, how, transfer_syntax)
+        else:
+            pixel_data = PixelData(native, how.pixel_format.bits_allocated)
     elif transfer_syntax and source.encapsulated and compression.UIDS[transfer_syntax] != source.transfer_syntax_uid:
         raise UnsupportedSeriesError(
             f"{one.name} keeps its compressed pixels ({how.reason}), so that it cannot be written in another transfer"
@@ -210,6 +208,8 @@ def _native(source: Header, planes: Sequence[Pixels], how: Carriage) -> bytes | 
     words = [one.words for one in planes if one.words is not None]
     if len(words) != len(planes):
         return None
+    if _are_all_bits(source, words, how):
+        return _even(source.raw(PIXEL_DATA) or b"")
     values = np.stack(words)
     if how.inverse == "bits":
         values = np.packbits(values.reshape(-1) // 255, bitorder="little")
@@ -233,6 +233,18 @@ def _native(source: Header, planes: Sequence[Pixels], how: Carriage) -> bytes | 
     return _even(content.tobytes() + original[content.nbytes :])
 
 
+def _are_all_bits(source: Header, words: Sequence[Array], how: Carriage) -> bool:
+    """Tell whether an uncompressed source holds just these words, frame by frame, with no other bits to put back."""
+    own = how.pixel_format
+    if source.encapsulated or how.inverse or own.bits_allocated < 8:
+        return False
+    original, size = source.raw(PIXEL_DATA) or b"", words[0].size
+    return all(
+        np.array_equal(np.frombuffer(original, own.dtype, size, index * size * own.dtype.itemsize), one.ravel())
+        for index, one in enumerate(words)
+    )
+
+
 def _bits_kept(original: bytes, values: Array, how: Carriage) -> bytes | None:
     """Return the original bits if only those behind the last pixel differ, which hold no value."""
     before = np.frombuffer(original, "u1", values.size)
@@ -244,15 +256,18 @@ def _even(value: bytes) -> bytes:
     return value + b"\0" * (len(value) % 2)
 
 
-def _compressed(planes: Sequence[Pixels], one: Instance, how: Carriage, transfer_syntax: str) -> PixelData:
-    """Return the frames compressed, each decoded again by another library."""
-    own, seen = how.pixel_format, how.seen
-    compression.check_format(transfer_syntax, own, one.name)
+def _compressed(native: bytes, one: Instance, how: Carriage, transfer_syntax: str) -> PixelData:
+    """Return the frames of native Pixel Data compressed, each decoded again by another library."""
+    own, rows, columns = how.pixel_format, one.rows or 0, one.columns or 0
+    frames = np.frombuffer(native, own.dtype, one.frames * rows * columns * own.samples)
+    if how.inverse == "planes":
+        frames = np.moveaxis(frames.reshape(one.frames, own.samples, rows, columns), 1, -1)
+    frames = frames.reshape(one.frames, rows, columns, *([own.samples] if own.samples > 1 else []))
     streams = []
-    for plane in planes:
-        assert plane.words is not None
-        stream = plane.stream or compression.compressed(plane.words, seen, transfer_syntax)
-        compression.check_stream(stream, plane.words, seen, transfer_syntax, one.name)
+    for words in frames:
+        values = words if transfer_syntax == "rle" else masked(words, own)
+        stream = compression.compressed(values, own, transfer_syntax, one.name, how.photometric)
+        compression.check_stream(stream, values, own, transfer_syntax, one.name)
         streams.append(stream)
     return PixelData(encapsulated(streams), own.bits_allocated, compression.UIDS[transfer_syntax])
 

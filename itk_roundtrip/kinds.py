@@ -27,10 +27,12 @@ UNCOMPRESSED_TRANSFER_SYNTAXES = frozenset({
     uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,
 })  # fmt: skip
-_COLOUR_CODECS = frozenset({
-    uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEG2000Lossless, uid.JPEG2000,
-})  # fmt: skip
-"""Codecs that transform colours themselves: what they decode a YBR image to is RGB (PS3.5 8.2.1 and 8.2.4)."""
+_JPEG_2000 = frozenset({uid.JPEG2000Lossless, uid.JPEG2000})
+_COLOUR_CODECS = _JPEG_2000 | {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit}
+"""Codecs that transform colours themselves: what they decode a YBR image to is RGB (PS3.5 8.2.1 and 8.2.4).
+
+But for YBR_FULL in JPEG 2000, which transforms only what it names YBR_RCT or YBR_ICT.
+"""
 _DECODED_BY_GDCM = _COLOUR_CODECS | {
     uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless,
 }  # fmt: skip
@@ -92,7 +94,7 @@ def _transfer_syntax(one: Instance) -> str:
     syntax = uid.UID(one.transfer_syntax_uid)
     if syntax.is_transfer_syntax and not syntax.is_private:
         return ""
-    return "has a transfer syntax that is not known" + (f" ({syntax})" if syntax else "")
+    return "has a transfer syntax that is not known" + (f" ({syntax})" if syntax.is_valid else "")
 
 
 def _frames(one: Instance) -> str:
@@ -124,10 +126,19 @@ def _word_order(one: Instance) -> str:
     return ""
 
 
+_PHOTOMETRIC = frozenset({
+    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422",
+    "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB",
+})  # fmt: skip
+"""Defined terms, retired ones too (PS3.3 C.7.6.3.1.2): all else may be any text, and is not repeated."""
+
+
 def _photometric(one: Instance) -> str:
     name, samples = one.photometric_interpretation, one.samples_per_pixel or 1
     if not name:
         return "has no Photometric Interpretation"
+    if name not in _PHOTOMETRIC:
+        return "has a Photometric Interpretation that is not known"
     expected = {"MONOCHROME1": (1,), "MONOCHROME2": (1,), "PALETTE COLOR": (1,), "ARGB": (4,), "CMYK": (4,)}
     if samples not in expected.get(name, (3,)):
         return f"has {samples} samples per pixel with Photometric Interpretation {name}"
@@ -204,6 +215,12 @@ def _is_ybr(one: Instance) -> bool:
     return one.photometric_interpretation.startswith("YBR")
 
 
+def _becomes_rgb(one: Instance) -> bool:
+    """Tell whether a codec decodes the colours of an instance to RGB."""
+    as_they_are = one.photometric_interpretation == "YBR_FULL" and one.transfer_syntax_uid in _JPEG_2000
+    return one.transfer_syntax_uid in _COLOUR_CODECS and not as_they_are
+
+
 def _undecoded(one: Instance, identity: Identity) -> str:
     syntax = uid.UID(one.transfer_syntax_uid)
     if syntax in UNCOMPRESSED_TRANSFER_SYNTAXES or syntax in _DECODED_BY_GDCM:
@@ -218,7 +235,7 @@ def _lossy_copy(one: Instance, identity: Identity) -> str:
 
 
 def _colour_copy(one: Instance, identity: Identity) -> str:
-    if identity == "copy" and _is_ybr(one) and one.transfer_syntax_uid in _COLOUR_CODECS:
+    if identity == "copy" and _is_ybr(one) and _becomes_rgb(one):
         return f"decompressed, {one.photometric_interpretation} would be RGB, which a copy must not be"
     return ""
 
@@ -301,7 +318,7 @@ def carriage(one: Instance, identity: Identity) -> Carriage:
     inverse: Inverse = ""
     if own.samples > 1:
         seen = replace(seen, slope=None, intercept=None)
-        if one.transfer_syntax_uid in _COLOUR_CODECS:
+        if _becomes_rgb(one):
             photometric = "RGB"
         elif photometric != "RGB":
             label = "RGB"  # ITK would make RGB of it, not exactly

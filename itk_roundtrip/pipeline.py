@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.findings import Finding, Identity, Report
     from itk_roundtrip.front_ends import Backend
     from itk_roundtrip.series import Series, Skipped
-    from itk_roundtrip.slabs import HeaderMode, Job, SlabResult
+    from itk_roundtrip.slabs import HeaderMode, Job, Slab, SlabResult
     from itk_roundtrip.volume import Volume
 
 PUBLISHED = "the output was written and verified"
@@ -218,7 +218,15 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
     kinds.check_supported(chosen, options.identity)
     carried = kinds.carriages(chosen, options.identity)
     if options.headers == "itk":
+        if options.transfer_syntax:
+            raise RoundtripError("With --headers itk the transfer syntax is that which ITK writes; leave it out.")
         kinds.check_plain(carried)
+    for one in chosen.instances:
+        if (how := carried[one.name]).path != "source":
+            size = one.rows or 0, one.columns or 0
+            compression.check_format(
+                options.transfer_syntax, how.pixel_format, one.name, size=size, overlay=one.embedded_overlay
+            )
     staging.refuse_sources([one.path for one in chosen.instances])
     warnings = [*left_out(found.skipped), *_irregular(chosen)]
     its_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
@@ -265,7 +273,7 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
     )
     warnings += acceptance.concerns(result, job.identity)
     staging.publish()
-    return _result(folders, job, ordered, order, versions, result, warnings, report, scheduling.pixel_types(parts))
+    return _result(folders, job, ordered, order, versions, result, warnings, report, parts)
 
 
 def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
@@ -330,7 +338,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         report = acceptance.judged(result, series, job, folders, judge.uids_of(SeriesList([series])))
         warnings = [*_irregular(series), *acceptance.concerns(result, job.identity)]
         staging.publish()
-    return _result(folders, job, series, "position", versions, result, warnings, report, scheduling.pixel_types(parts))
+    return _result(folders, job, series, "position", versions, result, warnings, report, parts)
 
 
 def _result(
@@ -342,8 +350,10 @@ def _result(
     result: SlabResult,
     warnings: Sequence[str],
     report: Report | None,
-    pixel_types: str,
+    parts: Sequence[Slab],
 ) -> RoundtripResult:
+    from itk_roundtrip.scheduling import pixel_types
+
     return RoundtripResult(
         verdict="pass" if job.headers == "complete" else "unverified",
         source=folders[0],
@@ -353,7 +363,7 @@ def _result(
         headers=job.headers,
         source_series_instance_uid=series.series_instance_uid,
         series_instance_uid=job.plan.series_instance_uid if job.plan else series.series_instance_uid,
-        pixel_type=pixel_types,
+        pixel_type=pixel_types(parts, result),
         path=", ".join(path for path in ("itk", "itk-inverted", "source") if result.paths[path]),
         paths=dict(result.paths),
         path_reasons=tuple(sorted(result.reasons)),

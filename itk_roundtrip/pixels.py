@@ -8,7 +8,7 @@ Arrays are slices of shape (rows, columns) or volumes in the order (z, y, x).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -180,6 +180,16 @@ def real_values(words: Array, pixel_format: PixelFormat, pixel_type: PixelType) 
 
 def digest(values: Array) -> str:
     """Return the SHA-256, in hexadecimal, of stored values: shape, then little-endian words."""
-    state = hashlib.sha256(repr(values.shape).encode())
-    state.update(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).data)
+    return _digest(values.shape, [values])
+
+
+def digest_of_frames(frames: Sequence[Array]) -> str:
+    """Return the digest of some arrays of one shape as if they were one array, without making it."""
+    return _digest((len(frames), *frames[0].shape), frames)
+
+
+def _digest(shape: tuple[int, ...], parts: Sequence[Array]) -> str:
+    state = hashlib.sha256(repr(shape).encode())
+    for one in parts:
+        state.update(np.ascontiguousarray(one).astype(one.dtype.newbyteorder("<"), copy=False).data)
     return state.hexdigest()

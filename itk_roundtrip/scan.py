@@ -254,9 +254,14 @@ def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool]:
     if not opened.implicit:
         begin, end = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
     length = int.from_bytes(head[begin:end], "little" if opened.little_endian else "big")
-    if length == 0xFFFFFFFF:
-        return dataset, kind, False
     found = _found(dataset)
+    if length == 0xFFFFFFFF:
+        # Each frame has a fragment of its own, but for those of a video; the position is that of the pixels.
+        here = stream.tell()
+        room = stream.seek(0, 2) or stream.tell()
+        stream.seek(here)
+        video = opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes
+        return dataset, kind, not video and _frames(_text(found, "NumberOfFrames")) * 8 > room - position
     expected = _frames(_text(found, "NumberOfFrames"))
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         expected *= _number(found, keyword) or 1

@@ -119,6 +119,7 @@ def after_crash(job: Job, outcome: Outcome) -> list[Slab]:
     raise ITKCrashError(f"ITK crashed on {name}; nothing was written.", path=name)
 
 
-def pixel_types(parts: Sequence[Slab]) -> str:
-    """Return the pixel types of the images that ITK reads, joined by a comma."""
-    return ", ".join(sorted({one.pixel_type for one in parts if not one.is_kept}))
+def pixel_types(parts: Sequence[Slab], result: SlabResult) -> str:
+    """Return the pixel types of the images that ITK read, joined by a comma; empty if it carried none."""
+    carried = any(count for path, count in result.paths.items() if path != "source")
+    return ", ".join(sorted({one.pixel_type for one in parts if not one.is_kept})) if carried else ""

@@ -26,6 +26,7 @@ from itk_roundtrip.kinds import Carriage
 from itk_roundtrip.pixels import Array, PixelType, bytes_per_pixel
 from itk_roundtrip.rules import decoder_difference, is_group_length
 from itk_roundtrip.series import Instance, Series
+from itk_roundtrip.stored import ONLY_GDCM
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Volume
 
@@ -254,7 +255,7 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
                     edits[plane.instance.name] = _edits(job, slab, indices[plane.instance.name], headers, [words])
             files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
             written = _write(job, slab, volume, stored, edits, files)
-            for plane, words, by_itk in zip(planes, stored, written, strict=True):
+            for plane, by_itk in zip(planes, written, strict=True):
                 one, source = plane.instance, headers[plane.instance.name]
                 if plane.frame is None:
                     _count_losses(result, source, by_itk, edits[one.name])
@@ -262,7 +263,7 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
                     _count(result, source, edits[one.name], job.headers)
                     result.paths[plane.carriage.path] += 1
                     continue
-                pixels.append(Pixels.of(by_itk, plane, words))
+                pixels.append(Pixels.of(by_itk, plane))
                 if plane.frame in (None, one.frames - 1):  # one by one: no more than one is held
                     index = indices[one.name]
                     if one.name not in edits:
@@ -312,9 +313,8 @@ def _write(
     """Write what has been read, and yield what ITK made of each slice."""
     changes = [dictionary_edits(edits.get(plane.instance.name, {})) for plane in volume.planes]
     words = list(stored) if job.headers == "complete" else None
-    codec = compression.itk_compression(job.transfer_syntax, slab.carried[0].pixel_format.samples)
     try:
-        writer.write_slices(volume, files, changes, words, codec)
+        writer.write_slices(volume, files, changes, words)
     except SeriesWriteError as error:
         writer.check_disk(files[0].parent, stored[0].nbytes)
         raise _ITKRefusal(_write_error(error, slab)) from None
@@ -364,19 +364,25 @@ def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequen
     result = SlabResult(slices=1)
     _put(job, slab, content)
     report = compare_into(result.tally, _request(job, slab))
-    if source.encapsulated and not job.transfer_syntax and _differs(one, report, result.tally):
-        return _keep(job, slab.kept("another decoder reads other values than ITK does"))
+    if source.encapsulated and ONLY_GDCM in report.decoders:
+        return _keep(job, slab.kept("GDCM alone decodes it, so that nothing proves its values"))
+    if source.encapsulated and (reason := _differs(one, report, result.tally)):
+        return _keep(job, slab.kept(reason))
     result.reports.append(report)
     result.paths[how.path] += 1
     _count(result, source, edits, job.headers)
     return result
 
 
-def _differs(one: Instance, report: PairReport, tally: Tally) -> bool:
-    """Tell whether ITK decoded something else than another decoder, beyond what they may differ by."""
+def _differs(one: Instance, report: PairReport, tally: Tally) -> str:
+    """Return why what ITK decoded is not believed: no decoder proves it, or another one reads other values."""
+    told = [each.message for each in tally.findings.values() if (each.check, each.severity) == ("PIX-02", "error")]
+    if any(message.startswith("cannot be compared") for message in told):
+        return "no other decoder reads it, so that nothing proves what ITK reads"
+    differs = bool(told)
     if one.is_lossy:
-        return report.pair.largest > decoder_difference(one.photometric_interpretation)
-    return any(each.check == "PIX-02" and each.severity == "error" for each in tally.findings.values())
+        differs = report.pair.largest > decoder_difference(one.photometric_interpretation)
+    return "another decoder reads other values than ITK does" if differs else ""
 
 
 def _keep(job: Job, slab: Slab) -> SlabResult:

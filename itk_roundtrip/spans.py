@@ -147,6 +147,8 @@ def _edited_sequence(data: bytes, one: Span, edit: Appended | Nested, implicit_v
     """Return a sequence with items added, or with edits in its items; its VR stays, its length becomes defined."""
     inside = implicit_vr or one.vr == "UN"  # the items of VR UN are in Implicit VR (PS3.5 6.2.2)
     if isinstance(edit, Appended):
+        for _ in items(data, one.value, one.stop, implicit_vr=inside):
+            pass  # else something would be appended to what is no sequence
         value = data[one.value : one.stop] + _items(edit.items, implicit_vr=inside)
     else:
         parts = []
@@ -156,6 +158,8 @@ def _edited_sequence(data: bytes, one: Span, edit: Appended | Nested, implicit_v
             else:
                 parts.append(data[start:end])
         value = b"".join(parts)
+    if one.undefined and one.vr == "UN":  # with a length, readers would no longer take it for a sequence
+        return data[one.start : one.value] + value + data[one.stop : one.end]
     return encode(one.tag, one.vr, value, implicit_vr=implicit_vr)
 
 

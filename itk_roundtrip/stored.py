@@ -7,7 +7,8 @@ make of the pixel words (PS3.3 C.7.6.3, PS3.5 8.1); real-world values are ``slop
 from __future__ import annotations
 
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,8 @@ class Pixels:
     signed: bool
     slope: float
     intercept: float
+    description: tuple[bytes, ...]
+    """What tells how the words are to be read; as it stood before a decoder looked at it."""
 
     @property
     def native(self) -> bool:
@@ -117,11 +120,6 @@ class Pixels:
         span = 1 << (self.bits_stored if 0 < self.bits_stored <= 64 else max(1, min(self.bits_allocated, 64)))
         return (-span // 2, span // 2 - 1) if self.signed else (0, span - 1)
 
-    @property
-    def description(self) -> tuple[bytes, ...]:
-        """What tells how the words are to be read."""
-        return tuple(raw(self.dataset, tag) for tag in _DESCRIPTION)
-
 
 def _syntax(dataset: Dataset) -> uid.UID:
     """Return the transfer syntax of a file; where it names none that is known, that which it must have been read by."""
@@ -136,6 +134,7 @@ def pixels(dataset: Dataset) -> Pixels:
     tag = next((tag for tag in (PIXEL_DATA, *_FLOATS) if tag in dataset), 0)
     element = element_of(dataset, tag) if tag else None
     value = element.value if element is not None else b""
+    description = tuple(raw(dataset, each) for each in _DESCRIPTION)
     stored, high = _number(dataset, 0x00280101), _number(dataset, 0x00280102)
     slope, intercept = numbers(dataset, 0x00281053) or numbers(dataset, 0x3004000E), numbers(dataset, 0x00281052)
     return Pixels(
@@ -153,6 +152,7 @@ def pixels(dataset: Dataset) -> Pixels:
         signed=_number(dataset, 0x00280103) == 1,
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
+        description=description,
     )
 
 
@@ -222,12 +222,28 @@ def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
         raise UndecodableError("its transfer syntax is not known") from None
     options: Any = {"raw": not as_rgb, "correct_unused_bits": as_rgb}  # the unused bits may hold an overlay
     if not one.syntax.is_encapsulated or decoder.is_available:
-        with suppress(Exception):  # whatever a decoder meets in a damaged stream, or in one that it does not know
+        with suppress(Exception), _no_panic():  # whatever a decoder meets in a damaged stream
             return decoder.as_array(one.dataset, **options)[0].astype(_dtype(one), copy=False), "pydicom"
     try:
-        return np.stack([_by_simpleitk(one, frame, as_rgb) for frame in _frames(one)]), "SimpleITK"
+        values = np.stack([_by_simpleitk(one, frame, as_rgb) for frame in _frames(one)])
+        return values, ONLY_GDCM if decoder.is_available else "SimpleITK"
     except Exception:
         raise UndecodableError("its pixel data cannot be decoded", damaged=decoder.is_available) from None
+
+
+ONLY_GDCM = "SimpleITK alone"
+"""What decoded pixels that another decoder, which knows their transfer syntax, could not decode."""
+
+
+@contextmanager
+def _no_panic() -> Iterator[None]:
+    """Turn what a decoder in Rust raises, which is no Exception, into one."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException:
+        raise UndecodableError("a decoder panicked", damaged=True) from None
 
 
 def _frames(one: Pixels) -> list[bytes]:
@@ -249,7 +265,7 @@ def _by_simpleitk(one: Pixels, frame: bytes, as_rgb: bool) -> Array:
             bare[tag] = one.dataset[tag]
     if one.samples == 1:
         bare.PhotometricInterpretation = "MONOCHROME2"  # ITK would invert MONOCHROME1 and look up palettes
-    elif not as_rgb and one.syntax not in _COLOUR_CODECS:
+    elif not as_rgb and (one.syntax not in _COLOUR_CODECS or bare.PhotometricInterpretation == "YBR_FULL"):
         bare.PhotometricInterpretation = "RGB"  # it would make RGB of YBR
     bare.PixelData = encapsulate([frame])
     bare["PixelData"].VR = "OB"

@@ -199,6 +199,6 @@ def _serve(connection: Connection[Any, Any]) -> None:
             answer = (task.function(*task.arguments), None)
         except RoundtripError as error:
             answer = (None, error)
-        except Exception as error:
+        except BaseException as error:  # what is thrown in Rust, as in a decoder, is no Exception
             answer = (None, internal_error(error))
         connection.send(answer)

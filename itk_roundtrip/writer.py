@@ -12,7 +12,7 @@ import numpy as np
 from itk_roundtrip.errors import SeriesWriteError
 from itk_roundtrip.front_ends import front_end
 from itk_roundtrip.itk_calls import translated
-from itk_roundtrip.pixels import DTYPES, Array, PixelType, stored_values
+from itk_roundtrip.pixels import DTYPES, Array, stored_values
 from itk_roundtrip.volume import Volume
 
 _RESCALE_KEYS: Mapping[str, str | None] = {"0028|1052": None, "0028|1053": None}
@@ -30,7 +30,6 @@ def write_slices(
     file_names: Sequence[Path],
     edits: Sequence[Mapping[str, str | None]],
     stored: Sequence[Array] | None,
-    compression: str = "",
 ) -> None:
     """Write each slice with ImageSeriesWriter, its own metadata dictionary beside it.
 
@@ -45,8 +44,6 @@ def write_slices(
     stored
         Stored values to write as they are, Rescale Slope and Intercept left out: GDCM refuses many of them, and
         undoes them for some SOP Classes only. ``None`` leaves the real values to GDCM.
-    compression
-        What ITK compresses them with; empty for nothing.
 
     Raises
     ------
@@ -62,7 +59,7 @@ def write_slices(
         front.edit_dictionary(dictionary, changes)
     pixel_type, array_zyx = volume.pixel_type, volume.array_zyx
     if stored is not None:
-        pixel_type = written_pixel_type(volume, compression)
+        pixel_type = volume.planes[0].carriage.seen.stored_pixel_type
         array_zyx = np.stack(stored).astype(DTYPES[pixel_type], copy=False)
         for dictionary in volume.metadata:
             front.edit_dictionary(dictionary, _RESCALE_KEYS)
@@ -70,20 +67,11 @@ def write_slices(
     try:
         with translated(SeriesWriteError, "ITK cannot write the slices"):
             front_end(volume.backend, pixel_type).write_series(
-                array_zyx, pixel_type, volume.image, volume.metadata, names, compression
+                array_zyx, pixel_type, volume.image, volume.metadata, names
             )
     except SeriesWriteError:
         check_disk(file_names[0].parent, array_zyx.nbytes)
         raise
-
-
-def written_pixel_type(volume: Volume, compression: str) -> PixelType:
-    """Return the pixel type that stored values are written in.
-
-    GDCM takes Bits Stored from the metadata for real numbers only, and a compressed stream must hold the true ones.
-    """
-    stored = volume.planes[0].carriage.seen.stored_pixel_type
-    return "D" if compression and stored in ("UC", "SS", "US") else stored
 
 
 def check_disk(folder: Path, size: int) -> None:

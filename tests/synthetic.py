@@ -2135,6 +2135,8 @@ CASES: dict[str, Case] = {
     "ybr": _exact("U35: YBR becomes RGB", photometric="YBR_FULL", **_COLOUR),
     "ybr_planar": _exact("U35: YBR by plane", path="itk-inverted", photometric="YBR_FULL", planar=1, **_COLOUR),
     "ybr_rle": _exact("U35: YBR, RLE", photometric="YBR_FULL", transfer_syntax="rle", **_COLOUR),
+    "ybr_j2k": _exact("U35: YBR in JPEG 2000, which does not transform it", photometric="YBR_FULL", slices=2,
+                      transfer_syntax="j2k", **{**_COLOUR, **_WIDE}),
     "ybr_422": _exact("U35: YBR whose chrominance is halved", path="source", photometric="YBR_FULL_422", **_COLOUR),
     "ybr_422_frames": _exact("U35: the same of several frames", path="source", photometric="YBR_FULL_422", slices=1,
                              frames=3, **{**_COLOUR, "modality": "USMF"}),

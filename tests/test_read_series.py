@@ -513,7 +513,7 @@ REFUSED = {
 }  # fmt: skip
 DAMAGED = {
     "truncated_pixels": "truncated", "short_pixels": "truncated", "duplicate_sop_uid": "SOP Instance UID",
-    "rle_damaged": "cannot decode", "rle_not_encapsulated": "cannot be told apart",
+    "rle_damaged": "cannot decode", "rle_not_encapsulated": "not compressed",
     "one_column_rle": "cannot decode", "rgb_rle_odd": "cannot decode",
 }  # fmt: skip
 """The last two are not damaged: GDCM does not decode them, which it says when it tries."""

@@ -19,7 +19,6 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.S)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
-pytestmark = pytest.mark.xdist_group("readme")  # its examples follow each other
 PROGRAM = [sys.executable, "-m", "itk_roundtrip"]
 
 
@@ -44,26 +43,24 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert len(re.findall(pattern[1], README, re.M)) == 1
 
 
-@pytest.mark.parametrize(("command", "shown"), CONSOLE, ids=[command for command, _ in CONSOLE])
-def test_transcript(command: str, shown: str, clone: Path) -> None:
-    """What a newcomer sees is what the README shows, to the letter."""
-    assert shown.strip(), "run the command and paste what it prints"
-    words = shlex.split(command)
-    assert words[0] == "itk-roundtrip"
-    done = subprocess.run([*PROGRAM, *words[1:]], cwd=clone, capture_output=True, text=True, check=True)
-    assert [line.rstrip() for line in done.stdout.splitlines()] == [line.rstrip() for line in shown.splitlines()]
-
-
-@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
-def test_python_block(block: str, clone: Path) -> None:
-    """The example is a plain script, without a ``__main__`` guard, as people will paste it."""
-    script = clone / "example.py"
-    script.write_text(block)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, script], cwd=clone, capture_output=True, text=True, env=environment, check=True
-    )
-    assert done.stdout.startswith(("pass 24 ", "1 one volume\n"))
+def test_transcripts_and_python_blocks(clone: Path) -> None:
+    """What a newcomer sees is what the README shows, to the letter; the examples follow each other."""
+    assert CONSOLE
+    for command, shown in CONSOLE:
+        assert shown.strip(), "run the command and paste what it prints"
+        words = shlex.split(command)
+        assert words[0] == "itk-roundtrip"
+        done = subprocess.run([*PROGRAM, *words[1:]], cwd=clone, capture_output=True, text=True, check=True)
+        assert [line.rstrip() for line in done.stdout.splitlines()] == [line.rstrip() for line in shown.splitlines()]
+    for block, told in zip(PYTHON, ("pass 24 ", "1 one volume\n"), strict=True):
+        # A plain script, without a ``__main__`` guard, as people will paste it.
+        script = clone / "example.py"
+        script.write_text(block)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, script], cwd=clone, capture_output=True, text=True, env=environment, check=True
+        )
+        assert done.stdout.startswith(told)
     assert len(list((clone / "out" / "derived").iterdir())) == 24
 
 
