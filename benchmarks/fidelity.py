@@ -310,7 +310,7 @@ def second_opinion(source: Path, written: Path, allowed: frozenset[str], call: C
     compressed = not syntax.is_transfer_syntax or syntax.is_encapsulated
     decompressed = compressed and value(after, "0002,0010") != syntax
     ignored = NOT_COMPARED | allowed | (COLOUR if decompressed else frozenset())
-    if decompressed and syntax not in DECODERS and value(after, "0028,2110") == "01":
+    if compressed and syntax not in DECODERS and value(after, "0028,2110") == "01":
         ignored |= LOSSY
     if allowed >= CHANGED_BY_RULE and GROUPS & before.keys():
         ignored |= EVIDENCE
