@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from itk_roundtrip.itk_calls import kept_locale
+from itk_roundtrip.itk_calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels import DTYPES, Array, PixelType, components
 
 SHARES_MEMORY = True
@@ -150,9 +150,7 @@ def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
     vector = (True,) if components(pixel_type) > 1 else ()
     image = buffer.GetImageViewFromArray(array_zyx, *vector)
     if like is not None:
-        image.SetOrigin(like.GetOrigin())
-        image.SetSpacing(like.GetSpacing())
-        image.SetDirection(like.GetDirection())
+        copy_geometry(like, image)
     return image
 
 
@@ -238,14 +236,6 @@ def series_file_names_class() -> Any:
     """Return GDCMSeriesFileNames, whose module pulls in 60 others."""
     load()
     return importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames
-
-
-def gdcm_version(file_name: str) -> str:
-    """Return how GDCM names itself in the files that it writes, by writing one; empty if it does not."""
-    from pydicom.filereader import read_file_meta_info
-
-    write_series(np.zeros((1, 2, 2)), "UC", None, [], [file_name])
-    return str(read_file_meta_info(file_name).get("ImplementationVersionName", ""))
 
 
 def write_nothing(file_name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from itk_roundtrip.itk_calls import kept_locale
+from itk_roundtrip.itk_calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels import DTYPES, Array, PixelType, components
 
 SHARES_MEMORY = False
@@ -105,9 +105,7 @@ def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
     values = np.ascontiguousarray(array_zyx, dtype=DTYPES[pixel_type])
     image = load().GetImageFromArray(values, isVector=components(pixel_type) > 1)
     if like is not None:
-        image.SetOrigin(like.GetOrigin())
-        image.SetSpacing(like.GetSpacing())
-        image.SetDirection(like.GetDirection())
+        copy_geometry(like, image)
     return image
 
 
@@ -147,14 +145,6 @@ def write_series(
             writer.Execute(one)
 
 
-def gdcm_version(file_name: str) -> str:
-    """Return how GDCM names itself in the files that it writes, by writing one; empty if it does not."""
-    from pydicom.filereader import read_file_meta_info
-
-    write_series(np.zeros((1, 2, 2)), "UC", None, [], [file_name])
-    return str(read_file_meta_info(file_name).get("ImplementationVersionName", ""))
-
-
 def stored_values(path: Path) -> NDArray[Any]:
     """Return the stored values, shape (rows, columns), samples behind, of a file that shows no rescale, no MONOCHROME1.
 
@@ -171,14 +161,10 @@ def stored_values(path: Path) -> NDArray[Any]:
 
 def read_image(path: Path) -> tuple[NDArray[Any], tuple[float, ...], tuple[float, ...], NDArray[Any]]:
     """Read any image that ITK reads: its array (z, y, x), origin and spacing in mm, (x, y, z), and direction."""
-    import numpy
-    import SimpleITK
-
-    module: Any = SimpleITK
-    module.ProcessObject.GlobalWarningDisplayOff()
+    module = load()
     image = module.ReadImage(str(path))
     size = image.GetDimension()
-    direction = numpy.array(image.GetDirection()).reshape(size, size)
+    direction = np.array(image.GetDirection()).reshape(size, size)
     return module.GetArrayFromImage(image), image.GetOrigin(), image.GetSpacing(), direction
 
 

@@ -83,20 +83,19 @@ def frames(header: Header, count: int, frame_bits: int, name: str) -> Iterator[b
     """
     value = header.raw(PIXEL_DATA) or b""
     if header.encapsulated:
-        yield from (
-            _NO_OFFSETS + encode_item(one + b"\0" * (len(one) % 2)) for one in _apart(header, value, count, name)
-        )
+        yield from (_NO_OFFSETS + encode_item(even(one)) for one in _apart(header, value, count, name))
     elif frame_bits % 8:
         bits = np.unpackbits(np.frombuffer(value, "u1"), count=count * frame_bits, bitorder="little")
         for one in bits.reshape(count, frame_bits):
-            yield _even(np.packbits(one, bitorder="little").tobytes())
+            yield even(np.packbits(one, bitorder="little").tobytes())
     else:
         size = frame_bits // 8
         for start in range(0, count * size, size):
-            yield _even(value[start : start + size])
+            yield even(value[start : start + size])
 
 
-def _even(value: bytes) -> bytes:
+def even(value: bytes) -> bytes:
+    """Return a value of even length, padded with NUL."""
     return value + b"\0" * (len(value) % 2)
 
 
@@ -124,7 +123,7 @@ def _are_ascending(table: bytes, count: int) -> bool:
 
 def encapsulated(streams: Sequence[bytes]) -> bytes:
     """Return compressed frames, each as one fragment, behind a Basic Offset Table (PS3.5 A.4)."""
-    parts = [encode_item(_even(one)) for one in streams]
+    parts = [encode_item(even(one)) for one in streams]
     offsets, place = [], 0
     for one in parts:
         offsets.append(place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from itk_roundtrip import compression, kinds, reader, view
 from itk_roundtrip.derivation import Edits, PixelChange, SeriesPlan, edits, pixel_edits
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.findings import tag_text
-from itk_roundtrip.frames import encapsulated
+from itk_roundtrip.frames import encapsulated, even
 from itk_roundtrip.front_ends import Backend
 from itk_roundtrip.functional_groups import functional_group_edits
 from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, complete, nested_pixels, transcoded
@@ -39,31 +38,19 @@ _METHODS = {
 """Lossy Image Compression Method (0028,2114) of transfer syntaxes (PS3.3 C.7.6.1.1.5.1)."""
 
 
-@dataclass(frozen=True)
-class Pixels:
-    """What ITK wrote of one plane.
+def written_words(by_itk: Header, plane: Plane) -> Array | None:
+    """Return the words of one slice that ITK wrote, shape (rows, columns), samples behind, as it was shown them.
 
-    Attributes
-    ----------
-    words
-        Pixel words, shape (rows, columns), samples behind, as ITK was shown them.
+    ``None`` if they are not so many as it was given.
     """
-
-    words: Array | None
-
-    @classmethod
-    def of(cls, by_itk: Header, plane: Plane) -> Pixels:
-        """Return what a file of one slice holds; no words if they are not so many as ITK was given."""
-        raw, how, one = by_itk.raw(PIXEL_DATA) or b"", plane.carriage, plane.instance
-        pixel_type = how.seen.stored_pixel_type
-        dtype = np.dtype(DTYPES[pixel_type]) if pixel_type != "D" else how.seen.dtype
-        samples = components(pixel_type)
-        shape = (one.rows or 0, one.columns or 0, *([samples] if samples > 1 else []))
-        size = int(np.prod(shape)) * dtype.itemsize
-        if len(raw) != size + size % 2:
-            return cls(None)
-        words = np.frombuffer(raw, dtype, int(np.prod(shape))).reshape(shape)
-        return cls(words)
+    raw, seen, one = by_itk.raw(PIXEL_DATA) or b"", plane.carriage.seen, plane.instance
+    pixel_type = seen.stored_pixel_type
+    dtype = np.dtype(DTYPES[pixel_type]) if pixel_type != "D" else seen.dtype
+    samples = components(pixel_type)
+    shape = (one.rows or 0, one.columns or 0, *([samples] if samples > 1 else []))
+    count = int(np.prod(shape))
+    size = count * dtype.itemsize
+    return np.frombuffer(raw, dtype, count).reshape(shape) if len(raw) == size + size % 2 else None
 
 
 def instance_edits(
@@ -138,7 +125,7 @@ def _ratio(source: Header, one: Instance) -> str:
 def complete_instance(
     source: Header,
     changes: Edits,
-    planes: Sequence[Pixels] | None,
+    planes: Sequence[Array | None] | None,
     one: Instance,
     how: Carriage,
     transfer_syntax: str,
@@ -152,7 +139,7 @@ def complete_instance(
     changes
         To it.
     planes
-        What ITK wrote of its planes; ``None`` keeps Pixel Data as they stand.
+        Words that ITK wrote of its planes; ``None`` keeps Pixel Data as they stand.
     one, how
         The source, and how its pixels are carried.
     transfer_syntax
@@ -200,16 +187,16 @@ def complete_instance(
     return complete(target, changes, pixel_data, one.name)
 
 
-def _native(source: Header, planes: Sequence[Pixels], how: Carriage) -> bytes | None:
+def _native(source: Header, planes: Sequence[Array | None], how: Carriage) -> bytes | None:
     """Return the value of native Pixel Data: the words, and of an uncompressed source the bits that hold no value.
 
     ``None`` if an uncompressed source holds other stored values.
     """
-    words = [one.words for one in planes if one.words is not None]
+    words = [one for one in planes if one is not None]
     if len(words) != len(planes):
         return None
     if _are_all_bits(source, words, how):
-        return _even(source.raw(PIXEL_DATA) or b"")
+        return even(source.raw(PIXEL_DATA) or b"")
     values = np.stack(words)
     if how.inverse == "bits":
         values = np.packbits(values.reshape(-1) // 255, bitorder="little")
@@ -220,17 +207,17 @@ def _native(source: Header, planes: Sequence[Pixels], how: Carriage) -> bytes | 
     if not how.whole_words:
         values = masked(values, own)
     if source.encapsulated:
-        return _even(np.ascontiguousarray(values).tobytes())
+        return even(np.ascontiguousarray(values).tobytes())
     original = source.raw(PIXEL_DATA) or b""
     before = np.frombuffer(original, own.dtype, values.size).reshape(values.shape)
     if np.array_equal(before, values):
-        return _even(original)
-    if how.whole_words or own.bits_allocated < 8:
-        return _bits_kept(original, values, how) if own.bits_allocated < 8 else None
-    if not np.array_equal(masked(before, own), values):
+        return even(original)
+    if own.bits_allocated < 8:  # bits behind the last pixel hold no value
+        return even(original) if np.array_equal(before[:-1], values[:-1]) else None
+    if how.whole_words or not np.array_equal(masked(before, own), values):
         return None
     content = with_unused_bits(np.ascontiguousarray(values), before, own)
-    return _even(content.tobytes() + original[content.nbytes :])
+    return even(content.tobytes() + original[content.nbytes :])
 
 
 def _are_all_bits(source: Header, words: Sequence[Array], how: Carriage) -> bool:
@@ -243,17 +230,6 @@ def _are_all_bits(source: Header, words: Sequence[Array], how: Carriage) -> bool
         np.array_equal(np.frombuffer(original, own.dtype, size, index * size * own.dtype.itemsize), one.ravel())
         for index, one in enumerate(words)
     )
-
-
-def _bits_kept(original: bytes, values: Array, how: Carriage) -> bytes | None:
-    """Return the original bits if only those behind the last pixel differ, which hold no value."""
-    before = np.frombuffer(original, "u1", values.size)
-    same = np.array_equal(before[:-1], values[:-1])
-    return _even(original) if same else None
-
-
-def _even(value: bytes) -> bytes:
-    return value + b"\0" * (len(value) % 2)
 
 
 def _compressed(native: bytes, one: Instance, how: Carriage, transfer_syntax: str) -> PixelData:

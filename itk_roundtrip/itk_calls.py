@@ -1,4 +1,4 @@
-"""What a call of ITK or SimpleITK needs around it: its errors in harmless words, and the locale put back.
+"""What a call of ITK or SimpleITK needs around it: its errors in harmless words, the locale put back, geometry.
 
 Their own words may quote paths and values.
 """
@@ -23,6 +23,13 @@ def translated(error: type[RoundtripError], message: str, **fields: Any) -> Iter
         raise
     except (RuntimeError, TypeError, OSError, MemoryError) as thrown:
         raise error(f"{message} ({_summary(thrown)}).", **fields) from None
+
+
+def copy_geometry(source: Any, target: Any) -> None:
+    """Lay an image where another one of the same front end lies: origin, spacing, direction."""
+    target.SetOrigin(source.GetOrigin())
+    target.SetSpacing(source.GetSpacing())
+    target.SetDirection(source.GetDirection())
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from itk_roundtrip.frames import Place, numbers, places, rescales
 from itk_roundtrip.front_ends import Backend, front_end
 from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION, normal
 from itk_roundtrip.headers import Header, read_header
-from itk_roundtrip.itk_calls import translated
+from itk_roundtrip.itk_calls import copy_geometry, translated
 from itk_roundtrip.kinds import Carriage
 from itk_roundtrip.pixels import (
     DTYPES,
@@ -332,9 +332,7 @@ def as_real(volume: Volume, meant: Sequence[PixelFormat]) -> Volume:
             real[index] = read[index]
     if image is None:
         image = front.image_of(real, pixel_type, volume.image)
-    image.SetOrigin(volume.image.GetOrigin())
-    image.SetSpacing(volume.image.GetSpacing())
-    image.SetDirection(volume.image.GetDirection())
+    copy_geometry(volume.image, image)
     return replace(volume, image=image, array_zyx=real, pixel_type=pixel_type)
 
 
