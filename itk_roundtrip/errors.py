@@ -5,7 +5,7 @@
     RoundtripError
     +-- DestinationError         the output folder cannot be used as asked
     +-- SeriesNotFoundError      no such folder, or no such series in it
-    +-- AmbiguousSeriesError     several series, and none was chosen
+    +-- AmbiguousSeriesError     several series, or several volumes in one, and none was chosen
     +-- UnsupportedSeriesError   a kind of image that is not carried
     +-- SeriesReadError          a source file is damaged or cannot be decoded
     |   +-- ITKCrashError        ITK ended its process on a source file
@@ -79,7 +79,7 @@ class SeriesNotFoundError(RoundtripError):
 
 
 class AmbiguousSeriesError(RoundtripError):
-    """The folder holds several series and none was chosen."""
+    """The folder holds several series, or the series several volumes, and none was chosen."""
 
 
 class UnsupportedSeriesError(RoundtripError):

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from itk_roundtrip import kinds, view
 from itk_roundtrip.errors import (
+    AmbiguousSeriesError,
     RoundtripError,
     SeriesReadError,
     SeriesWriteError,
@@ -36,6 +38,7 @@ from itk_roundtrip.pixels import (
     stored_values,
     uninverted,
 )
+from itk_roundtrip.privacy import may_show
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Volume
@@ -119,7 +122,7 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     exactly by its own slope and intercept; RGBUC or RGBUS for colour. Slices stand in the order of
     ``series.instances``, the frames of an instance in their own; an irregular series is read slice by slice all the
     same, and the image has the distance of most neighbours, so look at ``series.irregularities`` before treating it as
-    a regular grid. Colours are what the file stores: a palette image holds its indices, a YBR_FULL one Y, CB and CR,
+    a regular grid. A series of several volumes is read volume by volume. Colours are what the file stores: a palette image holds its indices, a YBR_FULL one Y, CB and CR,
     unless JPEG or JPEG 2000 makes RGB of it.
 
     Parameters
@@ -127,14 +130,15 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     series
         One of those that :func:`find_series` returns.
     volume
-        Index of one of ``series.volumes``, where the series holds several: of several sizes or orientations, or taken
-        at several times, echoes or b-values. ``None`` reads all of them as one stack, if they are of one size and
-        colour.
+        Index of one of ``series.volumes``, needed where the series holds several: of several sizes or orientations, or
+        taken at several times, echoes or b-values.
     backend
         ``itk``, or ``simpleitk``: then ``image`` is a ``SimpleITK.Image``.
 
     Raises
     ------
+    AmbiguousSeriesError
+        The series holds several volumes, and none was chosen.
     UnsupportedSeriesError
         A kind of image that ITK does not read, or slices of several sizes or colour models in one stack.
     SeriesReadError
@@ -144,10 +148,55 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     ----------
     DICOM PS3.3 C.7.6.2 Image Plane Module, C.7.6.16 Multi-frame Functional Groups, C.11.1 Modality LUT Module
     """
-    if volume is not None:
-        if not 0 <= volume < len(series.volumes):
-            raise RoundtripError(f"The series holds {len(series.volumes)} volumes, counted from 0; {volume} is none.")
-        series = replace(series, instances=series.volumes[volume].instances)
+    return _read_as_one(_choose_volume(series, volume), backend)
+
+
+_LISTED_VOLUMES = 20
+"""How many volumes an error lists."""
+
+
+def _choose_volume(series: Series, index: int | None) -> Series:
+    """Return the series with the instances of the volume asked for, or of the only one.
+
+    Raises
+    ------
+    AmbiguousSeriesError
+        There are several, and none was asked for.
+    RoundtripError
+        There is no such volume.
+    """
+    volumes = series.volumes
+    if index is None and len(volumes) == 1:
+        return series
+    if index is None:
+        listed = [
+            f"{number}: {_harmless(part.label)}, {slices} slice{'' if slices == 1 else 's'}"
+            for number, part in enumerate(volumes[:_LISTED_VOLUMES])
+            for slices in [sum(instance.frames for instance in part.instances)]
+        ]
+        more = len(volumes) - len(listed)
+        raise AmbiguousSeriesError(
+            f"The series holds {len(volumes)} volumes, told apart by {series.separated_by}; choose one with volume=K"
+            f" ({'; '.join(listed)}{f'; and {more} more in `series.volumes`' if more else ''}).",
+            series=series.series_instance_uid,
+        )
+    if not 0 <= index < len(volumes):
+        raise RoundtripError(f"The series holds {len(volumes)} volumes, counted from 0; {index} is none.")
+    return replace(series, instances=volumes[index].instances)
+
+
+def _harmless(label: str) -> str:
+    """Return what tells a volume from others without the values that may identify a person, such as times."""
+    parts = []
+    for part in label.split(", "):
+        tag = tag_for_keyword(part.partition(" ")[0])
+        shown = tag is None or may_show(tag, tag, dictionary_VR(tag))
+        parts.append(part if shown else f"{part.partition(' ')[0]} (hidden)")
+    return ", ".join(parts)
+
+
+def _read_as_one(series: Series, backend: Backend) -> Volume:
+    """Read the instances of a series, which are those of one volume."""
     kinds.check_supported(series, "derived" if not any(one.concatenation_uid for one in series.instances) else "copy")
     carried = {one.name: kinds.carriage(one, "derived") for one in series.instances}
     _check_one_stack(series, carried)
@@ -256,7 +305,7 @@ def _check_one_stack(series: Series, carried: dict[str, Carriage]) -> None:
                 series=series.series_instance_uid,
             )
         samples = how.pixel_format.samples, other.pixel_format.samples
-        difference, advice = "", "choose one of `series.volumes`"
+        difference = ""
         if (one.rows, one.columns, samples[0]) != (first.rows, first.columns, samples[1]):
             difference = (
                 f"has {one.columns}x{one.rows} pixels of {samples[0]} samples and {first.name}"
@@ -264,13 +313,11 @@ def _check_one_stack(series: Series, carried: dict[str, Carriage]) -> None:
             )
         elif _meaning(how) != _meaning(other):
             difference = f"holds {_meaning(how)} and {first.name} {_meaning(other)}"
-            advice = "`roundtrip` carries them"
         elif how.extra_rows != other.extra_rows or (samples[0] > 1 and one.bits_allocated != first.bits_allocated):
             difference = f"has {one.bits_allocated} bits allocated and {first.name} {first.bits_allocated}"
-            advice = "`roundtrip` carries them"
         if difference:
             raise UnsupportedSeriesError(
-                f"{one.name} {difference}, which is no one volume; {advice}.",
+                f"{one.name} {difference}, which is no one volume; `roundtrip` carries them.",
                 path=one.name,
                 series=series.series_instance_uid,
             )
@@ -436,7 +483,7 @@ def check_unedited(volume: Volume) -> None:
                 path=plane.instance.name,
                 tag=f"({key.upper().replace('|', ',')})",
             )
-    again = read_series(volume.series, backend=volume.backend)
+    again = _read_as_one(volume.series, volume.backend)
     geometry, real = _geometry(again.image), again.array_zyx
     del again  # of SimpleITK, the image has pixels of its own
     if volume.array_zyx.shape != real.shape:
