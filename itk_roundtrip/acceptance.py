@@ -80,6 +80,13 @@ def concerns(result: SlabResult, identity: Identity) -> list[str]:
             "ITK cannot take the headers as they stand; what it cannot take was hidden from it"
             + (" and restored." if result.reports else " and is lost.")
         )
+    told += sorted(
+        {
+            f"Compressed pixels were kept and {finding.message}."
+            for finding in result.tally.findings.values()
+            if finding.check == "PIX-02" and finding.message.startswith("not decoded")
+        }
+    )
     if result.signed and identity == "copy":
         told.append("A digital signature was kept; it may not hold for the re-encoded file.")
     if 0x04000500 in result.removed:

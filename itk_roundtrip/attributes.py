@@ -159,7 +159,7 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
 def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
     """Return the numbers of a text or binary attribute; none if it is absent or holds something else."""
     element = element_of(dataset, tag)
-    if element is None or not element.value:
+    if element is None or (not element.value and element.value != 0):  # a decoded 0 is a number
         return ()
     try:
         if isinstance(element, RawDataElement) and (vr := _vr(element, tag)) in _DECIMAL:

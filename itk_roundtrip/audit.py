@@ -146,7 +146,7 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
 def _read(stream: mmap.mmap) -> FileDataset:
     """Read a data set as what it is, which a source need not say truly."""
     begins = opening(stream)
-    if not begins.note:
+    if not begins.note and (not begins.deflated or begins.claimed == uid.DeflatedExplicitVRLittleEndian):
         return pydicom.dcmread(cast(BinaryIO, stream))
     start: Any = stream
     start.seek(begins.start)

@@ -21,7 +21,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from itk_roundtrip import rules
+from itk_roundtrip import rules, syntaxes
 from itk_roundtrip.attributes import (
     ENCODED_VRS,
     Difference,
@@ -69,11 +69,11 @@ def _file(pair: Pair) -> Iterator[Finding]:
         if not raw(meta, meta_tag):
             same = not raw(pair.source.file_meta, meta_tag) and not pair.derived
             yield pair.finding("FIL-01", meta_tag, "is missing in the file meta information", inherited=same)
-    syntax = uid.UID(text(meta, 0x00020010))
-    if syntax and not (syntax.is_transfer_syntax and not syntax.is_private):
+    syntax = text(meta, 0x00020010)
+    if syntax and not syntaxes.is_known(syntax):
         same = text(pair.source.file_meta, 0x00020010) == syntax and not pair.derived
         yield pair.finding("FIL-01", 0x00020010, "is no transfer syntax that is known", inherited=same)
-    elif syntax and written.original_encoding[0] != syntax.is_implicit_VR:
+    elif syntax and written.original_encoding[0] != (syntax == uid.ImplicitVRLittleEndian):
         source = pair.source
         same = text(source.file_meta, 0x00020010) == syntax and source.original_encoding == written.original_encoding
         yield pair.finding("FIL-01", 0x00020010, "the data set is not encoded as it says", inherited=same)
@@ -82,11 +82,11 @@ def _file(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("FIL-01", at or None, message, inherited=bool(inherited))
     ours, theirs = pair.pixels
     for tag in rules.ENCAPSULATION_TAGS:
-        if tag in written and not theirs.syntax.is_encapsulated and ours.syntax.is_encapsulated:
+        if tag in written and not theirs.encapsulated and ours.encapsulated:
             yield pair.finding("HDR-01", tag, "describes compressed pixel data, which there are none of")
     if ours.tag and not theirs.tag:
         yield pair.finding("FIL-01", PIXEL_DATA, "holds no pixel data")
-    elif theirs.tag == PIXEL_DATA and not theirs.syntax.is_encapsulated:
+    elif theirs.tag == PIXEL_DATA and not theirs.encapsulated:
         length, expected = len(theirs.value), theirs.expected_length
         if length < expected - expected % 2 or length % 2:
             same = pair.difference.identical_value or (ours.native and ours.value == theirs.value)
@@ -100,7 +100,7 @@ def _file(pair: Pair) -> Iterator[Finding]:
         vr = element.VR if isinstance(element, RawDataElement) else None
         if theirs.bits_allocated > 8 and vr not in (None, "OW"):
             before = pair.source.get_item(PIXEL_DATA) if ours.tag else None
-            same = isinstance(before, RawDataElement) and vr == before.VR and not ours.syntax.is_encapsulated
+            same = isinstance(before, RawDataElement) and vr == before.VR and not ours.encapsulated
             yield pair.finding("FIL-01", PIXEL_DATA, "pixel words of more than 8 bits whose VR is not OW",
                                inherited=same)  # fmt: skip
 

@@ -10,7 +10,7 @@ import mmap
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -25,10 +25,11 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator
 from pydicom.values import convert_SQ
 
-from itk_roundtrip import spans
+from itk_roundtrip import spans, syntaxes
 from itk_roundtrip.derivation import Appended, Edit, Items, Nested, Removed
 from itk_roundtrip.errors import SeriesReadError
 from itk_roundtrip.findings import tag_text
+from itk_roundtrip.native_frames import native_pixels
 from itk_roundtrip.part10 import Opening, opening
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.transcoding import as_explicit, as_implicit
@@ -73,6 +74,8 @@ class Header:
     data: bytes
     spans: tuple[tuple[int, int, int], ...]
     elements: Mapping[int, DataElement | RawDataElement]
+    unpacked: bool = False
+    """Pixel Data were fragments of native frames, and are in Native Format in ``data``."""
 
     @cached_property
     def values(self) -> Dataset:
@@ -104,13 +107,12 @@ class Header:
     @cached_property
     def encapsulated(self) -> bool:
         """Whether Pixel Data is compressed."""
-        return uid.UID(self.transfer_syntax_uid).is_encapsulated
+        return syntaxes.is_encapsulated(self.transfer_syntax_uid) and not self.unpacked
 
     @property
     def transfer_syntax_of_data(self) -> str:
-        """The transfer syntax of ``data``: that of the file unless it was big-endian or deflated."""
-        syntax = uid.UID(self.transfer_syntax_uid)
-        return str(syntax if syntax.is_encapsulated else self.output_transfer_syntax_uid)
+        """The transfer syntax of ``data``: that of the file unless it was big-endian, deflated or unpacked."""
+        return self.transfer_syntax_uid if self.encapsulated else self.output_transfer_syntax_uid
 
     @property
     def output_transfer_syntax_uid(self) -> str:
@@ -146,27 +148,56 @@ def read_header(path: Path, name: str | None = None) -> Header:
 
 
 def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
-    syntax = uid.UID(begins.transfer_syntax_uid)
-    if not syntax.is_transfer_syntax or syntax.is_private:
+    syntax = begins.transfer_syntax_uid
+    if not syntaxes.is_known(syntax):
         raise SeriesReadError(f"{name} has no transfer syntax that is known.", path=name, tag="(0002,0010)")
     data = content[begins.start :]
-    if syntax.is_deflated:
+    if begins.deflated:
         data = zlib.decompress(data, -zlib.MAX_WBITS)
-    if not syntax.is_little_endian:
+    if not begins.little_endian:
         data = _little_endian(_elements(data, name, implicit_vr=False, little_endian=False))
     implicit_vr = begins.implicit
-    if implicit_vr and syntax.is_encapsulated:  # compressed pixels stand in Explicit VR only
+    if implicit_vr and syntaxes.is_encapsulated(syntax):  # compressed pixels stand in Explicit VR only
         data, implicit_vr = _as_explicit(_header(data, syntax, True, name), name), False
-    return _header(data, syntax, implicit_vr, name)
+    header = _header(data, syntax, implicit_vr, name)
+    return _unpacked(header, name) if syntaxes.is_encapsulated(syntax) else header
 
 
-def _header(data: bytes, syntax: uid.UID, implicit_vr: bool, name: str) -> Header:
+def _unpacked(header: Header, name: str) -> Header:
+    """Return a header whose Pixel Data are in Native Format, if they are fragments of native frames.
+
+    Those beside an encapsulated icon stay as they are: a native file cannot hold it.
+    """
+    rows, columns, samples, allocated = (
+        int.from_bytes((header.raw(tag) or b"")[:2], "little")
+        for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
+    )
+    if not syntaxes.holds_native_frames(header.transfer_syntax_uid, allocated) or nested_pixels(header):
+        return header
+    bits = rows * columns * max(1, samples) * allocated
+    if (header.raw(0x00280004) or b"").strip(b" \0").endswith(b"_422"):
+        bits = bits * 2 // 3  # chroma of half the resolution
+    frames = header.values.get("NumberOfFrames") or 1
+    tables = header.raw(0x7FE00001), header.raw(0x7FE00002)
+    try:
+        value = native_pixels(header.transfer_syntax_uid, header.raw(PIXEL_DATA) or b"", int(frames), bits, tables)
+    except ValueError:
+        raise SeriesReadError(
+            f"{name} is damaged: its pixel data do not hold what its header says.", path=name, tag="(7FE0,0010)"
+        ) from None
+    parts = {tag: header.data[start:stop] for tag, start, stop in header.spans if tag not in ENCAPSULATION_TAGS}
+    parts[PIXEL_DATA] = spans.encode(PIXEL_DATA, "OW" if allocated > 8 else "OB", value, implicit_vr=False)
+    native = _header(b"".join(parts.values()), str(uid.ExplicitVRLittleEndian), False, name)
+    return replace(native, transfer_syntax_uid=header.transfer_syntax_uid, unpacked=True)
+
+
+def _header(data: bytes, syntax: str, implicit_vr: bool, name: str) -> Header:
     places: list[tuple[int, int, int]] = []
     elements: dict[int, DataElement | RawDataElement] = {}
     start = 0
     stream = BytesIO(data)
     for element in _elements(
-        stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=syntax.is_encapsulated
+        stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=syntaxes.is_encapsulated(syntax)
     ):
         stop, tag = stream.tell(), int(element.tag)
         if tag in elements:
@@ -175,7 +206,7 @@ def _header(data: bytes, syntax: uid.UID, implicit_vr: bool, name: str) -> Heade
         places.append((tag, start, stop))
         elements[tag] = element
         start = stop
-    return Header(str(syntax), implicit_vr, data, tuple(places), elements)
+    return Header(syntax, implicit_vr, data, tuple(places), elements)
 
 
 def transcoded(source: Header, *, implicit_vr: bool, name: str) -> Header:
@@ -192,7 +223,9 @@ def transcoded(source: Header, *, implicit_vr: bool, name: str) -> Header:
         data = as_implicit(source.data) if implicit_vr else _as_explicit(source, name)
     except ValueError:
         raise _no_items(name) from None
-    return _header(data, uid.UID(source.transfer_syntax_uid), implicit_vr, name)
+    syntax = source.transfer_syntax_uid if source.encapsulated else source.output_transfer_syntax_uid
+    return replace(_header(data, syntax, implicit_vr, name), transfer_syntax_uid=source.transfer_syntax_uid,
+                   unpacked=source.unpacked)  # fmt: skip
 
 
 def _as_explicit(source: Header, name: str) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 from pydicom import uid
 
-from itk_roundtrip import compression, kinds, reader, view
+from itk_roundtrip import compression, kinds, reader, syntaxes, view
 from itk_roundtrip.derivation import Edits, PixelChange, SeriesPlan, edits, pixel_edits
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.findings import tag_text
@@ -28,12 +28,12 @@ from itk_roundtrip.stored import pixels as pixels_of
 from itk_roundtrip.uids import sop_instance_uid
 from itk_roundtrip.view import Hiding, Plane
 
-_METHODS = {
+_METHODS: dict[str, str] = {
     uid.JPEGBaseline8Bit: "ISO_10918_1", uid.JPEGExtended12Bit: "ISO_10918_1", uid.JPEGLSNearLossless: "ISO_14495_1",
     uid.JPEG2000: "ISO_15444_1", uid.JPEG2000MC: "ISO_15444_2", uid.HTJ2K: "ISO_15444_15",
-    uid.MPEG2MPML: "ISO_13818_2", uid.MPEG2MPHL: "ISO_13818_2",
-    **{one: "ISO_23008_2" if "HEVC" in one.name else "ISO_14496_10" for one in uid.MPEGTransferSyntaxes
-       if "HEVC" in one.name or "MPEG-4" in one.name},
+    syntaxes.JPEG_XL_RECOMPRESSION: "ISO_10918_1", syntaxes.JPEG_XL: "ISO_18181_1",
+    **{one: "ISO_23008_2" if "HEVC" in one.name else "ISO_13818_2" if "MPEG2" in one.name else "ISO_14496_10"
+       for one in uid.MPEGTransferSyntaxes},
 }  # fmt: skip
 """Lossy Image Compression Method (0028,2114) of transfer syntaxes (PS3.3 C.7.6.1.1.5.1)."""
 
@@ -100,13 +100,13 @@ def _digest(source: Header, how: Carriage, words: Sequence[Array | None]) -> str
 
 def _pixel_change(source: Header, one: Instance, how: Carriage, decoder: str, transfer_syntax: str) -> PixelChange:
     """Return what becomes of the description of the pixels, and what is said of it."""
-    syntax = uid.UID(one.transfer_syntax_uid)
+    syntax = one.transfer_syntax_uid
     lossy = one.is_lossy
     steps = (_METHODS.get(syntax, ""), _ratio(source, one)) if lossy else None
     interleaved = how.pixel_format.samples > 1 and (source.encapsulated or compression.is_compressed(transfer_syntax))
     if how.path == "source" or not source.encapsulated:
         return PixelChange(planar=0 if interleaved and how.path != "source" else None, lossy=steps)
-    told = [f"{syntax.name} decoded by {decoder or 'GDCM'}"] if lossy else []
+    told = [f"{syntaxes.name(syntax)} decoded by {decoder or 'GDCM'}"] if lossy else []
     changed = how.photometric != one.photometric_interpretation
     if changed:
         told.append(f"{one.photometric_interpretation} decoded to {how.photometric}")

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydicom import uid
 
+from itk_roundtrip import syntaxes
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.findings import Identity
 from itk_roundtrip.pixels import PixelFormat
@@ -91,10 +92,22 @@ class Carriage:
 
 
 def _transfer_syntax(one: Instance) -> str:
-    syntax = uid.UID(one.transfer_syntax_uid)
-    if syntax.is_transfer_syntax and not syntax.is_private:
+    syntax = one.transfer_syntax_uid
+    if syntax in syntaxes.RETIRED:
+        return f"is in a retired transfer syntax ({syntaxes.name(syntax)})"
+    if syntaxes.is_known(syntax):
         return ""
-    return "has a transfer syntax that is not known" + (f" ({syntax})" if syntax.is_valid else "")
+    if syntaxes.name(syntax) != syntax:
+        return f"has a private transfer syntax ({syntaxes.name(syntax)}; {syntax})"
+    return "has a transfer syntax that is not known" + (f" ({syntax})" if uid.UID(syntax).is_valid else "")
+
+
+def _pixels(one: Instance) -> str:
+    if one.pixel_data:
+        return ""
+    syntax = one.transfer_syntax_uid
+    where = syntaxes.ELSEWHERE.get(syntax)
+    return f"holds no pixel data, which {syntaxes.name(syntax)} leaves to {where}" if where else "holds no pixel data"
 
 
 def _frames(one: Instance) -> str:
@@ -154,7 +167,7 @@ def _rescale(one: Instance) -> str:
 
 
 _REFUSALS: tuple[Callable[[Instance], str], ...] = (
-    lambda one: "" if one.pixel_data else "holds no pixel data",
+    _pixels,
     _transfer_syntax,
     _frames,
     _photometric,
@@ -211,6 +224,12 @@ def number(text: str) -> float | None:
 # ---------------------------------------------------------------------------------------------- the paths
 
 
+def _is_compressed(one: Instance) -> bool:
+    """Tell whether a codec must decode the pixels: fragments that hold native frames are unpacked without one."""
+    syntax = one.transfer_syntax_uid
+    return syntax not in UNCOMPRESSED_TRANSFER_SYNTAXES and not syntaxes.holds_native_frames(syntax, one.bits_allocated)
+
+
 def _is_ybr(one: Instance) -> bool:
     return one.photometric_interpretation.startswith("YBR")
 
@@ -222,10 +241,9 @@ def _becomes_rgb(one: Instance) -> bool:
 
 
 def _undecoded(one: Instance, identity: Identity) -> str:
-    syntax = uid.UID(one.transfer_syntax_uid)
-    if syntax in UNCOMPRESSED_TRANSFER_SYNTAXES or syntax in _DECODED_BY_GDCM:
+    if not _is_compressed(one) or one.transfer_syntax_uid in _DECODED_BY_GDCM:
         return ""
-    return f"GDCM has no decoder for {syntax.name}"
+    return f"GDCM has no decoder for {syntaxes.name(one.transfer_syntax_uid)}"
 
 
 def _lossy_copy(one: Instance, identity: Identity) -> str:
@@ -256,9 +274,8 @@ def _width(one: Instance, identity: Identity) -> str:
 
 
 def _subsampled(one: Instance, identity: Identity) -> str:
-    uncompressed = one.transfer_syntax_uid in UNCOMPRESSED_TRANSFER_SYNTAXES
     if one.photometric_interpretation.endswith(("_422", "_420")) and (
-        uncompressed or one.transfer_syntax_uid not in _COLOUR_CODECS
+        not _is_compressed(one) or one.transfer_syntax_uid not in _COLOUR_CODECS
     ):
         return "GDCM misreads chroma of half the resolution unless JPEG holds it"
     return ""
@@ -313,7 +330,7 @@ def carriage(one: Instance, identity: Identity) -> Carriage:
     for rule in _KEPT:
         if reason := rule(one, identity):
             return Carriage("source", own, own, reason, photometric=one.photometric_interpretation)
-    compressed = one.transfer_syntax_uid not in UNCOMPRESSED_TRANSFER_SYNTAXES
+    compressed = _is_compressed(one)
     seen, label, photometric = own, "", one.photometric_interpretation
     inverse: Inverse = ""
     if own.samples > 1:

@@ -15,6 +15,8 @@ from pydicom.datadict import dictionary_has_tag
 from pydicom.filereader import data_element_generator
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
+from itk_roundtrip import syntaxes
+
 _LOOK = 3
 """So many elements in a row that make sense in one encoding are no chance."""
 _HEAD = 1 << 16
@@ -83,10 +85,11 @@ class Opening:
         if self.implicit_meta:
             told.append("File Meta Information in Implicit VR")
         real = _DEFLATED if self.deflated else _ENCODINGS[self.implicit, "<" if self.little_endian else ">"]
-        claimed = uid.UID(self.claimed)
-        known = claimed.is_transfer_syntax and not claimed.is_private
-        if known and claimed != real and (claimed in _NATIVE or real != uid.ExplicitVRLittleEndian):
-            told.append(f"says {claimed.name} and is {real.name}")
+        claimed = self.claimed
+        as_it_says = claimed == real or (self.deflated and syntaxes.is_deflated(claimed))
+        may_be = claimed not in _NATIVE and real == uid.ExplicitVRLittleEndian  # as all encapsulated ones are
+        if syntaxes.is_known(claimed) and not as_it_says and not may_be:
+            told.append(f"says {syntaxes.name(claimed)} and is {real.name}")
         return ", ".join(told)
 
 
@@ -165,7 +168,7 @@ def _encoding(
     content: bytes | mmap, start: int, claimed: str, *, sure: bool, prefix: bool
 ) -> tuple[bool, str, bool] | None:
     """Return Implicit VR, byte order and deflated, or ``None`` if this is no data set."""
-    if claimed == _DEFLATED and _is_deflated(content, start):
+    if syntaxes.is_deflated(claimed) and _is_deflated(content, start):
         return False, "<", True
     expected = next((key for key, syntax in _ENCODINGS.items() if syntax == claimed), (False, "<"))
     size = len(content)

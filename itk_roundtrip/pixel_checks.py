@@ -24,6 +24,10 @@ def _stored(pair: Pair) -> Iterator[Finding]:
     if difference.problem and theirs.tag:
         same = difference.identical_value and ours.description == theirs.description
         yield pair.finding("PIX-02", PIXEL_DATA, f"cannot be compared: {difference.problem}", inherited=same)
+    elif difference.undecoded:
+        # That they are the same bytes proves that nothing was lost, not that they are sound.
+        message = f"not decoded: {difference.undecoded}; the compressed bytes are those of the source"
+        yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
     elif difference.changed:
         amount = f"{difference.changed} of {difference.count} stored values differ, by at most {difference.largest:g}"
         if pair.processed:

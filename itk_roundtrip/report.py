@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from itk_roundtrip import syntaxes
 from itk_roundtrip.geometry import plane_name
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ _SHORT_NAMES = {
 
 def _syntax(one: Instance) -> str:
     syntax = uid.UID(one.transfer_syntax_uid)
-    return _SHORT_NAMES.get(syntax, syntax.name or "unknown")
+    return _SHORT_NAMES.get(syntax) or syntaxes.name(syntax) or "unknown"
 
 
 def run_document(result: RoundtripResult) -> dict[str, Any]:
@@ -184,6 +185,8 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 
 _SHOWN_ROWS = 30
 _SHOWN_ATTRIBUTES = 6
+_NOTED = ("VAL-01", "PIX-02")
+"""Checks whose infos say what was not looked at."""
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
@@ -208,8 +211,8 @@ def verify_table(report: Report) -> RenderableType:
         parts += [Text(""), _finding_table(rows[:_SHOWN_ROWS])]
     if len(rows) > _SHOWN_ROWS:
         parts.append(Text(f"and {len(rows) - _SHOWN_ROWS} more; all of them with --json or --html"))
-    notes = [one.message for one in report.findings if one.check == "VAL-01" and one.severity == "info"]
-    parts += [Text(f"VAL-01 {note}") for note in notes]
+    notes = [one for one in report.findings if one.check in _NOTED and one.severity == "info" and not one.inherited]
+    parts += [Text(f"{note.check} {note.message}") for note in notes]
     return Group(*parts)
 
 
@@ -219,8 +222,10 @@ def _pixel_summary(report: Report) -> str:
     if not compared:
         return "none compared"
     total = sum(pair.pixels for pair in compared)
+    undecoded = sum(not pair.sha256 for pair in compared)
+    unread = f", {undecoded} of them by their compressed bytes, not decoded" if undecoded else ""
     if not changed:
-        return f"all {total} stored values equal in {len(compared)} slices"
+        return f"all {total} stored values equal in {len(compared)} slices{unread}"
     count = sum(pair.changed for pair in changed)
     largest, real = max(pair.largest for pair in changed), max(pair.largest_real for pair in changed)
     return (

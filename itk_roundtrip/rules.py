@@ -11,6 +11,8 @@ from typing import Literal
 from pydicom import uid
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from itk_roundtrip import syntaxes
+
 Action = Literal["keep", "new", "set", "append", "remove"]
 
 PRIMARY_MODALITIES = frozenset({"PT", "NM"})
@@ -200,12 +202,13 @@ _OVERLAY_STATISTICS = frozenset({0x60001301, 0x60001302, 0x60001303})
 
 LOSSLESS_TRANSFER_SYNTAXES = frozenset({
     uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless,
-    uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL,
+    uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, syntaxes.JPEG_XL_LOSSLESS, syntaxes.DEFLATED_FRAMES,
+    syntaxes.ENCAPSULATED_UNCOMPRESSED,
 })  # fmt: skip
 """Compressed transfer syntaxes that cannot lose anything (PS3.5 10 and A.4)."""
 
 _NEVER_LOSSY = LOSSLESS_TRANSFER_SYNTAXES | {uid.JPEG2000MCLossless}
-MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K})
+MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K, syntaxes.JPEG_XL})
 """Those that need not lose anything; then Lossy Image Compression may say 00."""
 
 ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
@@ -231,8 +234,8 @@ def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, irreversibl
     irreversible
         Wavelet of a JPEG 2000 stream; ``None`` if it is none or not known.
     """
-    syntax = uid.UID(transfer_syntax_uid)
-    if not syntax.is_transfer_syntax or not syntax.is_encapsulated or syntax in _NEVER_LOSSY:
+    syntax = transfer_syntax_uid
+    if not syntaxes.is_encapsulated(syntax) or syntax in _NEVER_LOSSY:
         return False
     return syntax not in MAYBE_LOSSY or bool(irreversible) or lossy_image_compression != "00"
 

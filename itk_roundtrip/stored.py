@@ -7,9 +7,10 @@ make of the pixel words (PS3.3 C.7.6.3, PS3.5 8.1); real-world values are ``slop
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
-from itk_roundtrip import _simpleitk
+from itk_roundtrip import _simpleitk, syntaxes
 from itk_roundtrip.attributes import element_of, numbers, raw, text
 from itk_roundtrip.pixels import digest
 
@@ -93,12 +94,12 @@ class Pixels:
     @property
     def native(self) -> bool:
         """Uncompressed and little endian."""
-        return not self.encapsulated and bool(self.syntax.is_little_endian)
+        return not self.encapsulated and self.syntax != uid.ExplicitVRBigEndian
 
     @property
     def encapsulated(self) -> bool:
         """Compressed."""
-        return bool(self.syntax.is_encapsulated)
+        return syntaxes.is_encapsulated(self.syntax)
 
     @property
     def count(self) -> int:
@@ -124,7 +125,7 @@ class Pixels:
 def _syntax(dataset: Dataset) -> uid.UID:
     """Return the transfer syntax of a file; where it names none that is known, that which it must have been read by."""
     syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
-    if syntax.is_transfer_syntax and not syntax.is_private:
+    if syntaxes.is_known(syntax):
         return syntax
     return uid.ImplicitVRLittleEndian if dataset.original_encoding[0] else uid.ExplicitVRLittleEndian
 
@@ -175,9 +176,11 @@ def stored_values(one: Pixels) -> tuple[Array, str]:
 
 def _words(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
     """Return the pixel words with all their bits, and what decoded them; compressed YBR as RGB, if asked for."""
+    if one.tag == PIXEL_DATA and syntaxes.holds_native_frames(one.syntax, one.bits_allocated):
+        return _words(_native(one))[0], "native"
     shape = one.frames, one.rows, one.columns, one.samples
     if one.tag in _FLOATS:
-        dtype = np.dtype(_FLOATS[one.tag][0 if one.syntax.is_little_endian else 1])
+        dtype = np.dtype(_FLOATS[one.tag][one.syntax == uid.ExplicitVRBigEndian])
         return _shaped(one.value, dtype, shape), "native"
     if one.bits_allocated == 1 and not one.encapsulated:
         words, by = _bits(one), "native"
@@ -190,6 +193,54 @@ def _words(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
     if words.size != one.count:
         raise UndecodableError("its pixel data hold another number of values than its header says")
     return words.reshape(shape), by
+
+
+def _native(one: Pixels) -> Pixels:
+    """Return the pixels of fragments that hold native frames as a file in Explicit VR Little Endian would."""
+    count = one.rows * one.columns * one.samples
+    size = -(-count * one.bits_allocated // 8)
+    if text(one.dataset, 0x00280004) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
+        size = size * 2 // 3
+    try:
+        frames = [np.frombuffer(_unpacked(stream, one, size), "u1", size) for stream in _frames(one)]
+    except Exception:  # whatever a decoder meets in a damaged stream
+        frames = []
+    if len(frames) != one.frames:
+        raise UndecodableError("its pixel data cannot be decoded", damaged=True)
+    if one.bits_allocated == 1:
+        single = [np.unpackbits(frame, count=count, bitorder="little") for frame in frames]
+        frames = [np.packbits(np.concatenate(single), bitorder="little")]
+    native = Dataset()
+    native.file_meta = FileMetaDataset()
+    native.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    for tag in (*_DESCRIPTION, 0x00280102):
+        if tag in one.dataset:
+            native[tag] = one.dataset[tag]
+    value = b"".join(frame.tobytes() for frame in frames)
+    native.PixelData = value + b"\0" * (len(value) % 2)
+    native["PixelData"].VR = "OW" if one.bits_allocated > 8 else "OB"
+    native.set_original_encoding(False, True)
+    return replace(one, dataset=native, value=native.PixelData, syntax=uid.ExplicitVRLittleEndian)
+
+
+def _unpacked(stream: bytes, one: Pixels, size: int) -> bytes:
+    if one.syntax == syntaxes.DEFLATED_FRAMES:  # RFC 1951, without the header of zlib; maybe a pad byte
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream, size + 2)
+    return stream if one.syntax != uid.RLELossless else _packbits(stream)
+
+
+def _packbits(stream: bytes) -> bytes:
+    """Return what the one segment of an RLE frame holds (PS3.5 G.3.2)."""
+    at, decoded = int.from_bytes(stream[4:8], "little"), bytearray()
+    while at + 1 < len(stream):
+        control = stream[at]
+        if control < 128:
+            decoded += stream[at + 1 : at + 2 + control]
+            at += control + 2
+        else:
+            decoded += stream[at + 1 : at + 2] * (257 - control) * (control > 128)
+            at += 1 + (control > 128)
+    return bytes(decoded)
 
 
 def _bits(one: Pixels) -> Array:
@@ -219,16 +270,18 @@ def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
     try:
         decoder = get_decoder(one.syntax)
     except NotImplementedError:
-        raise UndecodableError("its transfer syntax is not known") from None
+        raise UndecodableError(f"nothing here decodes {syntaxes.name(one.syntax)}") from None
     options: Any = {"raw": not as_rgb, "correct_unused_bits": as_rgb}  # the unused bits may hold an overlay
-    if not one.syntax.is_encapsulated or decoder.is_available:
+    if not one.encapsulated or decoder.is_available:
         with suppress(Exception), _no_panic():  # whatever a decoder meets in a damaged stream
             return decoder.as_array(one.dataset, **options)[0].astype(_dtype(one), copy=False), "pydicom"
     try:
         values = np.stack([_by_simpleitk(one, frame, as_rgb) for frame in _frames(one)])
         return values, ONLY_GDCM if decoder.is_available else "SimpleITK"
     except Exception:
-        raise UndecodableError("its pixel data cannot be decoded", damaged=decoder.is_available) from None
+        reason = "its pixel data cannot be decoded"
+        reason = reason if decoder.is_available else f"nothing here decodes {syntaxes.name(one.syntax)}"
+        raise UndecodableError(reason, damaged=decoder.is_available) from None
 
 
 ONLY_GDCM = "SimpleITK alone"
@@ -299,6 +352,8 @@ class PixelDifference:
         Stored values of the written file and of the source, where they had to be decoded and could be.
     problem
         Why they cannot be compared; empty if they were.
+    undecoded
+        Why they were compared by their compressed bytes alone, which are the same; empty otherwise.
     identical_value
         The value of Pixel Data is the same to the byte, a pad byte apart that a source of odd length lacks.
     count, changed, largest, mean
@@ -319,6 +374,7 @@ class PixelDifference:
     values: Array | None = None
     reference: Array | None = None
     problem: str = ""
+    undecoded: str = ""
     identical_value: bool = False
     count: int = 0
     changed: int = 0
@@ -353,9 +409,9 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
             reference = _used(before, source)
             decoders.add(by)
     except UndecodableError as error:
-        if identical and same_description and source.syntax.is_encapsulated:
+        if identical and same_description and source.encapsulated:
             # The same compressed bytes hold the same values, whatever they are.
-            return PixelDifference(identical_value=True, count=written.count)
+            return PixelDifference(identical_value=True, count=written.count, undecoded=str(error))
         return PixelDifference(problem=str(error), identical_value=identical)
     changed, largest, mean, real = 0, 0.0, 0.0, 0.0
     if values.shape != reference.shape:

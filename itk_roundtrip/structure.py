@@ -11,6 +11,8 @@ from pydicom import uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
+from itk_roundtrip import syntaxes
+
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
@@ -32,13 +34,13 @@ def problems(content: Buffer) -> set[Problem]:
     found: set[Problem] = set()
     try:
         start = _check_meta(content, found)
-        syntax = uid.UID(_meta_value(content, start, 0x0010).decode("ascii", "replace"))
-        if not syntax.is_transfer_syntax or syntax.is_private:
+        syntax = _meta_value(content, start, 0x0010).decode("ascii", "replace")
+        if not syntaxes.is_known(syntax):
             return found
-        if syntax.is_deflated:
+        if syntaxes.is_deflated(syntax):
             content, start = zlib.decompress(content[start:], -zlib.MAX_WBITS), 0
-        order = "<" if syntax.is_little_endian else ">"
-        _Walk(content, found).elements(start, len(content), syntax.is_implicit_VR, order)
+        order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+        _Walk(content, found).elements(start, len(content), syntax == uid.ImplicitVRLittleEndian, order)
     except (struct.error, _BrokenError, zlib.error):
         found.add((None, "a length does not fit what it is the length of"))
     return found

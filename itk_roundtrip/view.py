@@ -144,6 +144,7 @@ def is_shown_as_it_is(plane: Plane, header: Header, hiding: Hiding) -> bool:
         and not how.label
         and how.seen == how.pixel_format
         and not plane.instance.opening_note
+        and not header.unpacked
         and (not header.encapsulated or fragments(header, plane.instance.name) == 1)
     )
 

@@ -186,7 +186,11 @@ _SYNTAXES = {
     "jpeg_extended": uid.JPEGExtended12Bit,
     "jpeg_ls_near": uid.JPEGLSNearLossless,
     "j2k_lossy": uid.JPEG2000,
+    "plain_frames": uid.UID("1.2.840.10008.1.2.1.98"),
+    "deflated_frames": uid.UID("1.2.840.10008.1.2.8.1"),
+    "jpeg_xl": uid.UID("1.2.840.10008.1.2.4.110"),
 }
+_NOT_ENCAPSULATED = frozenset({"implicit", "explicit", "big", "deflated"})
 _PLUGINS = {"rle": "pydicom", "jpeg_ls": "pyjpegls", "j2k": "pylibjpeg", "jpeg_ls_near": "pyjpegls",
             "j2k_lossy": "pylibjpeg"}  # fmt: skip
 _ENCODER_OPTIONS: dict[str, dict[str, Any]] = {"jpeg_ls_near": {"jls_error": 3}, "j2k_lossy": {"j2k_cr": [6]}}
@@ -205,8 +209,9 @@ class Options:
     transfer_syntax
         ``implicit``, ``explicit``, ``big``, ``deflated``, ``rle``, ``jpeg_ls``, ``j2k``,
         ``jpeg_lossless``, ``jpeg_lossless_14``, ``jpeg_baseline``, ``jpeg_extended``, ``jpeg_ls_near``,
-        ``j2k_lossy``. YBR_RCT and YBR_ICT make JPEG 2000 transform the colours, YBR_FULL_422 a JPEG halve
-        the chrominance.
+        ``j2k_lossy``, ``plain_frames`` (.1.98), ``deflated_frames`` (.8.1), or ``jpeg_xl``: a stream that
+        nothing decodes. Pixels of one bit in RLE are RLE of the packed bytes. YBR_RCT and YBR_ICT make
+        JPEG 2000 transform the colours, YBR_FULL_422 a JPEG halve the chrominance.
     planar
         Planar Configuration: 1 puts the colours one after the other, where the pixels are native.
     high_bit
@@ -519,11 +524,10 @@ def _pixel_bytes(options: Options, values: NDArray[np.int64], seed: int) -> byte
 
 
 def _put_pixels(header: Header, options: Options, values: NDArray[np.int64], seed: int) -> None:
-    syntax = _SYNTAXES[options.transfer_syntax]
-    if not syntax.is_encapsulated:
+    if options.transfer_syntax in _NOT_ENCAPSULATED:
         padded = _pixel_bytes(options, values, seed) + options.trailing
         padded += options.pixel_pad * (len(padded) % 2)
-        vr = options.pixel_vr or ("OW" if options.bits_allocated > 8 or syntax.is_implicit_VR else "OB")
+        vr = options.pixel_vr or ("OW" if options.bits_allocated > 8 or options.transfer_syntax == "implicit" else "OB")
         header.put("PixelData", padded, vr)
         return
     frames = [_compressed(options, frame, seed) for frame in values]
@@ -555,6 +559,16 @@ def _compressed(options: Options, values: NDArray[np.int64], seed: int) -> bytes
         return _jpeg_lossless(values & ((1 << options.bits_stored) - 1), options.bits_stored)
     if options.transfer_syntax in ("jpeg_baseline", "jpeg_extended"):
         return _jpeg(values, options.bits_stored, options.photometric)
+    if options.transfer_syntax in ("plain_frames", "deflated_frames"):
+        native = _pixel_bytes(options, values[np.newaxis], seed)
+        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        return native if options.transfer_syntax == "plain_frames" else deflater.compress(native) + deflater.flush()
+    if options.transfer_syntax == "jpeg_xl":
+        return b"\xff\x0a" + np.random.default_rng(seed).bytes(400)
+    if options.bits_allocated == 1:
+        packed = np.frombuffer(_pixel_bytes(options, values[np.newaxis], seed), "u1").reshape(1, -1, 1)
+        byte = replace(options, bits_allocated=8, bits_stored=8)
+        return _compressed(byte, packed.astype(np.int64), seed)
     rows, columns, samples = values.shape
     stored = options.bits_allocated if options.transfer_syntax == "rle" else options.bits_stored  # RLE: whole words
     frame: bytes = get_encoder(_SYNTAXES[options.transfer_syntax]).encode(
@@ -1298,7 +1312,8 @@ def private_creator_in_items(header: Header, index: int, value: bool) -> None:
 
 _LATER: frozenset[str] = frozenset({"float_pixels", "pixel_element"})
 """Features that change what the pixels put into the header."""
-_ENCODING = frozenset({"group_lengths", "undefined_lengths", "unpadded", "length_to_end", "meta_extras"})
+_ENCODING = frozenset({"group_lengths", "undefined_lengths", "unpadded", "length_to_end", "meta_extras",
+                       "deflated_file"})  # fmt: skip
 """Features of the encoding, see :func:`_file`."""
 
 # --------------------------------------------------------------------------------------------- the writing
@@ -1309,12 +1324,12 @@ def _file(header: Header, options: Options, features: Mapping[str, Any]) -> byte
 
     ``group_lengths`` is ``top`` or ``nested``; ``undefined_lengths`` gives every sequence undefined length;
     ``unpadded`` leaves texts at an odd length; ``length_to_end`` adds (0008,0001); ``meta_extras`` adds what
-    a sender and a vendor leave in group 0002.
+    a sender and a vendor leave in group 0002; ``deflated_file`` deflates the whole data set.
     """
     syntax = _SYNTAXES[options.transfer_syntax]
     how = Encoding(
-        implicit=syntax.is_implicit_VR,
-        big=not syntax.is_little_endian,
+        implicit=options.transfer_syntax == "implicit",
+        big=options.transfer_syntax == "big",
         group_lengths="group_lengths" in features,
         nested_group_lengths=features.get("group_lengths") == "nested",
         undefined="undefined_lengths" in features,
@@ -1324,7 +1339,7 @@ def _file(header: Header, options: Options, features: Mapping[str, Any]) -> byte
         rest = Header({tag: element for tag, element in header.items() if tag > 0x00080001})
         header.put("LengthToEnd", [len(encode(rest, how))])
     data = encode(header, how)
-    if syntax.is_deflated:
+    if options.transfer_syntax == "deflated" or "deflated_file" in features:
         deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         data = deflater.compress(data) + deflater.flush()
         data += b"\0" * (len(data) % 2)
@@ -1615,6 +1630,9 @@ _WIDE: dict[str, Any] = {"rows": 33, "columns": 44}
 _GREY_JPEG: dict[str, Any] = {"transfer_syntax": "jpeg_baseline", "modality": "SC", "slices": 2, **_U8, **_WIDE}
 _COLOUR_JPEG: dict[str, Any] = {"transfer_syntax": "jpeg_baseline", "slices": 2, **_COLOUR, **_WIDE}
 _FRAMES: dict[str, Any] = {"modality": "SCW", "slices": 1, "frames": 3}
+_BIT_FRAMES: dict[str, Any] = {"modality": "SC", "slices": 1, "frames": 3, "bits_allocated": 1, "bits_stored": 1,
+                               "rows": 5, "columns": 7}  # fmt: skip
+"""Neither rows nor frames end with a byte."""
 _ENHANCED: dict[str, Any] = {"modality": "EMR", "slices": 1, "frames": 3, "functional_groups": "per_frame"}
 _DOSE_FRAMES: dict[str, Any] = {"modality": "RTDOSE", "slices": 1, "frames": 3, "bits_stored": 16, "attributes": {
     "GridFrameOffsetVector": r"0\2.5\5", "FrameIncrementPointer": [0x3004, 0x000C],
@@ -2051,6 +2069,17 @@ CASES: dict[str, Case] = {
                           attributes={"Rows": 65535, "Columns": 65535}),
     "unknown_syntax": _refused("R 1: a transfer syntax nobody knows", "transfer syntax", meta="1.2.276.0.1"),
     "private_syntax": _refused("R 1: a private transfer syntax", "transfer syntax", meta=make_uid("syntax")),
+    "syntax_ge": _refused("R 1: a private transfer syntax that is known by name",
+                          r"GE, private.*Big Endian.*1\.2\.840\.113619\.5\.2", transfer_syntax="implicit",
+                          meta="1.2.840.113619.5.2"),
+    "syntax_papyrus": _refused("R 1: a retired transfer syntax", "retired.*Papyrus", transfer_syntax="implicit",
+                               meta="1.2.840.10008.1.20"),
+    "jpip": _refused("S PS3.5 A.6: pixels on a server", "JPIP Referenced.*Pixel Data Provider URL",
+                     pixel_element="missing", meta="1.2.840.10008.1.2.4.94"),
+    "jpip_deflated": _refused("S PS3.5 A.7: the same, deflated", "JPIP Referenced Deflate.*Pixel Data Provider URL",
+                              pixel_element="missing", meta="1.2.840.10008.1.2.4.95", deflated_file=True),
+    "smpte": _refused("S PS3.22: pixels in a stream", "SMPTE.*stream", pixel_element="missing",
+                      meta="1.2.840.10008.1.2.7.1"),
     "concatenation": Case("R derived: one part of an instance is none", {**_ENHANCED, "slices": 2, "frames": 2,
                           "concatenation": True}, derived_outcome="refused", reason="concatenation"),
     # more than 16 bits, other places of the bits
@@ -2183,6 +2212,53 @@ CASES: dict[str, Case] = {
                     transfer_syntax="j2k", meta=str(uid.HTJ2KLossless), slices=2, **_WIDE),
     "htj2k_frames": _exact("R TS: the same of several frames", path="source", transfer_syntax="j2k",
                            meta=str(uid.HTJ2KLossless), **_FRAMES, **_WIDE),
+    "jpeg_xl": _exact("S PS3.5 A.4.12: JPEG XL, which nothing here decodes", path="source", transfer_syntax="jpeg_xl"),
+    "jpeg_xl_frames": _exact("S PS3.5 A.4.12: the same of several frames", path="source", transfer_syntax="jpeg_xl",
+                             **_FRAMES),
+    "jpeg_xl_recompressed": _exact("S PS3.5 A.4.12: a JPEG in JPEG XL, which is as lossy as it was", path="source",
+                                   transfer_syntax="jpeg_xl", meta="1.2.840.10008.1.2.4.111", modality="SC", **_U8),
+    "jpeg_xl_lossy": _exact("R LOS-01: JPEG XL that may lose something", path="source", transfer_syntax="jpeg_xl",
+                            meta="1.2.840.10008.1.2.4.112"),
+    "jpeg_xl_lossless_112": _exact("R LOS-01: the same that says it did not", path="source", transfer_syntax="jpeg_xl",
+                                   meta="1.2.840.10008.1.2.4.112", attributes={"LossyImageCompression": "00"}),
+    "video": _exact("S PS3.5 A.4.6: a video, many frames in one fragment", path="source", transfer_syntax="jpeg_xl",
+                    meta=str(uid.MPEG4HP41), modality="SC", slices=1, photometric="RGB", samples=3,
+                    attributes={"NumberOfFrames": "90"}, **_U8),
+    # fragments that hold native frames
+    "plain_frames": _exact("S PS3.5 A.4.11: Encapsulated Uncompressed loses nothing", transfer_syntax="plain_frames"),
+    "plain_frames_odd": _exact("S PS3.5 A.4.11: frames of odd length, each padded", transfer_syntax="plain_frames",
+                               **{**_FRAMES, "modality": "SC"}, rows=5, columns=7, **_U8),
+    "plain_frames_mono1": _exact("F3: the same, MONOCHROME1", path="itk-inverted", transfer_syntax="plain_frames",
+                                 photometric="MONOCHROME1"),
+    "plain_frames_planar": _exact("F1: the same, colour by plane", path="itk-inverted", planar=1,
+                                  transfer_syntax="plain_frames", **_RGB),
+    "plain_frames_ybr_422": _exact("U35: the same, half the chroma", path="source", photometric="YBR_FULL_422",
+                                   transfer_syntax="plain_frames", **_COLOUR),
+    "plain_frames_pet": _exact("F11: the same, slopes per slice", transfer_syntax="plain_frames", **_PET),
+    "plain_frames_bits": _exact("S PS3.5 A.4.11: the same of one bit", path="itk-inverted",
+                                transfer_syntax="plain_frames", **_BIT_FRAMES),
+    "plain_frames_icon": _exact("F5: the same beside an encapsulated icon", path="source", icon="compressed",
+                                transfer_syntax="plain_frames"),
+    "deflated_frames": _exact("S PS3.5 8.2.16: each frame deflated", transfer_syntax="deflated_frames"),
+    "deflated_frames_s16": _exact("S PS3.5 8.2.16: the same, signed, noise in unused bits", signed=True, high_bits=True,
+                                  transfer_syntax="deflated_frames"),
+    "deflated_frames_three": _exact("S PS3.5 8.2.16: the same of several frames", transfer_syntax="deflated_frames",
+                                    **_FRAMES),
+    "deflated_frames_offsets": _exact("S PS3.5 8.2.16: the same with an Extended Offset Table", extended_offsets=True,
+                                      transfer_syntax="deflated_frames", **_FRAMES),
+    "deflated_frames_rgb": _exact("S PS3.5 8.2.16: the same in colour", transfer_syntax="deflated_frames", **_RGB),
+    "deflated_frames_ybr": _exact("S PS3.5 8.2.16: YBR stays YBR", photometric="YBR_FULL",
+                                  transfer_syntax="deflated_frames", **_COLOUR),
+    "deflated_frames_palette": _exact("F20: the same, a palette", photometric="PALETTE COLOR", palette="16",
+                                      transfer_syntax="deflated_frames", modality="SC", **_U8),
+    "deflated_frames_bits": _exact("S PS3.5 8.2.16: one bit, each frame from a byte of its own", path="itk-inverted",
+                                   transfer_syntax="deflated_frames", **_BIT_FRAMES),
+    "deflated_frames_seg": _exact("S PS3.5 8.2.16: a segmentation", path="itk-inverted", modality="SEG", slices=1,
+                                  frames=3, bits_allocated=1, bits_stored=1, segments=True,
+                                  transfer_syntax="deflated_frames"),
+    "rle_bits": _exact("S PS3.5 G: one bit in RLE", path="itk-inverted", transfer_syntax="rle", **_BIT_FRAMES),
+    "rle_bit": _exact("S PS3.5 G: the same of one frame", path="itk-inverted", transfer_syntax="rle",
+                      **{**_BIT_FRAMES, "slices": 3, "frames": 0}),
     "jpeg_rgb": _exact("U35: JPEG in colour, not transformed", copy_path="source", photometric="RGB",
                        **_COLOUR_JPEG),
     "jpeg_ybr": _exact("U35: JPEG in colour", copy_path="source", photometric="YBR_FULL", **_COLOUR_JPEG),
@@ -2365,6 +2441,10 @@ MALFORMED: dict[str, Case] = {
                         attributes={"SeriesInstanceUID": "series one"}),
     "pixels_unknown_vr": _either("F20: Pixel Data with VR UN", pixel_element="unknown"),
     "rle_damaged": _either("R 1: a damaged RLE stream", transfer_syntax="rle", pixel_element="damaged"),
+    "deflated_frames_damaged": _either("R 1: a damaged deflated frame", transfer_syntax="deflated_frames",
+                                       pixel_element="damaged"),
+    "plain_frames_short": _either("R 1: frames that are too short", transfer_syntax="plain_frames",
+                                  attributes={"Rows": 13}),
     "jpeg_damaged": _either("R 1: a damaged JPEG stream", transfer_syntax="jpeg_lossless",
                             pixel_element="damaged"),
     "rle_not_encapsulated": _either("R 1: native pixels said to be RLE", meta=str(uid.RLELossless)),

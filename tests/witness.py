@@ -27,7 +27,33 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.pixels.decoders.rle import _rle_decode_frame
 from pydicom.pixels.utils import pixel_array
+
+_LATER = frozenset({
+    "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112", "1.2.840.10008.1.2.8.1",
+})  # fmt: skip
+
+
+class Syntax(uid.UID):
+    """A transfer syntax, one of those as well that pydicom does not know yet: all encapsulated, in Explicit VR."""
+
+    @property
+    def is_encapsulated(self) -> bool:
+        return self in _LATER or super().is_encapsulated
+
+    @property
+    def is_implicit_VR(self) -> bool:  # noqa: N802
+        return self not in _LATER and super().is_implicit_VR
+
+    @property
+    def is_little_endian(self) -> bool:
+        return self in _LATER or super().is_little_endian
+
+    @property
+    def is_deflated(self) -> bool:
+        return self not in _LATER and super().is_deflated
+
 
 Identity = Literal["derived", "copy"]
 PixelPath = Literal["", "itk", "itk-inverted", "source"]
@@ -48,7 +74,8 @@ _VRS = frozenset(vr.encode() for vr in (*_LONG, *_WORD_BYTES, *_TEXT))
 _NATIVE = frozenset({uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
                      uid.DeflatedExplicitVRLittleEndian})  # fmt: skip
 _COSINE = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit})
-_MAYBE_REVERSIBLE = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K})
+_MAYBE_REVERSIBLE = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K, "1.2.840.10008.1.2.4.112"})
+_PLAIN_FRAMES, _DEFLATED_FRAMES = "1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"
 _METHODS = {
     uid.JPEGBaseline8Bit: "ISO_10918_1",
     uid.JPEGExtended12Bit: "ISO_10918_1",
@@ -56,6 +83,9 @@ _METHODS = {
     uid.JPEG2000: "ISO_15444_1",
     uid.JPEG2000MC: "ISO_15444_2",
     uid.HTJ2K: "ISO_15444_15",
+    Syntax("1.2.840.10008.1.2.4.111"): "ISO_10918_1",
+    Syntax("1.2.840.10008.1.2.4.112"): "ISO_18181_1",
+    uid.MPEG4HP41: "ISO_14496_10",
 }
 """What Lossy Image Compression Method says of a transfer syntax (PS3.3 C.7.6.1.1.5.1)."""
 _PRIMARY_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
@@ -257,7 +287,7 @@ def read(path: Path) -> File:
         problems.append("no DICM prefix")
     try:
         meta, start = _meta(content, first, problems)
-        claimed = uid.UID(_plain(meta[0x00020010].value).decode("ascii")) if 0x00020010 in meta else None
+        claimed = Syntax(_plain(meta[0x00020010].value).decode("ascii")) if 0x00020010 in meta else None
         data, syntax = _opened(content[start:], claimed)
         if syntax != claimed:
             problems.append(f"the transfer syntax is said to be {claimed and claimed.name}, but it is {syntax.name}")
@@ -271,7 +301,7 @@ def read(path: Path) -> File:
         raise ValueError(f"cannot be parsed ({error})") from error
     if end != len(data):
         problems.append("something follows the last element")
-    return File(path, meta, parsed, syntax, content[: min(first, 128)], problems)
+    return File(path, meta, parsed, Syntax(syntax), content[: min(first, 128)], problems)
 
 
 def _meta(content: bytes, start: int, problems: list[str]) -> tuple[Elements, int]:
@@ -391,7 +421,8 @@ def _high_bit(file: File) -> int:
 def _shape(file: File) -> tuple[int, int, int, int]:
     """Return frames, rows, columns, and samples per pixel: two of native YBR_FULL_422, Y and Cb or Cr."""
     samples = max(1, file.number("SamplesPerPixel"))
-    if file.text("PhotometricInterpretation").endswith("_422") and not file.syntax.is_encapsulated:
+    native = not file.syntax.is_encapsulated or _holds_native_frames(file)
+    if file.text("PhotometricInterpretation").endswith("_422") and native:
         samples = 2
     return int(file.text("NumberOfFrames") or 1), file.number("Rows"), file.number("Columns"), samples
 
@@ -414,14 +445,38 @@ def _native_words(file: File) -> NDArray[np.generic]:
 
 def _decoded_words(file: File) -> NDArray[np.generic]:
     """Return the words of compressed pixels, colour by pixel, as pydicom decodes them: YBR_FULL stays YBR_FULL."""
+    if _holds_native_frames(file):
+        return np.concatenate([_native_words(_native(file, stream)) for stream in _fragments(file)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         words = pixel_array(pydicom.dcmread(file.path, force=True), raw=True, correct_unused_bits=False)
     return words.ravel()
 
 
+def _holds_native_frames(file: File) -> bool:
+    """Tell whether each fragment is a native frame: plain, deflated, or the bits of one in RLE (PS3.5 A.4, G)."""
+    bits = file.syntax == uid.RLELossless and file.number("BitsAllocated") == 1
+    return file.syntax in (_PLAIN_FRAMES, _DEFLATED_FRAMES) or bits
+
+
+def _native(file: File, stream: bytes) -> File:
+    """Return a file of one native frame, which is that of a fragment."""
+    if file.syntax == _DEFLATED_FRAMES:
+        stream = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream)
+    elif file.syntax == uid.RLELossless:
+        size = -(-file.number("Rows") * file.number("Columns") // 8)
+        stream = bytes(_rle_decode_frame(stream, 1, size, 1, 8))
+    data = {**file.data, _PIXEL_DATA: Node("OB", stream)}
+    data.pop(_tag("NumberOfFrames"), None)
+    return replace(file, data=data, syntax=Syntax(uid.ExplicitVRLittleEndian))
+
+
 def _codestream(file: File) -> bytes:
     """Return all fragments of the pixels but for the offset table."""
+    return b"".join(_fragments(file))
+
+
+def _fragments(file: File) -> list[bytes]:
     value, parts, start = file.data[_PIXEL_DATA].value, [], 0
     while start < len(value):
         tag, length = struct.unpack_from("<LL", value, start)
@@ -429,7 +484,7 @@ def _codestream(file: File) -> bytes:
             break
         parts.append(value[start + 8 : start + 8 + length])
         start += 8 + length
-    return b"".join(parts[1:])
+    return parts[1:]
 
 
 def _is_irreversible(file: File) -> bool:
@@ -517,7 +572,8 @@ def _judge_pixels(pair: _Pair, identity: Identity, path: PixelPath) -> Iterator[
             yield f"{name} is compressed, but not the same bytes"
         return
     else:
-        if path == "source" or (identity == "copy" and (_is_lossy(source) or _is_transformed(source))):
+        kept = path == "source" and not _holds_native_frames(source)
+        if kept or (identity == "copy" and (_is_lossy(source) or _is_transformed(source))):
             yield f"{name} is no longer compressed"
         yield from _judge_description(pair)
     yield from _judge_samples(pair)
