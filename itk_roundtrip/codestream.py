@@ -1,19 +1,369 @@
-"""What a JPEG 2000 codestream says of itself (ISO 15444-1 Annex A)."""
+"""What a compressed stream says of itself: its process, its precision, its components, and whether it lost anything.
+
+JPEG (ISO 10918-1 Annex B), JPEG-LS (ISO 14495-1 Annex C) and JPEG 2000 with HTJ2K (ISO 15444-1 Annexes A and I,
+ISO 15444-15), as DICOM encapsulates them (PS3.5 8.2 and A.4). Pure bytes; nothing is decoded, and what a truncated or
+damaged stream does not say is ``None``.
+"""
 
 from __future__ import annotations
 
+import mmap
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+Codec = Literal["", "JPEG", "JPEG-LS", "JPEG 2000", "HTJ2K"]
+Content = bytes | mmap.mmap
+"""Bytes, or a mapped file of which only the pages that are looked at are read."""
+
+# Markers of JPEG and JPEG-LS (ISO 10918-1 Table B.1, ISO 14495-1 Table C.1), the second byte.
+_SOI, _EOI, _SOS, _APP0, _APP14, _SOF_JPEG_LS = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xF7
+_SOF = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+_ALONE = frozenset({0x01, _SOI, *range(0xD0, 0xD8)})
+"""Markers without a segment."""
+_LOSSLESS_PROCESSES = frozenset({3, 7, 11, 15})
+"""SOF markers of lossless processes: Huffman or arithmetic coding, sequential or differential."""
+_NEXT_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+"""What does not occur in entropy-coded data: FF is followed by 0 or a restart there, or by less than 80 in JPEG-LS."""
+
+# Markers of JPEG 2000 (ISO 15444-1 Table A.2).
+_SIZ, _CAP, _COD, _COC, _SOT, _SOD, _EOC = 0xFF51, 0xFF50, 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
+_SOC = b"\xff\x4f\xff"
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  "
+_REVERSIBLE, _IRREVERSIBLE = 1, 0
+"""Wavelet transformations 5-3 and 9-7 (ISO 15444-1 Table A.20)."""
+
+_ITEM = b"\xfe\xff\x00\xe0"
+
 STREAM_HEAD = 1 << 16
 """So many bytes of Pixel Data hold the head of the first codestream."""
-_CODING_STYLE = b"\xff\x52"
-_START = b"\xff\x4f\xff\x51"
-_TRANSFORM = 13
-"""Offset of the wavelet transform in the COD segment."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component of a stream.
+
+    Attributes
+    ----------
+    identifier
+        Of JPEG and JPEG-LS: Ci of the frame header; of JPEG 2000 its index.
+    sampling
+        Horizontal and vertical. Of JPEG and JPEG-LS: sampling factors Hi and Vi, of which the largest is full
+        resolution. Of JPEG 2000: separation of samples XRsiz and YRsiz, of which 1 is.
+    precision
+        Bits per sample.
+    signed
+        JPEG 2000 alone has signed samples.
+    """
+
+    identifier: int
+    sampling: tuple[int, int]
+    precision: int
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one compressed stream says of itself; ``None`` and empty where it does not, or is cut off before.
+
+    Attributes
+    ----------
+    codec
+        Empty if it is none of those known here, such as RLE, which has no header, or a video.
+    process
+        Of JPEG: number of the SOF marker, 0 to 15: 0 baseline, 1 extended, 2 progressive, 3 lossless.
+    rows, columns
+        Size of the whole image.
+    components
+        Of the frame header or SIZ.
+    jfif
+        There is an APP0 marker of JFIF, by which one component is Y and three are YCbCr (ISO 10918-5).
+    adobe_transform
+        Colour transform of the APP14 marker of Adobe: 0 none (RGB or CMYK), 1 YCbCr, 2 YCCK; ``None`` without marker.
+    near
+        Of JPEG-LS: the largest NEAR of its scans.
+    interleave_mode
+        Of JPEG-LS: ILV of the first scan, 0 by component, 1 by line, 2 by sample.
+    point_transform
+        Of JPEG Lossless and JPEG-LS: by how many bits the samples were shifted down, at most of all scans.
+    reversible
+        Of JPEG 2000: whether every COD and COC, of tile-parts too, has the 5-3 wavelet; ``None`` for others (Part 2).
+    component_transform
+        Of JPEG 2000: SGcod, 1 where RCT or ICT was applied to the first three components.
+    """
+
+    codec: Codec = ""
+    process: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    components: tuple[Component, ...] = ()
+    jfif: bool = False
+    adobe_transform: int | None = None
+    near: int | None = None
+    interleave_mode: int | None = None
+    point_transform: int | None = None
+    reversible: bool | None = None
+    component_transform: int | None = None
+
+    @property
+    def precision(self) -> int | None:
+        """Bits per sample, the largest of all components."""
+        return max((component.precision for component in self.components), default=None)
+
+    @property
+    def signed(self) -> bool | None:
+        """Whether the samples of any component are signed; ``None`` if nothing says so."""
+        return any(component.signed for component in self.components) if self.components else None
+
+    @property
+    def is_subsampled(self) -> bool | None:
+        """Whether components have different resolutions; ``None`` if nothing says so."""
+        sampling = {component.sampling for component in self.components}
+        return len(sampling) > 1 if sampling else None
+
+    @property
+    def is_lossy(self) -> bool | None:
+        """Whether the compression lost something, by the process that the stream names; ``None`` if it names none.
+
+        A JPEG process with a DCT, NEAR or a point transform above 0, the irreversible wavelet. A stream with the
+        reversible wavelet may have been cut off after some layers all the same; nothing in it says so.
+        """
+        if self.codec == "JPEG" and self.process is not None:
+            return self.process not in _LOSSLESS_PROCESSES or bool(self.point_transform)
+        if self.codec == "JPEG-LS":
+            return None if self.near is None else bool(self.near or self.point_transform)
+        return None if self.reversible is None else not self.reversible
+
+
+def parse(content: Content, start: int = 0, end: int | None = None) -> Stream:
+    """Return what the stream from ``start`` to ``end`` says of itself; never raises for what stands there."""
+    end = len(content) if end is None else min(end, len(content))
+    head = content[start : min(start + 12, end)]
+    found = _Found()
+    try:
+        if head.startswith(b"\xff\xd8\xff"):
+            _read_jpeg(content, start, end, found)
+        elif head.startswith(_SOC):
+            _read_jpeg_2000(content, start, end, found)
+        elif head.startswith(_JP2_SIGNATURE):
+            _read_jpeg_2000(content, *_codestream_box(content, start, end), found)
+    except (struct.error, IndexError, ValueError):  # cut off
+        pass
+    return found.stream()
+
+
+def streams(content: Content, start: int = 0, end: int | None = None) -> Iterator[Stream]:
+    """Yield what each stream in encapsulated pixel data says of itself (PS3.5 A.4), frame by frame.
+
+    Parameters
+    ----------
+    content, start, end
+        The value of Pixel Data, from the item tag of the Basic Offset Table on. A fragment that begins as no stream
+        does goes on with the one before it.
+    """
+    frame: list[tuple[int, int]] = []
+    for fragment in _fragments(content, start, len(content) if end is None else min(end, len(content))):
+        if frame and _begins(content, *fragment):
+            yield _parse_fragments(content, frame)
+            frame = []
+        frame.append(fragment)
+    if frame:
+        yield _parse_fragments(content, frame)
+
+
+def lost(found: Iterable[Stream]) -> bool | None:
+    """Return whether any of some streams lost something; ``None`` if none says so and one does not say at all."""
+    answers = {stream.is_lossy for stream in found}
+    return True if True in answers else False if answers == {False} else None
 
 
 def is_irreversible(content: bytes) -> bool | None:
     """Tell whether the first codestream in some bytes uses the irreversible wavelet; ``None`` if there is none."""
-    start = content.find(_START)
-    at = content.find(_CODING_STYLE, start) if start >= 0 else -1
-    if at < 0 or at + _TRANSFORM >= len(content):
-        return None
-    return content[at + _TRANSFORM] == 0
+    start = content.find(_SOC)
+    reversible = parse(content, start).reversible if start >= 0 else None
+    return None if reversible is None else not reversible
+
+
+def _begins(content: Content, start: int, end: int) -> bool:
+    head = content[start : min(start + 8, end)]
+    return head.startswith((b"\xff\xd8\xff", _SOC, _JP2_SIGNATURE))
+
+
+def _parse_fragments(content: Content, fragments: list[tuple[int, int]]) -> Stream:
+    if len(fragments) == 1:
+        return parse(content, *fragments[0])
+    return parse(b"".join(content[start:end] for start, end in fragments))
+
+
+def _fragments(content: Content, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield where the fragments begin and end, without the Basic Offset Table; stop at what is no item."""
+    is_table = True
+    while start + 8 <= end and content[start : start + 4] == _ITEM:
+        length = int.from_bytes(content[start + 4 : start + 8], "little")
+        start += 8
+        if not is_table:
+            yield start, min(start + length, end)
+        is_table = False
+        start += length
+        if length % 2 and content[start : start + 4] != _ITEM:
+            start += 1  # padded, and the pad byte not counted
+
+
+@dataclass
+class _Found:
+    """What was found of a stream until it ended."""
+
+    codec: Codec = ""
+    process: int | None = None
+    size: tuple[int | None, int | None] = (None, None)
+    components: tuple[Component, ...] = ()
+    jfif: bool = False
+    adobe: int | None = None
+    near: int | None = None
+    interleave_mode: int | None = None
+    point_transform: int | None = None
+    wavelets: set[int] = field(default_factory=set)
+    component_transform: int | None = None
+
+    @property
+    def has_dct(self) -> bool:
+        """Whether it is a JPEG of a process that is not lossless."""
+        return self.codec == "JPEG" and self.process not in _LOSSLESS_PROCESSES
+
+    def stream(self) -> Stream:
+        """Return it as it is told."""
+        reversible = None
+        if self.wavelets:
+            known = self.wavelets <= {_REVERSIBLE, _IRREVERSIBLE}
+            reversible = False if _IRREVERSIBLE in self.wavelets else True if known else None
+        return Stream(
+            codec=self.codec, process=self.process, rows=self.size[0], columns=self.size[1],
+            components=self.components, jfif=self.jfif, adobe_transform=self.adobe, near=self.near,
+            interleave_mode=self.interleave_mode, point_transform=self.point_transform, reversible=reversible,
+            component_transform=self.component_transform,
+        )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- JPEG and JPEG-LS
+
+
+def _read_jpeg(content: Content, at: int, end: int, found: _Found) -> None:
+    """Read the segments up to the first scan; where scans differ in what they lose, those of all scans."""
+    found.codec = "JPEG"  # unless the frame header is that of JPEG-LS
+    scanned = 0
+    while at + 4 <= end:
+        if content[at] != 0xFF:
+            return
+        marker = content[at + 1]
+        if marker in (0xFF, *_ALONE):  # fill bytes may stand before any marker
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == _EOI:
+            return
+        (length,) = struct.unpack(">H", content[at + 2 : at + 4])
+        segment = content[at + 4 : min(at + 2 + length, end)]
+        at += 2 + length
+        if marker == _APP0 and segment.startswith(b"JFIF\0"):
+            found.jfif = True
+        elif marker == _APP14 and segment.startswith(b"Adobe"):
+            found.adobe = segment[11]
+        elif marker == _SOF_JPEG_LS or marker in _SOF:
+            _read_frame_header(marker, segment, found)
+        elif marker == _SOS:
+            scanned += _read_scan_header(segment, found)
+            if found.has_dct or scanned >= len(found.components):
+                return
+            following = _NEXT_MARKER.search(content, at, end)
+            if following is None:
+                return
+            at = following.start()
+
+
+def _read_frame_header(marker: int, segment: bytes, found: _Found) -> None:
+    """Read a frame header (ISO 10918-1 B.2.2): precision, lines, samples per line, components."""
+    if marker == _SOF_JPEG_LS:
+        found.codec = "JPEG-LS"
+    else:
+        found.process = marker & 0x0F
+    precision, rows, columns, count = struct.unpack(">BHHB", segment[:6])
+    found.size = rows or None, columns or None
+    parts = [segment[6 + 3 * index : 9 + 3 * index] for index in range(count)]
+    found.components = tuple(Component(part[0], (part[1] >> 4, part[1] & 0x0F), precision) for part in parts)
+
+
+def _read_scan_header(segment: bytes, found: _Found) -> int:
+    """Read a scan header (ISO 10918-1 B.2.3, ISO 14495-1 C.2.3) and return how many components it has."""
+    count = segment[0]
+    first, second, last = segment[1 + 2 * count : 4 + 2 * count]
+    if found.codec == "JPEG-LS":
+        found.near = max(first, found.near or 0)
+        found.interleave_mode = second if found.interleave_mode is None else found.interleave_mode
+    if not found.has_dct:
+        found.point_transform = max(last & 0x0F, found.point_transform or 0)
+    return count
+
+
+# ------------------------------------------------------------------------------------------------- JPEG 2000
+
+
+def _codestream_box(content: Content, at: int, end: int) -> tuple[int, int]:
+    """Return where the contiguous codestream of a JP2 or JPH file begins and ends (ISO 15444-1 I.4 and I.5.4)."""
+    while at + 8 <= end:
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        begin = at + 8
+        if length == 1:
+            (length,) = struct.unpack(">Q", content[begin : begin + 8])
+            begin += 8
+        last = end if length == 0 else min(at + length, end)
+        if kind == b"jp2c":
+            return begin, last
+        if last < begin:
+            break
+        at = last
+    return end, end
+
+
+def _read_jpeg_2000(content: Content, at: int, end: int, found: _Found) -> None:
+    """Read the main header and the headers of all tile-parts (ISO 15444-1 A.4 to A.6)."""
+    found.codec = "JPEG 2000"
+    at += 2  # SOC
+    tile_end = end
+    while at + 2 <= end:
+        (marker,) = struct.unpack(">H", content[at : at + 2])
+        if marker == _EOC:
+            return
+        if marker == _SOD:  # behind it packets, up to the end of the tile-part
+            at = tile_end
+            continue
+        (length,) = struct.unpack(">H", content[at + 2 : at + 4])
+        segment = content[at + 4 : min(at + 2 + length, end)]
+        if marker == _SOT:
+            (tile_length,) = struct.unpack(">I", segment[2:6])
+            tile_end = at + tile_length if tile_length > length else end  # 0: it is the last one
+        elif marker == _CAP:
+            found.codec = "HTJ2K"
+        elif marker == _SIZ:
+            _read_size(segment, found)
+        elif marker == _COD:
+            found.wavelets.add(segment[9])
+            if found.component_transform is None:
+                found.component_transform = segment[4]
+        elif marker == _COC:
+            found.wavelets.add(segment[6 if len(found.components) < 257 else 7])
+        if length < 2:
+            return
+        at += 2 + length
+
+
+def _read_size(segment: bytes, found: _Found) -> None:
+    """Read SIZ (ISO 15444-1 A.5.1): size and offset of the reference grid, precision and sign of each component."""
+    right, bottom, left, top = struct.unpack(">4I", segment[2:18])
+    (count,) = struct.unpack(">H", segment[34:36])
+    found.size = bottom - top, right - left
+    parts = [segment[36 + 3 * index : 39 + 3 * index] for index in range(count)]
+    found.components = tuple(
+        Component(index, (part[1], part[2]), (part[0] & 0x7F) + 1, bool(part[0] & 0x80))
+        for index, part in enumerate(parts)
+    )
