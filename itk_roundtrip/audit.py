@@ -27,7 +27,7 @@ from itk_roundtrip.derived_checks import declared_bound, declared_clipped
 from itk_roundtrip.errors import kind_and_place
 from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair, tag_text
 from itk_roundtrip.functional_checks import is_set_by_rule
-from itk_roundtrip.pair import Pair
+from itk_roundtrip.pair import Pair, decoder_tolerance
 from itk_roundtrip.part10 import opening
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
 from itk_roundtrip.privacy import may_show
@@ -67,6 +67,8 @@ class Request:
     reference
         ``.npy`` file of real-world values, shape (slices, rows, columns) or with samples behind, and the index of
         this slice in it.
+    second_opinion
+        Ask a second decoder even where the first one finds that lossless pixels were decoded rightly.
     """
 
     source_file: Path
@@ -78,6 +80,7 @@ class Request:
     show_values: bool = False
     describe: bool = False
     reference: tuple[Path, int] | None = None
+    second_opinion: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class PairReport:
         were decoded.
     decoders
         What decoded the pixels.
+    undecided
+        Decoders do not agree on the stored values.
     """
 
     pair: SlicePair
@@ -115,6 +120,7 @@ class PairReport:
     processed: bool = False
     extremes: tuple[float, float, float | None, float | None] | None = None
     decoders: tuple[str, ...] = ()
+    undecided: bool = False
 
 
 def prepare() -> None:
@@ -218,7 +224,8 @@ def _report(
     stood = elements(source), elements(written)
     comparison = compare(source, written, skip=_PIXEL_TAGS)
     ours, theirs = pixels(source), pixels(written)
-    difference = compare_pixels(ours, theirs)
+    tolerance = decoder_tolerance(ours, theirs)
+    difference = compare_pixels(ours, theirs, tolerance, second_opinion=request.second_opinion)
     both = Pair(
         source, written, stood, request.written, request.identity, structure, comparison, (ours, theirs), difference
     )
@@ -231,7 +238,7 @@ def _report(
         pair=replace(
             pair,
             sha256=difference.sha256,
-            pixels=difference.count,
+            pixels=0 if both.undecided else difference.count,
             changed=difference.changed,
             largest=difference.largest,
             largest_real=difference.largest_real,
@@ -245,6 +252,7 @@ def _report(
         processed=both.processed,
         extremes=_extremes(both) if both.processed else None,
         decoders=difference.decoders,
+        undecided=both.undecided,
     )
 
 

@@ -138,7 +138,7 @@ class SlicePair:
     sha256
         Of the written stored values (shape, then little-endian words); empty if they could not be read.
     pixels
-        Number of stored values; 0 if there are none or they could not be compared.
+        Number of stored values; 0 if there are none, they could not be compared, or decoders do not agree on them.
     changed
         How many of them differ from the source.
     largest

@@ -60,6 +60,7 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
                 by=one.by,
                 show_values=options.show_values,
                 reference=expected.of(one.written) if expected else None,
+                second_opinion=True,
             )
             for one in pairing.pairs
         ]
@@ -100,6 +101,9 @@ def compare_all(
         asked = outcome.task.arguments[0]
         if outcome.crashed and len(asked) > 1:
             tasks.extend(Task(compare_many, ([one],)) for one in asked)
+            continue
+        if outcome.crashed and asked[0].second_opinion:  # it may be the second decoder that does it
+            tasks.append(Task(compare_many, ([replace(asked[0], second_opinion=False)],)))
             continue
         answers[asked[0].written] = _crashed(asked[0]) if outcome.crashed else outcome.value
         done += len(asked)

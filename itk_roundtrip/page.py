@@ -160,7 +160,8 @@ def _identifies(change: Change) -> bool:
 def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
     first, pairs = first_error(report.findings), report.pairs
     severities = Counter(one.severity for one in report.findings)
-    changed, unread = sum(pair.changed > 0 for pair in pairs), sum(pair.pixels == 0 for pair in pairs)
+    unread = sum(pair.pixels == 0 for pair in pairs)
+    changed = sum(pair.changed > 0 for pair in pairs if pair.pixels)
     facts = {
         "Compared": f"{counted_noun(report.slices, 'written slice')} with "
         f"{counted_noun(report.source_slices, 'source slice')}",

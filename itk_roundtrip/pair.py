@@ -63,10 +63,7 @@ class Pair:
     @cached_property
     def lossy(self) -> tuple[bool, bool]:
         """Whether the compressed pixels of the source and of the written file lost something."""
-        before, after = (
-            rules.is_lossy(one.syntax, text(one.dataset, 0x00282110), is_irreversible(one.value[:STREAM_HEAD]))
-            for one in self.pixels
-        )
+        before, after = map(is_lossy, self.pixels)
         return before, after
 
     @property
@@ -106,11 +103,14 @@ class Pair:
         """Whether a lossy source was decoded and nothing else, within what decoders differ by."""
         decoded = self.derived and self.lossy[0] and not self.lossy[1]
         colour = self.pixels[1].samples > 1
-        limit = rules.decoder_difference(text(self.source, 0x00280004))
-        difference = self.difference
-        within = difference.largest <= limit and difference.mean <= rules.MEAN_DECODER_DIFFERENCE
-        within &= not difference.problem
+        difference, (largest, mean) = self.difference, decoder_tolerance(*self.pixels)
+        within = difference.largest <= largest and difference.mean <= mean and not difference.problem
         return decoded and within and (colour or self.says_unchanged or "decoded" in self.added_description)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the stored values are right by one decoder and wrong by another, and no third one settles it."""
+        return self.difference.disputed and (self.processed or self.decoded_only or not self.difference.changed)
 
     @property
     def changed(self) -> bool:
@@ -129,6 +129,19 @@ class Pair:
     ) -> Finding:
         """Return a finding on this file; an inherited one never fails."""
         return make_finding(check, message, tag=tag, path=path, name=self.name, severity=severity, inherited=inherited)
+
+
+def is_lossy(pixels: Pixels) -> bool:
+    """Return whether compressed pixels lost something by their compression."""
+    irreversible = is_irreversible(pixels.value[:STREAM_HEAD])
+    return rules.is_lossy(pixels.syntax, text(pixels.dataset, 0x00282110), irreversible)
+
+
+def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:
+    """Return by how much stored values may differ because two decoders read one lossy stream: at most, in the mean."""
+    if is_lossy(source) and not is_lossy(written):
+        return rules.decoder_difference(text(source.dataset, 0x00280004)), rules.MEAN_DECODER_DIFFERENCE
+    return 0.0, 0.0
 
 
 def added_text(old: str, new: str) -> str:

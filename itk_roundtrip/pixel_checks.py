@@ -28,6 +28,8 @@ def _stored(pair: Pair) -> Iterator[Finding]:
         # That they are the same bytes proves that nothing was lost, not that they are sound.
         message = f"not decoded: {difference.undecoded}; the compressed bytes are those of the source"
         yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
+    elif pair.undecided:
+        yield pair.finding("PIX-02", PIXEL_DATA, f"not judged: {_opinions(pair)}", severity="warning")
     elif difference.changed:
         amount = f"{difference.changed} of {difference.count} stored values differ, by at most {difference.largest:g}"
         if pair.processed:
@@ -48,11 +50,19 @@ def _stored(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("PIX-02", PIXEL_DATA, "the padding of the pixel data differs")
         elif ours.samples == 1:
             yield pair.finding("PIX-02", PIXEL_DATA, "the value of the pixel data differs, the stored values do not")
+    if difference.disagreeing and not difference.disputed:
+        yield pair.finding("PIX-02", PIXEL_DATA, f"settled by most decoders: {_opinions(pair)}", severity="info")
     for tag in _PIXEL_TAGS:
         if tag != ours.tag and tag in pair.written and tag not in pair.source:
             yield pair.finding("HDR-02", tag, "added although it must be kept")
     if not pair.derived and lossy and theirs.syntax != ours.syntax:
         yield pair.finding("LOS-01", 0x00020010, "a copy of a lossy source must keep its compressed bytes")
+
+
+def _opinions(pair: Pair) -> str:
+    """Return which decoders read the compressed pixels in which way."""
+    these, others = (" and ".join(names) for names in (pair.difference.agreeing, pair.difference.disagreeing))
+    return f"decoders do not agree on the compressed pixels; compared with what {these} reads, {others} reads others"
 
 
 def _bits(pair: Pair) -> Iterator[Finding]:

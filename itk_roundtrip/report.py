@@ -221,16 +221,18 @@ def _pixel_summary(report: Report) -> str:
     changed = [pair for pair in compared if pair.changed or pair.largest_real]
     if not compared:
         return "none compared"
+    left = len(report.pairs) - len(compared)
+    left_out = f"; {left} slices not compared" if left else ""
     total = sum(pair.pixels for pair in compared)
     undecoded = sum(not pair.sha256 for pair in compared)
     unread = f", {undecoded} of them by their compressed bytes, not decoded" if undecoded else ""
     if not changed:
-        return f"all {total} stored values equal in {len(compared)} slices{unread}"
+        return f"all {total} stored values equal in {len(compared)} slices{unread}{left_out}"
     count = sum(pair.changed for pair in changed)
     largest, real = max(pair.largest for pair in changed), max(pair.largest_real for pair in changed)
     return (
         f"{count} of {total} stored values differ, in {len(changed)} slices, by at most {largest:g}"
-        f" ({real:g} in real-world values)"
+        f" ({real:g} in real-world values){left_out}"
     )
 
 

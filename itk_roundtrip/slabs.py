@@ -381,8 +381,8 @@ def _differs(one: Instance, report: PairReport, tally: Tally) -> str:
     told = [each.message for each in tally.findings.values() if (each.check, each.severity) == ("PIX-02", "error")]
     if any(message.startswith("cannot be compared") for message in told):
         return "no other decoder reads it, so that nothing proves what ITK reads"
-    differs = bool(told)
-    if one.is_lossy:
+    differs = bool(told) or report.undecided
+    if one.is_lossy and not report.undecided:
         differs = report.pair.largest > decoder_difference(one.photometric_interpretation)
     return "another decoder reads other values than ITK does" if differs else ""
 

@@ -267,21 +267,76 @@ def _shaped(value: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array
 
 
 def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
+    """Return what the first decoder makes of pixels that it does not refuse: one of pydicom's, or GDCM in SimpleITK."""
+    if not one.encapsulated:
+        return _by_pydicom(one, as_rgb), "pydicom"
+    plugins = _pydicom_plugins(one)
+    for reading in _readings(one, as_rgb=as_rgb):
+        return reading.words, "pydicom" if reading.decoder != _GDCM else ONLY_GDCM if plugins else "SimpleITK"
+    reason = "its pixel data cannot be decoded" if plugins else f"nothing here decodes {syntaxes.name(one.syntax)}"
+    raise UndecodableError(reason, damaged=bool(plugins))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The pixel words that one decoder makes of compressed pixels, and what names it."""
+
+    words: Array
+    decoder: str
+
+
+_GDCM = "GDCM in SimpleITK"
+
+
+def _readings(one: Pixels, *, as_rgb: bool = False) -> Iterator[Reading]:
+    """Yield what each decoder here makes of compressed pixels; one that refuses them, or is known to err, is left out.
+
+    GDCM comes last; pydicom's plug-in of it is no other decoder than the one in SimpleITK.
+    """
+    plugins = _pydicom_plugins(one)
+    for plugin in plugins or ():
+        with suppress(Exception), _no_panic():  # whatever a decoder meets in a damaged stream
+            yield Reading(_by_pydicom(one, as_rgb, plugin), f"pydicom with {plugin}")
+    if plugins is not None and "gdcm" not in plugins and not _is_misread_by_gdcm(one):
+        with suppress(Exception):
+            values = np.stack([_by_simpleitk(one, frame, as_rgb) for frame in _frames(one)])
+            yield Reading(values, _GDCM)
+
+
+def _is_misread_by_gdcm(one: Pixels) -> bool:
+    """Tell whether GDCM is known to decode such pixels to other values (rows 10 and 20 of docs/kinds.md)."""
+    long_words = one.bits_allocated > 16 and one.syntax in (uid.JPEG2000Lossless, uid.JPEG2000)
+    return long_words or (one.bits_allocated > 8 and one.samples > 1 and one.syntax == uid.RLELossless)
+
+
+def _pydicom_plugins(one: Pixels) -> list[str] | None:
+    """Return the plug-ins of pydicom that decode a transfer syntax, fast ones first; ``None`` if it knows no codec."""
     try:
         decoder = get_decoder(one.syntax)
     except NotImplementedError:
-        raise UndecodableError(f"nothing here decodes {syntaxes.name(one.syntax)}") from None
-    options: Any = {"raw": not as_rgb, "correct_unused_bits": as_rgb}  # the unused bits may hold an overlay
-    if not one.encapsulated or decoder.is_available:
-        with suppress(Exception), _no_panic():  # whatever a decoder meets in a damaged stream
-            return decoder.as_array(one.dataset, **options)[0].astype(_dtype(one), copy=False), "pydicom"
-    try:
-        values = np.stack([_by_simpleitk(one, frame, as_rgb) for frame in _frames(one)])
-        return values, ONLY_GDCM if decoder.is_available else "SimpleITK"
-    except Exception:
-        reason = "its pixel data cannot be decoded"
-        reason = reason if decoder.is_available else f"nothing here decodes {syntaxes.name(one.syntax)}"
-        raise UndecodableError(reason, damaged=decoder.is_available) from None
+        return None
+    return [plugin for plugin in _PLUGINS if plugin in decoder.available_plugins] if decoder.is_available else []
+
+
+_PLUGINS = ("pylibjpeg", "pyjpegls", "pillow", "pydicom", "gdcm")
+"""Those of pydicom; its own, in Python, is slow."""
+
+
+_BY_PIXEL = frozenset({
+    uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEG2000Lossless,
+    uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K,
+})  # fmt: skip
+"""Codecs whose streams say themselves how colours are interleaved, and whose decoders give them pixel by pixel: Planar
+Configuration, which pydicom would believe, means nothing there (PS3.5 8.2)."""
+
+
+def _by_pydicom(one: Pixels, as_rgb: bool, plugin: str = "") -> Array:
+    # The unused bits may hold an overlay.
+    options: Any = {"raw": not as_rgb, "correct_unused_bits": as_rgb, "decoding_plugin": plugin}
+    if one.syntax in _BY_PIXEL and one.samples > 1:
+        options["planar_configuration"] = 0
+    words: Array = get_decoder(one.syntax).as_array(one.dataset, **options)[0].astype(_dtype(one), copy=False)
+    return words
 
 
 ONLY_GDCM = "SimpleITK alone"
@@ -369,6 +424,9 @@ class PixelDifference:
         overlay.
     beyond
         Written words hold values that Bits Stored cannot.
+    agreeing, disagreeing
+        Decoders by their names, where they do not read the same of a compressed side: those whose reading was
+        compared, and those that read other values. Both are empty where all that were asked agree.
     """
 
     values: Array | None = None
@@ -385,10 +443,32 @@ class PixelDifference:
     sha256: str = ""
     unused_changed: bool = False
     beyond: bool = False
+    agreeing: tuple[str, ...] = ()
+    disagreeing: tuple[str, ...] = ()
+
+    @property
+    def disputed(self) -> bool:
+        """Whether decoders disagree and no third one settles it, so that nothing is proven."""
+        return bool(self.disagreeing) and len(self.agreeing) <= len(self.disagreeing)
 
 
-def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
-    """Compare all stored values and all real-world values of two files."""
+def compare_pixels(
+    source: Pixels, written: Pixels, tolerance: tuple[float, float] = (0.0, 0.0), *, second_opinion: bool = False
+) -> PixelDifference:
+    """Compare all stored values and all real-world values of two files.
+
+    No decoder is believed alone. Where the first one that reads a compressed side finds other values than the other
+    side holds, all are asked, and the reading that is nearest is the one that is compared.
+
+    Parameters
+    ----------
+    source, written
+        The two files.
+    tolerance
+        By how much stored values may differ, at most and in the mean, for two readings to be the same.
+    second_opinion
+        Ask a second decoder also where the first one finds no difference: what was written may be its mistake.
+    """
     if not source.tag and not written.tag:
         return PixelDifference(identical_value=True)
     ours, theirs = source.value, written.value
@@ -396,6 +476,8 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
     same_syntax = source.syntax == written.syntax or (source.native and written.native)
     identical = same_syntax and theirs in (ours, ours + pad)
     same_description = source.description == written.description and source.tag == written.tag
+    colours = [text(one.dataset, 0x00280004) for one in (source, written)]
+    as_rgb = source.encapsulated and colours[0].startswith("YBR") and colours[1] == "RGB"
     try:
         words, by = _words(written)
         values = _used(words, written)
@@ -403,8 +485,6 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
         if identical and same_description:
             before, reference = words, values
         else:
-            colours = [text(one.dataset, 0x00280004) for one in (source, written)]
-            as_rgb = source.encapsulated and colours[0].startswith("YBR") and colours[1] == "RGB"
             before, by = _words(source, as_rgb=as_rgb)
             reference = _used(before, source)
             decoders.add(by)
@@ -413,20 +493,23 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
             # The same compressed bytes hold the same values, whatever they are.
             return PixelDifference(identical_value=True, count=written.count, undecoded=str(error))
         return PixelDifference(problem=str(error), identical_value=identical)
-    changed, largest, mean, real = 0, 0.0, 0.0, 0.0
     if values.shape != reference.shape:
         return PixelDifference(problem="it holds another number of values than the source", identical_value=identical)
+    agreeing: tuple[str, ...] = ()
+    disagreeing: tuple[str, ...] = ()
+    distance = _distance(values, reference)
+    differs = not distance.within(tolerance)
+    if values is not reference and (differs or (second_opinion and tolerance == (0.0, 0.0))):
+        if _needs_codec(source) and (asked := _ask(source, values, tolerance, as_rgb=as_rgb)) is not None:
+            before, agreeing, disagreeing = asked
+            reference = _used(before, source)
+        if _needs_codec(written) and not disagreeing and (asked := _ask(written, reference, tolerance)) is not None:
+            words, agreeing, disagreeing = asked
+            values = _used(words, written)
+        distance = _distance(values, reference)
+    changed = distance.changed
     same_scale = (source.slope, source.intercept) == (written.slope, written.intercept)
-    if values is not reference:
-        apart = np.not_equal(values, reference)
-        if values.dtype.kind == "f":
-            apart &= ~(np.isnan(values) & np.isnan(reference))
-        changed = int(np.count_nonzero(apart))
-        if changed:
-            step = np.subtract(values[apart], reference[apart], dtype=np.float64)
-            largest = float(np.max(np.abs(step)))
-            mean = float(np.sum(np.abs(step))) / values.size
-            real = largest * abs(source.slope) if same_scale else 0.0
+    real = distance.largest * abs(source.slope) if same_scale else 0.0
     if not same_scale:
         scaled = values * written.slope + written.intercept
         scaled -= reference * source.slope + source.intercept
@@ -437,14 +520,75 @@ def compare_pixels(source: Pixels, written: Pixels) -> PixelDifference:
         identical_value=identical,
         count=int(values.size),
         changed=changed,
-        largest=largest,
-        mean=mean,
+        largest=distance.largest,
+        mean=distance.mean,
         largest_real=real,
         decoders=tuple(sorted(decoders)),
         sha256=digest(values),
         unused_changed=_shows_all_bits(source, written) and not changed and not np.array_equal(words, before),
         beyond=bool(changed) and not np.array_equal(words, values),
+        agreeing=agreeing,
+        disagreeing=disagreeing,
     )
+
+
+@dataclass(frozen=True)
+class _Distance:
+    """How many values of two arrays differ, by how much at most, and in the mean of all values."""
+
+    changed: int = 0
+    largest: float = 0.0
+    mean: float = 0.0
+
+    def within(self, tolerance: tuple[float, float]) -> bool:
+        return self.largest <= tolerance[0] and self.mean <= tolerance[1]
+
+
+def _distance(values: Array, reference: Array) -> _Distance:
+    if values is reference:
+        return _Distance()
+    apart = np.not_equal(values, reference)
+    if values.dtype.kind == "f":
+        apart &= ~(np.isnan(values) & np.isnan(reference))
+    changed = int(np.count_nonzero(apart))
+    if not changed:
+        return _Distance()
+    step = np.abs(np.subtract(values[apart], reference[apart], dtype=np.float64))
+    return _Distance(changed, float(np.max(step)), float(np.sum(step)) / values.size)
+
+
+def _needs_codec(one: Pixels) -> bool:
+    return one.encapsulated and not syntaxes.holds_native_frames(one.syntax, one.bits_allocated)
+
+
+def _ask(
+    one: Pixels, other: Array, tolerance: tuple[float, float], *, as_rgb: bool = False
+) -> tuple[Array, tuple[str, ...], tuple[str, ...]] | None:
+    """Ask all decoders for the words of a compressed side, until two of them find what the other side holds.
+
+    Returns
+    -------
+    tuple
+        The words that most of them read, the nearest ones to the other side if as many read something else; the names
+        of those decoders, and of all others. The names are left out where all that were asked agree; ``None`` if none
+        reads it.
+    """
+    groups: dict[str, tuple[Array, float, list[str]]] = {}
+    for reading in _readings(one, as_rgb=as_rgb):
+        if reading.words.size != other.size:
+            continue
+        words = reading.words.reshape(other.shape)
+        values = _used(words, one)
+        distance = _distance(values, other)
+        key = "" if distance.within(tolerance) else digest(values)
+        groups.setdefault(key, (words, distance.mean, []))[2].append(reading.decoder)
+        if len(groups) == 1 and "" in groups and len(groups[""][2]) == 2:
+            break
+    if not groups:
+        return None
+    words, _, names = max(groups.values(), key=lambda group: (len(group[2]), -group[1]))
+    others = [name for group in groups.values() for name in group[2] if group[2] is not names]
+    return words, tuple(names) if others else (), tuple(others)
 
 
 def _shows_all_bits(source: Pixels, written: Pixels) -> bool:

@@ -212,6 +212,8 @@ class Options:
         ``j2k_lossy``, ``plain_frames`` (.1.98), ``deflated_frames`` (.8.1), or ``jpeg_xl``: a stream that
         nothing decodes. Pixels of one bit in RLE are RLE of the packed bytes. YBR_RCT and YBR_ICT make
         JPEG 2000 transform the colours, YBR_FULL_422 a JPEG halve the chrominance.
+    reduced_differences
+        JPEG Lossless has its differences modulo two to the power of Bits Stored, not modulo 65536.
     planar
         Planar Configuration: 1 puts the colours one after the other, where the pixels are native.
     high_bit
@@ -269,6 +271,7 @@ class Options:
     high_bits: bool = False
     photometric: str = "MONOCHROME2"
     samples: int = 1
+    reduced_differences: bool = False
     planar: int = 0
     slopes: Sequence[str | None] | str | None = "modality"
     intercepts: Sequence[str | None] | str | None = "modality"
@@ -556,7 +559,8 @@ def _fragment(content: bytes) -> bytes:
 def _compressed(options: Options, values: NDArray[np.int64], seed: int) -> bytes:
     """Return one frame as its transfer syntax wants it."""
     if options.transfer_syntax in ("jpeg_lossless", "jpeg_lossless_14"):
-        return _jpeg_lossless(values & ((1 << options.bits_stored) - 1), options.bits_stored)
+        words = values & ((1 << options.bits_stored) - 1)
+        return _jpeg_lossless(words, options.bits_stored, options.reduced_differences)
     if options.transfer_syntax in ("jpeg_baseline", "jpeg_extended"):
         return _jpeg(values, options.bits_stored, options.photometric)
     if options.transfer_syntax in ("plain_frames", "deflated_frames"):
@@ -597,14 +601,19 @@ def _category(difference: int) -> tuple[int, str]:
     return size, f"{difference if difference > 0 else difference + (1 << size) - 1:0{size}b}" if size else ""
 
 
-def _jpeg_lossless(words: NDArray[Any], precision: int) -> bytes:
-    """Encode with predictor 1 (ISO 10918-1 H), each of the 17 categories as 5 bits; colours interleaved."""
+def _jpeg_lossless(words: NDArray[Any], precision: int, reduced: bool = False) -> bytes:
+    """Encode with predictor 1 (ISO 10918-1 H), each of the 17 categories as 5 bits; colours interleaved.
+
+    Differences are meant modulo 65536; ``reduced`` takes them modulo two to the power of the precision, as some
+    encoders do.
+    """
     rows, columns, samples = words.shape
+    span = 1 << (precision if reduced else 16)
     bits = []
     for y, x, sample in np.ndindex(rows, columns, samples):
         above = int(words[y - 1, 0, sample]) if y else 1 << (precision - 1)
         predicted = int(words[y, x - 1, sample]) if x else above
-        category, low = _category((int(words[y, x, sample]) - predicted + 32767) % 65536 - 32767)
+        category, low = _category((int(words[y, x, sample]) - predicted + span // 2 - 1) % span - span // 2 + 1)
         bits.append(f"{category:05b}" + low * (category < 16))
     table = bytes([0, 0, 0, 0, 0, 17]) + bytes(11) + bytes(range(17))
     frame = struct.pack(">BHHB", precision, rows, columns, samples)
@@ -1788,6 +1797,11 @@ CASES: dict[str, Case] = {
                                modality="SC", **_U8),
     "jpeg_lossless_s16": _exact("R TS: JPEG Lossless of signed words", transfer_syntax="jpeg_lossless",
                                 signed=True, bits_stored=16, intercepts="0"),
+    "jpeg_lossless_reduced": _exact("S ISO 10918-1 H.2.1: differences modulo 4096, on which decoders disagree",
+                                    path="source", reduced_differences=True, transfer_syntax="jpeg_lossless"),
+    "jpeg_lossless_reduced_u8": _exact("S ISO 10918-1 H.2.1: differences modulo 256", path="source",
+                                       reduced_differences=True, transfer_syntax="jpeg_lossless_14", modality="SC",
+                                       **_U8),
     "jpeg_lossless_pet": _exact("F11: JPEG Lossless, slopes per slice", transfer_syntax="jpeg_lossless",
                                 **_PET),
     "jpeg_ls_u12": _exact("R TS: JPEG-LS", transfer_syntax="jpeg_ls"),
@@ -2152,6 +2166,12 @@ CASES: dict[str, Case] = {
                          transfer_syntax="rle", **_RGB_16),
     "rgb_jpeg_ls": _exact("R TS: JPEG-LS in colour", transfer_syntax="jpeg_ls", **_RGB),
     "rgb_jpeg_lossless": _exact("R TS: JPEG Lossless in colour", transfer_syntax="jpeg_lossless", **_RGB),
+    "rgb_jpeg_lossless_planar": _exact("S PS3.5 8.2: JPEG Lossless that says Planar Configuration 1",
+                                       planar=1, transfer_syntax="jpeg_lossless", **_RGB),
+    "rgb_jpeg_lossless_reduced": _exact("S ISO 10918-1 H.2.1: colour, differences modulo 256", path="source",
+                                        reduced_differences=True, transfer_syntax="jpeg_lossless", **_RGB),
+    "rgb_j2k_planar": _exact("S PS3.5 8.2: JPEG 2000 that says Planar Configuration 1", planar=1,
+                             transfer_syntax="j2k", slices=2, **{**_RGB, **_WIDE}),
     "rgb_jpeg_lossless_16": _exact("R TS: JPEG Lossless in colour of 16 bits", transfer_syntax="jpeg_lossless",
                                    **_RGB_16),
     "rgb_j2k": _exact("R TS: JPEG 2000 in colour, not transformed", transfer_syntax="j2k", slices=2,

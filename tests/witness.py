@@ -449,7 +449,10 @@ def _decoded_words(file: File) -> NDArray[np.generic]:
         return np.concatenate([_native_words(_native(file, stream)) for stream in _fragments(file)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        words = pixel_array(pydicom.dcmread(file.path, force=True), raw=True, correct_unused_bits=False)
+        dataset = pydicom.dcmread(file.path, force=True)
+        if file.syntax != uid.RLELossless and "PlanarConfiguration" in dataset:
+            dataset.PlanarConfiguration = 0  # the stream says how it interleaves its colours, not the header
+        words = pixel_array(dataset, raw=True, correct_unused_bits=False)
     return words.ravel()
 
 
