@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
 from itk_roundtrip.findings import Outcome, tag_text
+from itk_roundtrip.words import counted
 
 Element = DataElement | RawDataElement
 Place = tuple[Dataset, int]
@@ -79,12 +80,23 @@ class Difference:
     @property
     def old(self) -> str | None:
         """The value that it had, for display."""
-        return shown(*self.before) if self.before else None
+        return self._shown[0]
 
     @property
     def new(self) -> str | None:
         """The value that it has, for display."""
-        return shown(*self.after) if self.after else None
+        return self._shown[1]
+
+    @cached_property
+    def _shown(self) -> tuple[str | None, str | None]:
+        """Old and new value, shortened; of long ones that begin alike, from shortly before where they differ."""
+        old, new = (shown(*place) if place else None for place in (self.before, self.after))
+        start = 0
+        if old and new and max(len(old), len(new)) > _SHOWN:
+            pairs = enumerate(zip(old, new, strict=False))
+            alike = next((index for index, (one, other) in pairs if one != other), min(len(old), len(new)))
+            start = max(0, alike - _SHOWN // 2)
+        return _shortened(old, start), _shortened(new, start)
 
 
 @dataclass
@@ -439,7 +451,7 @@ def _compare_items(
     if len(before) != len(after):
         outcome: Outcome = "lost" if len(after) < len(before) else "added"
         leaf = f"{path}[{min(len(before), len(after))}]"
-        yield Difference(top, leaf, "SQ", top, outcome, f"({len(after)} items, not {len(before)})")
+        yield Difference(top, leaf, "SQ", top, outcome, f"({counted(len(after), 'item')}, not {len(before)})")
     if len(before) <= len(after) or not _is_part(before, after, sides):
         for index, (ours, theirs) in enumerate(zip(before, after, strict=False)):
             yield from _compare(ours, theirs, f"{path}[{index}].", top, sides.inside(ours, theirs))
@@ -526,21 +538,32 @@ def _number(part: bytes) -> float | None:
 
 
 def shown(dataset: Dataset, tag: int) -> str | None:
-    """Return the value of an attribute for display, shortened; of bytes and sequences their size."""
+    """Return the value of an attribute for display, whole; of bytes and sequences their size."""
     element = element_of(dataset, tag)
     if element is None:
         return None
     vr = _vr(element, tag).split(" or ")[0]
     if isinstance(element.value, pydicom.Sequence):
-        return f"{len(element.value)} items"
+        return counted(len(element.value), "item")
     if vr == "SQ":
-        return f"{len(items(dataset, tag))} items"
+        return counted(len(items(dataset, tag)), "item")
     if vr in _TEXT:
         value = decoded(dataset, tag)
-    elif vr in _NUMBER_DTYPES:
-        found = np.frombuffer(_bytes(dataset, tag)[: _WORD_BYTES[vr] * 16], "V1")
-        size = _WORD_BYTES[vr]
-        value = "\\".join(map(str, found[: len(found) // size * size].view(_NUMBER_DTYPES[vr]).tolist()))
+    elif not isinstance(element, RawDataElement) and not isinstance(element.value, bytes):
+        value = joined(element.value)  # pydicom decoded it
     else:
-        return f"{len(_bytes(dataset, tag))} bytes"
+        content = _bytes(dataset, tag)
+        if vr == "AT" and len(content) % 4 == 0:
+            pairs = np.frombuffer(content, "<u2").reshape(-1, 2).tolist()
+            return "\\".join(tag_text(group << 16 | number) for group, number in pairs)
+        if vr not in _NUMBER_DTYPES or len(content) % _WORD_BYTES[vr]:
+            return counted(len(content), "byte")
+        value = "\\".join(map(str, np.frombuffer(content, _NUMBER_DTYPES[vr]).tolist()))
+    return value
+
+
+def _shortened(value: str | None, start: int) -> str | None:
+    if value is None:
+        return None
+    value = f"...{value[start:]}" if start else value
     return value if len(value) <= _SHOWN else value[: _SHOWN - 3] + "..."

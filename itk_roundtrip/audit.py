@@ -36,7 +36,7 @@ from itk_roundtrip.series import Instance, describe
 from itk_roundtrip.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
 from itk_roundtrip.structure import Problem, problems
 
-_PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
+PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
 SERIES_LEVEL: dict[int, str] = {
     0x0020000D: "UID-03", 0x00200052: "UID-03", 0x00200011: "HDR-03", 0x0008103E: "HDR-03", 0x00080021: "HDR-03",
     0x00080031: "HDR-03", 0x00080060: "HDR-03", 0x00181030: "HDR-03",
@@ -222,7 +222,7 @@ def _report(
 ) -> PairReport:
     instance = describe(request.written_file, request.written, undecoded(written)) if request.describe else None
     stood = elements(source), elements(written)
-    comparison = compare(source, written, skip=_PIXEL_TAGS)
+    comparison = compare(source, written, skip=PIXEL_TAGS)
     ours, theirs = pixels(source), pixels(written)
     tolerance = decoder_tolerance(ours, theirs)
     difference = compare_pixels(ours, theirs, tolerance, second_opinion=request.second_opinion)

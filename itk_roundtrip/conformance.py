@@ -22,12 +22,18 @@ from pydicom.datadict import tag_for_keyword
 
 from itk_roundtrip.findings import Finding, Severity, tag_text
 from itk_roundtrip.pairing import Paired
+from itk_roundtrip.privacy import may_show, names_in
 from itk_roundtrip.workers import Task, Workers
 
 PROGRAM = "dciodvfy"
 TIMEOUT_SECONDS = 60
 _UID = re.compile(r"\b\d+(\.\d+){3,}\b")
-_VALUE = re.compile(r"= .*|(?<!Element=)(?<!Module=)<[^<>]*>")
+_VALUE = re.compile(r"= .*|(?<!Element=)(?<!Module=)(?<!attribute )<[^<>]*>")
+_NAME = re.compile(
+    r"(?:Element=|Module=|attribute )<[^<>]*>|(?<= - )(?:Value (?:invalid|dubious) for this|Missing attribute"
+    r"|Dicom dataset|Retired attribute|Attribute (?:is not )?present|Unrecognized (?:enumerated value|defined term))\b"
+)
+"""Names, and what dciodvfy begins most of its sentences with."""
 _TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
 _WHERE = re.compile(r" in \(0x.*$")
 _ELEMENT = re.compile(r"Element=<(\w+)>")
@@ -71,23 +77,40 @@ def messages(program: Path, file: Path, values: re.Pattern[str]) -> Counter[str]
 
 def _masked(line: str, values: re.Pattern[str]) -> str:
     """Return a line without UIDs and without any value of the file: some may identify a person."""
-    return values.sub("<>", _VALUE.sub("<>", _UID.sub("UID", line))).strip()
+    line, masked, at = _VALUE.sub("<>", _UID.sub("UID", line)), "", 0
+    names = [*_NAME.finditer(line)]
+    places = sorted([*((name.start(), name.end()) for name in names), *names_in(line)])
+    for start, end in places:  # names of the standard are no values, whatever else is called so
+        if start >= at:
+            masked += values.sub("<>", line[at:start]) + line[start:end]
+            at = end
+    return (masked + values.sub("<>", line[at:])).strip()
 
 
 def _values(*files: Path) -> re.Pattern[str]:
-    """Return what finds every text of some files, and its parts, as a word."""
+    """Return what finds every text of some files that may not be shown, and its parts, as a word."""
     texts: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            for element in (one for file in files for one in pydicom.dcmread(file, stop_before_pixels=True).iterall()):
-                if element.VR in _MASKED_VRS:
+            datasets = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+            for top, element in (pair for dataset in datasets for pair in _elements(dataset)):
+                if element.VR in _MASKED_VRS and not may_show(top, element.tag, element.VR):
                     whole = str(element.value)
                     texts.update(one.strip() for one in (whole, *re.split(r"[\\\\^=,;'\[\]\s]+", whole)))
         except Exception:  # whatever pydicom meets in a broken file
             return _ANYTHING
     words = sorted((re.escape(one) for one in texts if len(one) > 1), key=len, reverse=True)
     return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else re.compile("(?!)")
+
+
+def _elements(dataset: pydicom.Dataset, top: int = 0) -> Iterator[tuple[int, pydicom.DataElement]]:
+    """Yield all elements, at any depth, each behind the tag of the top level that it stands in."""
+    for element in dataset:
+        at = top or int(element.tag)
+        yield at, element
+        for item in element.value if element.VR == "SQ" else ():
+            yield from _elements(item, at)
 
 
 def new_messages(program: Path, source: Path, written: Path) -> list[str] | None:

@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset
 
 from itk_roundtrip.findings import SlicePair
 from itk_roundtrip.stored import pixels, stored_values
+from itk_roundtrip.words import counted
 
 Array = NDArray[Any]
 Folders = tuple[Path, Path]
@@ -69,11 +70,6 @@ def draw(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, wanted: b
         return _pictures(pairs, folders, labels, wanted=wanted), _histogram(pairs, folders)
 
 
-def counted_noun(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural where it is one."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def short(value: float) -> str:
     """Return a number in six digits."""
     return f"{value:.6g}"
@@ -81,9 +77,11 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True)
 class _Image:
-    """What the page needs of one file: stored values, frames first, and the middle frame for display."""
+    """What the page needs of one file: its values, frames first, and the middle frame for display."""
 
     stored: Array
+    scale: Array
+    """Slope and intercept of each frame, shape (frames, 2)."""
     frame: Array
     """Real-world values, or colours of 8 bits."""
     window: tuple[float, float]
@@ -115,29 +113,49 @@ def _read(file: Path) -> _Image | None:
 
 
 def _image(dataset: Dataset) -> _Image:
-    values, _ = stored_values(pixels(dataset))
+    own = pixels(dataset)
+    values, _ = stored_values(own)
     if dataset.SamplesPerPixel == 3:
-        shown = dataset.pixel_array.reshape(values.shape)  # RGB, whatever is stored
+        rgb = dataset.PhotometricInterpretation == "RGB"
+        shown = values if rgb else dataset.pixel_array.reshape(values.shape)  # RGB, whatever is stored
         frame = shown[len(shown) // 2]
-        return _Image(values, (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8), (0, 1), "", False)
+        plain = np.tile([1.0, 0.0], (len(values), 1))
+        return _Image(values, plain, (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8), (0, 1), "", False)
     stored = values[..., 0]
-    frame = stored[len(stored) // 2]
-    slope, intercept = (float(dataset.get(keyword) or 0) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    real = np.nan_to_num(frame * (slope or 1.0) + intercept)
+    scale = np.array([_rescale(dataset, index) or (own.slope, own.intercept) for index in range(len(stored))])
+    slope, intercept = scale[len(stored) // 2]
+    real = np.nan_to_num(stored[len(stored) // 2] * slope + intercept)
     centre, width = (float(np.ravel(dataset.get(keyword) or 0)[0]) for keyword in ("WindowCenter", "WindowWidth"))
     ends, origin = (centre - width / 2, centre + width / 2), "Window Center and Width"
     if not (width > 0 and math.isfinite(centre + width)):
         low, high = map(float, np.percentile(real, [1, 99]))
         ends, origin = (low, max(high, low + 1)), "1st and 99th percentile"
-    return _Image(stored, real, ends, origin, dataset.PhotometricInterpretation == "MONOCHROME1")
+    return _Image(stored, scale, real, ends, origin, dataset.PhotometricInterpretation == "MONOCHROME1")
+
+
+def _rescale(dataset: Dataset, frame: int) -> tuple[float, float] | None:
+    """Return slope and intercept in the functional groups of a frame (PS3.3 C.7.6.16.2.9); ``None`` if they have none.
+
+    Parameters
+    ----------
+    dataset
+        A whole data set.
+    frame
+        Index, from 0.
+    """
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    for groups in (*per_frame[frame : frame + 1], *(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]):
+        for found in groups.get("PixelValueTransformationSequence") or ():
+            return float(found.RescaleSlope), float(found.RescaleIntercept)
+    return None
 
 
 def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, wanted: bool) -> str:
     if not pairs:
         return "<p>No slice has a counterpart.</p>"
     last = len(pairs) - 1
-    worst = max(range(len(pairs)), key=lambda index: (pairs[index].largest, pairs[index].changed))
-    sampled = sorted({0, last // 2, last} | ({worst} if pairs[worst].changed else set()))
+    worst = max(range(len(pairs)), key=lambda index: (pairs[index].largest_real, pairs[index].changed))
+    sampled = sorted({0, last // 2, last} | ({worst} if _differs(pairs[worst]) else set()))
     if not wanted and any(_says_burned_in(file) for index in sampled for file in _files(folders, pairs[index])):
         return (
             "<p>They are left out because the source says that its pixels hold burned-in annotation, which may "
@@ -145,6 +163,10 @@ def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, w
         )
     note = "<p>The first, the middle and the last slice, and the one with the largest difference if there is any.</p>"
     return note + "\n".join(_trio(index + 1, pairs[index], folders, labels) for index in sampled)
+
+
+def _differs(pair: SlicePair) -> bool:
+    return pair.changed > 0 or pair.largest_real > 0
 
 
 def _files(folders: Folders, pair: SlicePair) -> tuple[Path, Path]:
@@ -189,21 +211,32 @@ def _difference_figure(number: int, source: _Image | None, written: _Image | Non
     difference = _difference(source, written)
     if source is None or written is None or difference is None:
         return _figure(title, "No difference can be shown: a picture is missing, or the sizes differ.")
-    if np.array_equal(source.stored, written.stored):
-        return _figure(title, f"No difference: all {difference.size} stored values are equal.")
+    if not difference.any():
+        same = np.array_equal(source.stored, written.stored)
+        return _figure(
+            title, f"No difference: all {difference.size} {'stored' if same else 'real-world'} values are equal."
+        )
     largest = float(np.abs(difference).max()) or 1.0
     bar = f'<img alt="" src="{_png(_coloured(np.linspace(-1, 1, 101)[None], 1, 1))}">'
     scale = f'<div class="scale">-{short(largest)} {bar} +{short(largest)}</div>'
-    title += f": {np.count_nonzero(difference)} of {difference.size} stored values, written minus source"
+    kind = "values" if (source.scale == (1, 0)).all() and (written.scale == (1, 0)).all() else "real-world values"
+    title += f": {np.count_nonzero(difference)} of {difference.size} {kind}, written minus source"
     return _figure(title, _coloured(difference[len(difference) // 2], largest, source.step), scale)
 
 
 def _difference(source: _Image | None, written: _Image | None) -> Array | None:
-    """Return written minus source stored values; ``None`` if one is missing or they are of different sizes."""
+    """Return written minus source real-world values; ``None`` if one is missing or they are of different sizes."""
     if source is None or written is None or source.stored.shape != written.stored.shape:
         return None
-    exact = np.float64 if "f" in source.stored.dtype.kind + written.stored.dtype.kind else np.int64
-    return np.nan_to_num(np.subtract(written.stored, source.stored, dtype=exact))
+    frames = (-1, *([1] * (source.stored.ndim - 1)))
+    before, after = (image.scale.T.reshape(2, *frames) for image in (source, written))
+    if np.array_equal(before, after):  # exact, where the values are whole
+        exact = np.float64 if "f" in source.stored.dtype.kind + written.stored.dtype.kind else np.int64
+        difference: Array = np.subtract(written.stored, source.stored, dtype=exact) * before[0]
+        return np.nan_to_num(difference)
+    old, new = source.stored * before[0] + before[1], written.stored * after[0] + after[1]
+    rounding = 4 * np.spacing(np.maximum(np.abs(old), np.abs(new)))
+    return np.nan_to_num(np.where(np.abs(new - old) <= rounding, 0.0, new - old))
 
 
 def _coloured(difference: Array, largest: float, step: int) -> Array:
@@ -240,11 +273,11 @@ def _png(pixels: Array) -> str:
 
 def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
     """Return how many stored values differ by how much, over the changed slices."""
-    changed = [pair for pair in pairs if pair.changed]
+    changed = [pair for pair in pairs if _differs(pair)]
     if not changed:
         compared = sum(pair.pixels > 0 for pair in pairs)
-        return f"<p>None: all stored values of {counted_noun(compared, 'compared slice')} are equal.</p>"
-    largest = max((abs(pair.largest) for pair in changed if math.isfinite(pair.largest)), default=0.0) or 1.0
+        return f"<p>None: all stored values of {counted(compared, 'compared slice')} are equal.</p>"
+    largest = max((pair.largest_real for pair in changed if math.isfinite(pair.largest_real)), default=0.0) or 1.0
     whole = float(largest).is_integer()
     step = math.ceil(largest / _BARS) | 1 if whole else largest / _BARS  # odd: the bar of 0 is centred on it
     count = math.floor(largest / step + 0.5)
@@ -263,7 +296,7 @@ def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
     def y(height: float) -> float:  # half a value is at the bottom, so that a single one can be seen
         return bottom - 200 * math.log10(2 * height) / math.log10(2 * 10**levels)
 
-    parts = [f'<text x="{_LEFT}" y="12">stored values, counted</text>']
+    parts = [f'<text x="{_LEFT}" y="12">values, counted</text>']
     for level in range(levels + 1):
         parts.append(f'<path class="grid" d="M{_LEFT} {y(10**level):.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y(10**level) + 4:.1f}" text-anchor="end">{short(10**level)}</text>')
@@ -275,9 +308,9 @@ def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
                 f'<rect class="bar" x="{left:.1f}" y="{y(height):.1f}" width="{right - left:.1f}" '
                 f'height="{bottom - y(height):.1f}"><title>{" to ".join(dict.fromkeys(ends))}: {height}</title></rect>'
             )
-    parts.append(_axis(x, -reach, reach, bottom, "written minus source, in stored values"))
+    parts.append(_axis(x, -reach, reach, bottom, "written minus source, in real-world values"))
     some = "" if len(read) == len(changed) else f", {len(read)} of them read here"
-    note = f"<p>Over {counted_noun(len(changed), 'changed slice')}{some}; the counts are on a logarithmic scale.</p>"
+    note = f"<p>Over {counted(len(changed), 'changed slice')}{some}; the counts are on a logarithmic scale.</p>"
     return note + _plot(260, "Histogram of differences", parts)
 
 
@@ -296,7 +329,7 @@ def positions(pairs: Sequence[SlicePair], labels: Labels) -> str:
     gaps = [(low, high) for low, high in itertools.pairwise(places) if high - low > _GAP * usual]
     moved = [(name, start, end) for name, start, end in placed if abs(end - start) > _SAME_PLACE_MM]
     sentences = (
-        f"{counted_noun(len(places), 'position')}" + (f", {short(usual)} mm apart (median)." if usual else "."),
+        f"{counted(len(places), 'position')}" + (f", {short(usual)} mm apart (median)." if usual else "."),
         _listed("gap", [f"{short(low)} to {short(high)} mm" for low, high in gaps]),
         _listed("displaced slice", [f"{name} by {end - start:+.6g} mm" for name, start, end in moved]),
     )
@@ -322,7 +355,7 @@ def positions(pairs: Sequence[SlicePair], labels: Labels) -> str:
 
 def _listed(noun: str, texts: Sequence[str]) -> str:
     more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
-    return f"{counted_noun(len(texts), noun)}: {', '.join(texts[:_LISTED])}{more}." if texts else f"No {noun}."
+    return f"{counted(len(texts), noun)}: {', '.join(texts[:_LISTED])}{more}." if texts else f"No {noun}."
 
 
 def _across(low: float, high: float) -> Callable[[float], float]:

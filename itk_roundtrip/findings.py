@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -235,6 +236,32 @@ def make_finding(
     return Finding(check, severity, name, tag_text(tag), where, message, count, inherited)
 
 
+_GRAVITY = {"PIX": 1, "RWV": 1, "GEO": 2, "CNT": 3, "UID": 3, "PHI": 3}
+"""Values first, then where they are, then whose; all else, texts mostly, comes behind."""
+
+
 def first_error(findings: Iterable[Finding]) -> Finding | None:
-    """Return the first finding that fails the verification."""
-    return next((finding for finding in findings if finding.severity == "error"), None)
+    """Return the gravest finding that fails the verification: of an unreadable file, pixels, geometry, identity."""
+    errors = (finding for finding in findings if finding.severity == "error")
+    return min(errors, key=_gravity, default=None)
+
+
+def _gravity(finding: Finding) -> int:
+    unreadable = finding.check == "FIL-01" and finding.tag is None
+    return 0 if unreadable else _GRAVITY.get(finding.check[:3], 4)
+
+
+_NAMED_IN_MESSAGE = re.compile(
+    r"( - )?\(0x[0-9a-fA-F]{4},\s*0x[0-9a-fA-F]{4}\) [A-Z]{2} .*$|\s*\b(Element=|attribute )<[^<>]*>"
+)
+"""The attribute that dciodvfy speaks of, which a finding names anyway."""
+
+
+def grouped(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Return findings that say the same of several attributes together, each group behind what it says."""
+    groups: dict[tuple[str, str, bool, bool, str], list[Finding]] = {}
+    for finding in findings:
+        said = _NAMED_IN_MESSAGE.sub("", finding.message) if finding.tag else finding.message
+        key = finding.severity, finding.check, finding.inherited, finding.slice is None, said
+        groups.setdefault(key, []).append(finding)
+    return [(key[-1] if len(group) > 1 else group[0].message, group) for key, group in groups.items()]

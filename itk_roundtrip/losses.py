@@ -34,6 +34,7 @@ from itk_roundtrip.judge import verify_folders
 from itk_roundtrip.series import Instance, Series, choose_series, find_series, list_files, read_files
 from itk_roundtrip.staging import uninterrupted
 from itk_roundtrip.verify import Options, Progress
+from itk_roundtrip.words import counted
 from itk_roundtrip.workers import Workers, processors
 
 State = Literal["written", "refused", "crashed", "timed out"]
@@ -418,7 +419,7 @@ def as_lines(row: IdiomLosses, slices: int, shown: int = _SHOWN) -> list[tuple[s
     shown
         How many attributes of a kind are named.
     """
-    written = f"{row.slices} of {slices} slices"
+    written = f"{row.slices} of {counted(slices, 'slice')}"
     if row.state != "written":
         return [(row.state, f"{row.reason}, {written} written")]
     if row.compared != row.slices:
@@ -443,7 +444,7 @@ def _named(attributes: Sequence[Loss], slices: int, shown: int) -> str:
         parts.append(_list([_name(one, slices) for one in public], shown))
     if sequences:
         parts.append(
-            f"{_count(len(sequences), 'sequence')} ({_list([_name(one, slices) for one in sequences], shown)})"
+            f"{counted(len(sequences), 'sequence')} ({_list([_name(one, slices) for one in sequences], shown)})"
         )
     if private:
         creators = dict.fromkeys(re.sub(r"^\S+ ", "", one.path) for one in private)
@@ -453,10 +454,6 @@ def _named(attributes: Sequence[Loss], slices: int, shown: int) -> str:
     return "; ".join(parts)
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def _list(names: Sequence[str], shown: int) -> str:
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     text = ", ".join(names[:shown]) + more
@@ -464,7 +461,7 @@ def _list(names: Sequence[str], shown: int) -> str:
 
 
 def _name(one: Loss, slices: int) -> str:
-    return one.path if one.slices == slices else f"{one.path} in {_count(one.slices, 'slice')}"
+    return one.path if one.slices == slices else f"{one.path} in {counted(one.slices, 'slice')}"
 
 
 def _is_private(one: Loss) -> bool:
@@ -487,15 +484,15 @@ def _uids(row: IdiomLosses) -> str:
 
 def _pixels(row: IdiomLosses) -> str:
     pixels = row.pixels
-    text = f"equal, {pixels.values} stored values in {_count(pixels.slices, 'slice')}"
+    text = f"equal, {pixels.values} stored values in {counted(pixels.slices, 'slice')}"
     if pixels.changed_slices:
         text = (
             f"{pixels.changed_values} of {pixels.values} stored values changed, in"
-            f" {_count(pixels.changed_slices, 'slice')}, by at most {pixels.largest:g} ({pixels.largest_real:g} in"
+            f" {counted(pixels.changed_slices, 'slice')}, by at most {pixels.largest:g} ({pixels.largest_real:g} in"
             " real-world values)"
         )
     left = row.compared - pixels.slices
-    lacking = f"not comparable in {_count(left, 'slice')}: of another size, or not to be decoded"
+    lacking = f"not comparable in {counted(left, 'slice')}: of another size, or not to be decoded"
     return "; ".join([*([text] if pixels.slices else []), *([lacking] if left else [])]) or "none compared"
 
 

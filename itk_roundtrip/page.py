@@ -16,12 +16,15 @@ from string import Template
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
 from itk_roundtrip import __version__
-from itk_roundtrip.figures import Folders, counted_noun, draw, positions, short
-from itk_roundtrip.findings import CHECKS, Change, Finding, Report, Severity, SlicePair, first_error
+from itk_roundtrip.figures import Folders, draw, positions, short
+from itk_roundtrip.findings import CHECKS, Change, Finding, Report, Severity, SlicePair, first_error, grouped
+from itk_roundtrip.words import counted
 from itk_roundtrip.workers import Workers
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
+_SHOWN_ATTRIBUTES = 3
+"""Of those of which one and the same is said; the others are folded."""
 _ABSOLUTE = re.compile(r"(?<![\w.])/(?:[^\s/]+/)+")
 _UID_OR_FILE = re.compile(
     # Four numbers make a UID; if letters stand before them, as in C.7.6.1.1, it takes six.
@@ -162,29 +165,30 @@ def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
     severities = Counter(one.severity for one in report.findings)
     unread = sum(pair.pixels == 0 for pair in pairs)
     changed = sum(pair.changed > 0 for pair in pairs if pair.pixels)
+    undecoded = sum(pair.pixels > 0 and not pair.sha256 for pair in pairs)
     facts = {
-        "Compared": f"{counted_noun(report.slices, 'written slice')} with "
-        f"{counted_noun(report.source_slices, 'source slice')}",
+        "Compared": f"{counted(report.slices, 'written slice')} with {counted(report.source_slices, 'source slice')}",
         "Identity": report.identity + (", guessed from the written files" if report.identity_guessed else ""),
         "Paired by": f"{_counted(Counter(pair.by for pair in pairs))}; without counterpart: "
         f"{report.slices - len({pair.written for pair in pairs})} written, "
         f"{report.source_slices - len({pair.source for pair in pairs})} source",
-        "Stored values": f"{len(pairs) - changed - unread} slices equal, {changed} changed, {unread} not compared",
+        "Stored values": f"{counted(len(pairs) - changed - unread, 'slice')} equal, {changed} changed, {unread} not"
+        f" compared{f'; {undecoded} by their compressed bytes, not decoded' if undecoded else ''}",
         "Attributes": f"{_counted(report.outcomes())}; over all slices",
         "Decoded by": ", ".join(report.decoders),
-        "Source folder": counted_noun(len(report.warnings), "warning") if report.warnings else "",
+        "Source folder": counted(len(report.warnings), "warning") if report.warnings else "",
     }
     if names.shown:
         facts["Source folder"] = "; ".join(map(names.text, report.warnings))
         facts["Folders"] = " → ".join(os.path.basename(os.path.abspath(folder)) for folder in folders)
         facts["Series"] = f"{report.source_series_instance_uid} → {report.series_instance_uid}"
     return {
-        "title": f"{report.verdict.upper()}: verification of {counted_noun(report.slices, 'slice')} - itk-roundtrip",
+        "title": f"{report.verdict.upper()}: verification of {counted(report.slices, 'slice')} - itk-roundtrip",
         "verdict": report.verdict,
         "verdict_icon": _icon("pass" if report.verdict == "pass" else "error"),
         "verdict_word": report.verdict.upper(),
         "headline": escape(_headline(first, names) if first else "no error was found"),
-        "counts": "".join(f"<li>{_icon(one)} {counted_noun(severities[one], one)}</li>" for one in _SEVERITIES),
+        "counts": "".join(f"<li>{_icon(one)} {counted(severities[one], one)}</li>" for one in _SEVERITIES),
         "facts": "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text),
         "privacy": "This page shows names and values that may identify: treat it as you treat the images."
         if names.shown
@@ -204,14 +208,15 @@ def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
         _row(
             f"{_icon(one.severity)} {one.severity}",
             f"{escape(one.check)} <small>{escape(CHECKS.get(one.check, ''))}</small>",
-            escape(names.text(one.message)) + (" <mark>inherited: the source has it too</mark>" * one.inherited),
-            _attribute(one, names),
-            str(one.count) if one.slice else "the series",
+            escape(names.text(message)) + (" <mark>inherited: the source has it too</mark>" * one.inherited),
+            _attributes(group, names),
+            str(max(each.count for each in group)) if one.slice else "the series",
             escape(names.file(one.slice)),
             kind=one.severity,
             check=one.check,
         )
-        for one in findings
+        for message, group in grouped(findings)
+        for one in group[:1]
     )
     options = (
         f'<option value="{escape(check)}">{escape(check)} ({count}) {escape(CHECKS.get(check, ""))}</option>'
@@ -257,6 +262,16 @@ def _pair_row(number: int, pair: SlicePair, names: _Names) -> str:
         f"<code>{escape(pair.sha256)}</code>",
         kind="changed" if pair.changed else "equal",
     )
+
+
+def _attributes(group: Sequence[Finding], names: _Names) -> str:
+    """Return the attributes of findings that say the same, those beyond the first few folded."""
+    told = list(dict.fromkeys(_attribute(one, names) for one in group))
+    if len(told) == 1:
+        return told[0]
+    head, tail = told[:_SHOWN_ATTRIBUTES], told[_SHOWN_ATTRIBUTES:]
+    more = f"<details><summary>and {len(tail)} more</summary>{'<br>'.join(tail)}</details>" if tail else ""
+    return f"<small>{counted(len(told), 'attribute')}</small>{'<br>'.join(head)}{more}"
 
 
 def _attribute(one: Finding | Change, names: _Names) -> str:

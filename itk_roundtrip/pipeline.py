@@ -59,8 +59,8 @@ class RoundtripResult:
     order
         ``GDCMSeriesFileNames``, or ``position`` where it refused the folder or crashed.
     kept, replaced, removed
-        Elements of the sources' top level that stand unchanged in the output; that the rules replaced or added, and
-        removed, by tag.
+        Elements of the sources' top level that stand unchanged in the output, pixel data aside, as `verify` counts
+        them; that the rules replaced or added, and removed, by tag.
     lost, altered, invented
         By tag, how many elements ITK alone would have lost, altered or invented, over all slices. With
         ``headers="itk"`` it did.
@@ -370,7 +370,8 @@ def _result(
         backend=job.backend,
         transfer_syntax=job.transfer_syntax,
         order=order,
-        kept=result.kept,
+        # Of what was read again from the disk, as `verify` counts it, where anything was.
+        kept=report.outcomes().get("kept", 0) if report else result.kept,
         replaced=_by_tag(result.replaced),
         removed=_by_tag(result.removed),
         lost=_by_tag(result.lost),

@@ -3,11 +3,16 @@
 Hidden are all names, texts, identifiers, dates and times, private and unknown values, everything about the patient and
 the place (groups 0010 and 0016), and what else PS3.15 Table E.1-1 (Basic Application Level Confidentiality Profile)
 names. What is left are codes, numbers, UIDs and Series Description, without which nobody could work with a report.
+Words of the standard are never hidden: names of attributes, VRs and codes.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom.valuerep import VR
 
 _SHOWN_VRS = frozenset({
     "AT", "CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UI", "UL", "US", "UV",
@@ -28,6 +33,47 @@ _SEQUENCES_OF_HARMLESS_CODES = _tags(
     "SourceImageSequence", "DerivationCodeSequence", "ContributingEquipmentSequence", "AnatomicRegionSequence",
     "PrimaryAnatomicStructureSequence", "RealWorldValueMappingSequence", "ReferencedImageSequence",
 )  # fmt: skip
+
+
+_CODES_OF_THE_STANDARD = frozenset({
+    "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CFM", "CR", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "DX", "ECG",
+    "EEG", "EMG", "EOG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN",
+    "LS", "M3D", "MG", "MR", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PA",
+    "PLAN", "POS", "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD",
+    "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SC", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TEXTUREMAP", "TG",
+    "US", "VA", "XA", "XAPROTOCOL", "XC", "AS", "CD", "CF", "CP", "CS", "DD", "DF", "DM", "DS", "EC", "FA", "FS",
+    "LP", "MA", "MS", "OPR", "ST", "VF", "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "LOCALIZER", "HU",
+    "OD", "MGML", "PCT",
+})  # fmt: skip
+"""Modalities (PS3.3 C.7.3.1.1.1), values of Image Type, units of Rescale Type."""
+_LONGEST_NAME = 12
+"""Words of the longest name of an attribute that is looked for."""
+
+
+@cache
+def words_of_the_standard() -> frozenset[str]:
+    """Return the names and keywords of all attributes, the VRs, and codes such as the modalities."""
+    names = (name for entry in DicomDictionary.values() for name in (entry[2], entry[4]) if name)
+    return frozenset({*names, *map(str, VR), *_CODES_OF_THE_STANDARD})
+
+
+def names_in(text: str) -> list[tuple[int, int]]:
+    """Return where words of the standard stand in a text: start and end of each, the longest first found."""
+    words, found, index = [], [], 0
+    for word in text.split(" "):
+        words.append((index, index + len(word)))
+        index += len(word) + 1
+    known, first = words_of_the_standard(), 0
+    while first < len(words):
+        for last in range(min(len(words), first + _LONGEST_NAME) - 1, first - 1, -1):
+            start, end = words[first][0], words[last][1]
+            inside = text[start:end].strip(".,;:")
+            if inside in known:
+                found.append((start, end))
+                first = last
+                break
+        first += 1
+    return found
 
 
 def may_show(top: int, tag: int, vr: str) -> bool:

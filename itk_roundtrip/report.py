@@ -15,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from itk_roundtrip import syntaxes
+from itk_roundtrip.findings import grouped
 from itk_roundtrip.geometry import plane_name
+from itk_roundtrip.words import counted
 
 if TYPE_CHECKING:
     from itk_roundtrip.errors import VerificationError
@@ -102,7 +104,7 @@ def find_table(found: SeriesList) -> RenderableType:
             notes.append(Text(f"   {irregularity.message}{shown}"))
     parts: list[RenderableType] = [table, Text(""), *notes] if len(found) else [Text("No DICOM series.")]
     if found.skipped:
-        parts += [Text(""), Text(f"{len(found.skipped)} files left out:")]
+        parts += [Text(""), Text(f"{counted(len(found.skipped), 'file')} left out:")]
         parts += [Text(f"   {one.name}: {one.reason}") for one in found.skipped[:20]]
         if len(found.skipped) > 20:
             parts.append(Text(f"   and {len(found.skipped) - 20} more (all of them with --json)"))
@@ -194,7 +196,7 @@ def verify_table(report: Report) -> RenderableType:
     """Return what `verify` found, for people: the verdict, then what is wrong by check, then what was kept."""
     counts = Counter(finding.severity for finding in report.findings)
     summary = Table.grid(padding=(0, 2))
-    told = ", ".join(f"{counts[one]} {one}s" if counts[one] != 1 else f"1 {one}" for one in ("error", "warning"))
+    told = ", ".join(counted(counts[one], one) for one in ("error", "warning"))
     style = "bold red" if report.verdict == "fail" else "bold green"
     summary.add_row("verdict", Text(f"{report.verdict.upper()}: {told}", style=style))
     guessed = " (guessed from the files)" if report.identity_guessed else ""
@@ -206,7 +208,7 @@ def verify_table(report: Report) -> RenderableType:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes().items())
     summary.add_row("attributes", Text(outcomes or "none compared"))
     parts: list[RenderableType] = [summary]
-    rows = _finding_rows([one for one in report.findings if one.severity != "info" or one.inherited])
+    rows = grouped(one for one in report.findings if one.severity != "info" or one.inherited)
     if rows:
         parts += [Text(""), _finding_table(rows[:_SHOWN_ROWS])]
     if len(rows) > _SHOWN_ROWS:
@@ -227,21 +229,13 @@ def _pixel_summary(report: Report) -> str:
     undecoded = sum(not pair.sha256 for pair in compared)
     unread = f", {undecoded} of them by their compressed bytes, not decoded" if undecoded else ""
     if not changed:
-        return f"all {total} stored values equal in {len(compared)} slices{unread}{left_out}"
+        return f"all {total} stored values equal in {counted(len(compared), 'slice')}{unread}{left_out}"
     count = sum(pair.changed for pair in changed)
     largest, real = max(pair.largest for pair in changed), max(pair.largest_real for pair in changed)
     return (
-        f"{count} of {total} stored values differ, in {len(changed)} slices, by at most {largest:g}"
+        f"{count} of {total} stored values differ, in {counted(len(changed), 'slice')}, by at most {largest:g}"
         f" ({real:g} in real-world values){left_out}"
     )
-
-
-def _finding_rows(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Group findings that say the same of several attributes."""
-    rows: dict[tuple[str, str, str], list[Finding]] = {}
-    for one in findings:
-        rows.setdefault((one.severity, one.check, one.message), []).append(one)
-    return list(rows.values())
 
 
 def printable(text: str) -> str:
@@ -249,11 +243,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
-def _finding_table(rows: Sequence[Sequence[Finding]]) -> Table:
+def _finding_table(rows: Sequence[tuple[str, Sequence[Finding]]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("", "Check", "What", "Slices", "Attributes"):
         table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
-    for row in rows:
+    for message, row in rows:
         first = row[0]
         names = list(dict.fromkeys(one.path or one.tag for one in row if one.path or one.tag))
         more = f" and {len(names) - _SHOWN_ATTRIBUTES} more" if len(names) > _SHOWN_ATTRIBUTES else ""
@@ -261,7 +255,7 @@ def _finding_table(rows: Sequence[Sequence[Finding]]) -> Table:
         table.add_row(
             Text(first.severity, style=_STYLES[first.severity]),
             first.check,
-            Text(printable(first.message)),
+            Text(printable(message)),
             str(max(one.count for one in row)),
             Text(printable(f"{', '.join(map(str, names[:_SHOWN_ATTRIBUTES]))}{more} {where}".strip())),
         )
@@ -277,7 +271,7 @@ def run_table(result: RoundtripResult) -> RenderableType:
     """Return what `run` did, for people."""
     verified = result.verdict == "pass"
     table = Table.grid(padding=(0, 2))
-    table.add_row("written", Text(f"{result.slices} slices, identity {result.identity}: {result.written}"))
+    table.add_row("written", Text(f"{counted(result.slices, 'slice')}, identity {result.identity}: {result.written}"))
     if verified:
         table.add_row("verified", "every file read again: stored values, attributes and UIDs are what they must be")
     else:
@@ -289,7 +283,8 @@ def run_table(result: RoundtripResult) -> RenderableType:
         table.add_row("", Text(f"kept from the source: {reason}"))
     if verified:
         table.add_row(
-            "kept", f"{result.kept} elements as they stood, {_restored(result)} of them lost or altered by ITK"
+            "kept",
+            f"{counted(result.kept, 'element')} as they stood, {_restored(result)} of them lost or altered by ITK",
         )
     losses = (("lost by ITK", result.lost), ("altered by ITK", result.altered), ("invented by ITK", result.invented))
     for title, counts in losses:
@@ -311,7 +306,7 @@ def _restored(result: RoundtripResult) -> int:
 def _attributes(counts: Mapping[str, int], note: str) -> str:
     names = [_name(tag) for tag in counts]
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f"{sum(counts.values())} elements{note} ({shown})"
+    return f"{counted(sum(counts.values()), 'element')}{note} ({shown})"
 
 
 def _name(tag: str) -> str:
@@ -328,7 +323,7 @@ def losses_table(table: LossTable) -> RenderableType:
     from itk_roundtrip.losses import as_lines
 
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("series", Text(f"{table.slices} slices: {table.source}"))
+    grid.add_row("series", Text(f"{counted(table.slices, 'slice')}: {table.source}"))
     grid.add_row("programs", Text(str(table.versions)))
     for row in table.rows:
         grid.add_row()

@@ -323,7 +323,8 @@ def _instance(
     numbers = {keyword: _number(found, keyword) for keyword in _NUMBERS}
     image_type = tuple(part.strip() for part in texts["ImageType"].split("\\"))
     try:
-        description = str(dataset.get("SeriesDescription") or "")
+        value = dataset.get("SeriesDescription") or ""
+        description = "\\".join(value) if isinstance(value, MultiValue) else str(value)
     except Exception:  # text that does not fit its character set
         description = ""
     return Instance(

@@ -149,7 +149,7 @@ class SlabResult:
     paths, reasons
         How many instances each path carried, and why some were kept from the source.
     kept
-        Elements of the sources' top level that no edit touches.
+        Elements of the sources' top level that no edit touches, pixel data aside.
     replaced, removed, lost, altered, invented
         By tag, how many elements an edit replaced or added, or removed, and how many ITK lost, altered or invented.
     hiding
@@ -425,7 +425,7 @@ def _count_losses(result: SlabResult, source: Header, by_itk: Header, changes: E
 
 def _count(result: SlabResult, source: Header, changes: Edits, headers: HeaderMode) -> None:
     tags = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
-    result.kept += len(tags - changes.keys())
+    result.kept += len(tags - changes.keys() - audit.PIXEL_TAGS)
     carried = {int(key.replace("|", ""), 16) for key in dictionary_edits(changes)}
     for tag, edit in changes.items():
         if headers == "itk" and tag not in carried:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import pydicom.data
 import pytest
-from conftest import SAMPLE, Run
+from conftest import SAMPLE, Run, Verify
 from synthetic import write_series
 
-from itk_roundtrip import find_series
+from itk_roundtrip import conformance, find_series
 
 DCIODVFY = Path(sys.executable).with_name("dciodvfy")
 WHEEL = Path(pydicom.data.__file__).parent / "test_files"
@@ -119,3 +119,35 @@ def test_series_of_pydicom(name: str, identity: Identity, tmp_path: Path, run: R
 def test_series_of_the_corpus(name: str, identity: Identity, tmp_path: Path, run: Run, corpus: Path) -> None:
     """Series of many makers, with their own deviations."""
     _compare(corpus / name, identity, tmp_path / "out", run)
+
+
+def test_names_of_the_standard_are_never_hidden(tmp_path: Path, run: Run, verify: Verify) -> None:
+    """A scan is often called CT or Image Type: then what is wrong could not be read, were it hidden as a value."""
+    texts = {"ProtocolName": "CT", "StudyDescription": "Image Type", "PatientName": "Value^Missing",
+             "OperatorsName": "LO^attribute", "SeriesDescription": "HU"}  # fmt: skip
+    write_series(tmp_path / "in", slices=1, attributes=texts)
+    run(tmp_path / "in", tmp_path / "out")
+    for file in (tmp_path / "out").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.ImageType = ["DERIVED", "SECONDARY"]
+        dataset.PhotometricInterpretation = "RGB"
+        del dataset.PositionReferenceIndicator
+        dataset.PatientBirthDate = "Missing"
+        dataset.save_as(file)
+    told = [one.message for one in verify(tmp_path / "in", tmp_path / "out", dciodvfy=True).findings
+            if one.check == "VAL-01"]  # fmt: skip
+    assert "dciodvfy: Error - A value is required for value 3 in CT Images - attribute <ImageType>" in told
+    assert any("for value 1 of attribute <Photometric Interpretation>" in one for one in told)
+    assert any("Missing attribute Type 2 Required Element=<PositionReferenceIndicator>" in one for one in told)
+    (date,) = (one for one in told if "0x0030) DA" in one)
+    assert date.startswith("dciodvfy: Error - Value invalid for this VR - (0x0010,0x0030) DA Patient's Birth Date")
+    assert "Missing" not in date
+
+
+def test_values_of_the_files_are_hidden() -> None:
+    values = re.compile(r"(?<!\w)(?:Zzqx|CT|Patient)(?!\w)")
+    told = conformance._masked("Error - Zzqx says <Zzqx> - (0x0010,0x0010) PN Patient's Name  PN [1] = <Zzqx>", values)
+    assert told == "Error - <> says <> - (0x0010,0x0010) PN Patient's Name  PN [1] <>"
+    assert conformance._masked("Warning - CT of Zzqx is no CT Image of a Patient", values) == (
+        "Warning - CT of <> is no CT Image of a <>"
+    )

@@ -414,7 +414,7 @@ def test_sampled_pictures(phantom: Case) -> None:
         f"{side} slice {number}" for number in (1, 7, 12, 24) for side in ("source", "written")
     ]
     assert [name for name in pictures if ":" in name] == [
-        "difference of slice 7: 1 of 16384 stored values, written minus source"
+        "difference of slice 7: 1 of 16384 real-world values, written minus source"
     ]
     assert phantom.parsed().source.count("No difference: all 16384 stored values are equal.") == 3
     assert {picture.shape[:2] for picture in pictures.values()} == {(128, 128)}
@@ -676,3 +676,81 @@ def test_a_decoder_that_ends_its_process_costs_the_pictures_only(
     text = (tmp_path / "page.html").read_text()
     assert text.count("end the process that decodes them") == 2
     assert case.report.verdict.upper() in text
+
+
+def test_differences_are_of_real_world_values(case: Case) -> None:
+    """The same stored values under another slope are another picture, and another slope may hold the same values."""
+    case.add(1, RAMP, RAMP, RescaleSlope=2, RescaleSlope_written=4, RescaleIntercept=-50)
+    case.add(2, RAMP, (RAMP // 2 * 2) * 2, RescaleSlope=2, RescaleSlope_written=1, RescaleIntercept=0)
+    pairs = (
+        replace(case.report.pairs[0], largest_real=126),
+        replace(case.report.pairs[1], changed=63, largest=63, largest_real=2),
+    )
+    parsed = case.parsed(pairs=pairs)
+    assert "difference of slice 1: 63 of 64 real-world values, written minus source" in parsed.pictures()
+    assert "difference of slice 2: 32 of 64 real-world values, written minus source" in parsed.pictures()
+    assert "-126  +126" in parsed.texts["pictures"]
+    assert "-2  +2" in parsed.texts["pictures"]
+    assert "written minus source, in real-world values" in parsed.texts["differences"]
+    assert "Over 2 changed slices;" in parsed.texts["differences"]
+
+
+def test_other_stored_values_of_equal_real_ones(case: Case) -> None:
+    case.add(1, RAMP, RAMP * 10, RescaleSlope=0.1, RescaleSlope_written=0.01, RescaleIntercept=0)
+    pairs = (replace(case.report.pairs[0], largest_real=0.0),)
+    assert "No difference: all 64 real-world values are equal." in case.parsed(pairs=pairs).source
+
+
+def test_rescale_of_functional_groups(case: Case) -> None:
+    """Each frame has its own, its own groups before the shared ones."""
+    groups = []
+    for slope in (None, "3"):
+        inner, item = Dataset(), Dataset()
+        if slope:
+            inner.RescaleSlope, inner.RescaleIntercept = slope, "0"
+            item.PixelValueTransformationSequence = [inner]
+        groups.append(item)
+    shared, value = Dataset(), Dataset()
+    value.RescaleSlope, value.RescaleIntercept = "2", "0"
+    shared.PixelValueTransformationSequence = [value]
+    frames = np.stack([RAMP, RAMP])
+    case.add(1, frames, frames + 1, PerFrameFunctionalGroupsSequence=groups, SharedFunctionalGroupsSequence=[shared])
+    parsed = case.parsed()
+    assert "-3  +3" in parsed.texts["pictures"]
+    assert "128 of 128 real-world values" in str(list(parsed.pictures()))
+
+
+def test_headline_names_the_gravest_error(case: Case) -> None:
+    """Whoever reads one line must learn that pixels differ, not that a text does."""
+    told = [
+        finding(check="DER-01", message="a text", path=None, tag=None),
+        finding(check="UID-02", message="an identity", path=None, tag=None),
+        finding(check="GEO-01", message="a place", path=None, tag=None),
+        finding(check="PIX-02", message="values differ", path=None, tag=None),
+        finding(check="FIL-01", message="is no DICOM", path=None, tag=None),
+    ]
+    while told:
+        parsed = case.parsed(verdict="fail", findings=tuple(told))
+        assert f"{told[-1].check}: {told[-1].message}" in parsed.texts["header"]
+        told.pop()
+
+
+def test_findings_that_say_the_same_are_one_row(case: Case) -> None:
+    lost = [finding(path=f"Attribute{number}", tag=f"(0010,{number:04d})", count=number) for number in range(1, 101)]
+    said = "dciodvfy: Warning - Attribute is not present in standard DICOM IOD"
+    new = [
+        finding("warning", "VAL-01", f"{said} - (0x0010,0x{number:04d}) LO Name {number}",
+                path=None, tag=f"(0010,{number:04d})")
+        for number in range(1, 41)
+    ]  # fmt: skip
+    other = finding(slice=None, tag=None, path=None)
+    parsed = case.parsed(verdict="fail", findings=(*lost, *new, other))
+    rows = parsed.cells("findings")
+    assert [row[2] for row in rows] == ["was lost", said, "was lost"]
+    assert [row[4] for row in rows] == ["100", "1", "the series"]
+    assert rows[0][3].startswith("100 attributesAttribute1 (0010,0001)")
+    assert "and 97 more" in rows[0][3]
+    assert "Attribute100 (0010,0100)" in rows[0][3]
+    assert "101 errors" in " ".join(parsed.texts["header"].split())
+    assert "error (101)" in parsed.texts["findings"]
+    assert "40 attributes" in rows[1][3]
