@@ -224,7 +224,7 @@ def _pixel_summary(report: Report) -> str:
     if not compared:
         return "none compared"
     left = len(report.pairs) - len(compared)
-    left_out = f"; {left} slices not compared" if left else ""
+    left_out = f"; {counted(left, 'slice')} not compared" if left else ""
     total = sum(pair.pixels for pair in compared)
     undecoded = sum(not pair.sha256 for pair in compared)
     unread = f", {undecoded} of them by their compressed bytes, not decoded" if undecoded else ""
