@@ -19,10 +19,11 @@ from itk_roundtrip.series import Instance, Series, Skipped
 _IRREGULARITIES = {
     "duplicate-uid": ("UID-02", 0x00080018), "truncated": ("FIL-01", 0x7FE00010),
     "mixed-size": ("GEO-01", 0x00280010), "mixed-format": ("PIX-01", 0x00280101), "encoding": ("FIL-01", 0x00020010),
+    "mixed-spacing": ("GEO-01", 0x00280030),
 }  # fmt: skip
 """Checks and tags of irregularities; all others are about the geometry of the series."""
 _GEOMETRY = ("GEO-02", 0x00200032)
-_NO_FAULTS = frozenset({"mosaic", "multi-frame"})
+_NO_FAULTS = frozenset({"mosaic", "multi-frame", "unknown-spacing"})
 """Irregularities that only tell a reader what to expect."""
 
 

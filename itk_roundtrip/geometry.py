@@ -22,6 +22,8 @@ OBLIQUE_DEGREES = 5.0
 
 Cosines = tuple[float, float, float, float, float, float]
 Point = tuple[float, float, float]
+AXIAL: Cosines = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""The orientation of an image that says none, as ITK has it."""
 
 
 def normal(image_orientation_patient: Cosines) -> NDArray[np.float64]:
@@ -104,6 +106,20 @@ def regularity(image_positions_patient: Sequence[Point], orientation: Cosines) -
         duplicates=tuple(tuple(group) for group in groups if len(group) > 1),
         tilt_degrees=tilt if tilt > TILT_TOLERANCE_DEGREES else 0.0,
     )
+
+
+def step(along: NDArray[np.float64]) -> float:
+    """Return how far apart slices are along the normal, in mm, with its sign: all of them, or most neighbours.
+
+    0 if they are at one place, or there is only one.
+    """
+    steps = np.diff(along)
+    apart = steps[np.abs(steps) > POSITION_TOLERANCE_MM]
+    if not len(apart):
+        return 0.0
+    usual = float(np.median(apart))
+    tolerance = max(POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION * abs(usual))
+    return float(steps.mean()) if np.all(np.abs(steps - usual) <= tolerance) else usual
 
 
 def plane_name(orientation: Cosines) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from itk_roundtrip.geometry import Regularity
 from itk_roundtrip.scan import Instance
-from itk_roundtrip.volumes import orientations
+from itk_roundtrip.volumes import Slice, SubVolume, distance, orientations, spacings
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class Irregularity:
 
 
 def find_irregularities(
-    instances: Sequence[Instance], geometry: Regularity | None, volumes: int, separated_by: str
+    instances: Sequence[Instance],
+    slices: Sequence[Slice],
+    geometry: Regularity | None,
+    volumes: Sequence[SubVolume],
+    separated_by: str,
 ) -> Iterator[Irregularity]:
     """Find what a series is not: one complete, regular, uniform volume.
 
@@ -33,10 +37,12 @@ def find_irregularities(
     ----------
     instances
         In slice order.
+    slices
+        Of the instances, sorted along the normal.
     geometry
         Of all of them; ``None`` if they have none in common.
     volumes, separated_by
-        How many volumes they are, and what tells these apart.
+        The volumes that they are, and what tells these apart.
     """
 
     def unlike_most(kind: str, text: str, key: Callable[[Instance], Any]) -> Iterator[Irregularity]:
@@ -80,43 +86,113 @@ def find_irregularities(
             f"{len(several)} files hold several frames, {total} in all",
             tuple(one.name for one in several),
         )
-    missing = tuple(
-        one.name for one in instances if one.image_position_patient is None or one.image_orientation_patient is None
-    )
-    if missing:
-        yield Irregularity("no-position", f"{len(missing)} files have no position or orientation", missing)
-    groups = orientations(instances)
+    yield from _geometry(instances, slices, geometry, volumes, separated_by)
+
+
+def _geometry(
+    instances: Sequence[Instance],
+    slices: Sequence[Slice],
+    geometry: Regularity | None,
+    volumes: Sequence[SubVolume],
+    separated_by: str,
+) -> Iterator[Irregularity]:
+    """Find what the geometry of a series is not."""
+    yield from _unplaced(slices)
+    groups = orientations(slices)
     if len(groups) > 1:
         usual = max(groups, key=len)
-        odd = tuple(one.name for group in groups if group is not usual for one in group)
+        odd = [one for group in groups if group is not usual for one in group]
         yield Irregularity(
-            "mixed-orientation", f"{len(groups)} orientations: {len(odd)} files differ from the others", odd
+            "mixed-orientation",
+            f"{len(groups)} orientations: {len(odd)} {_noun(odd)} differ from the others",
+            _files(odd),
         )
-    if len({(one.rows, one.columns) for one in instances}) > 1 or sum(len(group) > 1 for group in groups) > 1:
-        yield Irregularity("several-volumes", f"{volumes} volumes in one series, told apart by {separated_by}", ())
+    measured = [(spacing, group) for spacing, group in spacings(slices) if spacing is not None]
+    if len(measured) > 1:
+        common = max(measured, key=lambda item: len(item[1]))[1]
+        odd = [one for _, group in measured if group is not common for one in group]
+        yield Irregularity(
+            "mixed-spacing",
+            f"{len(measured)} pixel spacings: {len(odd)} {_noun(odd)} differ from the others",
+            _files(odd),
+        )
+    stacks = {one.value("StackID") for one in slices}
+    if (
+        len({(one.rows, one.columns) for one in instances}) > 1
+        or sum(len(group) > 1 for group in groups) > 1
+        or len(measured) > 1
+        or len(stacks) > 1
+    ):
+        yield Irregularity("several-volumes", f"{len(volumes)} volumes in one series, told apart by {separated_by}", ())
+    yield from _unmeasured(volumes)
     if geometry is None:
         return
     if geometry.duplicates:
-        files = tuple(instances[index].name for group in geometry.duplicates for index in group)
+        twice = [slices[index] for group in geometry.duplicates for index in group]
         sizes = {len(group) for group in geometry.duplicates}
         apart = f", told apart by {separated_by}"
         if len(geometry.duplicates) == geometry.positions and len(sizes) == 1 and geometry.positions > 1:
-            yield Irregularity("4-D", f"4-D: {sizes.pop()} volumes of {geometry.positions} positions{apart}", files)
+            yield Irregularity(
+                "4-D", f"4-D: {sizes.pop()} volumes of {geometry.positions} positions{apart}", _files(twice)
+            )
         else:
             yield Irregularity(
-                "duplicate-position", f"{len(geometry.duplicates)} positions are taken by several files{apart}", files
+                "duplicate-position",
+                f"{len(geometry.duplicates)} positions are taken by several {_noun(twice)}{apart}",
+                _files(twice),
             )
     if geometry.gaps:
-        pairs = tuple(instances[index].name for gap in geometry.gaps for index in gap)
+        pairs = [slices[index] for gap in geometry.gaps for index in gap]
         yield Irregularity(
             "gap",
             f"uneven spacing in {len(geometry.gaps)} places (median {geometry.spacing_mm:g} mm), first between"
-            f" {pairs[0]} and {pairs[1]}",
-            pairs,
+            f" {pairs[0].name} and {pairs[1].name}",
+            _files(pairs, once=False),
         )
     if geometry.tilt_degrees:
         yield Irregularity(
             "tilt",
             f"tilt: slices step sideways by {geometry.tilt_degrees:.1f} degrees",
-            tuple(one.name for one in instances),
+            _files(slices),
+        )
+
+
+def _noun(slices: Sequence[Slice]) -> str:
+    return "frames" if any(one.instance.frames > 1 for one in slices) else "files"
+
+
+def _files(slices: Sequence[Slice], *, once: bool = True) -> tuple[str, ...]:
+    """Return the files of slices; those of frames stand once."""
+    names = [one.instance.name for one in slices]
+    return tuple(dict.fromkeys(names)) if once or _noun(slices) == "frames" else tuple(names)
+
+
+def _unplaced(slices: Sequence[Slice]) -> Iterator[Irregularity]:
+    """Tell what has no position or orientation, and where it is only said of a first frame."""
+    places = [(one, one.place) for one in slices]
+    missing = [one for one, place in places if place.position is None or place.orientation is None]
+    following = [one for one, place in places if place.follows and place.position is not None]
+    files = _files(missing)
+    if files:
+        whole = len(missing) == sum(one.instance.name in files for one in slices)
+        what = f"{len(files)} files have" if whole else f"{len(missing)} frames of {len(files)} files have"
+        yield Irregularity("no-position", f"{what} no position or orientation", files)
+    if following and not files:
+        names = _files(following)
+        yield Irregularity("no-position", f"{len(names)} files say where the first of their frames lies only", names)
+
+
+def _unmeasured(volumes: Sequence[SubVolume]) -> Iterator[Irregularity]:
+    """Tell where nothing says how far apart pixels or slices are."""
+    pixels: list[Slice] = []
+    slices: list[Slice] = []
+    for volume in volumes:
+        pixels += [one for one in volume.slices if one.place.spacing is None]
+        if distance(volume.slices) is None:
+            slices += volume.slices
+    if pixels or slices:
+        what = [name for name, found in (("pixels", pixels), ("slices", slices)) if found]
+        files = _files([*pixels, *slices])
+        yield Irregularity(
+            "unknown-spacing", f"{len(files)} files do not say how far apart their {' and '.join(what)} are", files
         )

@@ -364,7 +364,7 @@ def carriage(one: Instance, identity: Identity) -> Carriage:
         label=label,
         inverse=inverse,
         photometric=photometric,
-        framed=one.frames > 1 or one.enhanced,
+        framed=one.framed,
         extra_rows=_extra_rows(one) if inverse == "bits" else 0,
     )
 

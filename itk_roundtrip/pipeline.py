@@ -395,7 +395,7 @@ def _irregular(series: Series) -> list[str]:
     return [
         f"{one.message}{f', first {one.files[0]}' if one.files else ''}; each slice is carried as it stands."
         for one in series.irregularities
-        if one.kind != "multi-frame"  # nothing to be careful about
+        if one.kind not in ("multi-frame", "unknown-spacing")  # nothing to be careful about
     ]
 
 

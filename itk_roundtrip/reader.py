@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,8 @@ from itk_roundtrip.errors import (
     UnsupportedSeriesError,
     VerificationError,
 )
-from itk_roundtrip.frames import Place, numbers, places, rescales
 from itk_roundtrip.front_ends import Backend, front_end
-from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION, normal
+from itk_roundtrip.geometry import AXIAL, normal
 from itk_roundtrip.headers import Header, read_header
 from itk_roundtrip.itk_calls import copy_geometry, translated
 from itk_roundtrip.kinds import Carriage
@@ -39,9 +39,10 @@ from itk_roundtrip.pixels import (
     uninverted,
 )
 from itk_roundtrip.privacy import may_show
-from itk_roundtrip.series import Instance, Series
+from itk_roundtrip.series import Instance, Series, Slice
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Volume
+from itk_roundtrip.volumes import distance
 
 
 def plan_pixel_type(carried: dict[str, Carriage]) -> tuple[dict[str, Carriage], PixelType]:
@@ -120,9 +121,13 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
 
     The pixel type is the first of UC, SS, US, F, D through which every stored value of every slice comes back
     exactly by its own slope and intercept; RGBUC or RGBUS for colour. Slices stand in the order of
-    ``series.instances``, the frames of an instance in their own; an irregular series is read slice by slice all the
-    same, and the image has the distance of most neighbours, so look at ``series.irregularities`` before treating it as
-    a regular grid. A series of several volumes is read volume by volume. Colours are what the file stores: a palette image holds its indices, a YBR_FULL one Y, CB and CR,
+    the volume's ``slices``, that is, by position along the normal, but frames that step regularly against it in their
+    own; then so does the third axis. An irregular series is read slice by slice all the same, and the image has the
+    distance of most neighbours, so look at ``series.irregularities`` before treating it as a regular grid. Where
+    positions do not tell how far apart slices are, or there is only one, Spacing Between Slices (0018,0088) does, else
+    Slice Thickness (0018,0050); without Pixel Spacing (0028,0030), Imager or Nominal Scanned Pixel Spacing. What
+    nothing tells is 1.0, and an irregularity of the kind ``unknown-spacing``. A series of several volumes is read
+    volume by volume. Colours are what the file stores: a palette image holds its indices, a YBR_FULL one Y, CB and CR,
     unless JPEG or JPEG 2000 makes RGB of it.
 
     Parameters
@@ -148,15 +153,15 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     ----------
     DICOM PS3.3 C.7.6.2 Image Plane Module, C.7.6.16 Multi-frame Functional Groups, C.11.1 Modality LUT Module
     """
-    return _read_as_one(_choose_volume(series, volume), backend)
+    return _read_slices(*_choose_volume(series, volume), backend)
 
 
 _LISTED_VOLUMES = 20
 """How many volumes an error lists."""
 
 
-def _choose_volume(series: Series, index: int | None) -> Series:
-    """Return the series with the instances of the volume asked for, or of the only one.
+def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Slice, ...]]:
+    """Return the series with the instances of the volume asked for, or of the only one, and its slices.
 
     Raises
     ------
@@ -167,12 +172,12 @@ def _choose_volume(series: Series, index: int | None) -> Series:
     """
     volumes = series.volumes
     if index is None and len(volumes) == 1:
-        return series
+        return series, volumes[0].slices
     if index is None:
         listed = [
             f"{number}: {_harmless(part.label)}, {slices} slice{'' if slices == 1 else 's'}"
             for number, part in enumerate(volumes[:_LISTED_VOLUMES])
-            for slices in [sum(instance.frames for instance in part.instances)]
+            for slices in [len(part.slices)]
         ]
         more = len(volumes) - len(listed)
         raise AmbiguousSeriesError(
@@ -182,7 +187,7 @@ def _choose_volume(series: Series, index: int | None) -> Series:
         )
     if not 0 <= index < len(volumes):
         raise RoundtripError(f"The series holds {len(volumes)} volumes, counted from 0; {index} is none.")
-    return replace(series, instances=volumes[index].instances)
+    return replace(series, instances=volumes[index].instances), volumes[index].slices
 
 
 def _harmless(label: str) -> str:
@@ -195,27 +200,26 @@ def _harmless(label: str) -> str:
     return ", ".join(parts)
 
 
-def _read_as_one(series: Series, backend: Backend) -> Volume:
-    """Read the instances of a series, which are those of one volume."""
+def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> Volume:
+    """Read slices, which are one volume and of the instances of the series."""
     kinds.check_supported(series, "derived" if not any(one.concatenation_uid for one in series.instances) else "copy")
     carried = {one.name: kinds.carriage(one, "derived") for one in series.instances}
     _check_one_stack(series, carried)
     headers = _Headers(series.instances)
-    described = [each for one in series.instances for each in _described(one, carried[one.name], headers)]
+    meant = [_meant(one, carried[one.instance.name]) for one in slices]
     for hiding, shown, pixel_type in _attempts(carried):
         try:
-            found = read_shown(view.planes(series.instances, shown), headers, pixel_type, series, backend, hiding)
+            found = read_shown(view.planes_of(slices, shown), headers, pixel_type, series, backend, hiding)
             break
         except SeriesReadError:
             if hiding is Hiding.ALL_BUT_PIXELS:
                 raise
-    meant = [pixel_format for pixel_format, _ in described]
     front = front_end(backend, found.pixel_type)
     if not _is_real(found, meant):
         like = front.image_of(_one_pixel(found.pixel_type), found.pixel_type, found.image)
         found = replace(found, image=like)  # its geometry is needed, not its pixels
         found = as_real(found, meant)
-    _set_geometry(found.image, [place for _, place in described])
+    _set_geometry(found.image, slices)
     return replace(found, as_read=front.copies(found.metadata))
 
 
@@ -244,25 +248,19 @@ def _attempts(carried: dict[str, Carriage]) -> Iterator[tuple[Hiding, dict[str, 
         yield hiding, *plan_pixel_type(carried)
 
 
-def _described(one: Instance, how: Carriage, headers: Mapping[str, Header]) -> list[tuple[PixelFormat, Place]]:
-    """Return what the stored values of each frame mean, and where it lies."""
+def _meant(one: Slice, how: Carriage) -> PixelFormat:
+    """Return what the stored values of a slice mean, a frame by its own rescale (PS3.3 C.7.6.16.2.9)."""
     meant = how.pixel_format
     if how.photometric == "PALETTE COLOR":
-        meant = replace(meant, slope=None, intercept=None)  # they are no quantity
-    if not how.framed:
-        values = one.image_position_patient, one.image_orientation_patient, one.pixel_spacing
-        return [(meant, Place(*("\\".join(map(repr, each or ())) for each in values)))]
-    source, described = headers[one.name].values, []
-    for place, texts in zip(places(source, one.frames), rescales(source, one.frames), strict=True):
-        slope, intercept = map(kinds.number, texts)
-        if (slope, intercept).count(None) != texts.count(""):
-            raise UnsupportedSeriesError(
-                f"{one.name} has a Rescale Slope or Intercept that is not a number, which is not carried.",
-                path=one.name,
-            )
-        own = meant if texts == ("", "") else replace(meant, slope=slope, intercept=intercept)
-        described.append((own, place))
-    return described
+        return replace(meant, slope=None, intercept=None)  # they are no quantity
+    texts = [one.instance.frame_value(keyword, one.frame) for keyword in ("RescaleSlope", "RescaleIntercept")]
+    slope, intercept = map(kinds.number, texts)
+    if (slope, intercept).count(None) != texts.count(""):
+        raise UnsupportedSeriesError(
+            f"{one.instance.name} has a Rescale Slope or Intercept that is not a number, which is not carried.",
+            path=one.instance.name,
+        )
+    return replace(meant, slope=slope, intercept=intercept) if any(texts) else meant
 
 
 def read_shown(
@@ -394,7 +392,7 @@ def plane_values(plane: Plane, real: Array) -> Array:
     return words // 255 if plane.carriage.inverse == "bits" else words
 
 
-def _set_geometry(image: Any, where: Sequence[Place]) -> None:
+def _set_geometry(image: Any, slices: Sequence[Slice]) -> None:
     """Set what the source says of the geometry of an image; what it does not say stays as ITK has it.
 
     ITK knows no functional groups where it is shown frames, and takes all slices to step along the normal. Slices that
@@ -404,37 +402,24 @@ def _set_geometry(image: Any, where: Sequence[Place]) -> None:
     ----------
     image
         Of either front end.
-    where
-        Place of each slice.
+    slices
+        What its slices are.
     """
-    first, spacing = where[0], list(image.GetSpacing())
-    positions = [numbers(one.position) for one in where]
-    axes, between, thickness = (numbers(text) for text in (first.orientation, first.spacing, first.thickness))
-    if len(positions[0]) == 3:
-        image.SetOrigin(positions[0])
-    if len(between) == 2 and min(between) > 0:
-        spacing[:2] = between[::-1]
-    through = normal((axes[0], axes[1], axes[2], axes[3], axes[4], axes[5])) if len(axes) == 6 else np.zeros(3)
-    if through.any():
+    first, spacing = slices[0].place, list(image.GetSpacing())
+    apart = distance(slices)
+    if first.position is not None:
+        image.SetOrigin(list(first.position))
+    if first.spacing is not None and min(first.spacing) > 0:
+        spacing[:2] = first.spacing[::-1]
+    axes = first.orientation
+    if axes is None and (apart or 0) < 0:
+        axes = AXIAL
+    if axes is not None and (through := normal(axes)).any():
         row = np.array(axes[:3]) / np.linalg.norm(axes[:3])
         column = np.cross(through, row)
-        if all(len(one) == 3 for one in positions) and (step := _step(np.array(positions) @ through)):
-            spacing[2], through = abs(step), through * np.sign(step)
-        _set_direction(image, np.stack([row, column, through], axis=1))
-    if len(where) == 1 and len(thickness) == 1 and thickness[0] > 0:
-        spacing[2] = thickness[0]
+        _set_direction(image, np.stack([row, column, -through if (apart or 0) < 0 else through], axis=1))
+    spacing[2] = 1.0 if apart is None else abs(apart)
     image.SetSpacing(spacing)
-
-
-def _step(along: NDArray[np.float64]) -> float:
-    """Return how far apart slices are along the normal: all of them, or most neighbours; 0 if they are at one place."""
-    steps = np.diff(along)
-    apart = steps[np.abs(steps) > POSITION_TOLERANCE_MM]
-    if not len(apart):
-        return 0.0
-    usual = float(np.median(apart))
-    tolerance = max(POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION * abs(usual))
-    return float(steps.mean()) if np.all(np.abs(steps - usual) <= tolerance) else usual
 
 
 def _set_direction(image: Any, direction: NDArray[np.float64]) -> None:
@@ -457,6 +442,18 @@ def _geometry(image: Any) -> list[float]:
 
 
 # ------------------------------------------------------------------------------------------------- edited or not
+
+
+def _check_whole(slices: Sequence[Slice]) -> None:
+    """Refuse to write some frames of an instance without the others."""
+    read = Counter(one.instance.name for one in slices)
+    for one in slices:
+        if read[one.instance.name] < one.instance.planes:
+            raise SeriesWriteError(
+                f"{one.instance.name} holds {one.instance.planes} frames, of which the volume has"
+                f" {read[one.instance.name]}; an instance is written with all of its frames, by `roundtrip`.",
+                path=one.instance.name,
+            )
 
 
 def check_unedited(volume: Volume) -> None:
@@ -483,7 +480,9 @@ def check_unedited(volume: Volume) -> None:
                 path=plane.instance.name,
                 tag=f"({key.upper().replace('|', ',')})",
             )
-    again = _read_as_one(volume.series, volume.backend)
+    slices = [Slice(plane.instance, plane.frame) for plane in volume.planes]
+    _check_whole(slices)
+    again = _read_slices(volume.series, slices, volume.backend)
     geometry, real = _geometry(again.image), again.array_zyx
     del again  # of SimpleITK, the image has pixels of its own
     if volume.array_zyx.shape != real.shape:

@@ -50,13 +50,18 @@ def _series_document(series: Series) -> dict[str, Any]:
         "slices": len(series.instances),
         "frames": sum(one.frames for one in series.instances),
         "volumes": [
-            {"label": volume.label, "files": [one.name for one in volume.instances]} for volume in series.volumes
+            {
+                "label": volume.label,
+                "files": [one.name for one in volume.instances],
+                **({"frames": volume.frames} if any(one.frames > 1 for one in volume.instances) else {}),
+            }
+            for volume in series.volumes
         ],
         "separated_by": series.separated_by,
         "columns": first.columns,
         "rows": first.rows,
         "pixel_spacing_mm": first.pixel_spacing,
-        "slice_spacing_mm": geometry.spacing_mm if geometry else None,
+        "slice_spacing_mm": series.slice_spacing_mm,
         "positions": geometry.positions if geometry else None,
         "orientation": plane_name(first.image_orientation_patient) if first.image_orientation_patient else None,
         "image_orientation_patient": first.image_orientation_patient,
@@ -116,10 +121,10 @@ def _volumes(series: Series) -> str:
 
 
 def _spacing(series: Series) -> str:
-    spacing, geometry = series.instances[0].pixel_spacing, series.geometry
+    spacing, between = series.instances[0].pixel_spacing, series.slice_spacing_mm
     if spacing is None:
         return "-"
-    along = f"{geometry.spacing_mm:.4g}" if geometry and geometry.spacing_mm is not None else "-"
+    along = f"{between:.4g}" if between is not None else "-"
     return f"{spacing[1]:.4g} x {spacing[0]:.4g} x {along}"
 
 

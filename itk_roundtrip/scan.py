@@ -5,7 +5,8 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,20 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip.codestream import STREAM_HEAD, is_irreversible
 from itk_roundtrip.geometry import Cosines, Point
+from itk_roundtrip.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.part10 import Opening, opening
+from itk_roundtrip.places import (
+    DETECTOR_NODES,
+    DIMENSION_NODES,
+    GROUP_NODES,
+    SPACINGS,
+    VECTORS,
+    Groups,
+    Place,
+    grouped_places,
+    grouped_values,
+    header_places,
+)
 from itk_roundtrip.rules import MAYBE_LOSSY, is_lossy
 
 
@@ -40,19 +54,22 @@ _TEXTS = (
     "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "ImagePositionPatient",
     "ImageOrientationPatient", "TemporalPositionIdentifier", "TimezoneOffsetFromUTC", "ConcatenationUID",
     "PhotometricInterpretation", "NumberOfFrames", "PixelSpacing", "RescaleIntercept", "RescaleSlope",
-    "LossyImageCompression", "DoseGridScaling",
+    "LossyImageCompression", "DoseGridScaling", "SliceThickness", "SpacingBetweenSlices", "GridFrameOffsetVector",
+    "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 )  # fmt: skip
 _NUMBERS = (
     "SamplesPerPixel", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation",
 )  # fmt: skip
 _REALS = ("DiffusionBValue", "DiffusionGradientOrientation")
-_SEQUENCES = ("SourceImageSequence", "ReferencedSeriesSequence")
+_SEQUENCES = (
+    "SourceImageSequence", "ReferencedSeriesSequence", "DetectorInformationSequence", "DimensionIndexSequence",
+)  # fmt: skip
 _PRESENCE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _ITEM_ATTRIBUTES = ("PurposeOfReferenceCodeSequence", "CodeValue", "ReferencedSOPInstanceUID")
 _TAG = {
     keyword: tag_for_keyword(keyword) or 0
-    for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *_ITEM_ATTRIBUTES)
+    for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *_ITEM_ATTRIBUTES, *VECTORS)
 }
 _B_VALUES = (
     _Private("SIEMENS MR HEADER", 0x0019, 0x0C, ""),
@@ -65,7 +82,7 @@ _TILES = _Private("IMAGE PRIVATE HEADER", 0x0065, 0x50, "")
 _BLOCKS = range(0x10, 0x13)
 """The private blocks that are looked at: the elements of a scan are named in advance."""
 _TAGS: list[Any] = [
-    *(_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE)),
+    *(_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *VECTORS)),
     *((group << 16) | element for group in _OVERLAY_GROUPS for element in (0x0100, 0x3000)),
     *(one.group << 16 | block for one in _B_VALUES for block in _BLOCKS),
     *(one.group << 16 | block << 8 | one.element for one in (*_B_VALUES, _TILES) for block in _BLOCKS),
@@ -74,6 +91,10 @@ _IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstance
 """An odd file that has none of these is no instance."""
 Elements = dict[int, DataElement | RawDataElement]
 _PIXEL_TAGS = {0x7FE00010: "integer", 0x7FE00008: "float", 0x7FE00009: "double"}
+_GROUP_TAGS = tuple(_TAG[keyword] for keyword in _PRESENCE)
+_STOPS = frozenset({*_PIXEL_TAGS, *_GROUP_TAGS})
+_LIKE_THE_HEADER = (*SPACINGS, "SpacingBetweenSlices", "SliceThickness", "ImagePositionPatient",
+                    "ImageOrientationPatient")  # fmt: skip
 _NO_PREFIX = "not DICOM (no DICM prefix)"
 _NO_ATTRIBUTES = "broken (no attributes of a series)"
 _UNPARSED = "broken (cannot be parsed)"
@@ -92,7 +113,8 @@ class Instance:
     name
         Path relative to the folder that was searched, for messages.
     image_position_patient, image_orientation_patient, pixel_spacing
-        In mm, direction cosines, and mm (row, column); ``None`` if absent or not numbers.
+        Of the first frame, wherever the file says it, in mm, direction cosines, and mm (row, column); ``None`` if
+        absent or not numbers. In a file without Pixel Spacing, Imager or Nominal Scanned Pixel Spacing stands for it.
     rescale_slope, rescale_intercept
         Texts of (0028,1053) and (0028,1052).
     pixel_data
@@ -165,6 +187,10 @@ class Instance:
     opening_note: str = ""
     irreversible: bool | None = None
     """Wavelet of a JPEG 2000 stream; ``None`` if there is none."""
+    places: tuple[Place, ...] = (Place(),)
+    """Where its frames lie; one place if the same is said of all."""
+    frame_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """What tells its frames apart, by keyword: one text per frame, or one if it is that of all."""
 
     @property
     def is_lossy(self) -> bool:
@@ -175,6 +201,26 @@ class Instance:
     def frames(self) -> int:
         """Number of Frames (0028,0008) as a number; 1 if it is none or not positive."""
         return _frames(self.number_of_frames)
+
+    @property
+    def framed(self) -> bool:
+        """Whether its header describes several frames, or one as if it were of several, by functional groups."""
+        return self.frames > 1 or self.enhanced
+
+    @property
+    def planes(self) -> int:
+        """How many frames are known to be there: Number of Frames may be any number in a file without them."""
+        video = self.transfer_syntax_uid in uid.MPEGTransferSyntaxes
+        return self.frames if self.pixel_data and not self.truncated and not video else 1
+
+    def place(self, frame: int | None) -> Place:
+        """Return where a frame lies, counted from 0; ``None`` is the only one."""
+        return self.places[min(frame or 0, len(self.places) - 1)]
+
+    def frame_value(self, keyword: str, frame: int | None) -> str:
+        """Return what functional groups or vectors say of a frame; empty if they do not say it."""
+        values = self.frame_values.get(keyword, ("",))
+        return values[min(frame or 0, len(values) - 1)]
 
     @property
     def pixel_format(self) -> tuple[int | None, int | None, int | None, str, int | None]:
@@ -218,14 +264,14 @@ def read_instance(path: Path, name: str) -> Instance | Skipped:
                     return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
                 if opened.media_storage_sop_class_uid == uid.MediaStorageDirectoryStorage:
                     return Skipped(name, "DICOMDIR")
-                dataset, pixel_data, truncated = _header(content, opened)
+                dataset, pixel_data, truncated, groups = _header(content, opened)
                 irreversible = None
                 if opened.transfer_syntax_uid in MAYBE_LOSSY:
                     irreversible = is_irreversible(content[content.tell() : content.tell() + STREAM_HEAD])
         note = opened.note
         if len(dataset) == 0 or (note and not any(tag in dataset for tag in _IDENTIFYING)):
             return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
-        one = _instance(path, name, dataset, opened.transfer_syntax_uid, pixel_data, truncated, note)
+        one = _instance(path, name, dataset, opened.transfer_syntax_uid, pixel_data, truncated, groups, note)
         return one if irreversible is None else replace(one, irreversible=irreversible)
     except OSError as error:
         if error.errno is None:  # pydicom's, not the system's
@@ -235,21 +281,24 @@ def read_instance(path: Path, name: str) -> Instance | Skipped:
         return Skipped(name, _UNPARSED)
 
 
-def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool]:
-    """Return the data set up to its pixels, which kind of pixel data follows, and whether the file ends before it."""
+def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool, Groups | None]:
+    """Return the data set up to its pixels, which kind of pixel data follows, and whether the file ends before it.
+
+    And functional groups, which are read beside it: of thousands of frames, little is wanted.
+    """
     stream: Any = content
     stream.seek(opened.start)
+    whole: bytes | mmap.mmap = content
     if opened.deflated:
-        stream = BytesIO(zlib.decompress(content[opened.start :], -zlib.MAX_WBITS))
-    dataset = read_dataset(stream, opened.implicit, opened.little_endian, stop_when=_at_pixel_data, specific_tags=_TAGS)
+        whole = zlib.decompress(content[opened.start :], -zlib.MAX_WBITS)
+        stream = BytesIO(whole)
+    dataset, groups = _elements(stream, whole, opened)
     position, head = stream.tell(), stream.read(12)
     if len(head) < 8:
-        return dataset, "", False
-    order = "<" if opened.little_endian else ">"
-    group, element = struct.unpack(order + "HH", head[:4])
-    kind = _PIXEL_TAGS.get(group << 16 | element, "")
+        return dataset, "", False, groups
+    kind = _PIXEL_TAGS.get(_tag(head, opened), "")
     if not kind:
-        return dataset, "", False
+        return dataset, "", False, groups
     begin, end = 4, 8
     if not opened.implicit:
         begin, end = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
@@ -261,14 +310,54 @@ def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool]:
         room = stream.seek(0, 2) or stream.tell()
         stream.seek(here)
         video = opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes
-        return dataset, kind, not video and _frames(_text(found, "NumberOfFrames")) * 8 > room - position
+        short = not video and _frames(_text(found, "NumberOfFrames")) * 8 > room - position
+        return dataset, kind, short, groups
     expected = _frames(_text(found, "NumberOfFrames"))
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         expected *= _number(found, keyword) or 1
     if _text(found, "PhotometricInterpretation").endswith("_422"):
         expected = expected * 2 // 3  # chroma of half the resolution
     stream.seek(0, 2)
-    return dataset, kind, position + end + length > stream.tell() or length < expected // 8
+    return dataset, kind, position + end + length > stream.tell() or length < expected // 8, groups
+
+
+def _elements(stream: Any, whole: bytes | mmap.mmap, opened: Opening) -> tuple[Dataset, Groups | None]:
+    """Return the data set up to its pixels without its functional groups, and these; the stream stands behind them."""
+    how = Encoding(opened.implicit, "<" if opened.little_endian else ">")
+    encoding = opened.implicit, opened.little_endian
+    dataset = read_dataset(stream, *encoding, stop_when=_at_stop, specific_tags=_TAGS)
+    found: dict[int, list[Texts]] = {}
+    while (tag := _tag(_peek(stream), opened)) in _GROUP_TAGS:
+        try:
+            found[tag], end = sequence(whole, stream.tell(), how, GROUP_NODES)
+        except ValueError:  # whatever it is, pydicom may make something of it
+            rest = read_dataset(stream, *encoding, stop_when=_at_pixel_data, specific_tags=_TAGS)
+        else:
+            stream.seek(end)
+            rest = read_dataset(stream, *encoding, stop_when=_at_stop, specific_tags=_TAGS)
+        dataset.update(rest)
+    if not found:
+        return dataset, None
+    shared, per_frame = (found.get(tag, []) for tag in _GROUP_TAGS)
+    return dataset, Groups(shared[0] if shared else {}, per_frame)
+
+
+def _peek(stream: Any) -> bytes:
+    position = stream.tell()
+    head: bytes = stream.read(4)
+    stream.seek(position)
+    return head
+
+
+def _tag(head: bytes, opened: Opening) -> int:
+    if len(head) < 4:
+        return 0
+    group, element = struct.unpack_from("<HH" if opened.little_endian else ">HH", head)
+    return int(group << 16 | element)
+
+
+def _at_stop(tag: int, _vr: str | None, _length: int) -> bool:
+    return tag in _STOPS
 
 
 def _at_pixel_data(tag: int, _vr: str | None, _length: int) -> bool:
@@ -281,7 +370,12 @@ def describe(path: Path, name: str, dataset: Dataset) -> Instance:
     Some of its elements are decoded.
     """
     kind = next((kind for tag, kind in _PIXEL_TAGS.items() if tag in dataset), "")
-    return _instance(path, name, dataset, str(dataset.file_meta.get("TransferSyntaxUID", "")), kind, False)
+    present = [_TAG[keyword] for keyword in _PRESENCE if _TAG[keyword] in dataset]
+    groups = None
+    if present:
+        shared, per_frame = (_read_items(dataset, keyword, GROUP_NODES) for keyword in _PRESENCE)
+        groups = Groups(shared[0] if shared else {}, per_frame)
+    return _instance(path, name, dataset, str(dataset.file_meta.get("TransferSyntaxUID", "")), kind, False, groups)
 
 
 def _found(dataset: Dataset) -> Elements:
@@ -297,7 +391,8 @@ def _decoded(element: DataElement | RawDataElement) -> str:
     if isinstance(element, RawDataElement):
         return bytes(element.value or b"").decode("ascii", "replace").strip(" \0")
     value = element.value
-    return value if isinstance(value, str) else "\\".join(str(one) for one in value or ())
+    several = value if isinstance(value, list | tuple | MultiValue) else ["" if value is None else value]
+    return "\\".join(map(str, several))
 
 
 def _number(found: Elements, keyword: str) -> int | None:
@@ -307,16 +402,15 @@ def _number(found: Elements, keyword: str) -> int | None:
     return int.from_bytes(element.value[:2], "little" if element.is_little_endian else "big")
 
 
-def _numbers(text: str, count: int) -> Any:
-    try:
-        values = tuple(float(part) for part in text.split("\\"))
-    except ValueError:
-        return None
-    return values if len(values) == count and all(abs(value) < 1e9 for value in values) else None
-
-
 def _instance(
-    path: Path, name: str, dataset: Dataset, syntax: str, pixel_data: str, missing: bool, note: str = ""
+    path: Path,
+    name: str,
+    dataset: Dataset,
+    syntax: str,
+    pixel_data: str,
+    missing: bool,
+    groups: Groups | None,
+    note: str = "",
 ) -> Instance:
     found = _found(dataset)
     texts = {keyword: _text(found, keyword) for keyword in _TEXTS}
@@ -327,6 +421,9 @@ def _instance(
         description = "\\".join(value) if isinstance(value, MultiValue) else str(value)
     except Exception:  # text that does not fit its character set
         description = ""
+    video = syntax in uid.MPEGTransferSyntaxes
+    count = _frames(texts["NumberOfFrames"]) if pixel_data and not missing and not video else 1
+    places, values = _places(dataset, found, texts, count, groups)
     return Instance(
         path=path,
         name=name,
@@ -344,9 +441,9 @@ def _instance(
         temporal_position=texts["TemporalPositionIdentifier"],
         echo_time=texts["EchoTime"],
         image_type=image_type,
-        image_position_patient=_numbers(texts["ImagePositionPatient"], 3),
-        image_orientation_patient=_numbers(texts["ImageOrientationPatient"], 6),
-        pixel_spacing=_numbers(texts["PixelSpacing"], 2),
+        image_position_patient=places[0].position,
+        image_orientation_patient=places[0].orientation,
+        pixel_spacing=places[0].spacing,
         number_of_frames=texts["NumberOfFrames"],
         photometric_interpretation=texts["PhotometricInterpretation"],
         rows=numbers["Rows"],
@@ -359,7 +456,7 @@ def _instance(
         rescale_slope=texts["RescaleSlope"],
         rescale_intercept=texts["RescaleIntercept"],
         pixel_data=pixel_data,
-        enhanced=any(_TAG[keyword] in found for keyword in _PRESENCE),
+        enhanced=groups is not None or any(tag in found for tag in _GROUP_TAGS),
         embedded_overlay=any(
             group << 16 | 0x0100 in found
             and group << 16 | 0x3000 not in found
@@ -385,7 +482,58 @@ def _instance(
         lossy=texts["LossyImageCompression"],
         mosaic="MOSAIC" in image_type or ("VFRAME" in image_type and _private(found, _TILES) > (1,)),
         opening_note=note,
+        places=places,
+        frame_values=values,
     )
+
+
+def _places(
+    dataset: Dataset, found: Elements, texts: Mapping[str, str], count: int, groups: Groups | None
+) -> tuple[tuple[Place, ...], dict[str, tuple[str, ...]]]:
+    """Return where the frames of an instance lie, and what else tells them apart."""
+    if groups is not None:
+        items = _read_items(dataset, "DimensionIndexSequence", DIMENSION_NODES)
+        pointers = [item.get("DimensionIndexPointer", "") for item in items]
+        return grouped_places(groups, count), grouped_values(groups, count, pointers)
+    header = {keyword: texts[keyword] for keyword in _LIKE_THE_HEADER if texts[keyword]}
+    if count == 1 and _TAG["DetectorInformationSequence"] not in found:
+        return header_places(1, header, (), {}, ""), {}
+    vectors = {}
+    for keyword in VECTORS:
+        numbers = _reals(found.get(_TAG[keyword]), "H")
+        if len(numbers) == count:
+            vectors[keyword] = tuple(map(int, numbers))
+    detectors = _read_items(dataset, "DetectorInformationSequence", DETECTOR_NODES)
+    places = header_places(count, header, detectors, vectors, texts["GridFrameOffsetVector"])
+    return places, {keyword: tuple(map(str, numbers)) for keyword, numbers in vectors.items()}
+
+
+def _read_items(dataset: Dataset, keyword: str, wanted: Mapping[int, Node]) -> list[Texts]:
+    """Return the wanted texts of the items of a sequence that pydicom has read."""
+    return [dict(_read_item(item, wanted)) for item in _items(dataset, keyword)]
+
+
+def _read_item(item: Dataset, wanted: Mapping[int, Node]) -> Iterator[tuple[str, str]]:
+    for tag, node in wanted.items():
+        if tag not in item:
+            continue
+        if node.inside:
+            for inner in _items(item, node.keyword)[:1]:
+                yield from _read_item(inner, node.inside)
+        else:
+            element = item.get_item(tag)
+            yield node.keyword, _shown(element, node.vr) if element is not None else ""
+
+
+def _shown(element: DataElement | RawDataElement, vr: str) -> str:
+    """Return the values of an element as :func:`decoded` does."""
+    value = element.value
+    if isinstance(element, RawDataElement) or isinstance(value, bytes):
+        little = not isinstance(element, RawDataElement) or element.is_little_endian
+        return decoded(bytes(value or b""), vr, "<" if little else ">")
+    several = value if isinstance(value, list | tuple | MultiValue) else [value]
+    shown = [f"{int(one):08X}" if vr == "AT" else str(one) for one in several if one not in (None, "")]
+    return "\\".join(shown)
 
 
 def _frames(text: str) -> int:
@@ -440,7 +588,8 @@ def _source_image(item: Dataset) -> tuple[str, str]:
 
 
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    tag = _TAG.get(keyword) or tag_for_keyword(keyword) or 0
     try:
-        return list(dataset[_TAG[keyword]].value or ()) if _TAG[keyword] in dataset else []
+        return list(dataset[tag].value or ()) if tag in dataset else []
     except Exception:  # bytes that are no items
         return []

@@ -12,10 +12,19 @@ from functools import cached_property
 from pathlib import Path
 
 from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
-from itk_roundtrip.geometry import Regularity, positions_on_normal, regularity, same_orientation
+from itk_roundtrip.geometry import Regularity, positions_on_normal, regularity
 from itk_roundtrip.irregularities import Irregularity, find_irregularities
 from itk_roundtrip.scan import Instance, Skipped, describe, read_instance
-from itk_roundtrip.volumes import SubVolume, separate
+from itk_roundtrip.volumes import (
+    Slice,
+    SubVolume,
+    distance,
+    is_one_orientation,
+    points,
+    separate,
+    slices_of,
+    sorted_slices,
+)
 
 __all__ = [
     "Instance",
@@ -23,6 +32,7 @@ __all__ = [
     "Series",
     "SeriesList",
     "Skipped",
+    "Slice",
     "SubVolume",
     "as_one_series",
     "choose_series",
@@ -71,42 +81,55 @@ class Series:
     @property
     def slopes_vary(self) -> bool:
         """Whether Rescale Slope or Intercept differ between slices, as in PET."""
-        return len({(one.rescale_slope, one.rescale_intercept) for one in self.instances}) > 1
+        return len({rescale for one in self.instances for rescale in _rescales(one)}) > 1
+
+    @cached_property
+    def slices(self) -> tuple[Slice, ...]:
+        """Its slices, that is, its instances, and the frames of those that hold several, by position on the normal.
+
+        In the order of the instances, the frames of each in theirs, where not all have positions and one orientation.
+        """
+        own = slices_of(self.instances)
+        return sorted_slices(own) if is_one_orientation(own) else own
 
     @cached_property
     def geometry(self) -> Regularity | None:
-        """Spacing, gaps, duplicates and tilt; ``None`` without positions or with several orientations."""
-        first = self.instances[0].image_orientation_patient
-        positions = [instance.image_position_patient for instance in self.instances]
-        if first is None or not all(
-            one.image_orientation_patient is not None and same_orientation(one.image_orientation_patient, first)
-            for one in self.instances
-        ):
+        """Spacing, gaps, duplicates and tilt of its slices; ``None`` without positions or with several orientations."""
+        if not is_one_orientation(self.slices) or any(one.place.position is None for one in self.slices):
             return None
-        known = [position for position in positions if position is not None]
-        return regularity(known, first) if len(known) == len(positions) else None
+        found = points(self.slices)
+        return None if found is None else regularity(*found)
+
+    @cached_property
+    def slice_spacing_mm(self) -> float | None:
+        """How far apart slices are along the normal, in mm; ``None`` if unknown, or not the same in all its volumes."""
+        if self.geometry is not None and self.geometry.spacing_mm is not None:
+            return self.geometry.spacing_mm
+        found = {distance(volume.slices) for volume in self.volumes}
+        known = found.pop() if len(found) == 1 else None
+        return None if known is None else abs(known)
 
     @property
     def pass_indices(self) -> tuple[int, ...]:
-        """For each slice, how many slices at the same position come before it; all 0 without positions."""
-        indices = [0] * len(self.instances)
-        for group in self.geometry.duplicates if self.geometry else ():
-            for count, index in enumerate(group):
-                indices[index] = count
-        return tuple(indices)
+        """For each instance, how many at the same position come before it; all 0 without positions or with frames."""
+        passes = dict.fromkeys((one.name for one in self.instances), 0)
+        if self.geometry is not None and len(self.slices) == len(self.instances):
+            for group in self.geometry.duplicates:
+                passes.update((self.slices[index].instance.name, count) for count, index in enumerate(group))
+        return tuple(passes[one.name] for one in self.instances)
 
     @cached_property
     def irregularities(self) -> tuple[Irregularity, ...]:
         """What the series is not: one complete, regular, uniform volume."""
-        return tuple(find_irregularities(self.instances, self.geometry, len(self.volumes), self.separated_by))
+        return tuple(find_irregularities(self.instances, self.slices, self.geometry, self.volumes, self.separated_by))
 
     @cached_property
     def _separated(self) -> tuple[tuple[SubVolume, ...], str]:
-        return separate(self.instances)
+        return separate(slices_of(self.instances))
 
     @property
     def volumes(self) -> tuple[SubVolume, ...]:
-        """The volumes that it holds: one, unless sizes or orientations differ, positions repeat, or files have frames.
+        """The volumes that it holds: one, unless geometry differs, positions repeat, or several files have frames.
 
         See Also
         --------
@@ -118,6 +141,17 @@ class Series:
     def separated_by(self) -> str:
         """What tells its volumes apart, such as ``EchoTime``; empty if there is only one."""
         return self._separated[1]
+
+
+def _rescales(one: Instance) -> set[tuple[str, str]]:
+    """Return the texts of Rescale Slope and Intercept of an instance, and of its frames where these have their own."""
+    own = [one.frame_values.get(keyword, ("",)) for keyword in ("RescaleSlope", "RescaleIntercept")]
+    count = max(map(len, own))
+    slopes, intercepts = (texts * count if len(texts) == 1 else texts for texts in own)
+    return {
+        (slope or one.rescale_slope, intercept or one.rescale_intercept)
+        for slope, intercept in zip(slopes, intercepts, strict=True)
+    }
 
 
 class SeriesList(list[Series]):

@@ -11,21 +11,20 @@ import os
 import struct
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import ExplicitVRLittleEndian
 
 from itk_roundtrip import spans
-from itk_roundtrip.frames import Place, fragments, frames
-from itk_roundtrip.frames import places as frame_places
+from itk_roundtrip.frames import Frames, fragments
 from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, file_bytes
 from itk_roundtrip.kinds import Carriage
+from itk_roundtrip.places import Place
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
-from itk_roundtrip.series import Instance
+from itk_roundtrip.series import Instance, Slice
 
 
 class Hiding(enum.IntEnum):
@@ -125,8 +124,13 @@ class Plane:
     carriage: Carriage
 
 
+def planes_of(slices: Sequence[Slice], carried: Mapping[str, Carriage]) -> list[Plane]:
+    """Return the planes of some slices, in order."""
+    return [Plane(one.instance, one.frame, carried[one.instance.name]) for one in slices]
+
+
 def planes(instances: Sequence[Instance], carried: Mapping[str, Carriage]) -> list[Plane]:
-    """Return the planes of some instances, in order."""
+    """Return the planes of some instances, in order, the frames of each in theirs."""
     result = []
     for one in instances:
         how = carried[one.name]
@@ -157,7 +161,7 @@ def files_to_read(
     Parameters
     ----------
     shown_planes
-        The planes, all frames of an instance in a row.
+        The planes, in any order.
     headers
         Of the instances, by name.
     hiding
@@ -174,32 +178,32 @@ def files_to_read(
     SeriesReadError
         The frames of an instance cannot be told apart.
     """
-    files = []
-    values: Iterator[bytes] = iter(())
-    where: list[Place] = []
-    for index, plane in enumerate(shown_planes):
-        one, file = plane.instance, folder / f"{index}.dcm"
+    files: dict[int, Path] = {}
+    frames: Frames | None = None
+    of_file: dict[str, list[int]] = {}
+    for index, plane in enumerate(shown_planes):  # a file is read once, wherever its frames stand
+        of_file.setdefault(plane.instance.name, []).append(index)
+    for index in (index for indices in of_file.values() for index in indices):
+        plane, file = shown_planes[index], folder / f"{index}.dcm"
+        one = plane.instance
         header = headers[one.name]
+        files[index] = file
         if is_shown_as_it_is(plane, header, hiding):
             if _is_text(one.path):
-                files.append(one.path)
+                files[index] = one.path
                 continue
             folder.mkdir(exist_ok=True)
             file.symlink_to(one.path)  # ITK's Python takes no names that are not text
-            files.append(file)
             continue
         folder.mkdir(exist_ok=True)
         value = None
-        place = Place()
         if plane.frame is not None or header.encapsulated:
-            if index == 0 or not plane.frame or shown_planes[index - 1].instance is not one:
-                values = islice(frames(header, one.frames, frame_bits(one), one.name), plane.frame or 0, None)
-                where = frame_places(header.values, one.frames) if located and plane.frame is not None else []
-            value = next(values)
-            place = where[plane.frame] if where and plane.frame is not None else place
+            if frames is None or index == of_file[one.name][0]:
+                frames = Frames(header, one.frames, frame_bits(one), one.name)
+            value = frames[plane.frame or 0]
+        place = one.place(plane.frame) if located and plane.frame is not None else Place()
         file.write_bytes(shown(header, plane, hiding, value, place))
-        files.append(file)
-    return files
+    return [files[index] for index in range(len(shown_planes))]
 
 
 def frame_bits(one: Instance) -> int:
@@ -278,9 +282,9 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
         value += b"\0" * (len(value) % 2)
     if how.label:
         replaced[0x00280004] = ("CS", spans.padded(how.label.encode("ascii"), "CS"))
-    for tag, text in ((0x00200032, place.position), (0x00200037, place.orientation), (0x00280030, place.spacing)):
-        if text:
-            replaced[tag] = ("DS", spans.padded(text.encode("ascii", "replace"), "DS"))
+    for tag, numbers in ((0x00200032, place.position), (0x00200037, place.orientation), (0x00280030, place.spacing)):
+        if numbers:
+            replaced[tag] = ("DS", spans.padded("\\".join(map(repr, numbers)).encode("ascii"), "DS"))
     hidden = set(_FRAME_TAGS) if plane.frame is not None else set()
     if (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept):
         hidden |= _RESCALE_TAGS

@@ -3,33 +3,124 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
-from itk_roundtrip.geometry import plane_name, positions_on_normal, regularity, same_orientation
+import numpy as np
+from numpy.typing import NDArray
+
+from itk_roundtrip.geometry import (
+    AXIAL,
+    Cosines,
+    Point,
+    normal,
+    plane_name,
+    positions_on_normal,
+    regularity,
+    same_orientation,
+    step,
+)
+from itk_roundtrip.places import VECTORS, Place
 from itk_roundtrip.scan import Instance
 
 _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
     "TemporalPositionIdentifier": lambda one: one.temporal_position,
+    "TemporalPositionIndex": lambda one: "",
     "EchoTime": lambda one: one.echo_time,
+    "EffectiveEchoTime": lambda one: "",
     "EchoNumbers": lambda one: one.echo_numbers,
     "DiffusionBValue": lambda one: one.diffusion_b_value,
     "DiffusionGradientOrientation": lambda one: one.diffusion_gradient,
+    "DiffusionDirectionality": lambda one: "",
+    "NominalCardiacTriggerDelayTime": lambda one: "",
+    "NominalPercentageOfCardiacPhase": lambda one: "",
+    "CardiacCyclePosition": lambda one: "",
+    "NominalRespiratoryTriggerDelayTime": lambda one: "",
+    "NominalPercentageOfRespiratoryPhase": lambda one: "",
+    "RespiratoryCyclePosition": lambda one: "",
     "TriggerTime": lambda one: one.trigger_time,
+    "ActualCardiacTriggerDelayTime": lambda one: "",
+    "ActualRespiratoryTriggerDelayTime": lambda one: "",
     "InversionTime": lambda one: one.inversion_time,
+    "InversionTimes": lambda one: "",
     "FlipAngle": lambda one: one.flip_angle,
+    "RepetitionTime": lambda one: "",
+    "VelocityEncodingDirection": lambda one: "",
+    "ASLContext": lambda one: "",
+    "KVP": lambda one: "",
+    "ConvolutionKernel": lambda one: "",
+    "ReferencedSegmentNumber": lambda one: "",
+    "OpticalPathIdentifier": lambda one: "",
+    **{keyword: lambda one: "" for keyword in VECTORS if keyword != "SliceVector"},
     "AcquisitionNumber": lambda one: one.acquisition_number,
+    "FrameAcquisitionNumber": lambda one: "",
+    "TemporalPositionTimeOffset": lambda one: "",
     "AcquisitionTime": lambda one: one.acquisition_time,
+    "FrameReferenceDateTime": lambda one: "",
+    "FrameAcquisitionDateTime": lambda one: "",
     "ContentTime": lambda one: one.content_time,
     "ImageType": lambda one: "\\".join(one.image_type),
+    "FrameType": lambda one: "",
+    "ComplexImageComponent": lambda one: "",
+    "FrameLabel": lambda one: "",
 }
-"""What may tell volumes at the same positions apart, the likeliest first."""
-_CLOCKS = frozenset({"TriggerTime", "AcquisitionTime", "ContentTime"})
+"""What may tell volumes at the same positions apart, the likeliest first; what only frames have is empty of a file."""
+_CLOCKS = frozenset({
+    "TriggerTime", "AcquisitionTime", "ContentTime", "ActualCardiacTriggerDelayTime",
+    "ActualRespiratoryTriggerDelayTime", "FrameReferenceDateTime", "FrameAcquisitionDateTime",
+    "TemporalPositionTimeOffset",
+})  # fmt: skip
 """These differ from slice to slice in many series, whatever volume it is of."""
+_NOT_TELLING = frozenset({
+    "SliceVector", "InStackPositionNumber", "ImagePositionPatient", "StackID", "RescaleSlope", "RescaleIntercept",
+})  # fmt: skip
+"""What frames are numbered by along the normal, and what their values mean, tell no volumes apart."""
+_TOGETHER = 3
+"""How many attributes together may tell volumes apart."""
+SPACING_TOLERANCE = 1e-4
+"""Pixel spacings that differ by less than this part are one."""
 
 
 Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice of a series: an instance, or one frame of it.
+
+    Attributes
+    ----------
+    instance
+        The file.
+    frame
+        Index of the frame, from 0, if the file may hold several; else ``None``.
+    """
+
+    instance: Instance
+    frame: int | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it lies."""
+        return self.instance.place(self.frame)
+
+    @property
+    def name(self) -> str:
+        """What messages call it; frames are counted from 1, as in the standard."""
+        several = self.frame is not None and self.instance.frames > 1
+        return f"{self.instance.name} frame {(self.frame or 0) + 1}" if several else self.instance.name
+
+    def value(self, keyword: str) -> str:
+        """Return what an attribute says of it, as text: that of the frame, else of the file; empty if none."""
+        own = self.instance.frame_value(keyword, self.frame)
+        return own or (_ATTRIBUTES[keyword](self.instance) if keyword in _ATTRIBUTES else "")
+
+
+def slices_of(instances: Sequence[Instance]) -> tuple[Slice, ...]:
+    """Return the slices of some instances: the instances in their order, the frames of each in theirs."""
+    return tuple(Slice(one, frame) for one in instances for frame in (range(one.planes) if one.framed else (None,)))
 
 
 @dataclass(frozen=True)
@@ -38,161 +129,283 @@ class SubVolume:
 
     Attributes
     ----------
-    instances
-        In slice order; one, if it holds several frames.
+    slices
+        In slice order: by position along the normal; the frames of a file that step regularly against it in theirs.
     label
         What tells it from the others of its series, such as ``EchoTime 4.92``; empty if it is the only one.
     """
 
-    instances: tuple[Instance, ...]
+    slices: tuple[Slice, ...]
     label: str
+
+    @cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """The files that its slices are of, in the order of their first slices."""
+        return tuple({id(one.instance): one.instance for one in self.slices}.values())
+
+    @property
+    def frames(self) -> tuple[tuple[int, ...], ...]:
+        """For each of ``instances``, the indices of its frames that are of this volume, in slice order.
+
+        Counted from 0; ``(0,)`` for a file of one frame.
+        """
+        found: dict[int, list[int]] = defaultdict(list)
+        for one in self.slices:
+            found[id(one.instance)].append(one.frame or 0)
+        return tuple(tuple(frames) for frames in found.values())
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some instances, what told them apart so far, and their label in each of these respects."""
+    """Some slices, what told them apart so far, and their label in each of these respects."""
 
-    instances: tuple[Instance, ...]
+    slices: tuple[Slice, ...]
     by: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
 
-def separate(instances: Sequence[Instance]) -> tuple[tuple[SubVolume, ...], str]:
-    """Cut the instances of a series into its volumes.
+def separate(slices: Sequence[Slice]) -> tuple[tuple[SubVolume, ...], str]:
+    """Cut the slices of a series into its volumes.
 
-    First by size and by several frames, each instance of which is a volume of its own; then by orientation; then,
-    where several instances stand at one position, by the first attribute, else the first pair of attributes, that
-    differs within every position and has no more values than there are instances at the fullest position; in the end
-    by the order of their numbers.
+    First by size and by files of several frames, each of which is apart from the others; then by stack, orientation
+    and pixel spacing; then, where several slices stand at one position, by the first attribute, else the first two or
+    three together, that differ within every position and have no more values than there are slices at the fullest
+    position; in the end by the order of their numbers.
 
     Parameters
     ----------
-    instances
-        In slice order.
+    slices
+        The instances in slice order, the frames of each in theirs.
 
     Returns
     -------
     tuple
         The volumes, and what tells them apart, such as ``EchoTime``; empty if there is only one.
     """
-    parts = [_Part(tuple(instances))]
-    for cut in (_by_size, _by_frames, _by_orientation, _by_attributes):
+    parts = [_Part(tuple(slices))]
+    for cut in (_by_size, _by_frames, _by_stack, _by_orientation, _by_spacing, _by_attributes):
         parts = [smaller for part in parts for smaller in cut(part)]
     by = dict.fromkeys(name for part in parts for name in part.by)
-    return tuple(SubVolume(part.instances, ", ".join(part.labels)) for part in parts), ", ".join(by)
+    return tuple(SubVolume(_in_steps(part.slices), ", ".join(part.labels)) for part in parts), ", ".join(by)
 
 
-def orientations(instances: Sequence[Instance]) -> list[list[Instance]]:
-    """Return the instances that have an orientation, grouped by it."""
-    groups: list[list[Instance]] = []
-    for one in instances:
-        if one.image_orientation_patient is None:
+def orientations(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Return the slices that have an orientation, grouped by it."""
+    groups: list[tuple[Cosines, list[Slice]]] = []
+    for one in slices:
+        axes = one.place.orientation
+        if axes is None:
             continue
-        for group in groups:
-            first = group[0].image_orientation_patient
-            if first is not None and same_orientation(first, one.image_orientation_patient):
+        for first, group in groups:
+            if first is axes or same_orientation(first, axes):
                 group.append(one)
                 break
         else:
-            groups.append([one])
-    return groups
+            groups.append((axes, [one]))
+    return [group for _, group in groups]
 
 
-def _cut(part: _Part, by: str, groups: Sequence[tuple[str, Sequence[Instance]]]) -> list[_Part]:
+def points(slices: Sequence[Slice]) -> tuple[list[Point], Cosines] | None:
+    """Return where slices lie, and the orientation of the first; ``None`` where that is not said of all of them.
+
+    Frames of which only the distances are said lie on the normal through the origin.
+    """
+    places = [one.place for one in slices]
+    axes = places[0].orientation if places else None
+    if axes is not None and all(one.position is not None and not one.follows for one in places):
+        return [one.position or (0.0, 0.0, 0.0) for one in places], axes
+    offsets = [one.offset for one in places if one.offset is not None]
+    if len(offsets) < len(places) or len({id(one.instance) for one in slices}) > 1:
+        return None
+    through = normal(axes or AXIAL)
+    return [(float(x), float(y), float(z)) for x, y, z in (offset * through for offset in offsets)], axes or AXIAL
+
+
+def along_normal(slices: Sequence[Slice]) -> NDArray[np.float64] | None:
+    """Return where slices lie along the normal of the first, in mm; ``None`` where that is not said of all of them."""
+    found = points(slices)
+    return None if found is None else positions_on_normal(*found)
+
+
+def distance(slices: Sequence[Slice]) -> float | None:
+    """Return how far apart slices are along the normal, in mm; negative if they step against it, ``None`` if unknown.
+
+    By their positions or offsets, all or most of them; where these do not say it, or a slice is alone, Spacing Between
+    Slices (0018,0088), which has a sign in Nuclear Medicine only, else Slice Thickness (0018,0050).
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.2.1.1, C.7.6.16.2.1 Pixel Measures, C.8.4.15 NM Reconstruction, C.8.8.3.2 Grid Frame Offset Vector
+    """
+    along = along_normal(slices)
+    if along is not None and (found := step(along)):
+        return found
+    first = slices[0].place
+    if first.between:
+        return first.between if slices[0].instance.modality == "NM" else abs(first.between)
+    return first.thickness if first.thickness and first.thickness > 0 else None
+
+
+def is_one_orientation(slices: Sequence[Slice]) -> bool:
+    """Tell whether all slices have an orientation, and the same."""
+    first = slices[0].place.orientation
+    return first is not None and all(
+        axes is first or (axes is not None and same_orientation(axes, first))
+        for axes in (one.place.orientation for one in slices)
+    )
+
+
+def sorted_slices(slices: Sequence[Slice]) -> tuple[Slice, ...]:
+    """Return slices in the order of their positions along the normal of the first; as they are without positions."""
+    along = along_normal(slices)
+    if along is None:
+        return tuple(slices)
+    # Rounded, so that what differs by noise stays in the order it is in.
+    order = sorted(range(len(slices)), key=lambda index: round(float(along[index]), 2))
+    return tuple(slices[index] for index in order)
+
+
+def _in_steps(slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
+    """Return the frames of one file in their own order if they step against the normal all the way."""
+    if len(slices) > 1 and all(one.instance is slices[0].instance for one in slices):
+        own = tuple(reversed(slices))
+        frames = [one.frame or 0 for one in own]
+        if frames == sorted(frames):
+            return own
+    return slices
+
+
+def _cut(part: _Part, by: str, groups: Sequence[tuple[str, Sequence[Slice]]]) -> list[_Part]:
     if len(groups) < 2:
         return [part]
     return [_Part(tuple(group), (*part.by, by), (*part.labels, label)) for label, group in groups]
 
 
 def _by_size(part: _Part) -> list[_Part]:
-    groups: dict[tuple[int | None, ...], list[Instance]] = defaultdict(list)
-    for one in part.instances:
-        groups[one.rows, one.columns, one.samples_per_pixel or 1].append(one)
+    groups: dict[tuple[int | None, ...], list[Slice]] = defaultdict(list)
+    for one in part.slices:
+        groups[one.instance.rows, one.instance.columns, one.instance.samples_per_pixel or 1].append(one)
     named = []
     for group in groups.values():
-        one = group[0]
-        samples = f" of {one.samples_per_pixel} samples" if (one.samples_per_pixel or 1) > 1 else ""
-        named.append((f"{one.columns}x{one.rows}{samples}" if one.rows else "no size", group))
+        first = group[0].instance
+        samples = f" of {first.samples_per_pixel} samples" if (first.samples_per_pixel or 1) > 1 else ""
+        named.append((f"{first.columns}x{first.rows}{samples}" if first.rows else "no size", tuple(group)))
     return _cut(part, "size", named)
 
 
 def _by_frames(part: _Part) -> list[_Part]:
-    single = [one for one in part.instances if one.frames == 1]
-    several = [one for one in part.instances if one.frames > 1]
+    single = [one for one in part.slices if one.instance.frames == 1]
+    several: dict[str, list[Slice]] = defaultdict(list)
+    for one in part.slices:
+        if one.instance.frames > 1:
+            several[one.instance.name].append(one)
     groups = [("single frames", single)] if single else []
-    return _cut(part, "frames", [*groups, *((f"frames of {one.name}", [one]) for one in several)])
+    return _cut(part, "frames", [*groups, *((f"frames of {name}", group) for name, group in several.items())])
+
+
+def _by_stack(part: _Part) -> list[_Part]:
+    groups: dict[str, list[Slice]] = defaultdict(list)
+    for one in part.slices:
+        groups[one.value("StackID")].append(one)
+    ordered = sorted(groups.items(), key=lambda item: _sortable(item[0]))
+    return _cut(part, "StackID", [(f"StackID {name or '(none)'}", group) for name, group in ordered])
 
 
 def _by_orientation(part: _Part) -> list[_Part]:
-    placed = [one for one in part.instances if one.image_position_patient is not None]
+    placed = [one for one in part.slices if one.place.position is not None]
     groups = orientations(placed)
-    names = [plane_name(group[0].image_orientation_patient or (0, 0, 0, 0, 0, 0)) for group in groups]
+    names = [plane_name(group[0].place.orientation or AXIAL) for group in groups]
     twice = {name for name, count in Counter(names).items() if count > 1}
-    named: list[tuple[str, Sequence[Instance]]] = [
+    named: list[tuple[str, Sequence[Slice]]] = [
         (f"{name} ({number})" if name in twice else name, group)
         for number, (name, group) in enumerate(zip(names, groups, strict=True), 1)
     ]
     kept = {id(one) for group in groups for one in group}
-    rest = [one for one in part.instances if id(one) not in kept]
+    rest = [one for one in part.slices if id(one) not in kept]
     return _cut(
         part, "orientation" if len(groups) > 1 else "position", [*named, *([("no position", rest)] if rest else [])]
     )
 
 
+def _by_spacing(part: _Part) -> list[_Part]:
+    named = [
+        (f"{spacing[1]:g} x {spacing[0]:g} mm" if spacing else "no spacing", group)
+        for spacing, group in spacings(part.slices)
+    ]
+    return _cut(part, "pixel spacing", named)
+
+
+def spacings(slices: Sequence[Slice]) -> list[tuple[tuple[float, float] | None, list[Slice]]]:
+    """Return the pixel spacings of slices, in mm (row, column), and the slices of each."""
+    groups: list[tuple[tuple[float, float] | None, list[Slice]]] = []
+    for one in slices:
+        own = one.place.spacing
+        for spacing, group in groups:
+            if spacing == own or (spacing and own and np.allclose(spacing, own, rtol=SPACING_TOLERANCE, atol=0)):
+                group.append(one)
+                break
+        else:
+            groups.append((own, [one]))
+    return groups
+
+
 def _by_attributes(part: _Part) -> list[_Part]:
-    instances, places = _places(part.instances)
+    slices, places = _places(part.slices)
     if len(set(places)) == len(places):
-        return [_Part(instances, part.by, part.labels)]
-    by, keys = _separator(instances, places)
-    groups: dict[Key, list[Instance]] = defaultdict(list)
-    for key, one in zip(keys, instances, strict=True):
+        return [_Part(slices, part.by, part.labels)]
+    by, keys = _separator(slices, places)
+    groups: dict[Key, list[Slice]] = defaultdict(list)
+    for key, one in zip(keys, slices, strict=True):
         groups[key].append(one)
     named = []
     for key, group in sorted(groups.items(), key=lambda item: [_sortable(text) for text in item[0]]):
-        texts = [
-            _ATTRIBUTES[name](group[0]) if name in _ATTRIBUTES else text for name, text in zip(by, key, strict=True)
-        ]
+        texts = [text if name in _ORDERS else group[0].value(name) for name, text in zip(by, key, strict=True)]
         named.append((", ".join(f"{name} {text or '(none)'}" for name, text in zip(by, texts, strict=True)), group))
     return _cut(part, ", ".join(by), named)
 
 
-def _places(instances: tuple[Instance, ...]) -> tuple[tuple[Instance, ...], list[int]]:
-    """Return instances in slice order, and a number for the position of each; each its own without positions."""
-    orientation, numbers = instances[0].image_orientation_patient, list(range(len(instances)))
-    if orientation is None or any(one.image_position_patient is None for one in instances):
-        return instances, numbers
-    along = positions_on_normal([one.image_position_patient or (0, 0, 0) for one in instances], orientation)
-    # Rounded, so that what differs by noise stays in the order it is in.
-    instances = tuple(instances[index] for index in sorted(numbers, key=lambda index: round(float(along[index]), 2)))
-    found = regularity([one.image_position_patient or (0, 0, 0) for one in instances], orientation)
-    for group in found.duplicates:
+def _places(slices: tuple[Slice, ...]) -> tuple[tuple[Slice, ...], list[int]]:
+    """Return slices in slice order, and a number for the position of each; each its own without positions."""
+    slices, numbers = sorted_slices(slices), list(range(len(slices)))
+    found = points(slices)
+    for group in regularity(*found).duplicates if found is not None else ():
         for index in group:
             numbers[index] = group[0]
-    return instances, numbers
+    return slices, numbers
 
 
-def _separator(instances: Sequence[Instance], places: Sequence[int]) -> tuple[tuple[str, ...], list[Key]]:
-    """Return what tells volumes apart, and the value of it in each instance."""
-    values = {name: [_canonical(value(one)) for one in instances] for name, value in _ATTRIBUTES.items()}
-    varying = [name for name, texts in values.items() if len(set(texts)) > 1]
-    ways = [*((name,) for name in varying), *combinations(varying, 2)]
+_ORDERS = ("instance order", "frame order", "file order")
+
+
+def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[str, ...], list[Key]]:
+    """Return what tells volumes apart, and the value of it in each slice."""
+    values = _varying(slices)
+    ways = [way for count in range(1, _TOGETHER + 1) for way in combinations(values, count)]
     counts = set(Counter(places).values())
     # Where files are missing, no position may have all values; then volumes of two slices each are the least.
-    for allowed in (max(counts), len(instances) // 2) if len(counts) > 1 else (max(counts),):
+    for allowed in (max(counts), len(slices) // 2) if len(counts) > 1 else (max(counts),):
         for way in ways:
             if allowed > max(counts) and not _CLOCKS.isdisjoint(way):
                 continue
             keys: list[Key] = list(zip(*(values[name] for name in way), strict=True))
             if len(set(keys)) <= allowed and len(set(zip(places, keys, strict=True))) == len(places):
                 return way, keys
-    numbers = [_canonical(one.instance_number) for one in instances]
+    numbers = [_canonical(one.instance.instance_number) for one in slices]
     numbered = len(set(zip(places, numbers, strict=True))) == len(places)
+    framed = len({id(one.instance) for one in slices}) == 1
     passes: Counter[int] = Counter()
     ranks: list[Key] = []
     for place in places:
         passes[place] += 1
         ranks.append((str(passes[place]),))
-    return ("instance order" if numbered else "file order",), ranks
+    return ("instance order" if numbered else "frame order" if framed else "file order",), ranks
+
+
+def _varying(slices: Sequence[Slice]) -> Mapping[str, list[str]]:
+    """Return the values of each attribute that differs among slices, the likeliest to tell volumes apart first."""
+    names = dict.fromkeys((*_ATTRIBUTES, *(name for one in slices[:1] for name in one.instance.frame_values)))
+    values = {name: [_canonical(one.value(name)) for one in slices] for name in names if name not in _NOT_TELLING}
+    return {name: texts for name, texts in values.items() if len(set(texts)) > 1}
 
 
 def _canonical(text: str) -> str:

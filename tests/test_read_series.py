@@ -20,8 +20,9 @@ from pydicom.pixels.utils import pixel_array
 from synthetic import CASES, MALFORMED, case_values, is_available, write_case, write_series
 
 import itk_roundtrip as rt
-from itk_roundtrip.frames import Place, places, rescales
 from itk_roundtrip.kinds import carriages
+from itk_roundtrip.places import Place
+from itk_roundtrip.scan import describe
 
 Backend = Literal["itk", "simpleitk"]
 BACKENDS: tuple[Backend, ...] = ("itk", "simpleitk")
@@ -389,15 +390,18 @@ def test_distance_of_irregular_slices(name: str, distance: float, backend: Backe
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_frames_in_passes_over_the_same_places(backend: Backend, tmp_path: Path) -> None:
-    """The first pass lies where it must."""
+    """Each pass is a volume, and lies where it must."""
     (file,) = write_series(tmp_path, **{**CASES["enhanced"].keywords, "frames": 9})
     dataset = pydicom.dcmread(file)
     for frame, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence):
         groups.PlanePositionSequence[0].ImagePositionPatient = [1, 2, 3 - 2 * (frame % 3)]
     dataset.save_as(file)
-    volume = rt.read_series(one_series(tmp_path), backend=backend)
-    for frame in range(3):
-        np.testing.assert_allclose(point(volume, 0, 0, frame), (1, 2, 3 - 2 * frame))
+    series = one_series(tmp_path)
+    assert (len(series.volumes), series.separated_by) == (3, "frame order")
+    for index, (volume, _) in enumerate(each_volume(series, backend)):
+        check_values(volume, real_slices([file])[3 * index : 3 * index + 3])
+        for frame in range(3):
+            np.testing.assert_allclose(point(volume, 0, 0, frame), (1, 2, 3 - 2 * frame))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -722,18 +726,22 @@ def test_a_volume_is_written_alone(name: str, identity: witness.Identity, tmp_pa
 # ---------------------------------------------------------------------------------------------- where frames lie
 
 
-def test_places_of_frames_that_say_nothing() -> None:
+def test_places_of_frames_that_say_nothing(tmp_path: Path) -> None:
     """An empty header, and one that says less or other than it must."""
-    dataset = Dataset()
-    assert places(dataset, 2) == [Place(), Place()]
-    assert rescales(dataset, 2) == [("", ""), ("", "")]
+    (file,) = write_series(tmp_path, slices=1, frames=2, geometry="none", modality="SCW")
+    dataset = pydicom.dcmread(file)
+
+    def places() -> tuple[Place, ...]:
+        return describe(file, file.name, dataset).places
+
+    del dataset.PixelSpacing
+    assert places() == (Place(follows=True),)
     dataset.ImagePositionPatient, dataset.ImageOrientationPatient = r"1\2\3", r"1\0\0\0\1\0"
     dataset.GridFrameOffsetVector = "0"  # one value, two frames
     dataset.SliceThickness = "4"
-    assert places(dataset, 2) == [Place(r"1\2\3", r"1\0\0\0\1\0", "", "4")] * 2
+    assert places() == (Place((1, 2, 3), (1, 0, 0, 0, 1, 0), None, None, 4, follows=True),)
     dataset.PerFrameFunctionalGroupsSequence = [Dataset()]
-    assert places(dataset, 2) == [Place(), Place()]
-    assert rescales(dataset, 2) == [("", ""), ("", "")]
+    assert places() == (Place(),)
 
 
 def test_carriages_of_a_volume_are_those_of_its_instances(tmp_path: Path) -> None:
