@@ -9,15 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from itk_roundtrip import __version__
+from itk_roundtrip.arguments import Backend, HeaderMode, Identity, Progress, TransferSyntax
 from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
-
-if TYPE_CHECKING:
-    from itk_roundtrip.verify import Progress
 
 app = typer.Typer(
     add_completion=False,
@@ -52,7 +50,7 @@ def _options(
 
 @app.command()
 def find(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to search, at any depth.")],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Folder to search, at any depth.")],
     as_json: JsonOption = False,
 ) -> None:
     """List the DICOM series in a folder: files, geometry, pixel format, and every irregularity. Reads no pixels."""
@@ -63,33 +61,32 @@ def find(
             found = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
         from itk_roundtrip import report
 
-        _print(report.find_document(found, directory) if as_json else report.find_table(found))
+        _print(report.find_document(found, Path(directory)) if as_json else report.find_table(found))
 
 
 @app.command()
 def run(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder with the series, at any depth.")],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="Output folder; new or empty.")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth.")],
+    destination: Annotated[str, typer.Argument(metavar="DST", help="Output folder; new or empty.")],
     series: Annotated[
         str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
     ] = None,
     identity: Annotated[
-        Literal["derived", "copy"],
+        Identity,
         typer.Option(help="New derived instances in a new series, or the same instances again."),
     ] = "derived",
     headers: Annotated[
-        Literal["complete", "itk"],
+        HeaderMode,
         typer.Option(help="Restore what ITK loses, or leave what ITK alone writes (not verified)."),
     ] = "complete",
-    backend: Annotated[
-        Literal["itk", "simpleitk"], typer.Option(help="Front end that reads and writes the pixels; same output.")
-    ] = "itk",
+    backend: Annotated[Backend, typer.Option(help="Front end that reads and writes the pixels; same output.")] = "itk",
     transfer_syntax: Annotated[
-        Literal["explicit", "implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"] | None,
+        TransferSyntax | None,
         typer.Option(help="Lossless encoding of the output; that of the source, uncompressed, by default."),
     ] = None,
     description: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Operation named in Derivation Description; ASCII.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Comment in Derivation Description, named as yours; one line of ASCII."),
     ] = None,
     jobs: JobsOption = None,
     overwrite: Annotated[
@@ -127,25 +124,25 @@ def run(
 
 @app.command()
 def verify(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder with the source series, at any depth.")],
-    written: Annotated[Path, typer.Argument(metavar="DST", help="Folder with what was written of it, by any tool.")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the source series, at any depth.")],
+    written: Annotated[str, typer.Argument(metavar="DST", help="Folder with what was written of it, by any tool.")],
     series: Annotated[
         str | None,
         typer.Option(metavar="UID", help="Series Instance UID of the source, if DST does not tell which it is of."),
     ] = None,
     identity: Annotated[
-        Literal["derived", "copy"] | None,
+        Identity | None,
         typer.Option(help="Judge as derived instances or as the same instances; guessed from DST by default."),
     ] = None,
     reference: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Real-world values that DST must hold: any image ITK reads, or .npy."),
     ] = None,
     conformance: Annotated[
         bool, typer.Option("--conformance", help="Let dciodvfy judge every slice, not only three.")
     ] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
+        str | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
     ] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
@@ -156,8 +153,14 @@ def verify(
 ) -> None:
     """Audit a round trip, anyone's: every slice, attribute and stored value of DST against SRC. Exit 1: it differs."""
     with _reported():
-        if html is not None and not html.absolute().parent.is_dir():
-            raise RoundtripError(f"The folder for {html.name} does not exist; make it first.", path=html.name)
+        if html is not None and not Path(html).absolute().parent.is_dir():
+            raise RoundtripError(f"The folder for {html} does not exist; make it first.", path=html)
+        if html is not None and (not html or Path(html).is_dir()):
+            raise RoundtripError(f"{html or 'The page'} is no file; name the file that --html writes.", path=html)
+        if pictures and html is None:
+            raise RoundtripError(
+                "--pictures shows pictures in the page of --html FILE; name that file or leave it out."
+            )
         with _progress(as_json) as progress:
             from itk_roundtrip.verify import verify_series
 
@@ -175,7 +178,7 @@ def verify(
             if html is not None:
                 from itk_roundtrip.page import write_page
 
-                write_page(report, source, written, html, pictures=pictures, show_values=show_values)
+                write_page(report, Path(source), Path(written), Path(html), pictures=pictures, show_values=show_values)
         from itk_roundtrip.report import verify_document, verify_table
 
         for warning in report.warnings:
@@ -185,14 +188,14 @@ def verify(
             raise typer.Exit(EXIT_DIFFERENT)
 
 
-SAMPLE = Path("data", "ct-phantom")
+SAMPLE = os.path.join("data", "ct-phantom")
 """The sample series, as seen from inside a clone."""
 
 
 @app.command()
 def losses(
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(metavar="SRC", help=f"Folder with the series, at any depth; {SAMPLE} if not given."),
     ] = None,
     series: Annotated[
@@ -202,12 +205,12 @@ def losses(
 ) -> None:
     """Show what plain ITK and SimpleITK lose of a series: their examples are run on it in a temporary folder."""
     with _reported():
-        if source is None and not SAMPLE.is_dir():
+        if source is None and not os.path.isdir(SAMPLE):
             raise RoundtripError(f"Name a folder with a series; the sample series {SAMPLE} is only there in a clone.")
         with _progress(as_json) as progress:
             from itk_roundtrip.losses import find_losses
 
-            table = find_losses(source or SAMPLE, series=series, progress=progress)
+            table = find_losses(SAMPLE if source is None else source, series=series, progress=progress)
         from itk_roundtrip.report import losses_document, losses_table
 
         _print(losses_document(table) if as_json else losses_table(table))
@@ -242,9 +245,9 @@ def _reported(as_json: bool = False) -> Iterator[None]:
             from itk_roundtrip import report
 
             _print(report.failure_document(error))
-        _say(str(error))
+        _say(_as_typed(error))
     except RoundtripError as error:
-        _say(str(error))
+        _say(_as_typed(error))
     except KeyboardInterrupt as stop:
         _say(f"Interrupted; {stop.args[0] if stop.args else 'nothing was written'}.")
     except MemoryError:
@@ -262,6 +265,14 @@ def _reported(as_json: bool = False) -> Iterator[None]:
 
 class _UnprintableError(Exception):
     """Standard output does not take the result."""
+
+
+def _as_typed(error: RoundtripError) -> str:
+    """Return the message of an error with the option of the command line for the argument that it advises."""
+    before, advised, after = str(error).rpartition(error.option or "\0")
+    name, _, value = advised.partition("=")
+    option = f"--{name.replace('_', '-')}" + ("" if value == "True" else f" {value.strip(chr(34))}")
+    return before + (option if advised else "") + after
 
 
 def _say(message: str) -> None:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydicom import uid
@@ -26,7 +26,6 @@ from itk_roundtrip import _simpleitk
 from itk_roundtrip.errors import RoundtripError, SeriesWriteError, UnsupportedSeriesError
 from itk_roundtrip.pixels import Array, PixelFormat, masked
 
-TransferSyntax = Literal["explicit", "implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"]
 UIDS: dict[str, str] = {
     "explicit": str(uid.ExplicitVRLittleEndian),
     "implicit": str(uid.ImplicitVRLittleEndian),

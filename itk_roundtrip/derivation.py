@@ -17,8 +17,10 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import uids
+from itk_roundtrip.arguments import checked
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
 from itk_roundtrip.rules import (
+    COMMENT,
     DESCRIPTION_SUFFIX,
     INTEGER_STRING_MAXIMUM,
     LONG_STRING_LIMIT,
@@ -29,9 +31,9 @@ from itk_roundtrip.rules import (
     UNCHANGED,
     is_primary,
 )
-from itk_roundtrip.volume import Derivation, Volume
+from itk_roundtrip.volume import Derivation, Volume, check_volume
 
-DEFAULT_OPERATION = "read and written with ITK"
+OPERATION = "read and written with ITK"
 SERIES_NUMBER_STEP = 1000
 _ELISION = "..."
 _UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
@@ -122,8 +124,8 @@ class SeriesPlan:
         PET and NM: Image Type value 2 stays PRIMARY, the series times are kept.
     created
         Moment of creation, aware of its time zone.
-    operation
-        What was done, for Derivation Description.
+    operation, comment
+        What was done, and what the user says of it, for Derivation Description.
     instance_numbers
         By index of the slice, if they must be renumbered; else empty.
     siblings
@@ -144,6 +146,7 @@ class SeriesPlan:
     siblings: Mapping[str, str] = field(repr=False)
     software_versions: tuple[str, ...]
     unchanged: bool = True
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class SourceSlice:
 def plan_series(
     slices: Sequence[SourceSlice],
     *,
-    operation: str,
+    comment: str,
     options: Mapping[str, str],
     version: str,
     software_versions: Iterable[str],
@@ -178,10 +181,10 @@ def plan_series(
     ----------
     slices
         In slice order.
-    operation
-        What was done, in ASCII, without patient data.
+    comment
+        What the user says of it, one line of ASCII, checked; empty if nothing.
     options
-        Every option that changes the output; with ``operation`` they make the UIDs (PS3.5 B.2).
+        Every option that changes the output; with the operation and ``comment`` they make the UIDs (PS3.5 B.2).
     version
         Of itk-roundtrip.
     software_versions
@@ -193,17 +196,7 @@ def plan_series(
     ------
     UnsupportedSeriesError
         An instance lacks Study Instance UID or SOP Class UID.
-    RoundtripError
-        ``operation`` is not plain ASCII.
     """
-    if not (operation.isascii() and operation.isprintable()) or "\\" in operation:
-        raise RoundtripError("The description must be one line of ASCII text without a backslash.")
-    software_versions = tuple(software_versions)
-    longest = SHORT_TEXT_LIMIT - len(_derivation(software_versions[0], "", ""))
-    longest -= len(UNCHANGED) if unchanged else DECLARED_LIMIT
-    longest -= len(_ELISION) + len("; ")
-    if len(operation) > longest:
-        raise RoundtripError(f"The description is too long: at most {longest} characters fit.")
     for one in slices:
         for value, keyword, tag in (
             (one.study_instance_uid, "Study Instance UID", "(0020,000D)"),
@@ -211,32 +204,38 @@ def plan_series(
         ):
             if not value:
                 raise UnsupportedSeriesError(
-                    f"{one.name} has no {keyword}, without which nothing can be derived from it; use --identity copy.",
+                    f'{one.name} has no {keyword}, without which nothing can be derived from it; use identity="copy".',
                     path=one.name,
                     tag=tag,
+                    option='identity="copy"',
                 )
     first = slices[0]
     for one in slices:
         if is_primary(one.modality, one.sop_class_uid) != is_primary(first.modality, first.sop_class_uid):
             raise UnsupportedSeriesError(
                 f"{one.name} and {first.name} differ in their modality, so that no one series can be derived from them;"
-                " use --identity copy.",
+                ' use identity="copy".',
                 path=one.name,
                 tag="(0008,0060)",
+                option='identity="copy"',
             )
     sop_uids = [one.sop_instance_uid for one in slices]
     return SeriesPlan(
         series_instance_uid=uids.series_instance_uid(
-            first.series_instance_uid, sop_uids, {**options, "operation": operation}, version
+            first.series_instance_uid,
+            sop_uids,
+            {**options, "operation": OPERATION, **({"comment": comment} if comment else {})},
+            version,
         ),
         source_series_instance_uid=first.series_instance_uid,
         series_number=_series_number(first.series_number),
         primary=is_primary(first.modality, first.sop_class_uid),
         created=_in_offset(_now(), first.timezone_offset),
-        operation=operation,
+        operation=OPERATION,
+        comment=comment,
         instance_numbers=_renumbered(slices),
         siblings={one.sop_instance_uid: one.sop_class_uid for one in slices if one.sop_instance_uid},
-        software_versions=software_versions,
+        software_versions=tuple(software_versions),
         unchanged=unchanged,
     )
 
@@ -276,7 +275,8 @@ def _in_offset(moment: datetime, timezone_offset: str) -> datetime:
     return moment.astimezone(timezone(sign * offset)) if offset < timedelta(hours=24) else moment
 
 
-def derive(volume: Volume, *, description: str = DEFAULT_OPERATION) -> Volume:
+@checked(volume=check_volume)
+def derive(volume: Volume, *, description: str | None = None) -> Volume:
     """Return a volume that :func:`write_series` writes as a new series of derived instances.
 
     Parameters
@@ -284,13 +284,21 @@ def derive(volume: Volume, *, description: str = DEFAULT_OPERATION) -> Volume:
     volume
         From :func:`read_series`; its pixels must stay as they were read.
     description
-        Operation named in Derivation Description (0008,2111); one line of ASCII.
+        Comment in Derivation Description (0008,2111), one line of ASCII. It stands behind ``user comment``: as long as
+        pixels stay as they are, no other operation is named there than that they were read and written.
+
+    Raises
+    ------
+    RoundtripError
+        The volume is derived already: what was said of it would be lost.
 
     References
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.7.6.1.1.3 Derivation Description
     """
-    return replace(volume, derivation=Derivation(description))
+    if volume.derivation is not None:
+        raise RoundtripError("The volume is derived already; derive the one that read_series returned.")
+    return replace(volume, derivation=Derivation(description or ""))
 
 
 def edits(
@@ -411,6 +419,15 @@ def _image_type(one: _Slice) -> bytes:
     return b"\\".join([b"DERIVED", b"PRIMARY" if primary else b"SECONDARY", *values[2:]])
 
 
+def _encodings(source: Dataset) -> list[str]:
+    return convert_encodings(source.get("SpecificCharacterSet") or "ISO_IR 6")
+
+
+def _decoded(source: Dataset, text: bytes) -> str:
+    """Return an encoded text of a data set."""
+    return decode_bytes(text, _encodings(source), set())
+
+
 def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *, keep_end: bool) -> bytes:
     """Return the old text, the separator and the added text, the old one shortened to ``limit`` characters.
 
@@ -419,7 +436,7 @@ def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *
     old = _raw(source, tag)
     if not old:
         return added.encode("ascii")
-    encodings = convert_encodings(source.get("SpecificCharacterSet") or "ISO_IR 6")
+    encodings = _encodings(source)
     added = separator + added
     room = limit - len(added)
     if len(decode_bytes(old, encodings, set())) > room:
@@ -459,15 +476,20 @@ def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
 
 
 def _series_description(one: _Slice) -> bytes:
+    old = _raw(one.source, 0x0008103E)
+    if _decoded(one.source, old).endswith(DESCRIPTION_SUFFIX):
+        return old  # of a source that went through a round trip itself
     return _fitted(one.source, 0x0008103E, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
 
 
-def _derivation(tool: str, operation: str, declared: str) -> str:
-    return f"{tool}: {operation}; {declared}"
+def statement(plan: SeriesPlan, declared: str) -> str:
+    """Return what was done, what became of the stored values, and, named as such, the comment of the user."""
+    parts = (plan.operation, declared, f"{COMMENT}{plan.comment}" if plan.comment else "")
+    return "; ".join(part for part in parts if part)
 
 
 def _derivation_description(one: _Slice) -> bytes:
-    added = _derivation(one.plan.software_versions[0], one.plan.operation, one.pixels.declared)
+    added = f"{one.plan.software_versions[0]}: {statement(one.plan, one.pixels.declared)}"
     return _fitted(one.source, 0x00082111, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
 
 
@@ -530,16 +552,10 @@ def _contributing_equipment(one: _Slice) -> Appended:
         Edit(0x00081090, "LO", b"itk-roundtrip"),
         Edit(0x00181020, "LO", "\\".join(plan.software_versions).encode("ascii")),
         Edit(0x0018A002, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
-        Edit(0x0018A003, "ST", _contribution(plan).encode("ascii")),
+        Edit(0x0018A003, "ST", statement(plan, UNCHANGED if plan.unchanged else "").encode("ascii")),
         coded(0x0040A170, PURPOSE_EQUIPMENT),
     )
     return Appended(0x0018A001, (item,))
-
-
-def _contribution(plan: SeriesPlan) -> str:
-    """Return what was done to all instances of the series."""
-    text = f"{plan.operation}; {UNCHANGED}" if plan.unchanged else plan.operation
-    return text if len(text) <= SHORT_TEXT_LIMIT else _ELISION + text[len(_ELISION) - SHORT_TEXT_LIMIT :]
 
 
 _REFERRING = (0x00081140, 0x0008114A, 0x00082112, 0x00420013)

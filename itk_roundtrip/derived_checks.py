@@ -89,7 +89,7 @@ def _series_texts(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("HDR-04", tag, f"is longer than {limit} characters", inherited=new == old)
     if not whole and not new.startswith(old) and not _keeps_start(old, new, limit):
         yield pair.finding("HDR-04", tag, "does not keep the text of the source")
-    elif new == old:
+    elif new == old and not old.endswith(rules.DESCRIPTION_SUFFIX):
         yield pair.finding("HDR-04", tag, "does not tell the series from its source", severity="warning")
     if not re.fullmatch(rb"[+-]?\d{1,10}", pair.values(0x00200011)[1]):
         yield pair.finding("HDR-04", 0x00200011, "is not a whole number")

@@ -12,8 +12,8 @@
     +-- SeriesWriteError         ITK or the disk did not take the output
     +-- VerificationError        what was written is not what it must be; carries the findings
 
-The message of each is one plain sentence without patient data, with files named relative to the folder that the
-user named. ``path``, ``series`` and ``tag`` repeat what it is about as data.
+The message of each is one plain sentence without patient data, with folders named as the user did and files relative
+to them. ``path``, ``series`` and ``tag`` repeat what it is about as data.
 """
 
 from __future__ import annotations
@@ -30,20 +30,30 @@ class RoundtripError(Exception):
     message
         One sentence for the user.
     path
-        File or folder it is about, relative to the folder that the user named.
+        File it is about, relative to the folder that the user named, or a folder as the user named it.
     series
         Series Instance UID (0020,000E) it is about.
     tag
         Attribute it is about, as ``"(gggg,eeee)"``.
+    option
+        Argument of a function that the message advises, as it stands there, such as ``overwrite=True``. The command
+        line shows its own option instead.
     """
 
     def __init__(
-        self, message: str, *, path: str | None = None, series: str | None = None, tag: str | None = None
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        series: str | None = None,
+        tag: str | None = None,
+        option: str | None = None,
     ) -> None:
         super().__init__(message)
         self.path = path
         self.series = series
         self.tag = tag
+        self.option = option
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross from a worker process to its parent: keep class and fields.

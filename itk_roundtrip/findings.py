@@ -9,9 +9,10 @@ from typing import Literal
 
 from pydicom.datadict import keyword_for_tag
 
+from itk_roundtrip.arguments import Identity as Identity  # public here too
+
 Severity = Literal["error", "warning", "info"]
 Verdict = Literal["pass", "fail"]
-Identity = Literal["derived", "copy"]
 Outcome = Literal[
     "kept", "set by rule", "removed by rule", "reformatted", "changed", "VR changed", "moved", "lost", "added"
 ]

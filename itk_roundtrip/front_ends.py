@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Literal
 
 from itk_roundtrip import _itk, _simpleitk
+from itk_roundtrip.arguments import Backend as Backend
 from itk_roundtrip.pixels import PixelType
 
-Backend = Literal["itk", "simpleitk"]
 NAMES: dict[Backend, str] = {"itk": "ITK", "simpleitk": "SimpleITK"}
 
 

@@ -41,7 +41,7 @@ def functional_group_edits(source: Dataset, declared: str) -> Edits:
     source
         Data set of the source instance, undecoded.
     declared
-        Operation and what became of the stored values.
+        What was done, and what became of the stored values.
     """
     groups = {tag: _items(source, tag) for tag in (SHARED, PER_FRAME)}
     own = source_reference(source) is not None

@@ -11,7 +11,7 @@ import pydicom
 from pydicom import uid
 
 from itk_roundtrip import compression, kinds, reader, syntaxes, view
-from itk_roundtrip.derivation import Edits, PixelChange, SeriesPlan, edits, pixel_edits
+from itk_roundtrip.derivation import Edits, PixelChange, SeriesPlan, edits, pixel_edits, statement
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.findings import tag_text
 from itk_roundtrip.frames import encapsulated, even
@@ -87,7 +87,7 @@ def instance_edits(
     source_uid = one.sop_instance_uid or f"slice {index}"
     new_uid = sop_instance_uid(plan.series_instance_uid, source_uid, _digest(source, how, words))
     changes = edits(plan, source.values, index, new_uid, change)
-    return {**changes, **functional_group_edits(source.values, f"{plan.operation}; {change.declared}")}
+    return {**changes, **functional_group_edits(source.values, statement(plan, change.declared))}
 
 
 def _digest(source: Header, how: Carriage, words: Sequence[Array | None]) -> str:

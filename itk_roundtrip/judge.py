@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from itk_roundtrip.across import Sides, check_series, places
+from itk_roundtrip.arguments import Progress
 from itk_roundtrip.audit import PairReport, Request, Tally, compare_many
 from itk_roundtrip.conformance import check_conformance
+from itk_roundtrip.errors import SeriesNotFoundError
 from itk_roundtrip.findings import Finding, Identity, Report, SlicePair, first_error
 from itk_roundtrip.pairing import pair, referred
 from itk_roundtrip.reference import read_reference
@@ -28,7 +30,7 @@ from itk_roundtrip.series import (
     list_files,
     read_files,
 )
-from itk_roundtrip.verify import Options, Progress
+from itk_roundtrip.verify import Options
 from itk_roundtrip.workers import Task, Workers
 
 _PAIRS_PER_TASK = 16
@@ -41,7 +43,9 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     """Compare what was written with its source, in workers that may have served others before."""
     found = _without(_scan(folders[0], workers, "Reading the source", options.progress), Path(folders[1]))
     outputs = _scan(folders[1], workers, "Reading what was written", options.progress)
-    chosen = _choose(found, outputs, options.series, Path(folders[0]).name or folders[0])
+    if not outputs and not any(one.unreadable or one.reason.startswith("broken") for one in outputs.skipped):
+        raise SeriesNotFoundError(f"{folders[1]} holds no DICOM file; there is nothing to verify.", path=folders[1])
+    chosen = _choose(found, outputs, options.series, folders[0])
     written = as_one_series(outputs, Path(folders[1]))
     identity = options.identity or guess_identity(chosen, written)
     pairing = pair(chosen.instances, written.instances)

@@ -201,9 +201,10 @@ def check_supported(series: Series, identity: Identity) -> None:
         if one.concatenation_uid and identity == "derived":
             raise UnsupportedSeriesError(
                 f"{one.name} is part of a concatenation, whose parts refer to one another by UIDs of the source; use"
-                " --identity copy.",
+                ' identity="copy".',
                 path=one.name,
                 tag="(0020,9161)",
+                option='identity="copy"',
             )
         other = seen.setdefault(one.sop_instance_uid, one) if one.sop_instance_uid else one
         if other is not one:
@@ -403,9 +404,10 @@ def check_plain(carried: Mapping[str, Carriage]) -> None:
         as_it_is = how.label in ("", "MONOCHROME2") and not how.framed and how.pixel_format.samples == 1
         if how.path == "source" or not as_it_is or how.inverse == "bits" or how.photometric.startswith("PALETTE"):
             raise UnsupportedSeriesError(
-                f"{name} is of a kind that ITK alone does not carry, so that there is nothing to write with --headers"
-                " itk; `itk-roundtrip losses` shows what ITK makes of it.",
+                f"{name} is of a kind that ITK alone does not carry, so that there is nothing to write with"
+                ' headers="itk"; `losses` shows what ITK makes of it.',
                 path=name,
+                option='headers="itk"',
             )
 
 

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import pydicom
 
 from itk_roundtrip import _itk, _simpleitk
+from itk_roundtrip.arguments import Progress, checked
 from itk_roundtrip.attributes import vr_of
 from itk_roundtrip.errors import RoundtripError, internal_error
 from itk_roundtrip.findings import Outcome, Report
@@ -33,7 +34,7 @@ from itk_roundtrip.itk_calls import refusal
 from itk_roundtrip.judge import verify_folders
 from itk_roundtrip.series import Instance, Series, choose_series, find_series, list_files, read_files
 from itk_roundtrip.staging import uninterrupted
-from itk_roundtrip.verify import Options, Progress
+from itk_roundtrip.verify import Options
 from itk_roundtrip.words import counted
 from itk_roundtrip.workers import Workers, processors
 
@@ -195,6 +196,7 @@ class LossTable:
     rows: tuple[IdiomLosses, ...]
 
 
+@checked()
 def find_losses(
     source: str | os.PathLike[str], *, series: str | None = None, progress: Progress | None = None
 ) -> LossTable:
@@ -229,7 +231,7 @@ def find_losses(
     """
     progress = progress or (lambda stage, done, total: None)
     with _temporary_folder() as folder, Workers(1, prepare="losses") as workers:
-        chosen = choose_series(find_series(source), series, Path(source).name or os.fspath(source))
+        chosen = choose_series(find_series(source), series, os.fspath(source))
         shown = _show(chosen, folder / "source")
         versions = _versions(workers, folder)
         rows: list[IdiomLosses] = []
@@ -297,6 +299,8 @@ def _row(idiom: str, series: Series, shown: Path, output: Path, workers: Workers
     outcome = workers.call(attempt, IDIOMS[idiom], (str(shown), str(output)), seconds)
     state: State
     state, reason = ("crashed", "") if outcome.crashed else outcome.value
+    if state == "written" and not _whole_files(output):
+        state, reason = "refused", "no file"
     if state == "written":
         options = Options(None, "copy", None, None, processors(), False, lambda *_: None)
         with Workers(options.jobs, prepare="audit") as auditors:

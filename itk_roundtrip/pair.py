@@ -82,10 +82,11 @@ class Pair:
 
     @cached_property
     def added_description(self) -> str:
-        """What Derivation Description says beyond the source's."""
+        """What Derivation Description says beyond the source's, but for a comment of the user, which claims nothing."""
         if not self.derived:
             return ""
-        return added_text(decoded(self.source, 0x00082111), decoded(self.written, 0x00082111))
+        added = added_text(decoded(self.source, 0x00082111), decoded(self.written, 0x00082111))
+        return "" if added.startswith(rules.COMMENT) else added.partition(f"; {rules.COMMENT}")[0]
 
     @property
     def says_unchanged(self) -> bool:

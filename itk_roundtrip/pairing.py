@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, same_orientation
-from itk_roundtrip.rules import PURPOSE_SOURCE_IMAGE
+from itk_roundtrip.rules import DERIVED_PREFIX, PURPOSE_SOURCE_IMAGE
 from itk_roundtrip.series import Instance
 
 BY_UID = "SOP Instance UID"
@@ -159,4 +159,4 @@ def _places(instances: Sequence[Instance]) -> dict[int, int]:
 
 def _stem(name: str) -> str:
     """Return what is left of a file name without folder, extension and the prefix of derived instances."""
-    return re.sub(r"^derived_", "", Path(name).stem)
+    return re.sub(rf"^({DERIVED_PREFIX})+", "", Path(name).stem)

@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from itk_roundtrip import __version__
+from itk_roundtrip.arguments import Backend, HeaderMode, Identity, Progress, TransferSyntax, checked
 from itk_roundtrip.errors import (
     RoundtripError,
     SeriesNotFoundError,
     SeriesReadError,
 )
 from itk_roundtrip.staging import Staging
-from itk_roundtrip.verify import Progress
+from itk_roundtrip.volume import check_volume
 from itk_roundtrip.workers import Outcome, Task, Workers, processors
 
 if TYPE_CHECKING:
-    from itk_roundtrip.compression import TransferSyntax
     from itk_roundtrip.derivation import SeriesPlan
-    from itk_roundtrip.findings import Finding, Identity, Report
-    from itk_roundtrip.front_ends import Backend
+    from itk_roundtrip.findings import Finding, Report
     from itk_roundtrip.series import Series, Skipped
-    from itk_roundtrip.slabs import HeaderMode, Job, Slab, SlabResult
+    from itk_roundtrip.slabs import Job, Slab, SlabResult
     from itk_roundtrip.volume import Volume
 
 PUBLISHED = "the output was written and verified"
@@ -109,6 +107,7 @@ class RoundtripResult:
         return sum(sum(counts.values()) for counts in (self.lost, self.altered, self.invented))
 
 
+@checked()
 def roundtrip(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
@@ -147,7 +146,8 @@ def roundtrip(
         ``explicit``, ``implicit``, ``rle``, ``jpeg-lossless``, ``jpeg-ls`` or ``jpeg2000``, all lossless. Implicit VR
         Little Endian stays so by default, everything else becomes Explicit VR Little Endian, uncompressed.
     description
-        Operation named in Derivation Description (0008,2111); one line of ASCII.
+        Comment in Derivation Description (0008,2111), one line of ASCII, for identity ``derived``. It stands behind
+        ``user comment``: no other operation is named there than that the pixels were read and written.
     jobs
         Processes; as many as there are processors, if not given.
     overwrite
@@ -174,14 +174,11 @@ def roundtrip(
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation; PS3.5 B.2 UUID derived UID
     """
-    source, destination = Path(source), Path(destination)
     jobs = processors() if jobs is None else jobs
-    if jobs < 1:
-        raise RoundtripError("The number of jobs must be 1 or more.")
-    if not source.is_dir():
-        raise SeriesNotFoundError(f"{source.name or source} is not a folder.", path=source.name)
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
     options = Options(series, identity, headers, description, jobs, progress or quiet, backend, transfer_syntax or "")
+    if not os.path.isdir(source):
+        raise SeriesNotFoundError(f"{os.fspath(source)} is not a folder.", path=os.fspath(source))
     staging = Staging(source, destination, overwrite=overwrite)
     try:
         with staging, Workers(jobs, (staging.lock,), prepare=f"slabs:{backend}") as workers:
@@ -203,23 +200,38 @@ class Options:
     backend: Backend = "itk"
     transfer_syntax: str = ""
 
+    def __post_init__(self) -> None:
+        if self.headers == "itk" and self.transfer_syntax:
+            raise RoundtripError(
+                'With headers="itk" the transfer syntax is that which ITK writes; leave it out.',
+                option='headers="itk"',
+            )
+        if self.identity == "copy" and self.description is not None:
+            raise RoundtripError(
+                'With identity="copy" the headers stay as they are, so that no description is added; leave it out.',
+                option='identity="copy"',
+            )
 
-def carry(source: Path, destination: Path, options: Options, staging: Staging, workers: Workers) -> RoundtripResult:
+
+def carry(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    options: Options,
+    staging: Staging,
+    workers: Workers,
+) -> RoundtripResult:
     """Make one round trip in an open staging folder, with workers that may have served others before."""
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip import acceptance, compression, judge, kinds, scheduling, slabs
-    from itk_roundtrip.derivation import DEFAULT_OPERATION
     from itk_roundtrip.series import choose_series, find_series, left_out
 
     compression.check_available(options.transfer_syntax)
     found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
-    chosen = choose_series(found, options.series, source.name or str(source))
+    chosen = choose_series(found, options.series, os.fspath(source))
     _check_readable(found.skipped)
     kinds.check_supported(chosen, options.identity)
     carried = kinds.carriages(chosen, options.identity)
     if options.headers == "itk":
-        if options.transfer_syntax:
-            raise RoundtripError("With --headers itk the transfer syntax is that which ITK writes; leave it out.")
         kinds.check_plain(carried)
     for one in chosen.instances:
         if (how := carried[one.name]).path != "source":
@@ -238,8 +250,8 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
             changing: dict[str, str] = {"identity": options.identity, "headers": options.headers}
             if options.transfer_syntax:
                 changing["transfer_syntax"] = options.transfer_syntax
-            operation = options.description or DEFAULT_OPERATION
-            derived = _plan(series, chosen, operation, changing, versions, kinds.are_unchanged(chosen, carried))
+            comment = options.description or ""
+            derived = _plan(series, chosen, comment, changing, versions, kinds.are_unchanged(chosen, carried))
         return slabs.Job(
             derived,
             options.headers,
@@ -267,7 +279,7 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
     if alike != carried:
         parts = scheduling.cut_into_slabs(job, ordered, its_names, alike, options.jobs)
         result, _ = scheduling.carry_slabs(job, parts, workers, options.progress)
-    folders = str(source), str(destination)
+    folders = os.fspath(source), os.fspath(destination)
     report = (
         acceptance.judged(result, ordered, job, folders, judge.uids_of(found)) if job.headers == "complete" else None
     )
@@ -276,6 +288,7 @@ def carry(source: Path, destination: Path, options: Options, staging: Staging, w
     return _result(folders, job, ordered, order, versions, result, warnings, report, parts)
 
 
+@checked(volume=check_volume)
 def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
     """Write a volume as a DICOM series: completed, verified, published as a whole; ITK runs in this process.
 
@@ -310,7 +323,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     from itk_roundtrip import acceptance, judge, kinds, reader, scheduling, slabs
     from itk_roundtrip.series import SeriesList
 
-    series, destination = volume.series, Path(destination)
+    series = volume.series
     reader.check_unedited(volume)
     identity: Identity = "copy" if volume.derivation is None else "derived"
     kinds.check_supported(series, identity)
@@ -322,7 +335,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         if volume.derivation is not None:
             options = {"identity": "derived", "headers": "complete"}
             unchanged = kinds.are_unchanged(series, kinds.carriages(series, identity))
-            plan = _plan(series, series, volume.derivation.operation, options, versions, unchanged)
+            plan = _plan(series, series, volume.derivation.comment, options, versions, unchanged)
         job = slabs.Job(plan, "complete", staging.folder, volume.backend, decoder=its_versions[-1])
         carried = kinds.carriages(series, identity)
         while True:
@@ -334,7 +347,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
             if alike == carried:
                 break
             carried = alike
-        folders = str(series.directory), str(destination)
+        folders = str(series.directory), os.fspath(destination)
         report = acceptance.judged(result, series, job, folders, judge.uids_of(SeriesList([series])))
         warnings = [*_irregular(series), *acceptance.concerns(result, job.identity)]
         staging.publish()
@@ -429,7 +442,7 @@ def _named_versions(of_itk: tuple[str, ...]) -> tuple[str, ...]:
 def _plan(
     ordered: Series,
     by_position: Series,
-    operation: str,
+    comment: str,
     options: Mapping[str, str],
     versions: tuple[str, ...],
     unchanged: bool,
@@ -454,7 +467,7 @@ def _plan(
     ]
     return plan_series(
         slices,
-        operation=operation,
+        comment=comment,
         options=options,
         version=__version__,
         software_versions=versions,

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from itk_roundtrip import kinds, view
+from itk_roundtrip.arguments import Backend, checked, instance_of
 from itk_roundtrip.errors import (
     AmbiguousSeriesError,
     RoundtripError,
+    SeriesNotFoundError,
     SeriesReadError,
     SeriesWriteError,
     UnsupportedSeriesError,
     VerificationError,
 )
-from itk_roundtrip.front_ends import Backend, front_end
+from itk_roundtrip.front_ends import front_end
 from itk_roundtrip.geometry import AXIAL, normal
 from itk_roundtrip.headers import Header, read_header
 from itk_roundtrip.itk_calls import copy_geometry, translated
@@ -116,6 +118,15 @@ def read_planes(
     )
 
 
+@checked(
+    series=instance_of(
+        Series,
+        "find_series",
+        path="find what it holds first: read_series(find_series(path)[0])",
+        list="pass one of them, such as found[0]",
+        Volume="it was read already",
+    )
+)
 def read_series(series: Series, *, volume: int | None = None, backend: Backend = "itk") -> Volume:
     """Read a series into a volume with ITK's ImageSeriesReader and GDCMImageIO, in this process.
 
@@ -170,6 +181,8 @@ def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Sli
     RoundtripError
         There is no such volume.
     """
+    if not series.instances:
+        raise SeriesNotFoundError("The series holds no instances.", series=series.series_instance_uid)
     volumes = series.volumes
     if index is None and len(volumes) == 1:
         return series, volumes[0].slices

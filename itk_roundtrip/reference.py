@@ -59,18 +59,18 @@ def read_reference(file: Path, written: Series, folder: Path, workers: Workers) 
             array = np.load(file, mmap_mode="r")
             shape, kind = array.shape, array.dtype.kind
         except Exception:  # no such file, or none of numpy's
-            raise RoundtripError(f"{file.name} cannot be read as an array of numpy.", path=file.name) from None
+            raise RoundtripError(f"{file} cannot be read as an array of numpy.", path=str(file)) from None
         if kind not in "biuf":
-            raise RoundtripError(f"{file.name} holds something else than real numbers.", path=file.name)
+            raise RoundtripError(f"{file} holds something else than real numbers.", path=str(file))
         if shape[:1] != (len(written.instances),):
-            message = f"{file.name} holds {shape[0] if shape else 0} slices, the written series"
-            raise RoundtripError(f"{message} {len(written.instances)}.", path=file.name)
+            message = f"{file} holds {shape[0] if shape else 0} slices, the written series"
+            raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
         target = file
     else:
         target = folder / "reference.npy"
         outcome = workers.call(lay_on_grid, file, written, target)
         if outcome.crashed:
-            raise RoundtripError(f"{file.name} ends the process that reads it.", path=file.name)
+            raise RoundtripError(f"{file} ends the process that reads it.", path=str(file))
     return Reference(target, {one.name: index for index, one in enumerate(written.instances)})
 
 
@@ -85,15 +85,15 @@ def lay_on_grid(file: Path, written: Series, target: Path) -> None:
     try:
         array, origin, spacing, direction = _simpleitk.read_image(file)
     except Exception:  # whatever ITK throws; its text may quote values
-        raise RoundtripError(f"{file.name} cannot be read as an image by ITK.", path=file.name) from None
+        raise RoundtripError(f"{file} cannot be read as an image by ITK.", path=str(file)) from None
     first = next((one for one in written.instances if one.image_orientation_patient), None)
     if first is None or first.image_orientation_patient is None or array.ndim < 3:
         aligned = array.reshape((-1, *array.shape[-2:])) if array.ndim == 2 else array
     else:
         aligned = _aligned(file, written, first, array, np.array(origin), np.array(spacing), direction)
     if aligned.shape[0] != len(written.instances):
-        message = f"{file.name} holds {aligned.shape[0]} slices, the written series"
-        raise RoundtripError(f"{message} {len(written.instances)}.", path=file.name)
+        message = f"{file} holds {aligned.shape[0]} slices, the written series"
+        raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
     np.save(target, aligned)
 
 
@@ -113,7 +113,7 @@ def _aligned(
     agreement = axes @ own.T
     order = np.argmax(np.abs(agreement), axis=1)
     if sorted(order) != [0, 1, 2] or np.any(np.abs(agreement[[0, 1, 2], order]) < 1 - ALIGNMENT_TOLERANCE):
-        raise RoundtripError(f"{file.name} does not lie along the slices of the written series.", path=file.name)
+        raise RoundtripError(f"{file} does not lie along the slices of the written series.", path=str(file))
     corner = np.array(origin[:3], dtype=float)
     flipped = []
     for axis, theirs in enumerate(order):
@@ -126,8 +126,8 @@ def _aligned(
     wanted = (steps, *(first.pixel_spacing or (None, None)))
     for ours, theirs in zip(wanted, own_spacing, strict=True):
         if ours is not None and abs(ours - theirs) > SPACING_TOLERANCE_FRACTION * ours:
-            raise RoundtripError(f"{file.name} has another spacing than the written series.", path=file.name)
+            raise RoundtripError(f"{file} has another spacing than the written series.", path=str(file))
     place = next((one.image_position_patient for one in written.instances), None)
     if place is not None and float(np.linalg.norm(corner - np.array(place))) > ORIGIN_TOLERANCE_MM:
-        raise RoundtripError(f"{file.name} does not begin where the written series does.", path=file.name)
+        raise RoundtripError(f"{file} does not begin where the written series does.", path=str(file))
     return turned

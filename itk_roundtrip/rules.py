@@ -39,6 +39,11 @@ DERIVATION_CODE = ("ROUNDTRIP", "99ITKROUNDTRIP", "Read and written, stored valu
 """Code for Derivation Image Sequence, whose Derivation Code Sequence must not be empty: none of CID 7203, which is
 extensible, fits where nothing was done."""
 
+COMMENT = "user comment: "
+"""What stands before the words of the user in Derivation Description. What follows is no claim of what was done."""
+DERIVED_PREFIX = "derived_"
+"""What the names of derived files begin with, once."""
+
 DEFAULT_CHECK = "HDR-01"
 """Check that attributes without a rule of their own are judged by."""
 
@@ -103,12 +108,13 @@ RULES: tuple[Rule, ...] = (
          "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
     Rule(0x00080031, "SeriesTime", "TM", "new", "when the series was made; kept for PET and NM",
          "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
-    Rule(0x0008103E, "SeriesDescription", "LO", "append", "old text, then `ITK round trip`; at most 64 characters",
+    Rule(0x0008103E, "SeriesDescription", "LO", "append", "old text, then `ITK round trip` once; at most 64 characters",
          "PS3.3 C.7.3.1", check="HDR-04"),
     Rule(0x00081115, "ReferencedSeriesSequence", "SQ", "append", "the source series with the instances referred to",
          "PS3.3 C.12.2", check="DER-04"),
     Rule(0x00082111, "DerivationDescription", "ST", "append",
-         "old text, then tool, operation and `stored values unchanged`; at most 1024 characters",
+         "old text, then tool, operation, `stored values unchanged` and the comment of the user; at most 1024"
+         " characters",
          "PS3.3 C.7.6.1.1.3", check="DER-01"),
     Rule(0x00082112, "SourceImageSequence", "SQ", "append", "the source instance, purpose (121322, DCM)",
          "PS3.3 C.12.4.1.2", check="DER-03"),

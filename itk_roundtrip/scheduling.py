@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from itk_roundtrip import reader, slabs
+from itk_roundtrip import reader, slabs, view
+from itk_roundtrip.arguments import Progress
 from itk_roundtrip.errors import ITKCrashError
 from itk_roundtrip.kinds import Carriage
 from itk_roundtrip.pixels import PixelType, bytes_per_pixel
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.slabs import Job, Slab, SlabResult
-from itk_roundtrip.verify import Progress
 from itk_roundtrip.view import Hiding
 from itk_roundtrip.workers import Outcome, Task, Workers
 
-DERIVED_PREFIX = "derived_"
 SLAB_BYTES = 16 << 20
 """Pixels of a slab, as ITK holds them: enough to keep it busy, few enough for any memory."""
 
@@ -32,7 +31,7 @@ def cut_into_slabs(
         for_itk, pixel_type = reader.plan_pixel_type(several)
         planned.update(for_itk)
         types.update(dict.fromkeys(several, pixel_type))
-    prefix = DERIVED_PREFIX if job.identity == "derived" else ""
+    written = tuple(view.derived_names(names)) if job.identity == "derived" else names
     result: list[Slab] = []
     start = 0
     for _, group in groupby(series.instances, key=lambda one: _kind(one, planned[one.name])):
@@ -47,7 +46,7 @@ def cut_into_slabs(
                 Slab(
                     series=replace(series, instances=instances),
                     first=start,
-                    output_names=tuple(prefix + name for name in names[start : start + len(instances)]),
+                    output_names=written[start : start + len(instances)],
                     carried=tuple(planned[one.name] for one in instances),
                     pixel_type=pixel_type,
                 )

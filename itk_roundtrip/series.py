@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from itk_roundtrip.arguments import checked
 from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
 from itk_roundtrip.geometry import Regularity, positions_on_normal, regularity
 from itk_roundtrip.irregularities import Irregularity, find_irregularities
@@ -162,6 +163,7 @@ class SeriesList(list[Series]):
         self.skipped: tuple[Skipped, ...] = tuple(skipped)
 
 
+@checked()
 def find_series(directory: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> SeriesList:
     """Find all DICOM series under a folder, at any depth, by their headers; no pixels are read.
 
@@ -203,10 +205,10 @@ def list_files(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
     SeriesNotFoundError
         There is no such folder.
     """
-    root = Path(directory)
-    if not root.is_dir():
-        raise SeriesNotFoundError(f"{root.name or root} is not a folder.", path=root.name)
-    root = Path(os.path.abspath(root))
+    named = os.fspath(directory)
+    if not os.path.isdir(named):
+        raise SeriesNotFoundError(f"{named} is not a folder.", path=named)
+    root = Path(os.path.abspath(named))
     return root, [str(path.relative_to(root)) for path in _files(root)]
 
 
@@ -242,7 +244,7 @@ def left_out(skipped: Sequence[Skipped]) -> list[str]:
     """Return what is said of files that belong to no series."""
     told = [f"{one.name} was left out: {one.reason}." for one in skipped[:3]]
     if len(skipped) > 3:
-        told.append(f"{len(skipped) - 3} more files were left out; `itk-roundtrip find` lists them.")
+        told.append(f"{len(skipped) - 3} more files were left out; `find` lists them.")
     return told
 
 
@@ -261,7 +263,7 @@ def choose_series(found: SeriesList, series_instance_uid: str | None, directory:
         candidates = [one for one in found if one.series_instance_uid == series_instance_uid]
         if not candidates:
             raise SeriesNotFoundError(
-                f"{directory} holds no series {series_instance_uid}; `itk-roundtrip find` lists what it holds.",
+                f"{directory} holds no series {series_instance_uid}; `find` lists what it holds.",
                 series=series_instance_uid,
             )
     if not candidates:
@@ -282,7 +284,7 @@ def choose_series(found: SeriesList, series_instance_uid: str | None, directory:
             )
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         raise AmbiguousSeriesError(
-            f"{directory} holds {len(candidates)} series ({shown}); choose one with --series UID."
+            f"{directory} holds {len(candidates)} series ({shown}); choose one with series=UID.", option="series=UID"
         )
     return candidates[0]
 

@@ -11,16 +11,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from pydicom.filereader import read_file_meta_info
 
 from itk_roundtrip import audit, compression, kinds, reader, view, writer
+from itk_roundtrip.arguments import Backend, HeaderMode, Identity
 from itk_roundtrip.audit import PairReport, Request, Tally, compare_into
 from itk_roundtrip.derivation import Edits, Removed, SeriesPlan, dictionary_edits
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
-from itk_roundtrip.findings import Identity
-from itk_roundtrip.front_ends import NAMES, Backend, front_end
+from itk_roundtrip.front_ends import NAMES, front_end
 from itk_roundtrip.headers import Header, compare_with_itk, nested_pixels, read_header
 from itk_roundtrip.instances import check_decodes, complete_instance, instance_edits, written_words
 from itk_roundtrip.itk_calls import translated
@@ -32,7 +31,6 @@ from itk_roundtrip.stored import ONLY_GDCM
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Volume
 
-HeaderMode = Literal["complete", "itk"]
 CHUNK_BYTES = 16 << 20
 """Pixels of frames that ITK holds at once: enough to keep it busy, few enough for any memory."""
 

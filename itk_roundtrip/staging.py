@@ -41,7 +41,7 @@ class Staging:
     source
         Folder that is read; never written to.
     destination
-        The output folder.
+        The output folder, which messages name as it is given.
     overwrite
         Replace what is in it.
 
@@ -51,8 +51,8 @@ class Staging:
         The output cannot be made there.
     """
 
-    def __init__(self, source: Path, destination: Path, *, overwrite: bool) -> None:
-        self.name = destination.name or str(destination)
+    def __init__(self, source: str | os.PathLike[str], destination: str | os.PathLike[str], *, overwrite: bool) -> None:
+        self.name = os.fspath(destination)
         self.source = Path(os.path.realpath(source))
         self.destination = Path(os.path.realpath(destination))
         self.overwrite = overwrite
@@ -151,7 +151,7 @@ class Staging:
         """Lock the staging folder; a lock file that its holder removed meanwhile does not count."""
         while True:
             if self.folder.is_symlink():
-                raise DestinationError(f"{self.folder.name} is a link; remove it.", path=self.folder.name)
+                raise DestinationError(f"{self.folder} is a link; remove it.", path=str(self.folder))
             self.folder.mkdir(mode=0o700, exist_ok=True)
             try:
                 descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -186,8 +186,9 @@ class Staging:
         if self.destination.is_dir() and any(self.destination.iterdir()):
             if not self.overwrite:
                 raise DestinationError(
-                    f"{self.name} is not empty; choose another folder, or replace it with --overwrite.",
+                    f"{self.name} is not empty; choose another folder, or replace it with overwrite=True.",
                     path=self.name,
+                    option="overwrite=True",
                 )
             if not os.access(self.destination, os.W_OK | os.X_OK):
                 raise DestinationError(f"{self.name} cannot be replaced: permission denied.", path=self.name)

@@ -8,20 +8,19 @@ worker processes, a few at a time, so that memory does not grow with the series 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from itk_roundtrip.arguments import Progress, checked
 from itk_roundtrip.errors import RoundtripError, SeriesNotFoundError
 from itk_roundtrip.workers import Workers, processors
 
 if TYPE_CHECKING:
     from itk_roundtrip.findings import Identity, Report
 
-Progress = Callable[[str, int, int], None]
 
-
+@checked()
 def verify_series(
     source: str | os.PathLike[str],
     written: str | os.PathLike[str],
@@ -68,7 +67,7 @@ def verify_series(
     Raises
     ------
     SeriesNotFoundError
-        One of the folders is missing, or the source holds no such series.
+        One of the folders is missing or holds no DICOM file, or the source holds no such series.
     AmbiguousSeriesError
         The source holds several series, and the written files refer to none or to several of them.
     RoundtripError
@@ -79,17 +78,15 @@ def verify_series(
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
     """
     count = processors() if jobs is None else jobs
-    if count < 1:
-        raise RoundtripError("The number of jobs must be 1 or more.")
     folders = os.fspath(source), os.fspath(written)
     for folder in folders:
         if not os.path.isdir(folder):
-            raise SeriesNotFoundError(f"{Path(folder).name or folder} is not a folder.", path=Path(folder).name)
+            raise SeriesNotFoundError(f"{folder} is not a folder.", path=folder)
     inner, outer = (Path(os.path.realpath(folder)) for folder in folders)
     if outer in inner.parents:
         raise RoundtripError(
-            f"{inner.name} lies inside {outer.name}; put source and written files into folders of their own.",
-            path=inner.name,
+            f"{folders[0]} lies inside {folders[1]}; put source and written files into folders of their own.",
+            path=folders[0],
         )
     place = None if reference is None else Path(reference)
     options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None))

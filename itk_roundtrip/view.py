@@ -11,8 +11,9 @@ import os
 import struct
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from pydicom.datadict import dictionary_VR
@@ -23,7 +24,7 @@ from itk_roundtrip.frames import Frames, fragments
 from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, file_bytes
 from itk_roundtrip.kinds import Carriage
 from itk_roundtrip.places import Place
-from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
+from itk_roundtrip.rules import DERIVED_PREFIX, ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.series import Instance, Slice
 
 
@@ -79,16 +80,33 @@ def names(instances: Sequence[tuple[str, str]]) -> list[str]:
     for name, relative in instances:
         plain = _plain(name)
         if counts[_folded(plain)] > 1:
-            plain = candidate = _plain("_".join(Path(relative).parts))
-            stem, suffix = os.path.splitext(plain)
-            number = 2
-            while _folded(candidate) in taken:
-                candidate = f"{stem}_{number}{suffix}"
-                number += 1
-            plain = candidate
+            plain = _plain("_".join(Path(relative).parts))
+            if _folded(plain) in taken:
+                plain = _free(plain, taken)
             taken.add(_folded(plain))
         result.append(plain)
     return result
+
+
+def derived_names(names: Sequence[str]) -> list[str]:
+    """Return the names of derived files: each begins with ``derived_``, once, and no two are alike in any case.
+
+    Where ``a.dcm`` and ``derived_a.dcm`` stand beside each other, the former becomes ``derived_a_2.dcm``.
+    """
+    result = [name if name.startswith(DERIVED_PREFIX) else DERIVED_PREFIX + name for name in names]
+    counts = Counter(map(_folded, result))
+    taken = set(counts)
+    for index, name in enumerate(names):
+        if counts[_folded(result[index])] > 1 and not name.startswith(DERIVED_PREFIX):
+            result[index] = _free(result[index], taken)
+            taken.add(_folded(result[index]))
+    return result
+
+
+def _free(name: str, taken: Set[str]) -> str:
+    """Return a name with the first number, from 2, with which nobody has it."""
+    stem, suffix = os.path.splitext(name)
+    return next(one for number in count(2) if _folded(one := f"{stem}_{number}{suffix}") not in taken)
 
 
 def _folded(name: str) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from itk_roundtrip.pixels import Array, PixelType
+from itk_roundtrip.arguments import instance_of
 
 if TYPE_CHECKING:
-    from itk_roundtrip.front_ends import Backend
+    from itk_roundtrip.arguments import Backend
+    from itk_roundtrip.pixels import Array, PixelType
     from itk_roundtrip.series import Series
     from itk_roundtrip.view import Plane
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """What a derived series says of itself; ``operation`` goes into Derivation Description (0008,2111)."""
+    """What a derived series says of itself; ``comment`` is the caller's, for Derivation Description (0008,2111)."""
 
-    operation: str
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,13 @@ class Volume:
     backend: Backend = "itk"
     as_read: tuple[Any, ...] = ()
     derivation: Derivation | None = None
+
+
+check_volume = instance_of(
+    Volume,
+    "read_series",
+    Series="read it first: read_series(series)",
+    SeriesList="read one of them first: read_series(found[0])",
+    path="find and read what it holds first: read_series(find_series(path)[0])",
+)
+"""Check of an argument that must be a volume; it says what else to pass."""

@@ -65,7 +65,7 @@ def test_find_prints_json_without_patient_data(tmp_path: Path) -> None:
     assert len(series["files"]) == 24
     patient = pydicom.dcmread(SAMPLE / "CT0001.dcm")
     assert str(patient.PatientID) not in done.stdout
-    assert "ller" not in done.stdout
+    assert "ller" not in done.stdout.replace(str(SAMPLE), "")
 
 
 def test_find_ends_well_without_a_series_and_refuses_a_missing_folder(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_find_ends_well_without_a_series_and_refuses_a_missing_folder(tmp_path: 
     assert empty.exit_code == 0
     missing = command("find", tmp_path / "nowhere")
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert missing.stderr == "itk-roundtrip: nowhere is not a folder.\n"
+    assert missing.stderr == f"itk-roundtrip: {tmp_path / 'nowhere'} is not a folder.\n"
 
 
 def test_find_names_files_and_irregularities(tmp_path: Path) -> None:

@@ -8,19 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pydicom
 import pytest
-from conftest import Run
+from conftest import Run, Verify
 from pydicom import uid
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataset import Dataset
-from synthetic import item, make_uid, reference, write_series
+from synthetic import item, make_uid, reference, write_case, write_series
 from witness import compare
 
-from itk_roundtrip import RoundtripError, UnsupportedSeriesError, VerificationError, __version__
-from itk_roundtrip.derivation import SeriesPlan, SourceSlice, dictionary_edits, edits, plan_series
+from itk_roundtrip import RoundtripError, UnsupportedSeriesError, __version__
+from itk_roundtrip.arguments import DESCRIPTION_LIMIT
+from itk_roundtrip.derivation import DECLARED_LIMIT, SeriesPlan, SourceSlice, dictionary_edits, edits, plan_series
 from itk_roundtrip.headers import read_header
-from itk_roundtrip.rules import RULES, UNCHANGED
+from itk_roundtrip.rules import COMMENT, RULES, UNCHANGED
+from itk_roundtrip.view import derived_names
 
 SUFFIX = " ITK round trip"
 OPERATION = "read and written with ITK"
@@ -50,9 +53,9 @@ def slices(count: int = 1, **fields: Any) -> list[SourceSlice]:
     return made
 
 
-def plan(sources: Sequence[SourceSlice] | None = None, operation: str = OPERATION) -> SeriesPlan:
+def plan(sources: Sequence[SourceSlice] | None = None) -> SeriesPlan:
     versions = ("itk-roundtrip 0.0", "ITK 0.0")
-    return plan_series(sources or slices(), operation=operation, options={}, version="0.0", software_versions=versions)
+    return plan_series(sources or slices(), comment="", options={}, version="0.0", software_versions=versions)
 
 
 Derive = Callable[..., Dataset]
@@ -178,38 +181,104 @@ def test_derivation_description_at_its_limit(derive: Derive, text: str, length: 
     assert len(new) <= 1024
 
 
-@pytest.mark.parametrize("room", [3, 4, 20])
-def test_derivation_description_beside_a_long_operation(derive: Derive, room: int) -> None:
-    """An operation that nearly fills the attribute leaves an ellipsis of the old text, not all of it."""
-    operation = "x" * (len(OPERATION) + ROOM - room)
-    new = derive(description=operation, attributes={"DerivationDescription": "older step, in many words"})
-    assert len(new.DerivationDescription) <= 1024
+def test_derivation_description_beside_a_long_comment(derive: Derive) -> None:
+    """A comment as long as may be leaves the beginning of what was done, and the end of the old text."""
+    comment = "x" * DESCRIPTION_LIMIT
+    new = derive(description=comment, attributes={"DerivationDescription": "older step, " * 40})
+    assert len(new.DerivationDescription) == 1024
     assert new.DerivationDescription.startswith("...")
-    assert new.DerivationDescription.endswith(f"{operation}; {UNCHANGED}")
+    assert new.DerivationDescription.endswith(f"older step,; {ADDED}; {COMMENT}{comment}")
+    most = f"itk-roundtrip 999.999.999: {OPERATION}; {'d' * DECLARED_LIMIT}; {COMMENT}{comment}"
+    assert len("...; ") + len(most) <= 1024
 
 
-@pytest.mark.parametrize("length", [len(OPERATION) + ROOM + 3, 1100])
-def test_operation_that_is_too_long_is_refused_first(tmp_path: Path, run: Run, length: int) -> None:
-    """A description that cannot be written is a mistake of the caller, to be told before the work, not as a defect."""
-    write_series(tmp_path / "in", slices=1)
-    with pytest.raises(RoundtripError, match=r"(?i)description|characters|long") as caught:
-        run(tmp_path / "in", tmp_path / "out", description="x" * length)
-    assert not isinstance(caught.value, VerificationError)
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("features", [{}, {"modality": "PT"}])
+def test_only_what_happened_is_named_as_an_operation(derive: Derive, features: dict[str, Any]) -> None:
+    """Unchanged pixels under `Median` would be taken for filtered ones."""
+    new = derive(description="Median, radius 1", **features)
+    told = f"{OPERATION}; {UNCHANGED}; user comment: Median, radius 1"
+    assert new.DerivationDescription.endswith(f"itk-roundtrip {__version__}: {told}")
+    assert new.ContributingEquipmentSequence[-1].ContributionDescription == told
 
 
-@pytest.mark.parametrize("operation", ["two\nlines", "back\\slash", "tab\there", "größer", "\x1b[31m", "\x00"])
-def test_operation_must_be_a_line_of_ascii(operation: str) -> None:
-    """Added text must fit any character set, and be one value."""
-    with pytest.raises(RoundtripError, match="one line of ASCII"):
-        plan(operation=operation)
+def test_a_comment_on_frames(tmp_path: Path, run: Run) -> None:
+    """What a functional group says of its frame is the same."""
+    write_case("enhanced", tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out", description="Median, radius 1")
+    dataset = pydicom.dcmread(min((tmp_path / "out").iterdir()))
+    (told, *_) = dataset.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence
+    assert told.DerivationDescription == f"{OPERATION}; {UNCHANGED}; user comment: Median, radius 1"
 
 
-def test_operation_is_named_in_every_place(derive: Derive) -> None:
-    """Who reads one attribute alone must learn what was done."""
-    new = derive(description="Median, radius 1")
-    assert f"Median, radius 1; {UNCHANGED}" in new.DerivationDescription
-    assert new.ContributingEquipmentSequence[-1].ContributionDescription == f"Median, radius 1; {UNCHANGED}"
+@pytest.mark.parametrize(
+    "comment", ["stored values unchanged", "max error 400", "JPEG decoded by X; max error 9", "user comment: ; done"]
+)
+@pytest.mark.parametrize("name", ["plain_ct", "jpeg_ybr"])
+def test_a_comment_claims_nothing(name: str, comment: str, tmp_path: Path, run: Run, verify: Verify) -> None:
+    """`verify` must not take the words of a user for a licence to change pixels."""
+    write_case(name, tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out", description=comment)
+    assert verify(tmp_path / "in", tmp_path / "out").verdict == "pass"
+    for file in sorted((tmp_path / "out").iterdir()):
+        dataset = pydicom.dcmread(file)
+        words = np.frombuffer(dataset.PixelData, "u1").copy()
+        words[::2] ^= 0x44
+        dataset.PixelData = words.tobytes()
+        dataset.DerivationDescription = f"read; {COMMENT}{comment}"
+        dataset.save_as(file)
+    found = {one.check for one in verify(tmp_path / "in", tmp_path / "out").findings if one.severity == "error"}
+    assert {"DER-01", "PIX-02"} & found
+
+
+@pytest.mark.parametrize("name", ["plain_ct", "enhanced", "description_64", "description_japanese_64"])
+def test_a_second_round_trip_names_itself_once(name: str, tmp_path: Path, run: Run, verify: Verify) -> None:
+    """The prefix of the files and the label of the series stand once; the history of derivations is whole."""
+    write_case(name, tmp_path / "0")
+    for step in (1, 2, 3):
+        run(tmp_path / f"{step - 1}", tmp_path / f"{step}")
+    first, *others = (sorted((tmp_path / f"{step}").iterdir()) for step in (1, 2, 3))
+    for written in others:
+        assert [file.name for file in written] == [file.name for file in first]
+        for before, after in zip(map(pydicom.dcmread, first), map(pydicom.dcmread, written), strict=True):
+            assert after.SeriesDescription == before.SeriesDescription
+            assert str(after.SeriesDescription).endswith("ITK round trip")
+            assert after.SeriesNumber > before.SeriesNumber
+            assert after.SeriesInstanceUID != before.SeriesInstanceUID
+    told = compare(others[0], others[1], "derived")
+    assert [each for each in told if "ImplementationClassUID" not in each] == []  # one program wrote both
+    assert verify(tmp_path / "2", tmp_path / "3").verdict == "pass"
+    told = pydicom.dcmread(others[1][0]).DerivationDescription
+    assert told.count(f"{OPERATION}; {UNCHANGED}") == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a.dcm", "b.dcm"], ["derived_a.dcm", "derived_b.dcm"]),
+        (["derived_a.dcm", "b.dcm"], ["derived_a.dcm", "derived_b.dcm"]),
+        (["a.dcm", "derived_a.dcm"], ["derived_a_2.dcm", "derived_a.dcm"]),
+        (["derived_A", "a", "derived_a_2"], ["derived_A", "derived_a_3", "derived_a_2"]),
+        (["a", "derived_a", "a_2"], ["derived_a_3", "derived_a", "derived_a_2"]),
+        (["é", "derived_e\u0301"], ["derived_é_2", "derived_e\u0301"]),
+    ],
+)
+def test_names_of_derived_files(names: list[str], expected: list[str]) -> None:
+    """In whatever order; what collides would overwrite a slice."""
+    assert derived_names(names) == expected
+    assert derived_names(names[::-1]) == expected[::-1]
+
+
+def test_a_folder_with_both_names(tmp_path: Path, run: Run, verify: Verify) -> None:
+    """An original and a derived file of one name, in one series."""
+    files = write_series(tmp_path / "in", slices=3)
+    files[0].rename(tmp_path / "in" / "a.dcm")
+    files[1].rename(tmp_path / "in" / "derived_a.dcm")
+    run(tmp_path / "in", tmp_path / "out")
+    written = sorted((tmp_path / "out").iterdir())
+    assert {file.name for file in written[:2]} == {"derived_a.dcm", "derived_a_2.dcm"}
+    assert len(written) == 3
+    assert verify(tmp_path / "in", tmp_path / "out").verdict == "pass"
+    assert compare(sorted((tmp_path / "in").iterdir()), written, "derived") == []
 
 
 # ------------------------------------------------------------------------------------------ the numbers

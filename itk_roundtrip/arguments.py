@@ -1,0 +1,205 @@
+"""What callers pass, checked before anything is read or made: one table for all public functions.
+
+The command line offers the same choices. Nothing heavy is imported here: a mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
+
+from itk_roundtrip.errors import RoundtripError
+
+Identity = Literal["derived", "copy"]
+"""Whether the result is a new series of derived instances, or the same instances again."""
+HeaderMode = Literal["complete", "itk"]
+"""Whether what ITK loses of the headers is restored."""
+Backend = Literal["itk", "simpleitk"]
+"""Front end that reads and writes the pixels."""
+TransferSyntax = Literal["explicit", "implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"]
+"""Lossless transfer syntaxes that may be written."""
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, of how many)."""
+
+DESCRIPTION_LIMIT = 700
+"""Characters of a description: what else stands in Derivation Description (VR ST, PS3.5 6.2) needs the others."""
+
+Check = Callable[[str, Any], Any]
+"""Takes the name of a parameter and its value; returns the value to use, or raises ``RoundtripError``."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(**special: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that checks all arguments of a function by :data:`CHECKS` before it is called.
+
+    ``None`` passes where it is the default.
+
+    Parameters
+    ----------
+    special
+        Checks of single parameters that go before those of the table.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        checks = {name: special.get(name) or CHECKS[name] for name in signature.parameters}
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            given = signature.bind(*args, **kwargs)
+            for name, value in given.arguments.items():
+                if value is not None or signature.parameters[name].default is not None:
+                    given.arguments[name] = checks[name](name, value)
+            return function(*given.args, **given.kwargs)
+
+        return call
+
+    return decorate
+
+
+def instance_of(kind: type, source: str, **near_misses: str) -> Check:
+    """Return a check for instances of a class.
+
+    Parameters
+    ----------
+    kind
+        The class.
+    source
+        What returns such instances, for the message.
+    near_misses
+        What to pass instead, by the name of the class that was passed; ``path`` stands for ``str`` and ``PathLike``.
+    """
+
+    def check(name: str, value: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        names = {each.__name__ for each in type(value).__mro__}
+        if isinstance(value, (str, os.PathLike)):
+            names.add("path")
+        advice = next((f"; {text}" for near, text in near_misses.items() if near in names), "")
+        raise RoundtripError(f"{name} must be a {kind.__name__} as {source} returns it, not {_named(value)}{advice}.")
+
+    return check
+
+
+def _choice(choices: Any) -> Check:
+    names = get_args(choices)
+
+    def check(name: str, value: Any) -> Any:
+        if isinstance(value, str) and value in names:
+            return names[names.index(value)]  # of an Enum whose members are text, the text
+        listed = ", ".join(f'"{each}"' for each in names[:-1])
+        raise RoundtripError(f'{name} must be {listed} or "{names[-1]}", not {_named(value)}.')
+
+    return check
+
+
+_FOLDERS = {
+    "Series": "pass the folder, such as series.directory",
+    "SeriesList": "pass the folder that was searched",
+    "Volume": "pass the folder, such as volume.series.directory",
+    "RoundtripResult": "pass the folder, such as result.written",
+}
+"""What to pass instead of an object of this package where a path is asked for."""
+
+
+def _path(name: str, value: Any) -> Any:
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        advice = f"; {_FOLDERS[type(value).__name__]}" if type(value).__name__ in _FOLDERS else ""
+        raise RoundtripError(f"{name} must be a path (str or os.PathLike), not {_named(value)}{advice}.")
+    if not os.fspath(value):
+        raise RoundtripError(f"{name} is an empty path; name a folder or file.")
+    if "\0" in os.fspath(value):
+        raise RoundtripError(f"{name} is no path: it holds a null character.")
+    return value
+
+
+def _series_uid(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    advice = "; pass series.series_instance_uid" if type(value).__name__ == "Series" else ""
+    raise RoundtripError(f"{name} must be a Series Instance UID (str), not {_named(value)}{advice}.")
+
+
+def _integer(name: str, value: Any) -> int | None:
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _index(name: str, value: Any) -> Any:
+    number = _integer(name, value)
+    if number is None:
+        raise RoundtripError(f"{name} must be the index of one of `series.volumes` (int), not {_named(value)}.")
+    return number
+
+
+def _count(name: str, value: Any) -> Any:
+    number = _integer(name, value)
+    if number is None or number < 1:
+        raise RoundtripError(f"The number of {name} must be 1 or more, not {_named(value)}.")
+    return number
+
+
+def _flag(name: str, value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise RoundtripError(f"{name} must be True or False, not {_named(value)}.")
+    return value
+
+
+def _callable(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise RoundtripError(f"{name} must be a function, not {_named(value)}.")
+    return value
+
+
+def _description(name: str, value: Any) -> Any:
+    """Check a text that is added to headers in any character set (PS3.5 6.1.2.1), in an attribute of one value."""
+    if not isinstance(value, str):
+        raise RoundtripError(f"The {name} must be text (str), not {_named(value)}.")
+    if not value.strip():
+        raise RoundtripError(f"The {name} is empty; leave it out or say something.")
+    if not (value.isascii() and value.isprintable()) or "\\" in value:
+        raise RoundtripError(f"The {name} must be one line of ASCII text without a backslash.")
+    if len(value) > DESCRIPTION_LIMIT:
+        raise RoundtripError(f"The {name} is too long: at most {DESCRIPTION_LIMIT} characters fit.")
+    return value.strip()
+
+
+def _named(value: Any) -> str:
+    """Return how a value is told: a short text or a number as it is, anything else by its class."""
+    if isinstance(value, str) and type(value).__str__ is str.__str__:
+        return f'"{value}"' if len(value) <= 40 and value.isprintable() else "such a text"
+    if value is None or (isinstance(value, (bool, int, float)) and len(repr(value)) <= 40):
+        return repr(value)
+    kind = type(value).__name__
+    return f"{'an' if kind[:1] in 'AEIOUaeiou' else 'a'} {kind}"
+
+
+CHECKS: Mapping[str, Check] = {
+    "backend": _choice(Backend),
+    "conformance": _flag,
+    "description": _description,
+    "destination": _path,
+    "directory": _path,
+    "headers": _choice(HeaderMode),
+    "identity": _choice(Identity),
+    "jobs": _count,
+    "overwrite": _flag,
+    "progress": _callable,
+    "reference": _path,
+    "series": _series_uid,
+    "show_values": _flag,
+    "source": _path,
+    "transfer_syntax": _choice(TransferSyntax),
+    "volume": _index,
+    "written": _path,
+}
+"""How each parameter of the public functions is checked, by its name."""
