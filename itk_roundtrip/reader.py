@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from itk_roundtrip import kinds, view
-from itk_roundtrip.arguments import Backend, checked, instance_of
+from itk_roundtrip.arguments import CHECKS, Backend, checked, instance_of
 from itk_roundtrip.errors import (
     AmbiguousSeriesError,
     RoundtripError,
@@ -24,7 +24,7 @@ from itk_roundtrip.errors import (
     UnsupportedSeriesError,
     VerificationError,
 )
-from itk_roundtrip.front_ends import front_end
+from itk_roundtrip.front_ends import NAMES, front_end
 from itk_roundtrip.geometry import AXIAL, normal
 from itk_roundtrip.headers import Header, read_header
 from itk_roundtrip.itk_calls import copy_geometry, translated
@@ -41,9 +41,9 @@ from itk_roundtrip.pixels import (
     uninverted,
 )
 from itk_roundtrip.privacy import may_show
-from itk_roundtrip.series import Instance, Series, Slice
+from itk_roundtrip.series import Instance, Series, Skipped, Slice, ordered, read_files
 from itk_roundtrip.view import Hiding, Plane
-from itk_roundtrip.volume import Volume
+from itk_roundtrip.volume import Derivation, Volume
 from itk_roundtrip.volumes import distance
 
 
@@ -470,45 +470,145 @@ def _check_whole(slices: Sequence[Slice]) -> None:
 
 
 def check_unedited(volume: Volume) -> None:
-    """Refuse a volume that is not as it was read: its metadata and geometry, which headers would hide, and its pixels.
+    """Refuse a volume of which anything is not as it was read, for headers and pixels are written from the source.
+
+    It is read again, and every field is compared: whatever was edited in place or replaced is found, and what equals
+    what was read is as good as it.
 
     Raises
     ------
+    SeriesReadError
+        A file of the source is gone or damaged.
     SeriesWriteError
-        A metadata dictionary, or where the image lies, is not as it was read.
+        A metadata dictionary, where the image lies, or another field is not as it was read.
     VerificationError
         A pixel is not, or the source is not what was read.
     """
-    front = front_end(volume.backend, volume.pixel_type)
-    if len(volume.metadata) != len(volume.as_read):
-        raise SeriesWriteError(
-            f"There are {len(volume.metadata)} metadata dictionaries for {len(volume.as_read)} slices."
-        )
-    for plane, now, before in zip(volume.planes, volume.metadata, volume.as_read, strict=True):
-        key = front.first_difference(now, before)
-        if key is not None:
-            raise SeriesWriteError(
-                f"The metadata of {plane.instance.name} were edited ({key}), which is not carried: headers come from"
-                " the source.",
-                path=plane.instance.name,
-                tag=f"({key.upper().replace('|', ',')})",
-            )
+    _check_fields(volume)
+    _check_source(volume)
     slices = [Slice(plane.instance, plane.frame) for plane in volume.planes]
     _check_whole(slices)
     again = _read_slices(volume.series, slices, volume.backend)
-    geometry, real = _geometry(again.image), again.array_zyx
-    del again  # of SimpleITK, the image has pixels of its own
-    if volume.array_zyx.shape != real.shape:
-        raise VerificationError("The volume has other slices than the source; processed pixels are not carried.")
-    for index, plane in enumerate(volume.planes):
-        if not np.array_equal(volume.array_zyx[index], real[index]) or (
-            not front.SHARES_MEMORY
-            and not np.array_equal(front.array_view(volume.image[:, :, index], volume.pixel_type)[0], real[index])
-        ):
+    if volume.pixel_type != again.pixel_type:
+        raise _edited("pixel_type", f"is {volume.pixel_type}, and the series is read as {again.pixel_type}")
+    if list(map(repr, volume.planes)) != list(map(repr, again.planes)):
+        raise _edited("planes", "are not those that were read")
+    _check_metadata(volume, again)
+    front = front_end(again.backend, again.pixel_type)
+    _check_image_type(volume, again)
+    for field, pixels in (("array_zyx", volume.array_zyx), ("image", front.array_view(volume.image, again.pixel_type))):
+        if pixels.shape != again.array_zyx.shape:
             raise VerificationError(
-                f"The pixels of {plane.instance.name} are not those of the source; processed pixels are not carried.",
-                path=plane.instance.name,
-                tag="(7FE0,0010)",
+                f"The volume has other slices or pixels in `{field}` than the source; processed pixels are not carried."
             )
-    if _geometry(volume.image) != geometry:
+        for plane, now, before in zip(volume.planes, pixels, again.array_zyx, strict=True):
+            if not np.array_equal(now, before):
+                raise VerificationError(
+                    f"The pixels of {plane.instance.name} in `{field}` are not those of the source; processed pixels"
+                    " are not carried.",
+                    path=plane.instance.name,
+                    tag="(7FE0,0010)",
+                )
+    if _geometry(volume.image) != _geometry(again.image):
         raise SeriesWriteError("The geometry of the image was edited, which is not carried: it comes from the source.")
+
+
+def _edited(field: str, reason: str) -> SeriesWriteError:
+    """Return what is said of a field that is not as it was read."""
+    return SeriesWriteError(f"`{field}` of the volume {reason}; a volume is written as it was read.")
+
+
+def _check_fields(volume: Volume) -> None:
+    """Refuse fields that cannot be what was read by their type."""
+    for field, kinds_of in (("series", Series), ("array_zyx", np.ndarray), ("derivation", Derivation | None)):
+        if not isinstance(value := getattr(volume, field), kinds_of):
+            raise _edited(field, f"is of type {type(value).__name__}")
+    if np.ma.isMaskedArray(volume.array_zyx):
+        raise _edited("array_zyx", "is masked, which is not carried")
+    for field in ("planes", "metadata", "as_read"):
+        if not isinstance(value := getattr(volume, field), (list, tuple)):
+            raise _edited(field, f"is of type {type(value).__name__}")
+    if volume.backend not in NAMES:
+        raise _edited("backend", "names no front end")
+    if volume.derivation is not None and volume.derivation.comment != "":
+        CHECKS["description"]("description", volume.derivation.comment)
+
+
+def _check_source(volume: Volume) -> None:
+    """Refuse a series whose files are not, or no longer, what it says of them."""
+    series = volume.series
+    if not series.instances:
+        raise _edited("series", "holds no instances")
+    for instance in series.instances:
+        if not isinstance(instance, Instance) or instance.path != series.directory / instance.name:
+            raise _edited("series", "holds other instances than those of its folder")
+        (found,) = read_files(series.directory, [instance.name])
+        if isinstance(found, Skipped):
+            raise SeriesReadError(f"{instance.name} cannot be read again: {found.reason}.", path=instance.name)
+        if repr(found) != repr(instance):  # not by value: a number may be NaN
+            raise VerificationError(
+                f"{instance.name} is not what was read: its header, or what the volume says of it, is another one.",
+                path=instance.name,
+            )
+    by_name = {instance.name: instance for instance in series.instances}
+    for plane in volume.planes:
+        if not isinstance(plane, Plane) or repr(by_name.get(plane.instance.name)) != repr(plane.instance):
+            raise _edited("planes", "are not those of its series")
+    seen = list(dict.fromkeys(plane.instance.name for plane in volume.planes))
+    if set(seen) != set(by_name):
+        raise _edited("planes", "are not those of its series")
+    if [*by_name] not in (seen, [instance.name for instance in ordered(series.instances)]):
+        raise _edited("series", "holds its instances in another order")
+    if {instance.series_instance_uid for instance in series.instances} != {series.series_instance_uid}:
+        raise _edited("series", "has another Series Instance UID than its instances")
+
+
+def _check_metadata(volume: Volume, again: Volume) -> None:
+    """Refuse dictionaries that are not those of their slices."""
+    front = front_end(again.backend, again.pixel_type)
+    if len(volume.metadata) != len(again.metadata):
+        raise SeriesWriteError(
+            f"There are {len(volume.metadata)} metadata dictionaries for {len(again.metadata)} slices."
+        )
+    for field in ("metadata", "as_read"):
+        dictionaries = getattr(volume, field)
+        if [type(each) for each in dictionaries] != [type(each) for each in again.metadata]:
+            raise _edited(field, "does not hold one dictionary of its front end for each slice")
+        for plane, now, before in zip(volume.planes, dictionaries, again.metadata, strict=True):
+            key = front.first_difference(now, before)
+            if key is not None:
+                raise SeriesWriteError(
+                    f"The {field} of {plane.instance.name} were edited ({key}), which is not carried: headers come from"
+                    " the source.",
+                    path=plane.instance.name,
+                    tag=f"({key.upper().replace('|', ',')})",
+                )
+
+
+def _check_image_type(volume: Volume, again: Volume) -> None:
+    """Refuse an image of another type than that which was read, or of another size."""
+    image, expected = volume.image, again.image
+    if type(image) is not type(expected) or _kind_of_pixels(image) != _kind_of_pixels(expected):
+        raise VerificationError(
+            f"The `image` of the volume is of another type ({type(image).__name__}) than that which was read"
+            f" ({type(expected).__name__}); processed pixels are not carried."
+        )
+    if _region(image) != _region(expected):
+        raise VerificationError(
+            "The `image` of the volume has another size than that which was read; processed pixels are not carried."
+        )
+
+
+def _kind_of_pixels(image: Any) -> tuple[int, ...]:
+    """Return dimension, pixel type and components of a ``SimpleITK.Image``; other images have a class for each."""
+    if not hasattr(image, "GetPixelID"):
+        return ()
+    return image.GetDimension(), image.GetPixelID(), image.GetNumberOfComponentsPerPixel()
+
+
+def _region(image: Any) -> list[list[int]]:
+    """Return size, and of an ``itk.Image`` what of it is in memory and where its indices begin."""
+    if hasattr(image, "GetSize"):
+        return [list(image.GetSize())]
+    regions = image.GetLargestPossibleRegion(), image.GetBufferedRegion()
+    return [[int(value[axis]) for axis in range(3)] for each in regions for value in (each.GetIndex(), each.GetSize())]

@@ -42,6 +42,7 @@ __all__ = [
     "group_series",
     "left_out",
     "list_files",
+    "ordered",
     "read_files",
 ]
 
@@ -228,7 +229,7 @@ def group_series(root: Path, found: Iterable[Instance | Skipped]) -> SeriesList:
             groups[one.study_instance_uid, one.series_instance_uid].append(one)
         else:
             skipped.append(one)
-    series = [Series(key[1], _ordered(instances), root) for key, instances in groups.items()]
+    series = [Series(key[1], ordered(instances), root) for key, instances in groups.items()]
     series.sort(key=lambda one: _natural(min(instance.name for instance in one.instances)))
     return SeriesList(series, skipped)
 
@@ -237,7 +238,7 @@ def as_one_series(found: SeriesList, root: Path) -> Series:
     """Return all instances of a folder as one series, whatever series they say they are of."""
     instances = [one for series in found for one in series.instances]
     uids = Counter(one.series_instance_uid for one in instances)
-    return Series(uids.most_common(1)[0][0] if uids else "", _ordered(instances), root)
+    return Series(uids.most_common(1)[0][0] if uids else "", ordered(instances), root)
 
 
 def left_out(skipped: Sequence[Skipped]) -> list[str]:
@@ -312,7 +313,8 @@ def _integer(text: str) -> float:
         return 0.0
 
 
-def _ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
+def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
+    """Return instances as `find_series` orders them: by position along the normal, then by number and name."""
     orientation = next((one.image_orientation_patient for one in instances if one.image_orientation_patient), None)
     located = orientation is not None and all(one.image_position_patient for one in instances)
     places: dict[str, float] = {}

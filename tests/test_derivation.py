@@ -245,7 +245,7 @@ def test_a_second_round_trip_names_itself_once(name: str, tmp_path: Path, run: R
             assert after.SeriesNumber > before.SeriesNumber
             assert after.SeriesInstanceUID != before.SeriesInstanceUID
     told = compare(others[0], others[1], "derived")
-    assert [each for each in told if "ImplementationClassUID" not in each] == []  # one program wrote both
+    assert [each for each in told if "(0002,001" not in each] == []  # one program wrote both
     assert verify(tmp_path / "2", tmp_path / "3").verdict == "pass"
     told = pydicom.dcmread(others[1][0]).DerivationDescription
     assert told.count(f"{OPERATION}; {UNCHANGED}") == 3
@@ -275,8 +275,7 @@ def test_a_folder_with_both_names(tmp_path: Path, run: Run, verify: Verify) -> N
     files[1].rename(tmp_path / "in" / "derived_a.dcm")
     run(tmp_path / "in", tmp_path / "out")
     written = sorted((tmp_path / "out").iterdir())
-    assert {file.name for file in written[:2]} == {"derived_a.dcm", "derived_a_2.dcm"}
-    assert len(written) == 3
+    assert {file.name for file in written} == {"derived_IM0003.dcm", "derived_a.dcm", "derived_a_2.dcm"}
     assert verify(tmp_path / "in", tmp_path / "out").verdict == "pass"
     assert compare(sorted((tmp_path / "in").iterdir()), written, "derived") == []
 
