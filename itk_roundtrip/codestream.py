@@ -37,9 +37,6 @@ _REVERSIBLE, _IRREVERSIBLE = 1, 0
 
 _ITEM = b"\xfe\xff\x00\xe0"
 
-STREAM_HEAD = 1 << 16
-"""So many bytes of Pixel Data hold the head of the first codestream."""
-
 
 @dataclass(frozen=True)
 class Component:
@@ -177,13 +174,6 @@ def lost(found: Iterable[Stream]) -> bool | None:
     """Return whether any of some streams lost something; ``None`` if none says so and one does not say at all."""
     answers = {stream.is_lossy for stream in found}
     return True if True in answers else False if answers == {False} else None
-
-
-def is_irreversible(content: bytes) -> bool | None:
-    """Tell whether the first codestream in some bytes uses the irreversible wavelet; ``None`` if there is none."""
-    start = content.find(_SOC)
-    reversible = parse(content, start).reversible if start >= 0 else None
-    return None if reversible is None else not reversible
 
 
 def _begins(content: Content, start: int, end: int) -> bool:

@@ -20,7 +20,7 @@ from itk_roundtrip.functional_groups import functional_group_edits
 from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, complete, nested_pixels, transcoded
 from itk_roundtrip.kinds import Carriage
 from itk_roundtrip.pixels import DTYPES, Array, components, digest, digest_of_frames, masked, with_unused_bits
-from itk_roundtrip.rules import UNCHANGED, decoder_difference
+from itk_roundtrip.rules import UNCHANGED, decoder_difference, is_lossless
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.spans import items
 from itk_roundtrip.stored import UndecodableError, stored_values
@@ -30,12 +30,17 @@ from itk_roundtrip.view import Hiding, Plane
 
 _METHODS: dict[str, str] = {
     uid.JPEGBaseline8Bit: "ISO_10918_1", uid.JPEGExtended12Bit: "ISO_10918_1", uid.JPEGLSNearLossless: "ISO_14495_1",
-    uid.JPEG2000: "ISO_15444_1", uid.JPEG2000MC: "ISO_15444_2", uid.HTJ2K: "ISO_15444_15",
+    uid.JPEG2000: "ISO_15444_1", uid.JPEG2000MC: "ISO_15444_2", uid.JPEG2000MCLossless: "ISO_15444_2",
+    uid.HTJ2K: "ISO_15444_15",
     syntaxes.JPEG_XL_RECOMPRESSION: "ISO_10918_1", syntaxes.JPEG_XL: "ISO_18181_1",
     **{one: "ISO_23008_2" if "HEVC" in one.name else "ISO_13818_2" if "MPEG2" in one.name else "ISO_14496_10"
        for one in uid.MPEGTransferSyntaxes},
 }  # fmt: skip
 """Lossy Image Compression Method (0028,2114) of transfer syntaxes (PS3.3 C.7.6.1.1.5.1)."""
+_CODEC_METHODS: dict[str, str] = {
+    "JPEG": "ISO_10918_1", "JPEG-LS": "ISO_14495_1", "JPEG 2000": "ISO_15444_1", "HTJ2K": "ISO_15444_15",
+}  # fmt: skip
+"""The same by the codec of a stream, which may be another than the syntax says, or lossy in one that loses nothing."""
 
 
 def written_words(by_itk: Header, plane: Plane) -> Array | None:
@@ -100,19 +105,35 @@ def _digest(source: Header, how: Carriage, words: Sequence[Array | None]) -> str
 
 def _pixel_change(source: Header, one: Instance, how: Carriage, decoder: str, transfer_syntax: str) -> PixelChange:
     """Return what becomes of the description of the pixels, and what is said of it."""
-    syntax = one.transfer_syntax_uid
     lossy = one.is_lossy
-    steps = (_METHODS.get(syntax, ""), _ratio(source, one)) if lossy else None
+    steps = (_method(one), _ratio(source, one)) if lossy else None
     interleaved = how.pixel_format.samples > 1 and (source.encapsulated or compression.is_compressed(transfer_syntax))
     if how.path == "source" or not source.encapsulated:
         return PixelChange(planar=0 if interleaved and how.path != "source" else None, lossy=steps)
-    told = [f"{syntaxes.name(syntax)} decoded by {decoder or 'GDCM'}"] if lossy else []
+    told = [f"{_compression(one)} decoded by {decoder or 'GDCM'}"] if lossy else []
     changed = how.photometric != one.photometric_interpretation
     if changed:
         told.append(f"{one.photometric_interpretation} decoded to {how.photometric}")
     differ = f"max error {decoder_difference(one.photometric_interpretation)} between decoders"
     told.append(differ if lossy and changed else UNCHANGED)
     return PixelChange(how.photometric if changed else None, 0 if interleaved else None, steps, "; ".join(told))
+
+
+def _lossy_codec(one: Instance) -> str:
+    """Return the codec of the first stream that lost something; empty if none says so."""
+    return next((stream.codec for stream in one.streams if stream.is_lossy), "")
+
+
+def _method(one: Instance) -> str:
+    """Return Lossy Image Compression Method (0028,2114): that of the stream, or of Part 2 of JPEG 2000."""
+    method = _METHODS.get(one.transfer_syntax_uid, "")
+    return method if method == "ISO_15444_2" else _CODEC_METHODS.get(_lossy_codec(one), method)
+
+
+def _compression(one: Instance) -> str:
+    """Return the name of a lossy compression: that of its transfer syntax, or what the stream in it is instead."""
+    name = syntaxes.name(one.transfer_syntax_uid)
+    return name if not is_lossless(one.transfer_syntax_uid) else f"lossy {_lossy_codec(one)} in {name}"
 
 
 def _ratio(source: Header, one: Instance) -> str:

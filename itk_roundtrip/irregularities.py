@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from itk_roundtrip.geometry import Regularity
+from itk_roundtrip.rules import is_lossless
 from itk_roundtrip.scan import Instance
 from itk_roundtrip.volumes import Slice, SubVolume, distance, orientations, spacings
+from itk_roundtrip.words import agreeing, counted
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,14 @@ def find_irregularities(
             yield Irregularity("duplicate-uid", f"{len(names)} files have one SOP Instance UID", tuple(names))
     yield from unlike_most("mixed-size", "mixed sizes", lambda one: (one.rows, one.columns))
     yield from unlike_most("mixed-format", "mixed pixel formats", lambda one: one.pixel_format)
+    broken = tuple(one.name for one in instances if one.is_lossy and is_lossless(one.transfer_syntax_uid))
+    if broken:
+        yield Irregularity(
+            "lossy-stream",
+            f"{counted(len(broken), 'file')} {agreeing(len(broken), 'holds', 'hold')} a lossy stream in a lossless"
+            " transfer syntax",
+            broken,
+        )
     localizers = tuple(one.name for one in instances if "LOCALIZER" in one.image_type)
     if localizers and len(localizers) < len(instances):
         yield Irregularity("localizer", f"{len(localizers)} files are localizers", localizers)

@@ -9,9 +9,8 @@ from functools import cached_property
 from pydicom import uid
 from pydicom.dataset import FileDataset
 
-from itk_roundtrip import rules
+from itk_roundtrip import codestream, rules
 from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, text, value_of
-from itk_roundtrip.codestream import STREAM_HEAD, is_irreversible
 from itk_roundtrip.findings import Finding, Identity, Severity, make_finding
 from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.stored import PixelDifference, Pixels
@@ -134,8 +133,7 @@ class Pair:
 
 def is_lossy(pixels: Pixels) -> bool:
     """Return whether compressed pixels lost something by their compression."""
-    irreversible = is_irreversible(pixels.value[:STREAM_HEAD])
-    return rules.is_lossy(pixels.syntax, text(pixels.dataset, 0x00282110), irreversible)
+    return rules.is_lossy(pixels.syntax, text(pixels.dataset, 0x00282110), codestream.lost(pixels.streams))
 
 
 def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:

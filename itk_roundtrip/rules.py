@@ -206,16 +206,14 @@ COPIED_CHECKS = frozenset({"UID-01", "UID-02", "TIM-01"})
 _OVERLAY_STATISTICS = frozenset({0x60001301, 0x60001302, 0x60001303})
 """ROI Area, Mean and Standard Deviation of an overlay, in any of its groups: they describe the pixels below it."""
 
-LOSSLESS_TRANSFER_SYNTAXES = frozenset({
-    uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless,
-    uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, syntaxes.JPEG_XL_LOSSLESS, syntaxes.DEFLATED_FRAMES,
+_LOSSLESS = frozenset({
+    uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.JPEG2000MCLossless,
+    uid.RLELossless, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, syntaxes.JPEG_XL_LOSSLESS, syntaxes.DEFLATED_FRAMES,
     syntaxes.ENCAPSULATED_UNCOMPRESSED,
 })  # fmt: skip
-"""Compressed transfer syntaxes that cannot lose anything (PS3.5 10 and A.4)."""
-
-_NEVER_LOSSY = LOSSLESS_TRANSFER_SYNTAXES | {uid.JPEG2000MCLossless}
-MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K, syntaxes.JPEG_XL})
-"""Those that need not lose anything; then Lossy Image Compression may say 00."""
+"""Compressed transfer syntaxes that promise to lose nothing (PS3.5 10 and A.4)."""
+_MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K, syntaxes.JPEG_XL})
+"""Those that need not lose anything; if their streams do not tell, Lossy Image Compression may say 00."""
 
 ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 """Extended Offset Table, its lengths, and Encapsulated Pixel Data Value Total Length: gone once decompressed."""
@@ -226,10 +224,16 @@ def is_primary(modality: str, sop_class_uid: str) -> bool:
     return modality in PRIMARY_MODALITIES or sop_class_uid in PRIMARY_SOP_CLASSES
 
 
-def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, irreversible: bool | None) -> bool:
+def is_lossless(transfer_syntax_uid: str) -> bool:
+    """Tell whether a compressed transfer syntax promises to lose nothing."""
+    return transfer_syntax_uid in _LOSSLESS
+
+
+def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, stream_is_lossy: bool | None) -> bool:
     """Tell whether compressed pixels lost something by their compression (PS3.3 C.7.6.1.1.5).
 
-    A JPEG 2000 stream in a syntax that may lose something did not if its wavelet is reversible and the file says so.
+    The streams tell, whatever the transfer syntax says (PS3.5 A.4.1 to A.4.4). One that loses nothing, in a syntax that
+    may, is lossy all the same if the file says so: a reversible wavelet may be cut off after some quality layers.
 
     Parameters
     ----------
@@ -237,13 +241,17 @@ def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, irreversibl
         Of the file.
     lossy_image_compression
         Value of (0028,2110).
-    irreversible
-        Wavelet of a JPEG 2000 stream; ``None`` if it is none or not known.
+    stream_is_lossy
+        What the streams of all frames say, as :func:`itk_roundtrip.codestream.lost` has it.
     """
     syntax = transfer_syntax_uid
-    if not syntaxes.is_encapsulated(syntax) or syntax in _NEVER_LOSSY:
+    if not syntaxes.is_encapsulated(syntax):
         return False
-    return syntax not in MAYBE_LOSSY or bool(irreversible) or lossy_image_compression != "00"
+    if stream_is_lossy or syntax in _LOSSLESS:
+        return bool(stream_is_lossy)
+    if stream_is_lossy is None:
+        return syntax not in _MAYBE_LOSSY or lossy_image_compression != "00"
+    return lossy_image_compression == "01"
 
 
 def decoder_difference(photometric_interpretation: str) -> int:

@@ -19,7 +19,8 @@ from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from itk_roundtrip.codestream import STREAM_HEAD, is_irreversible
+from itk_roundtrip import codestream
+from itk_roundtrip.codestream import Stream
 from itk_roundtrip.geometry import Cosines, Point
 from itk_roundtrip.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.part10 import Opening, opening
@@ -35,7 +36,8 @@ from itk_roundtrip.places import (
     grouped_values,
     header_places,
 )
-from itk_roundtrip.rules import MAYBE_LOSSY, is_lossy
+from itk_roundtrip.rules import is_lossy
+from itk_roundtrip.syntaxes import is_encapsulated
 
 
 class _Private(NamedTuple):
@@ -185,8 +187,8 @@ class Instance:
     lossy: str = ""
     mosaic: bool = False
     opening_note: str = ""
-    irreversible: bool | None = None
-    """Wavelet of a JPEG 2000 stream; ``None`` if there is none."""
+    streams: tuple[Stream, ...] = ()
+    """What the compressed streams of all frames say of themselves, each once."""
     places: tuple[Place, ...] = (Place(),)
     """Where its frames lie; one place if the same is said of all."""
     frame_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
@@ -195,7 +197,7 @@ class Instance:
     @property
     def is_lossy(self) -> bool:
         """Whether the pixels lost something by the compression that they have."""
-        return is_lossy(self.transfer_syntax_uid, self.lossy, self.irreversible)
+        return is_lossy(self.transfer_syntax_uid, self.lossy, codestream.lost(self.streams))
 
     @property
     def frames(self) -> int:
@@ -264,15 +266,15 @@ def read_instance(path: Path, name: str) -> Instance | Skipped:
                     return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
                 if opened.media_storage_sop_class_uid == uid.MediaStorageDirectoryStorage:
                     return Skipped(name, "DICOMDIR")
-                dataset, pixel_data, truncated, groups = _header(content, opened)
-                irreversible = None
-                if opened.transfer_syntax_uid in MAYBE_LOSSY:
-                    irreversible = is_irreversible(content[content.tell() : content.tell() + STREAM_HEAD])
+                dataset, pixel_data, truncated, groups, start = _header(content, opened)
+                streams: tuple[Stream, ...] = ()
+                if start and is_encapsulated(opened.transfer_syntax_uid):
+                    streams = tuple(dict.fromkeys(codestream.streams(content, start)))
         note = opened.note
         if len(dataset) == 0 or (note and not any(tag in dataset for tag in _IDENTIFYING)):
             return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
         one = _instance(path, name, dataset, opened.transfer_syntax_uid, pixel_data, truncated, groups, note)
-        return one if irreversible is None else replace(one, irreversible=irreversible)
+        return replace(one, streams=streams) if streams else one
     except OSError as error:
         if error.errno is None:  # pydicom's, not the system's
             return Skipped(name, _UNPARSED)
@@ -281,10 +283,11 @@ def read_instance(path: Path, name: str) -> Instance | Skipped:
         return Skipped(name, _UNPARSED)
 
 
-def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool, Groups | None]:
+def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool, Groups | None, int]:
     """Return the data set up to its pixels, which kind of pixel data follows, and whether the file ends before it.
 
-    And functional groups, which are read beside it: of thousands of frames, little is wanted.
+    And functional groups, which are read beside it: of thousands of frames, little is wanted; and where in the file the
+    value of pixel data starts, 0 if there is none or the data set is deflated.
     """
     stream: Any = content
     stream.seek(opened.start)
@@ -295,15 +298,16 @@ def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool, Gr
     dataset, groups = _elements(stream, whole, opened)
     position, head = stream.tell(), stream.read(12)
     if len(head) < 8:
-        return dataset, "", False, groups
+        return dataset, "", False, groups, 0
     kind = _PIXEL_TAGS.get(_tag(head, opened), "")
     if not kind:
-        return dataset, "", False, groups
+        return dataset, "", False, groups, 0
     begin, end = 4, 8
     if not opened.implicit:
         begin, end = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
     length = int.from_bytes(head[begin:end], "little" if opened.little_endian else "big")
     found = _found(dataset)
+    start = 0 if opened.deflated else position + end
     if length == 0xFFFFFFFF:
         # Each frame has a fragment of its own, but for those of a video; the position is that of the pixels.
         here = stream.tell()
@@ -311,14 +315,14 @@ def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool, Gr
         stream.seek(here)
         video = opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes
         short = not video and _frames(_text(found, "NumberOfFrames")) * 8 > room - position
-        return dataset, kind, short, groups
+        return dataset, kind, short, groups, start
     expected = _frames(_text(found, "NumberOfFrames"))
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         expected *= _number(found, keyword) or 1
     if _text(found, "PhotometricInterpretation").endswith("_422"):
         expected = expected * 2 // 3  # chroma of half the resolution
     stream.seek(0, 2)
-    return dataset, kind, position + end + length > stream.tell() or length < expected // 8, groups
+    return dataset, kind, position + end + length > stream.tell() or length < expected // 8, groups, start
 
 
 def _elements(stream: Any, whole: bytes | mmap.mmap, opened: Opening) -> tuple[Dataset, Groups | None]:

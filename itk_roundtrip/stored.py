@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
-from itk_roundtrip import _simpleitk, syntaxes
+from itk_roundtrip import _simpleitk, codestream, syntaxes
 from itk_roundtrip.attributes import element_of, numbers, raw, text
 from itk_roundtrip.pixels import digest
 
@@ -100,6 +101,11 @@ class Pixels:
     def encapsulated(self) -> bool:
         """Compressed."""
         return syntaxes.is_encapsulated(self.syntax)
+
+    @cached_property
+    def streams(self) -> tuple[codestream.Stream, ...]:
+        """What the compressed streams of all frames say of themselves, each once."""
+        return tuple(dict.fromkeys(codestream.streams(self.value))) if self.encapsulated else ()
 
     @property
     def count(self) -> int:

@@ -234,6 +234,8 @@ class Options:
         A Basic Offset Table that is filled, not empty; an Extended Offset Table in its place.
     fragments
         Into which each compressed frame is cut.
+    frames_in
+        How each compressed frame is encoded, where not as its transfer syntax says.
     codestream_tail, empty_fragment
         Bytes between the end of each compressed frame and that of its last fragment; a fragment without
         content at the very end.
@@ -282,6 +284,7 @@ class Options:
     basic_offsets: bool = True
     extended_offsets: bool = False
     fragments: int = 1
+    frames_in: tuple[str, ...] = ()
     codestream_tail: bytes = b""
     empty_fragment: bool = False
     geometry: str = "regular"
@@ -533,7 +536,11 @@ def _put_pixels(header: Header, options: Options, values: NDArray[np.int64], see
         vr = options.pixel_vr or ("OW" if options.bits_allocated > 8 or options.transfer_syntax == "implicit" else "OB")
         header.put("PixelData", padded, vr)
         return
-    frames = [_compressed(options, frame, seed) for frame in values]
+    encodings = options.frames_in or (options.transfer_syntax,) * len(values)
+    frames = [
+        _compressed(replace(options, transfer_syntax=encoding), frame, seed)
+        for encoding, frame in zip(encodings, values, strict=True)
+    ]
     parts, lengths = [], []
     for frame in frames:
         frame += options.codestream_tail
@@ -2226,8 +2233,53 @@ CASES: dict[str, Case] = {
                                intercepts="0", transfer_syntax="j2k_lossy", slices=2, **_WIDE),
     "j2k_lossless_91": _exact("R LOS-01: JPEG 2000 that could be lossy, but says it is not", transfer_syntax="j2k",
                               meta=str(uid.JPEG2000), slices=2, attributes={"LossyImageCompression": "00"}, **_WIDE),
-    "j2k_lossless_91_unsaid": _exact("R LOS-01: the same without a word: by its syntax it is lossy", copy_path="source",
-                                     transfer_syntax="j2k", meta=str(uid.JPEG2000), slices=2, **_WIDE),
+    "j2k_lossless_91_unsaid": _exact("R LOS-01: the same without a word", transfer_syntax="j2k",
+                                     meta=str(uid.JPEG2000), slices=2, **_WIDE),
+    "j2k_lossless_91_flag": _exact("R LOS-01: the same that says it lost something", copy_path="source",
+                                   lossy_history="one", transfer_syntax="j2k", meta=str(uid.JPEG2000), slices=2,
+                                   **_WIDE),
+    # streams that are not what their transfer syntax says
+    "stream_lossless_81": _exact("S PS3.5 A.4.3: NEAR 0 in the syntax that may lose", transfer_syntax="jpeg_ls",
+                                 meta=str(uid.JPEGLSNearLossless)),
+    "stream_lossless_50": _exact("S PS3.5 A.4.1: SOF3 as JPEG baseline", transfer_syntax="jpeg_lossless",
+                                 meta=str(uid.JPEGBaseline8Bit), modality="SC", slices=2, **_U8),
+    "stream_lossless_51": _exact("S PS3.5 A.4.1: SOF3 as JPEG extended", transfer_syntax="jpeg_lossless",
+                                 meta=str(uid.JPEGExtended12Bit), slices=2),
+    "stream_lossless_203": _exact("S PS3.5 A.4.4: a reversible wavelet as HTJ2K", path="source", transfer_syntax="j2k",
+                                  meta=str(uid.HTJ2K), slices=2, **_WIDE),
+    "stream_lossy_70": _exact("S PS3.5 A.4.1: SOF0 as JPEG Lossless", copy_path="source",
+                              **{**_GREY_JPEG, "meta": str(uid.JPEGLosslessSV1)}),
+    "stream_lossy_57": _exact("S PS3.5 A.4.1: SOF1 of 12 bits as JPEG Lossless", copy_path="source",
+                              transfer_syntax="jpeg_extended", meta=str(uid.JPEGLossless), slices=2, **_WIDE),
+    "stream_lossy_57_ybr": _exact("S PS3.5 A.4.1: the same in colour", copy_path="source", photometric="YBR_FULL",
+                                  **{**_COLOUR_JPEG, "meta": str(uid.JPEGLossless)}),
+    "stream_lossy_70_rgb": _exact("S PS3.5 A.4.1: the same, not transformed", copy_path="source", photometric="RGB",
+                                  **{**_COLOUR_JPEG, "meta": str(uid.JPEGLosslessSV1)}),
+    "stream_lossy_70_fragments": _exact("S PS3.5 A.4: the same in fragments", copy_path="source", fragments=3,
+                                        **{**_GREY_JPEG, "meta": str(uid.JPEGLosslessSV1)}),
+    "stream_lossy_80": _exact("S PS3.5 A.4.3: NEAR 3 as JPEG-LS Lossless", copy_path="source", slices=2,
+                              transfer_syntax="jpeg_ls_near", meta=str(uid.JPEGLSLossless), **_WIDE),
+    "stream_lossy_80_mono1": _exact("S PS3.5 A.4.3: the same, MONOCHROME1", path="itk-inverted", copy_path="source",
+                                    slices=2, photometric="MONOCHROME1", transfer_syntax="jpeg_ls_near",
+                                    meta=str(uid.JPEGLSLossless), **_WIDE),
+    "stream_lossy_90": _exact("S PS3.5 A.4.4: the irreversible wavelet as JPEG 2000 Lossless", copy_path="source",
+                              transfer_syntax="j2k_lossy", meta=str(uid.JPEG2000Lossless), slices=2, **_WIDE),
+    "stream_lossy_90_denied": _exact("R LOS-01: the same that denies it", copy_path="source",
+                                     transfer_syntax="j2k_lossy", meta=str(uid.JPEG2000Lossless), slices=2,
+                                     attributes={"LossyImageCompression": "00"}, **_WIDE),
+    "stream_lossy_90_last": _exact("S PS3.5 A.4.4: the last of three frames lost something", copy_path="source",
+                                   transfer_syntax="j2k", meta=str(uid.JPEG2000Lossless),
+                                   frames_in=("j2k", "j2k", "j2k_lossy"), **_FRAMES, **_WIDE),
+    "stream_lossy_81_last": _exact("S PS3.5 A.4.3: the same in the syntax that may lose", copy_path="source",
+                                   transfer_syntax="jpeg_ls_near", frames_in=("jpeg_ls", "jpeg_ls", "jpeg_ls_near"),
+                                   **_FRAMES, **_WIDE),
+    "stream_lossy_92": _exact("S PS3.5 A.4.4: Part 2, which promises to lose nothing", path="source",
+                              transfer_syntax="j2k_lossy", meta=str(uid.JPEG2000MCLossless), slices=2, **_WIDE),
+    "stream_lossy_201": _exact("S PS3.5 A.4.4: the same, HTJ2K", path="source", transfer_syntax="j2k_lossy",
+                               meta=str(uid.HTJ2KLossless), slices=2, **_WIDE),
+    "stream_lossy_202_enhanced": _exact("S PS3.5 A.4.4: the same of functional groups", path="source",
+                                        transfer_syntax="j2k_lossy", meta=str(uid.HTJ2KLosslessRPCL), **_ENHANCED,
+                                        **_WIDE),
     "htj2k": _exact("R TS: a syntax that GDCM does not decode, here around JPEG 2000", path="source",
                     transfer_syntax="j2k", meta=str(uid.HTJ2KLossless), slices=2, **_WIDE),
     "htj2k_frames": _exact("R TS: the same of several frames", path="source", transfer_syntax="j2k",
@@ -2328,6 +2380,9 @@ CASES: dict[str, Case] = {
     "mixed_colour": _exact("F1: one slice in colour", modality="US", **_U8,
                            last_slice={"photometric": "RGB", "samples": 3}),
     "mixed_frames": _exact("F18: one file of several frames", modality="SCW", last_slice={"frames": 2}),
+    "stream_lossy_mixed": _exact("U29: one slice of a lossless series lost something", copy_path="itk, source",
+                                 transfer_syntax="jpeg_ls", **_WIDE,
+                                 last_slice={"transfer_syntax": "jpeg_ls_near", "meta": str(uid.JPEGLSLossless)}),
     "mixed_lossy": _exact("R LOS-01: one slice with loss", copy_path="itk, source", modality="SC", **_U8,
                           last_slice={"transfer_syntax": "jpeg_baseline"}),
     # several frames

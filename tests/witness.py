@@ -28,7 +28,7 @@ from pydicom import uid
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.pixels.decoders.rle import _rle_decode_frame
-from pydicom.pixels.utils import pixel_array
+from pydicom.pixels.utils import _get_jpg_parameters, pixel_array
 
 _LATER = frozenset({
     "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112", "1.2.840.10008.1.2.8.1",
@@ -490,18 +490,51 @@ def _fragments(file: File) -> list[bytes]:
     return parts[1:]
 
 
-def _is_irreversible(file: File) -> bool:
-    """Tell whether a JPEG 2000 has the wavelet that does not come back (ISO 15444-1 A.6.1)."""
-    start = _codestream(file).find(b"\xff\x52")
-    return start >= 0 and _codestream(file)[start + 13] == 0
+def _streams(file: File) -> list[bytes]:
+    """Return the streams of JPEG, JPEG-LS and JPEG 2000 in the pixels, each whole."""
+    streams: list[bytes] = []
+    for fragment in _fragments(file):
+        if not streams or fragment.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff")):
+            streams.append(fragment)
+        else:
+            streams[-1] += fragment
+    return [stream for stream in streams if stream.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff"))]
+
+
+def _method(stream: bytes) -> str:
+    """Return the Lossy Image Compression Method of a stream that loses something; empty if it loses nothing.
+
+    It loses by the wavelet that does not come back (ISO 15444-1 A.6.1), by NEAR (ISO 14495-1 C.2.3), or by any
+    process but the lossless ones (ISO 10918-1 B.1.1.3).
+    """
+    if stream.startswith(b"\xff\x4f"):
+        return "" if stream[stream.find(b"\xff\x52") + 13] else "ISO_15444_1"
+    near = _get_jpg_parameters(stream).get("lossy_error")
+    if near is not None:
+        return "ISO_14495_1" if near else ""
+    process = re.search(rb"\xff[\xc0-\xc3]\x00[\x0b\x11]", stream)
+    return "" if process is not None and process[0][1] == 0xC3 else "ISO_10918_1"
 
 
 def _is_lossy(file: File) -> bool:
+    """Tell whether the pixels lost something: as their streams say; else as the header, or the syntax does."""
+    if not file.syntax.is_encapsulated or _PIXEL_DATA not in file.data:
+        return False
+    streams = _streams(file)
+    if any(map(_method, streams)):
+        return True
+    if streams:
+        return file.syntax in _METHODS and file.text("LossyImageCompression") == "01"
     if file.syntax in _MAYBE_REVERSIBLE:
-        if _PIXEL_DATA not in file.data:
-            return False
-        return _is_irreversible(file) or file.text("LossyImageCompression") != "00"
+        return file.text("LossyImageCompression") != "00"
     return file.syntax in _METHODS
+
+
+def _lossy_method(file: File) -> str:
+    known = [method for method in map(_method, _streams(file)) if method]
+    if file.syntax in (uid.JPEG2000MC, uid.JPEG2000MCLossless):
+        return "ISO_15444_2"
+    return known[0] if known else _METHODS[file.syntax]
 
 
 def _is_transformed(file: File) -> bool:
@@ -631,7 +664,7 @@ def _judge_samples(pair: _Pair) -> Iterator[str]:
         nominal = low = high = expected.astype(np.float64)
         if _is_transformed(source) and source.syntax in _COSINE:
             nominal, low, high = _rgb(words, source)
-        elif source.syntax != uid.JPEGLSNearLossless:
+        elif _lossy_method(source) != "ISO_14495_1":
             low, high = nominal - 1, nominal + 1
         made = values.astype(np.float64)
         differ = (made < low) | (made > high)
@@ -872,8 +905,8 @@ def _lossy(pair: _Pair) -> Iterator[str]:
     if pair.source.text(method):
         yield from compare_elements(*({_tag(method): one.data[_tag(method)]} if _tag(method) in one.data else {}
                                       for one in (pair.source, pair.written)))  # fmt: skip
-    elif pair.written.text(method) != _METHODS[pair.source.syntax]:
-        yield f"{method} is {pair.written.text(method)!r}, not {_METHODS[pair.source.syntax]!r}"
+    elif pair.written.text(method) != _lossy_method(pair.source):
+        yield f"{method} is {pair.written.text(method)!r}, not {_lossy_method(pair.source)!r}"
     if pair.source.text(ratio):
         yield from compare_elements(*({_tag(ratio): one.data[_tag(ratio)]} if _tag(ratio) in one.data else {}
                                       for one in (pair.source, pair.written)))  # fmt: skip
