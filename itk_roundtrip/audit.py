@@ -35,6 +35,7 @@ from itk_roundtrip.rules import rule_for
 from itk_roundtrip.series import Instance, describe
 from itk_roundtrip.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
 from itk_roundtrip.structure import Problem, problems
+from itk_roundtrip.words import agreeing, counted
 
 PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
 SERIES_LEVEL: dict[int, str] = {
@@ -321,21 +322,30 @@ def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:
     findings = []
     if np.any(wrong):
         count, largest = int(np.count_nonzero(wrong)), float(np.nanmax(apart, initial=0.0))
-        message = f"{count} values are more than half a step off the reference, at most {largest:g}"
+        are = agreeing(count, "is", "are")
+        message = f"{counted(count, 'value')} {are} more than half a step off the reference, at most {largest:g}"
         if np.any(np.isnan(expected)):
-            message = f"{int(np.count_nonzero(np.isnan(expected)))} values of the reference are no numbers"
+            lacking = int(np.count_nonzero(np.isnan(expected)))
+            message = f"{counted(lacking, 'value')} of the reference {agreeing(lacking, 'is', 'are')} no number"
         findings.append(pair.finding("PIX-03", PIXEL_DATA, message))
     bound = declared_bound(pair)
     if bound is not None and float(np.nanmax(apart, initial=0.0)) > bound * (1 + 1e-9):
         findings.append(pair.finding("PIX-03", 0x00082111, "the error is larger than Derivation Description says"))
     count = int(np.count_nonzero(clipped))
+    clipping = f"{counted(count, 'value')} {agreeing(count, 'is', 'are')}"
     if pair.derived and count != declared_clipped(pair):
-        findings.append(pair.finding("PIX-03", 0x00082111, f"{count} values are clipped, and not so many declared"))
+        findings.append(pair.finding("PIX-03", 0x00082111, f"{clipping} clipped, and not so many declared"))
     return findings
 
 
 _INDEX = re.compile(r"\[[0-9]+\]")
+_PLURAL = re.compile(r"# (\w+?)s? (?:is|are)\b")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
+
+
+def _without_numbers(message: str) -> str:
+    """Return what is the same of messages that differ in their numbers, and in the plurals that go with them."""
+    return _PLURAL.sub(r"# \1", _NUMBER.sub("#", message))
 
 
 @dataclass
@@ -360,7 +370,7 @@ class Tally:
     def add(self, findings: Iterable[Finding], changes: Iterable[Change] = ()) -> None:
         """Add what was found on further slices."""
         for one in findings:
-            what = one.message if one.check == "CNT-01" else _NUMBER.sub("#", one.message)  # each slice by its name
+            what = one.message if one.check == "CNT-01" else _without_numbers(one.message)  # each slice by its name
             key = one.check, one.severity, one.tag, _INDEX.sub("[#]", one.path or ""), what
             before = self.findings.get(key)
             self.findings[key] = one if before is None else replace(before, count=before.count + one.count)

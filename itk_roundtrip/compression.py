@@ -25,6 +25,7 @@ from pydicom.pixels.encoders.base import get_encoder
 from itk_roundtrip import _simpleitk
 from itk_roundtrip.errors import RoundtripError, SeriesWriteError, UnsupportedSeriesError
 from itk_roundtrip.pixels import Array, PixelFormat, masked
+from itk_roundtrip.words import agreeing, counted
 
 UIDS: dict[str, str] = {
     "explicit": str(uid.ExplicitVRLittleEndian),
@@ -93,9 +94,12 @@ def check_format(
     title, allocated, stored = _TITLES[name], pixel_format.bits_allocated, pixel_format.bits_stored
     reason = ""
     if allocated not in (8, 16):
-        reason = f"has {allocated} bit{'s' * (allocated > 1)} allocated, for which {title} is not written"
+        reason = f"has {counted(allocated, 'bit')} allocated, for which {title} is not written"
     elif name != "rle" and pixel_format.high_bit is not None:  # RLE holds whole words
-        reason = f"has High Bit {pixel_format.high_bit} with {stored} bits stored, and {title} has no place below them"
+        reason = (
+            f"has High Bit {pixel_format.high_bit} with {counted(stored, 'bit')} stored, and {title} has no place below"
+            f" {agreeing(stored, 'it', 'them')}"
+        )
     elif name != "rle" and overlay:
         reason = f"has an overlay in unused bits, and {title} holds nothing but stored values"
     elif name in ("jpeg-lossless", "jpeg-ls") and allocated == 16 and stored <= 8:

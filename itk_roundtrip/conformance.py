@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pydicom
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from itk_roundtrip.findings import Finding, Severity, tag_text
 from itk_roundtrip.pairing import Paired
@@ -36,7 +36,7 @@ _NAME = re.compile(
 """Names, and what dciodvfy begins most of its sentences with."""
 _TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
 _WHERE = re.compile(r" in \(0x.*$")
-_ELEMENT = re.compile(r"Element=<(\w+)>")
+_ELEMENT = re.compile(r"(?:Element=|attribute )<(\w+)>")
 _SAYS = ("Error - ", "Warning - ")
 _ANYTHING = re.compile(r"(?<=- ).*")
 """Masks all that is said, where nobody knows which of it are values."""
@@ -207,5 +207,5 @@ def _findings(name: str, lines: list[str] | None) -> Iterator[Finding]:
 def _finding(message: str, name: str | None, severity: Severity) -> Finding:
     numbers, keyword = _TAG.search(message), _ELEMENT.search(message)
     tag = int(numbers[1] + numbers[2], 16) if numbers else tag_for_keyword(keyword[1]) if keyword else None
-    path = keyword[1] if keyword else None
+    path = keyword[1] if keyword else (keyword_for_tag(tag) if tag else None) or None
     return Finding("VAL-01", severity, name, tag_text(tag) if tag else None, path, message)

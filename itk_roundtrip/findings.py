@@ -237,7 +237,8 @@ def make_finding(
     return Finding(check, severity, name, tag_text(tag), where, message, count, inherited)
 
 
-_GRAVITY = {"PIX": 1, "RWV": 1, "GEO": 2, "CNT": 3, "UID": 3, "PHI": 3}
+_PIXEL_DATA = "(7FE0,0010)"
+_GRAVITY = {"PIX": 2, "RWV": 2, "GEO": 3, "CNT": 4, "UID": 4, "PHI": 4}
 """Values first, then where they are, then whose; all else, texts mostly, comes behind."""
 
 
@@ -249,7 +250,8 @@ def first_error(findings: Iterable[Finding]) -> Finding | None:
 
 def _gravity(finding: Finding) -> int:
     unreadable = finding.check == "FIL-01" and finding.tag is None
-    return 0 if unreadable else _GRAVITY.get(finding.check[:3], 4)
+    values = finding.check[:3] == "PIX" and finding.tag == _PIXEL_DATA
+    return 0 if unreadable else 1 if values else _GRAVITY.get(finding.check[:3], 5)
 
 
 _NAMED_IN_MESSAGE = re.compile(

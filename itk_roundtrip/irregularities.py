@@ -52,17 +52,19 @@ def find_irregularities(
         if len(counts) > 1:
             usual = counts.most_common(1)[0][0]
             files = tuple(one.name for one in instances if key(one) != usual)
-            yield Irregularity(kind, f"{text}: {len(files)} of {len(instances)} files differ from the others", files)
+            differ = agreeing(len(files), "differs", "differ")
+            yield Irregularity(kind, f"{text}: {len(files)} of {len(instances)} files {differ} from the others", files)
 
     notes: dict[str, list[str]] = defaultdict(list)
     for one in instances:
         if one.opening_note:
             notes[one.opening_note].append(one.name)
     for note, names in notes.items():
-        yield Irregularity("encoding", f"{note}: {len(names)} of {len(instances)} files", tuple(names))
+        yield Irregularity("encoding", f"{note}: {len(names)} of {counted(len(instances), 'file')}", tuple(names))
     truncated = tuple(one.name for one in instances if one.truncated)
     if truncated:
-        yield Irregularity("truncated", f"{len(truncated)} files end before their pixels do", truncated)
+        end = agreeing(len(truncated), "ends before its", "end before their")
+        yield Irregularity("truncated", f"{counted(len(truncated), 'file')} {end} pixels do", truncated)
     named: dict[str, list[str]] = defaultdict(list)
     for one in instances:
         named[one.sop_instance_uid].append(one.name)
@@ -80,20 +82,20 @@ def find_irregularities(
             broken,
         )
     localizers = tuple(one.name for one in instances if "LOCALIZER" in one.image_type)
-    if localizers and len(localizers) < len(instances):
-        yield Irregularity("localizer", f"{len(localizers)} files are localizers", localizers)
-    elif localizers:
-        yield Irregularity("localizer", "all files are localizers", localizers)
+    if localizers:
+        are = agreeing(len(localizers), "is a localizer", "are localizers")
+        yield Irregularity("localizer", f"{_of_all(localizers, instances)} {are}", localizers)
     mosaics = tuple(one.name for one in instances if one.mosaic)
     if mosaics:
-        which = "all files" if len(mosaics) == len(instances) else f"{len(mosaics)} files"
-        yield Irregularity("mosaic", f"{which} are mosaics: many slices tiled into one image", mosaics)
+        are = agreeing(len(mosaics), "is a mosaic", "are mosaics")
+        which = _of_all(mosaics, instances)
+        yield Irregularity("mosaic", f"{which} {are}: many slices tiled into one image", mosaics)
     several = [one for one in instances if one.frames > 1]
     if several:
         total = sum(one.frames for one in several)
         yield Irregularity(
             "multi-frame",
-            f"{len(several)} files hold several frames, {total} in all",
+            f"{counted(len(several), 'file')} {agreeing(len(several), 'holds', 'hold')} several frames, {total} in all",
             tuple(one.name for one in several),
         )
     yield from _geometry(instances, slices, geometry, volumes, separated_by)
@@ -114,7 +116,7 @@ def _geometry(
         odd = [one for group in groups if group is not usual for one in group]
         yield Irregularity(
             "mixed-orientation",
-            f"{len(groups)} orientations: {len(odd)} {_noun(odd)} differ from the others",
+            f"{len(groups)} orientations: {_differ(odd)} from the others",
             _files(odd),
         )
     measured = [(spacing, group) for spacing, group in spacings(slices) if spacing is not None]
@@ -123,7 +125,7 @@ def _geometry(
         odd = [one for _, group in measured if group is not common for one in group]
         yield Irregularity(
             "mixed-spacing",
-            f"{len(measured)} pixel spacings: {len(odd)} {_noun(odd)} differ from the others",
+            f"{len(measured)} pixel spacings: {_differ(odd)} from the others",
             _files(odd),
         )
     stacks = {one.value("StackID") for one in slices}
@@ -146,17 +148,18 @@ def _geometry(
                 "4-D", f"4-D: {sizes.pop()} volumes of {geometry.positions} positions{apart}", _files(twice)
             )
         else:
+            taken = agreeing(len(geometry.duplicates), "is", "are")
             yield Irregularity(
                 "duplicate-position",
-                f"{len(geometry.duplicates)} positions are taken by several {_noun(twice)}{apart}",
+                f"{counted(len(geometry.duplicates), 'position')} {taken} taken by several {_noun(twice)}s{apart}",
                 _files(twice),
             )
     if geometry.gaps:
         pairs = [slices[index] for gap in geometry.gaps for index in gap]
         yield Irregularity(
             "gap",
-            f"uneven spacing in {len(geometry.gaps)} places (median {geometry.spacing_mm:g} mm), first between"
-            f" {pairs[0].name} and {pairs[1].name}",
+            f"uneven spacing in {counted(len(geometry.gaps), 'place')} (median {geometry.spacing_mm:g} mm), first"
+            f" between {pairs[0].name} and {pairs[1].name}",
             _files(pairs, once=False),
         )
     if geometry.tilt_degrees:
@@ -168,13 +171,21 @@ def _geometry(
 
 
 def _noun(slices: Sequence[Slice]) -> str:
-    return "frames" if any(one.instance.frames > 1 for one in slices) else "files"
+    return "frame" if any(one.instance.frames > 1 for one in slices) else "file"
+
+
+def _differ(slices: Sequence[Slice]) -> str:
+    return f"{counted(len(slices), _noun(slices))} {agreeing(len(slices), 'differs', 'differ')}"
+
+
+def _of_all(names: Sequence[str], instances: Sequence[Instance]) -> str:
+    return "all files" if 1 < len(names) == len(instances) else counted(len(names), "file")
 
 
 def _files(slices: Sequence[Slice], *, once: bool = True) -> tuple[str, ...]:
     """Return the files of slices; those of frames stand once."""
     names = [one.instance.name for one in slices]
-    return tuple(dict.fromkeys(names)) if once or _noun(slices) == "frames" else tuple(names)
+    return tuple(dict.fromkeys(names)) if once or _noun(slices) == "frame" else tuple(names)
 
 
 def _unplaced(slices: Sequence[Slice]) -> Iterator[Irregularity]:
@@ -185,11 +196,14 @@ def _unplaced(slices: Sequence[Slice]) -> Iterator[Irregularity]:
     files = _files(missing)
     if files:
         whole = len(missing) == sum(one.instance.name in files for one in slices)
-        what = f"{len(files)} files have" if whole else f"{len(missing)} frames of {len(files)} files have"
-        yield Irregularity("no-position", f"{what} no position or orientation", files)
+        what = counted(len(files), "file")
+        what = what if whole else f"{counted(len(missing), 'frame')} of {what}"
+        have = agreeing(len(files) if whole else len(missing), "has", "have")
+        yield Irregularity("no-position", f"{what} {have} no position or orientation", files)
     if following and not files:
         names = _files(following)
-        yield Irregularity("no-position", f"{len(names)} files say where the first of their frames lies only", names)
+        say = agreeing(len(names), "says where the first of its", "say where the first of their")
+        yield Irregularity("no-position", f"{counted(len(names), 'file')} {say} frames lies only", names)
 
 
 def _unmeasured(volumes: Sequence[SubVolume]) -> Iterator[Irregularity]:
@@ -203,6 +217,5 @@ def _unmeasured(volumes: Sequence[SubVolume]) -> Iterator[Irregularity]:
     if pixels or slices:
         what = [name for name, found in (("pixels", pixels), ("slices", slices)) if found]
         files = _files([*pixels, *slices])
-        yield Irregularity(
-            "unknown-spacing", f"{len(files)} files do not say how far apart their {' and '.join(what)} are", files
-        )
+        do = agreeing(len(files), "does not say how far apart its", "do not say how far apart their")
+        yield Irregularity("unknown-spacing", f"{counted(len(files), 'file')} {do} {' and '.join(what)} are", files)

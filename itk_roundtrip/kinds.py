@@ -18,6 +18,7 @@ from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.findings import Identity
 from itk_roundtrip.pixels import PixelFormat
 from itk_roundtrip.series import Instance, Series
+from itk_roundtrip.words import counted
 
 Path = Literal["itk", "itk-inverted", "source"]
 """What carried the pixels: ITK; ITK and an exact inverse of what it did; or nothing, they are the source's bytes."""
@@ -125,7 +126,9 @@ def _bits(one: Instance) -> str:
         return f"has {allocated} bits allocated"
     if stored is None or not 1 <= stored <= allocated:
         return (
-            f"says that {stored} of {allocated} bits are stored" if stored else "does not say how many bits are stored"
+            f"says that {stored} of {counted(allocated, 'bit')} are stored"
+            if stored
+            else "does not say how many bits are stored"
         )
     if high is None or not stored - 1 <= high < allocated:
         return f"has High Bit {high} with {stored} of {allocated} bits stored"
@@ -154,7 +157,7 @@ def _photometric(one: Instance) -> str:
         return "has a Photometric Interpretation that is not known"
     expected = {"MONOCHROME1": (1,), "MONOCHROME2": (1,), "PALETTE COLOR": (1,), "ARGB": (4,), "CMYK": (4,)}
     if samples not in expected.get(name, (3,)):
-        return f"has {samples} samples per pixel with Photometric Interpretation {name}"
+        return f"has {counted(samples, 'sample')} per pixel with Photometric Interpretation {name}"
     return ""
 
 
@@ -262,14 +265,16 @@ def _colour_copy(one: Instance, identity: Identity) -> str:
 def _samples(one: Instance, identity: Identity) -> str:
     samples = one.samples_per_pixel or 1
     return (
-        "" if samples in (1, 3) else f"ITK has no pixel type of {samples} samples as {one.photometric_interpretation}"
+        ""
+        if samples in (1, 3)
+        else f"ITK has no pixel type of {counted(samples, 'sample')} as {one.photometric_interpretation}"
     )
 
 
 def _width(one: Instance, identity: Identity) -> str:
     if one.bits_allocated in ((1, 8, 16, 32) if (one.samples_per_pixel or 1) == 1 else (8, 16)):
         return ""
-    return f"ITK has no DICOM pixel type of {one.bits_allocated} bits" + (
+    return f"ITK has no DICOM pixel type of {counted(one.bits_allocated or 0, 'bit')}" + (
         " per sample" if one.samples_per_pixel != 1 else ""
     )
 

@@ -271,7 +271,7 @@ def _attributes(group: Sequence[Finding], names: _Names) -> str:
         return told[0]
     head, tail = told[:_SHOWN_ATTRIBUTES], told[_SHOWN_ATTRIBUTES:]
     more = f"<details><summary>and {len(tail)} more</summary>{'<br>'.join(tail)}</details>" if tail else ""
-    return f"<small>{counted(len(told), 'attribute')}</small>{'<br>'.join(head)}{more}"
+    return f"<small>{counted(len(told), 'attribute')}: </small>{'<br>'.join(head)}{more}"
 
 
 def _attribute(one: Finding | Change, names: _Names) -> str:

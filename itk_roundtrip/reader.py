@@ -45,6 +45,7 @@ from itk_roundtrip.series import Instance, Series, Skipped, Slice, ordered, read
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Derivation, Volume
 from itk_roundtrip.volumes import distance
+from itk_roundtrip.words import counted
 
 
 def plan_pixel_type(carried: dict[str, Carriage]) -> tuple[dict[str, Carriage], PixelType]:
@@ -199,7 +200,7 @@ def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Sli
             series=series.series_instance_uid,
         )
     if not 0 <= index < len(volumes):
-        raise RoundtripError(f"The series holds {len(volumes)} volumes, counted from 0; {index} is none.")
+        raise RoundtripError(f"The series holds {counted(len(volumes), 'volume')}, counted from 0; {index} is none.")
     return replace(series, instances=volumes[index].instances), volumes[index].slices
 
 
@@ -319,13 +320,15 @@ def _check_one_stack(series: Series, carried: dict[str, Carriage]) -> None:
         difference = ""
         if (one.rows, one.columns, samples[0]) != (first.rows, first.columns, samples[1]):
             difference = (
-                f"has {one.columns}x{one.rows} pixels of {samples[0]} samples and {first.name}"
+                f"has {one.columns}x{one.rows} pixels of {counted(samples[0], 'sample')} and {first.name}"
                 f" {first.columns}x{first.rows} of {samples[1]}"
             )
         elif _meaning(how) != _meaning(other):
             difference = f"holds {_meaning(how)} and {first.name} {_meaning(other)}"
         elif how.extra_rows != other.extra_rows or (samples[0] > 1 and one.bits_allocated != first.bits_allocated):
-            difference = f"has {one.bits_allocated} bits allocated and {first.name} {first.bits_allocated}"
+            difference = (
+                f"has {counted(one.bits_allocated or 0, 'bit')} allocated and {first.name} {first.bits_allocated}"
+            )
         if difference:
             raise UnsupportedSeriesError(
                 f"{one.name} {difference}, which is no one volume; `roundtrip` carries them.",

@@ -14,6 +14,7 @@ from itk_roundtrip import _simpleitk
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.geometry import SPACING_TOLERANCE_FRACTION, normal
 from itk_roundtrip.series import Instance, Series
+from itk_roundtrip.words import counted
 from itk_roundtrip.workers import Workers
 
 ALIGNMENT_TOLERANCE = 1e-3
@@ -63,7 +64,7 @@ def read_reference(file: Path, written: Series, folder: Path, workers: Workers) 
         if kind not in "biuf":
             raise RoundtripError(f"{file} holds something else than real numbers.", path=str(file))
         if shape[:1] != (len(written.instances),):
-            message = f"{file} holds {shape[0] if shape else 0} slices, the written series"
+            message = f"{file} holds {counted(shape[0] if shape else 0, 'slice')}, the written series"
             raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
         target = file
     else:
@@ -92,7 +93,7 @@ def lay_on_grid(file: Path, written: Series, target: Path) -> None:
     else:
         aligned = _aligned(file, written, first, array, np.array(origin), np.array(spacing), direction)
     if aligned.shape[0] != len(written.instances):
-        message = f"{file} holds {aligned.shape[0]} slices, the written series"
+        message = f"{file} holds {counted(aligned.shape[0], 'slice')}, the written series"
         raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
     np.save(target, aligned)
 

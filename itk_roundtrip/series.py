@@ -26,6 +26,7 @@ from itk_roundtrip.volumes import (
     slices_of,
     sorted_slices,
 )
+from itk_roundtrip.words import agreeing, counted
 
 __all__ = [
     "Instance",
@@ -245,7 +246,8 @@ def left_out(skipped: Sequence[Skipped]) -> list[str]:
     """Return what is said of files that belong to no series."""
     told = [f"{one.name} was left out: {one.reason}." for one in skipped[:3]]
     if len(skipped) > 3:
-        told.append(f"{len(skipped) - 3} more files were left out; `find` lists them.")
+        more = f"{counted(len(skipped) - 3, 'more file')} {agreeing(len(skipped) - 3, 'was', 'were')}"
+        told.append(f"{more} left out; `find` lists them.")
     return told
 
 
@@ -268,10 +270,9 @@ def choose_series(found: SeriesList, series_instance_uid: str | None, directory:
                 series=series_instance_uid,
             )
     if not candidates:
+        skipped = f"{counted(len(found.skipped), 'file')} {agreeing(len(found.skipped), 'was', 'were')} skipped"
         reasons = f" ({found.skipped[0].name}: {found.skipped[0].reason})" if found.skipped else ""
-        raise SeriesNotFoundError(
-            f"{directory} holds no DICOM series; {len(found.skipped)} files were skipped{reasons}."
-        )
+        raise SeriesNotFoundError(f"{directory} holds no DICOM series; {skipped}{reasons}.")
     if len(candidates) > 1:
         studies = Counter(one.series_instance_uid for one in candidates)
         names = [

@@ -14,6 +14,7 @@ from itk_roundtrip.front_ends import front_end
 from itk_roundtrip.itk_calls import translated
 from itk_roundtrip.pixels import DTYPES, Array, stored_values
 from itk_roundtrip.volume import Volume
+from itk_roundtrip.words import counted
 
 _RESCALE_KEYS: Mapping[str, str | None] = {"0028|1052": None, "0028|1053": None}
 
@@ -52,7 +53,8 @@ def write_slices(
     """
     if len(volume.metadata) != len(file_names):
         raise SeriesWriteError(
-            f"{len(volume.metadata)} metadata dictionaries for {len(file_names)} slices; nothing was written."
+            f"{counted(len(volume.metadata), 'metadata dictionary', 'metadata dictionaries')} for"
+            f" {counted(len(file_names), 'slice')}; nothing was written."
         )
     front = front_end(volume.backend, volume.pixel_type)
     for dictionary, changes in zip(volume.metadata, edits, strict=True):

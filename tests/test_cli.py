@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 import synthetic
-from conftest import SAMPLE
+from conftest import SAMPLE, Run, Verify
+from synthetic import write_series
 from typer.testing import CliRunner
 
 from itk_roundtrip import __version__
@@ -130,3 +132,14 @@ def test_headers_itk_says_that_it_is_not_verified(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["run"], ["run", "a", "b", "--identity", "other"], ["run", "a", "b", "--jobs", "0"]])
 def test_bad_usage_ends_2(words: list[str]) -> None:
     assert command(*words).returncode == 2
+
+
+def test_run_and_verify_count_kept_elements_alike(tmp_path: Path, run: Run, verify: Verify) -> None:
+    """Two numbers for one thing make people look for the difference."""
+    varieties: list[dict[str, Any]] = [{}, {"transfer_syntax": "rle"}, {"nested_sequences": "defined", "slices": 2}]
+    for index, options in enumerate(varieties):
+        source, written = tmp_path / f"source{index}", tmp_path / f"written{index}"
+        write_series(source, **options)
+        for identity in ("derived", "copy"):
+            result = run(source, written, identity=identity, overwrite=True)
+            assert result.kept == verify(source, written).outcomes()["kept"]

@@ -112,7 +112,7 @@ def test_file_without_group_0002(tmp_path: Path, syntax: str, meta: str) -> None
     series = found_in(tmp_path)
     assert series.instances[0].columns == 18
     bare = "no DICM prefix, no File Meta Information"
-    assert kinds(series)["encoding"] == f"{bare if meta == 'bare' else 'no File Meta Information'}: 1 of 1 files"
+    assert kinds(series)["encoding"] == f"{bare if meta == 'bare' else 'no File Meta Information'}: 1 of 1 file"
 
 
 @pytest.mark.parametrize("start", [b"", bytes(128), b"II*\0" + bytes(124), bytes(132), bytes(128) + b"XXXX"])
@@ -481,7 +481,7 @@ def test_some_mosaics(tmp_path: Path) -> None:
     files = write_series(tmp_path, last_slice={"attributes": {"ImageType": r"ORIGINAL\PRIMARY\M\MOSAIC"}})
     (mosaic,) = found_in(tmp_path).irregularities
     assert (mosaic.kind, mosaic.files) == ("mosaic", (files[-1].name,))
-    assert mosaic.message == "1 files are mosaics: many slices tiled into one image"
+    assert mosaic.message == "1 file is a mosaic: many slices tiled into one image"
 
 
 def test_vframe_of_one_slice_is_no_mosaic(tmp_path: Path) -> None:
@@ -645,9 +645,7 @@ def test_slice_that_stands_twice(tmp_path: Path) -> None:
     write_series(tmp_path, geometry="duplicate")
     series = found_in(tmp_path)
     assert shape(series) == ("instance order", [("instance order 1", 3), ("instance order 2", 1)])
-    assert kinds(series) == {
-        "duplicate-position": "1 positions are taken by several files, told apart by instance order"
-    }
+    assert kinds(series) == {"duplicate-position": "1 position is taken by several files, told apart by instance order"}
 
 
 def test_volumes_with_files_missing(tmp_path: Path) -> None:

@@ -748,7 +748,7 @@ def test_findings_that_say_the_same_are_one_row(case: Case) -> None:
     rows = parsed.cells("findings")
     assert [row[2] for row in rows] == ["was lost", said, "was lost"]
     assert [row[4] for row in rows] == ["100", "1", "the series"]
-    assert rows[0][3].startswith("100 attributesAttribute1 (0010,0001)")
+    assert rows[0][3].startswith("100 attributes: Attribute1 (0010,0001)")
     assert "and 97 more" in rows[0][3]
     assert "Attribute100 (0010,0100)" in rows[0][3]
     assert "101 errors" in " ".join(parsed.texts["header"].split())
