@@ -571,7 +571,8 @@ def _check_metadata(volume: Volume, again: Volume) -> None:
     front = front_end(again.backend, again.pixel_type)
     if len(volume.metadata) != len(again.metadata):
         raise SeriesWriteError(
-            f"There are {len(volume.metadata)} metadata dictionaries for {len(again.metadata)} slices."
+            f"The volume has {counted(len(volume.metadata), 'metadata dictionary', 'metadata dictionaries')} for"
+            f" {counted(len(again.metadata), 'slice')}."
         )
     for field in ("metadata", "as_read"):
         dictionaries = getattr(volume, field)

@@ -119,7 +119,7 @@ def test_planar_configuration_of_a_stream_means_nothing(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("odd", ["pylibjpeg", "pyjpegls"])
 def test_a_third_decoder_settles_it(odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JPEG-LS has three decoders here: one that errs is named; it neither fails what is right nor passes what is not."""
+    """JPEG-LS has three decoders here: one that errs is named; it fails nothing right and passes nothing wrong."""
     name = "jpeg_ls_u12"
     source, right = write_case(name, tmp_path / "source")[0], case_values(name)[:1]
     decode = stored._by_pydicom
