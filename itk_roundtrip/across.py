@@ -11,7 +11,7 @@ import numpy as np
 
 from itk_roundtrip.audit import SERIES_LEVEL, PairReport
 from itk_roundtrip.findings import Finding, Identity, make_finding
-from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, normal, positions_on_normal
+from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, positions_on_normal
 from itk_roundtrip.pairing import BY_POSITION, BY_UID, Pairing, referred
 from itk_roundtrip.rules import is_primary, rule_for
 from itk_roundtrip.series import Instance, Series, Skipped
@@ -20,6 +20,8 @@ _IRREGULARITIES = {
     "duplicate-uid": ("UID-02", 0x00080018), "truncated": ("FIL-01", 0x7FE00010),
     "mixed-size": ("GEO-01", 0x00280010), "mixed-format": ("PIX-01", 0x00280101), "encoding": ("FIL-01", 0x00020010),
     "mixed-spacing": ("GEO-01", 0x00280030),
+    "malformed-position": ("GEO-02", 0x00200032), "malformed-orientation": ("GEO-02", 0x00200037),
+    "malformed-spacing": ("GEO-02", 0x00280030),
 }  # fmt: skip
 """Checks and tags of irregularities; all others are about the geometry of the series."""
 _GEOMETRY = ("GEO-02", 0x00200032)
@@ -208,9 +210,6 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
             yield make_finding("GEO-02", "stands in another order than its source", tag=0x00200032, name=name)
         elif abs(before - after) > POSITION_TOLERANCE_MM:
             yield make_finding("GEO-02", "another distance to its neighbour than its source", tag=0x00200032, name=name)
-    for one in sides.written.instances:
-        if one.image_orientation_patient and not np.any(normal(one.image_orientation_patient)):
-            yield make_finding("GEO-02", "an orientation that spans no plane", tag=0x00200037, name=one.name)
     counterpart = {one.written.name: one.source.name for one in sides.pairing.pairs}
     theirs: dict[str, set[str]] = defaultdict(set)
     for old in sides.source.irregularities:

@@ -7,8 +7,6 @@ shared with the modules that write.
 from __future__ import annotations
 
 import copy
-import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -23,6 +21,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
+from itk_roundtrip.decimals import decimal, decimals
 from itk_roundtrip.findings import Outcome, tag_text
 from itk_roundtrip.words import counted
 
@@ -175,7 +174,7 @@ def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
         return ()
     try:
         if isinstance(element, RawDataElement) and (vr := _vr(element, tag)) in _DECIMAL:
-            return tuple(float(part.strip(b" \0")) for part in element.value.split(b"\\"))
+            return decimals(element.value.decode("ascii").rstrip(" \0"))
         if isinstance(element, RawDataElement) and vr in _NUMBER_DTYPES and element.is_little_endian:
             return tuple(np.frombuffer(element.value, _NUMBER_DTYPES[vr]).tolist())
         value = dataset[tag].value
@@ -493,7 +492,7 @@ def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, sides:
         return None
     parts = [[part.strip(pad) for part in value.split(b"\\")] for value in (before, after)]
     if vr in _DECIMAL:
-        values = [[_number(part) if part else part for part in one] for one in parts]
+        values = [[decimal(part.decode("latin-1")) if part else part for part in one] for one in parts]
         if values[0] == values[1] and None not in values[0]:
             return "reformatted"
     elif vr not in ("LT", "ST", "UT", "PN") and parts[0] == parts[1]:
@@ -528,13 +527,6 @@ def read_text(value: bytes, vr: str, character_set: str) -> str | None:
     except Exception:  # whatever pydicom meets in bytes that do not fit
         return None
     return None if "\N{REPLACEMENT CHARACTER}" in told else told
-
-
-def _number(part: bytes) -> float | None:
-    if not re.fullmatch(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", part):
-        return None
-    value = float(part)
-    return value if math.isfinite(value) else None
 
 
 def shown(dataset: Dataset, tag: int) -> str | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from itk_roundtrip.decimals import decimals
+
 ORIENTATION_TOLERANCE = 1e-4
 """Direction cosines that differ by less are the same orientation."""
+ORTHONORMAL_TOLERANCE = 1e-3
+"""Direction cosines are perpendicular unit vectors if their squared lengths and their product are so close to 1 and 0,
+as gdcm::DirectionCosines::IsValid has it; real series are within 1e-6."""
 POSITION_TOLERANCE_MM = 1e-2
 """Slices closer than this along the normal are at one position; spacings that differ by less are equal."""
 SPACING_TOLERANCE_FRACTION = 1e-2
@@ -24,6 +29,66 @@ Cosines = tuple[float, float, float, float, float, float]
 Point = tuple[float, float, float]
 AXIAL: Cosines = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """The orientation of an image that says none, as ITK has it."""
+
+
+def image_position(text: str) -> Point | None:
+    """Return Image Position (Patient) (0020,0032) in mm; ``None`` if the text is not three decimal numbers."""
+    values = decimals(text)
+    return (values[0], values[1], values[2]) if len(values) == 3 and max(map(abs, values)) < _FARTHEST_MM else None
+
+
+def image_orientation(text: str) -> Cosines | None:
+    """Return Image Orientation (Patient) (0020,0037); ``None`` if the text is not two perpendicular unit vectors.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.2.1.1
+    """
+    values = decimals(text)
+    if len(values) != 6 or max(map(abs, values)) > 2:
+        return None
+    x, y, z, u, v, w = values
+    unlike = x * x + y * y + z * z - 1, u * u + v * v + w * w - 1, x * u + y * v + z * w
+    return (x, y, z, u, v, w) if max(map(abs, unlike)) < ORTHONORMAL_TOLERANCE else None
+
+
+def pixel_spacing(text: str) -> tuple[float, float] | None:
+    """Return Pixel Spacing (0028,0030), row and column, in mm; ``None`` if it is not two positive decimal numbers.
+
+    References
+    ----------
+    DICOM PS3.3 10.7.1.3
+    """
+    values = decimals(text)
+    return (values[0], values[1]) if len(values) == 2 and 0 < min(values) <= max(values) < _FARTHEST_MM else None
+
+
+_FARTHEST_MM = 1e9
+
+
+@dataclass(frozen=True)
+class PlaneAttribute:
+    """An attribute of the Image Plane Module (PS3.3 C.7.6.2): its name, what it must be, and how it is read.
+
+    ``irregularity`` is the kind of irregularity that it is if it holds something else.
+    """
+
+    name: str
+    irregularity: str
+    expected: str
+    read: Callable[[str], tuple[float, ...] | None]
+
+
+PLANE_ATTRIBUTES: Mapping[str, PlaneAttribute] = {
+    "ImagePositionPatient": PlaneAttribute(
+        "Image Position (Patient)", "malformed-position", "three decimal numbers", image_position
+    ),
+    "ImageOrientationPatient": PlaneAttribute(
+        "Image Orientation (Patient)", "malformed-orientation", "two perpendicular unit vectors", image_orientation
+    ),
+    "PixelSpacing": PlaneAttribute("Pixel Spacing", "malformed-spacing", "two positive decimal numbers", pixel_spacing),
+}
+"""By keyword."""
 
 
 def normal(image_orientation_patient: Cosines) -> NDArray[np.float64]:

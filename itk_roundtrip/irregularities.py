@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from itk_roundtrip.geometry import Regularity
+from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Regularity
 from itk_roundtrip.rules import is_lossless
 from itk_roundtrip.scan import Instance
 from itk_roundtrip.volumes import Slice, SubVolume, distance, orientations, spacings
@@ -109,6 +109,12 @@ def _geometry(
     separated_by: str,
 ) -> Iterator[Irregularity]:
     """Find what the geometry of a series is not."""
+    for keyword, attribute in PLANE_ATTRIBUTES.items():
+        malformed = [one for one in slices if keyword in one.place.malformed]
+        if malformed:
+            what = f"{len(malformed)} of {len(slices)} {_noun(slices)}"
+            text = f"{attribute.name} is not {attribute.expected}: {what}"
+            yield Irregularity(attribute.irregularity, text, _files(malformed))
     yield from _unplaced(slices)
     groups = orientations(slices)
     if len(groups) > 1:
@@ -211,7 +217,9 @@ def _unmeasured(volumes: Sequence[SubVolume]) -> Iterator[Irregularity]:
     pixels: list[Slice] = []
     slices: list[Slice] = []
     for volume in volumes:
-        pixels += [one for one in volume.slices if one.place.spacing is None]
+        pixels += [
+            one for one in volume.slices if one.place.spacing is None and "PixelSpacing" not in one.place.malformed
+        ]
         if distance(volume.slices) is None:
             slices += volume.slices
     if pixels or slices:

@@ -6,7 +6,6 @@ same. What it cannot carry is kept from the source, byte for byte, and the reaso
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,6 +13,7 @@ from typing import Literal
 from pydicom import uid
 
 from itk_roundtrip import syntaxes
+from itk_roundtrip.decimals import decimal
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.findings import Identity
 from itk_roundtrip.pixels import PixelFormat
@@ -164,7 +164,7 @@ def _photometric(one: Instance) -> str:
 def _rescale(one: Instance) -> str:
     for text, keyword in ((one.rescale_slope, "Rescale Slope"), (one.rescale_intercept, "Rescale Intercept"),
                           (one.dose_grid_scaling, "Dose Grid Scaling")):  # fmt: skip
-        if text and number(text) is None:
+        if text and decimal(text) is None:
             return f"has a {keyword} that is not a number"
     return ""
 
@@ -214,15 +214,6 @@ def check_supported(series: Series, identity: Identity) -> None:
             raise SeriesReadError(
                 f"{other.name} and {one.name} have one SOP Instance UID; remove one of them.", path=one.name
             )
-
-
-def number(text: str) -> float | None:
-    """Return the number that a DS text holds; ``None`` if it is empty or no finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 # ---------------------------------------------------------------------------------------------- the paths
@@ -317,14 +308,14 @@ _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
 def pixel_format(one: Instance) -> PixelFormat:
     """Return how an instance stores its values; of RT Dose, Dose Grid Scaling is the slope (PS3.3 C.8.8.3)."""
     stored, high = one.bits_stored or 0, one.high_bit
-    dose = number(one.dose_grid_scaling)
+    dose = decimal(one.dose_grid_scaling)
     return PixelFormat(
         bits_allocated=one.bits_allocated or 0,
         bits_stored=stored,
         signed=one.pixel_representation == 1,
         monochrome1=one.photometric_interpretation == "MONOCHROME1",
-        slope=number(one.rescale_slope) if dose is None else dose,
-        intercept=number(one.rescale_intercept),
+        slope=decimal(one.rescale_slope) if dose is None else dose,
+        intercept=decimal(one.rescale_intercept),
         samples=one.samples_per_pixel or 1,
         high_bit=None if high == stored - 1 else high,
     )

@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydicom.datadict import keyword_for_tag
 
-from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, Cosines, Point, normal
+from itk_roundtrip.decimals import decimals
+from itk_roundtrip.geometry import (
+    POSITION_TOLERANCE_MM,
+    Cosines,
+    Point,
+    image_orientation,
+    image_position,
+    normal,
+    pixel_spacing,
+)
 from itk_roundtrip.nested import Texts, Wanted, nodes
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -68,7 +77,7 @@ _PLACES = frozenset({*_POSITION, *_MEASURES, "DimensionIndexValues"})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one frame lies; ``None`` for what is not said or is no number.
+    """Where one frame lies; ``None`` for what is not said or is not what it must be.
 
     Attributes
     ----------
@@ -90,6 +99,8 @@ class Place:
     thickness: float | None = None
     offset: float | None = None
     follows: bool = False
+    malformed: tuple[str, ...] = ()
+    """Keywords of those of the first three that are said, but not as numbers, perpendicular unit vectors, positive."""
 
 
 @dataclass(frozen=True)
@@ -100,44 +111,26 @@ class Groups:
     per_frame: Sequence[Texts]
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Return the numbers of a text of VR DS; none if one of them is no finite number."""
-    try:
-        found = tuple(float(part) for part in text.split("\\")) if text else ()
-    except ValueError:
-        return ()
-    return found if all(abs(one) < 1e9 for one in found) else ()
-
-
 def place_of(texts: Mapping[str, str]) -> Place:
     """Return where a frame lies of which these attributes are known, by keyword."""
     spacing = next(filter(None, (texts.get(keyword, "") for keyword in SPACINGS)), "")
-    between, thickness = numbers(texts.get("SpacingBetweenSlices", "")), numbers(texts.get("SliceThickness", ""))
+    between, thickness = decimals(texts.get("SpacingBetweenSlices", "")), decimals(texts.get("SliceThickness", ""))
+    position = image_position(texts.get("ImagePositionPatient", ""))
+    orientation = image_orientation(texts.get("ImageOrientationPatient", ""))
+    measured = pixel_spacing(spacing)
+    said = (
+        ("ImagePositionPatient", position, "ImagePositionPatient" in texts),
+        ("ImageOrientationPatient", orientation, "ImageOrientationPatient" in texts),
+        ("PixelSpacing", measured, any(keyword in texts for keyword in SPACINGS)),
+    )
     return Place(
-        point(texts.get("ImagePositionPatient", "")),
-        cosines(texts.get("ImageOrientationPatient", "")),
-        pair(spacing),
+        position,
+        orientation,
+        measured,
         between[0] if len(between) == 1 else None,
         thickness[0] if len(thickness) == 1 else None,
+        malformed=tuple(keyword for keyword, value, present in said if present and value is None),
     )
-
-
-def point(text: str) -> Point | None:
-    """Return the three numbers of a text; ``None`` if they are others."""
-    found = numbers(text)
-    return (found[0], found[1], found[2]) if len(found) == 3 else None
-
-
-def cosines(text: str) -> Cosines | None:
-    """Return the six numbers of a text; ``None`` if they are others."""
-    found = numbers(text)
-    return (found[0], found[1], found[2], found[3], found[4], found[5]) if len(found) == 6 else None
-
-
-def pair(text: str) -> tuple[float, float] | None:
-    """Return the two numbers of a text; ``None`` if they are others."""
-    found = numbers(text)
-    return (found[0], found[1]) if len(found) == 2 else None
 
 
 # ----------------------------------------------------------------------------------------------- functional groups
@@ -150,10 +143,10 @@ def grouped_places(groups: Groups, count: int) -> tuple[Place, ...]:
     ----------
     DICOM PS3.3 C.7.6.16.2.1 Pixel Measures, C.7.6.16.2.3 Plane Position (Patient), C.7.6.16.2.4 Plane Orientation
     """
-    found: dict[tuple[str, ...], Place] = {}
+    found: dict[tuple[str | None, ...], Place] = {}
     result = []
     for texts in _each(groups, count):
-        said = tuple(texts.get(keyword, "") for keyword in (*_POSITION, *_MEASURES))
+        said = tuple(texts.get(keyword) for keyword in (*_POSITION, *_MEASURES))
         if said not in found:
             found[said] = place_of(texts)
         result.append(found[said])
@@ -248,13 +241,13 @@ def _slice_steps(vectors: Mapping[str, Sequence[int]], between: float | None, wh
 
 
 def _dose_steps(offsets: str, count: int) -> list[float]:
-    found = numbers(offsets)
+    found = decimals(offsets)
     return [one - found[0] for one in found] if len(found) == count else []
 
 
 def _offsets_fit(offsets: str, first: Place) -> bool:
     """Tell whether offsets are from the first plane, or positions along z (PS3.3 C.8.8.3.2); nothing else is said."""
-    start = numbers(offsets)[0]
+    start = decimals(offsets)[0]
     if start == 0 or first.position is None or first.orientation is None:
         return start == 0
     along_z = np.allclose(normal(first.orientation), (0, 0, 1), atol=1e-4)

@@ -15,6 +15,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from itk_roundtrip import kinds, view
 from itk_roundtrip.arguments import CHECKS, Backend, checked, instance_of
+from itk_roundtrip.decimals import decimal
 from itk_roundtrip.errors import (
     AmbiguousSeriesError,
     RoundtripError,
@@ -25,7 +26,7 @@ from itk_roundtrip.errors import (
     VerificationError,
 )
 from itk_roundtrip.front_ends import NAMES, front_end
-from itk_roundtrip.geometry import AXIAL, normal
+from itk_roundtrip.geometry import AXIAL, PLANE_ATTRIBUTES, normal
 from itk_roundtrip.headers import Header, read_header
 from itk_roundtrip.itk_calls import copy_geometry, translated
 from itk_roundtrip.kinds import Carriage
@@ -220,6 +221,7 @@ def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> V
     carried = {one.name: kinds.carriage(one, "derived") for one in series.instances}
     _check_one_stack(series, carried)
     headers = _Headers(series.instances)
+    _check_planes(slices)
     meant = [_meant(one, carried[one.instance.name]) for one in slices]
     for hiding, shown, pixel_type in _attempts(carried):
         try:
@@ -268,7 +270,7 @@ def _meant(one: Slice, how: Carriage) -> PixelFormat:
     if how.photometric == "PALETTE COLOR":
         return replace(meant, slope=None, intercept=None)  # they are no quantity
     texts = [one.instance.frame_value(keyword, one.frame) for keyword in ("RescaleSlope", "RescaleIntercept")]
-    slope, intercept = map(kinds.number, texts)
+    slope, intercept = map(decimal, texts)
     if (slope, intercept).count(None) != texts.count(""):
         raise UnsupportedSeriesError(
             f"{one.instance.name} has a Rescale Slope or Intercept that is not a number, which is not carried.",
@@ -334,6 +336,25 @@ def _check_one_stack(series: Series, carried: dict[str, Carriage]) -> None:
                 f"{one.name} {difference}, which is no one volume; `roundtrip` carries them.",
                 path=one.name,
                 series=series.series_instance_uid,
+            )
+
+
+def _check_planes(slices: Sequence[Slice]) -> None:
+    """Refuse a position, orientation or spacing that is not what it must be: ITK would make up another.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        There is such an attribute.
+    """
+    for one in slices:
+        for keyword in one.place.malformed:
+            attribute = PLANE_ATTRIBUTES[keyword]
+            raise UnsupportedSeriesError(
+                f"{attribute.name} of {one.name} is not {attribute.expected}, so that the geometry of the volume is not"
+                " known; `roundtrip` carries it as it stands.",
+                path=one.instance.name,
+                series=one.instance.series_instance_uid,
             )
 
 

@@ -21,7 +21,8 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import codestream
 from itk_roundtrip.codestream import Stream
-from itk_roundtrip.geometry import Cosines, Point
+from itk_roundtrip.decimals import decimals
+from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Cosines, Point
 from itk_roundtrip.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.part10 import Opening, opening
 from itk_roundtrip.places import (
@@ -116,7 +117,7 @@ class Instance:
         Path relative to the folder that was searched, for messages.
     image_position_patient, image_orientation_patient, pixel_spacing
         Of the first frame, wherever the file says it, in mm, direction cosines, and mm (row, column); ``None`` if
-        absent or not numbers. In a file without Pixel Spacing, Imager or Nominal Scanned Pixel Spacing stands for it.
+        absent or malformed. In a file without Pixel Spacing, Imager or Nominal Scanned Pixel Spacing stands for it.
     rescale_slope, rescale_intercept
         Texts of (0028,1053) and (0028,1052).
     pixel_data
@@ -223,6 +224,13 @@ class Instance:
         """Return what functional groups or vectors say of a frame; empty if they do not say it."""
         values = self.frame_values.get(keyword, ("",))
         return values[min(frame or 0, len(values) - 1)]
+
+    @property
+    def malformed(self) -> tuple[str, ...]:
+        """Keywords of attributes of the image plane that are there, in any frame, but not what they must be."""
+        return tuple(
+            keyword for keyword in PLANE_ATTRIBUTES if any(keyword in place.malformed for place in self.places)
+        )
 
     @property
     def pixel_format(self) -> tuple[int | None, int | None, int | None, str, int | None]:
@@ -499,7 +507,7 @@ def _places(
         items = _read_items(dataset, "DimensionIndexSequence", DIMENSION_NODES)
         pointers = [item.get("DimensionIndexPointer", "") for item in items]
         return grouped_places(groups, count), grouped_values(groups, count, pointers)
-    header = {keyword: texts[keyword] for keyword in _LIKE_THE_HEADER if texts[keyword]}
+    header = {keyword: texts[keyword] for keyword in _LIKE_THE_HEADER if _TAG[keyword] in found}
     if count == 1 and _TAG["DetectorInformationSequence"] not in found:
         return header_places(1, header, (), {}, ""), {}
     vectors = {}
@@ -578,7 +586,7 @@ def _reals(element: DataElement | RawDataElement | None, form: str) -> tuple[flo
             several = value if isinstance(value, list | tuple | MultiValue) else [value]
             return tuple(float(one) for one in several if one not in (None, ""))
         if not form:
-            return tuple(float(part) for part in value.decode("ascii").strip(" \0").split("\\"))
+            return decimals(value.decode("ascii").strip(" \0"))
         order = ">" if isinstance(element, RawDataElement) and not element.is_little_endian else "<"
         return tuple(one for (one,) in struct.iter_unpack(order + form, value))
     except (ValueError, TypeError, struct.error):

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from itk_roundtrip.arguments import checked
+from itk_roundtrip.decimals import decimal
 from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
 from itk_roundtrip.geometry import Regularity, positions_on_normal, regularity
 from itk_roundtrip.irregularities import Irregularity, find_irregularities
@@ -307,13 +308,6 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
     ]
 
 
-def _integer(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
-
-
 def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Return instances as `find_series` orders them: by position along the normal, then by number and name."""
     orientation = next((one.image_orientation_patient for one in instances if one.image_orientation_patient), None)
@@ -328,10 +322,10 @@ def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
             instances,
             key=lambda one: (
                 places.get(one.name, 0.0),
-                _integer(one.acquisition_number),
-                _integer(one.temporal_position),
-                _integer(one.echo_time),
-                _integer(one.instance_number),
+                *(
+                    decimal(text) or 0.0
+                    for text in (one.acquisition_number, one.temporal_position, one.echo_time, one.instance_number)
+                ),
                 _natural(one.name),
             ),
         )

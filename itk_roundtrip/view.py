@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian
 
 from itk_roundtrip import spans
@@ -306,6 +306,8 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
     hidden = set(_FRAME_TAGS) if plane.frame is not None else set()
     if (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept):
         hidden |= _RESCALE_TAGS
+    if hiding is not Hiding.NOTHING:  # ITK makes up another geometry of it, or none
+        hidden |= {tag_for_keyword(keyword) or 0 for keyword in plane.instance.malformed} - replaced.keys()
     if how.label == "MONOCHROME2" and plane.instance.photometric_interpretation == "PALETTE COLOR":
         hidden |= _PALETTE_TAGS
     if how.whole_words:

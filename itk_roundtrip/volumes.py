@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from itk_roundtrip.decimals import decimal
 from itk_roundtrip.geometry import (
     AXIAL,
     Cosines,
@@ -410,14 +411,10 @@ def _varying(slices: Sequence[Slice]) -> Mapping[str, list[str]]:
 
 def _canonical(text: str) -> str:
     """Return one text for all texts of a number."""
-    try:
-        return repr(float(text))
-    except ValueError:
-        return text
+    value = decimal(text)
+    return text if value is None else repr(value)
 
 
 def _sortable(text: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(text), ""
-    except ValueError:
-        return 1, 0.0, text
+    value = decimal(text)
+    return (1, 0.0, text) if value is None else (0, value, "")
