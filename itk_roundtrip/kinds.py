@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydicom import uid
 
-from itk_roundtrip import syntaxes
+from itk_roundtrip import colours, syntaxes
 from itk_roundtrip.decimals import decimal
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.findings import Identity
@@ -253,6 +253,12 @@ def _colour_copy(one: Instance, identity: Identity) -> str:
     return ""
 
 
+def _contradicted(one: Instance, identity: Identity) -> str:
+    """Tell where a stream and the header say different colours: ITK follows the header, others the stream."""
+    found = colours.contradiction(one.photometric_interpretation, one.streams)
+    return f"{found}, so that readers see different colours" if found and found.is_ambiguous else ""
+
+
 def _samples(one: Instance, identity: Identity) -> str:
     samples = one.samples_per_pixel or 1
     return (
@@ -295,6 +301,7 @@ _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
     lambda one, identity: "" if one.pixel_data == "integer" else f"ITK reads no {one.pixel_data} pixel data",
     _undecoded,
     _lossy_copy,
+    _contradicted,
     _colour_copy,
     _samples,
     _width,

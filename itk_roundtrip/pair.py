@@ -11,6 +11,7 @@ from pydicom.dataset import FileDataset
 
 from itk_roundtrip import codestream, rules
 from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, text, value_of
+from itk_roundtrip.colours import Contradiction
 from itk_roundtrip.findings import Finding, Identity, Severity, make_finding
 from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.stored import PixelDifference, Pixels
@@ -100,12 +101,24 @@ class Pair:
 
     @cached_property
     def decoded_only(self) -> bool:
-        """Whether a lossy source was decoded and nothing else, within what decoders differ by."""
-        decoded = self.derived and self.lossy[0] and not self.lossy[1]
-        colour = self.pixels[1].samples > 1
+        """Whether a lossy source was decoded and nothing else, within what decoders differ by.
+
+        Or one whose stream and header say different colours, to those that the stream says.
+        """
         difference, (largest, mean) = self.difference, decoder_tolerance(*self.pixels)
         within = difference.largest <= largest and difference.mean <= mean and not difference.problem
+        if self.contradiction is not None and not self.lossy[0]:
+            return within
+        decoded = self.derived and self.lossy[0] and not self.lossy[1]
+        colour = self.pixels[1].samples > 1
         return decoded and within and (colour or self.says_unchanged or "decoded" in self.added_description)
+
+    @property
+    def contradiction(self) -> Contradiction | None:
+        """How the colours of a source that was decoded contradict its header, so that readers see different ones."""
+        ours, theirs = self.pixels
+        found = ours.contradiction
+        return found if found is not None and found.is_ambiguous and not theirs.encapsulated else None
 
     @property
     def undecided(self) -> bool:
@@ -138,6 +151,10 @@ def is_lossy(pixels: Pixels) -> bool:
 
 def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:
     """Return by how much stored values may differ because two decoders read one lossy stream: at most, in the mean."""
+    contradiction = source.contradiction
+    if contradiction is not None and contradiction.is_ambiguous and not written.encapsulated:
+        chroma = rules.decoder_difference("YBR_FULL_422" if contradiction.subsampled else "YBR_FULL")
+        return chroma, rules.MEAN_DECODER_DIFFERENCE
     if is_lossy(source) and not is_lossy(written):
         return rules.decoder_difference(text(source.dataset, 0x00280004)), rules.MEAN_DECODER_DIFFERENCE
     return 0.0, 0.0

@@ -30,6 +30,8 @@ def _stored(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
     elif pair.undecided:
         yield pair.finding("PIX-02", PIXEL_DATA, f"not judged: {_opinions(pair)}", severity="warning")
+    elif difference.wrong_colours:
+        yield pair.finding("PIX-02", PIXEL_DATA, f"colours that the stream does not say: {pair.contradiction}")
     elif difference.changed:
         amount = f"{difference.changed} of {difference.count} stored values differ, by at most {difference.largest:g}"
         if pair.processed:
@@ -38,7 +40,10 @@ def _stored(pair: Pair) -> Iterator[Finding]:
         elif not pair.decoded_only:
             claim = ", although Derivation Description says they do not" if pair.says_unchanged else ""
             undeclared = ", undeclared" if pair.derived and not claim else ""
-            yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared)
+            than = (
+                f"; compared with the colours that the stream says: {pair.contradiction}" if pair.contradiction else ""
+            )
+            yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared + than)
     elif pair.processed:
         if difference.largest_real:
             amount = f"real-world values differ, by at most {difference.largest_real:g}"
@@ -63,6 +68,17 @@ def _opinions(pair: Pair) -> str:
     """Return which decoders read the compressed pixels in which way."""
     these, others = (" and ".join(names) for names in (pair.difference.agreeing, pair.difference.disagreeing))
     return f"decoders do not agree on the compressed pixels; compared with what {these} reads, {others} reads others"
+
+
+def _colours(pair: Pair) -> Iterator[Finding]:
+    """Check that a compressed stream and Photometric Interpretation say the same colours (PS3.5 8.2.1 and 8.2.4)."""
+    before, after = (pixels.contradiction for pixels in pair.pixels)
+    if after is not None:
+        same = before == after and 0x00280004 not in pair.differing
+        yield pair.finding("PIX-01", 0x00280004, str(after), severity="warning", inherited=same)
+    elif before is not None:
+        harmless = pair.contradiction is None
+        yield pair.finding("PIX-01", 0x00280004, str(before), severity="warning", inherited=harmless)
 
 
 def _bits(pair: Pair) -> Iterator[Finding]:
@@ -216,4 +232,4 @@ def _lossy(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("LOS-01", tag, "is missing beside a lossy compression", inherited=same)
 
 
-PIXEL_CHECKS = (_stored, _bits, _padding, _lossy, _limits, _processed, _real_world)
+PIXEL_CHECKS = (_stored, _colours, _bits, _padding, _lossy, _limits, _processed, _real_world)

@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
-from itk_roundtrip import _simpleitk, codestream, syntaxes
+from itk_roundtrip import _simpleitk, codestream, colours, syntaxes
 from itk_roundtrip.attributes import element_of, numbers, raw, text
 from itk_roundtrip.pixels import digest
 
@@ -106,6 +106,11 @@ class Pixels:
     def streams(self) -> tuple[codestream.Stream, ...]:
         """What the compressed streams of all frames say of themselves, each once."""
         return tuple(dict.fromkeys(codestream.streams(self.value))) if self.encapsulated else ()
+
+    @cached_property
+    def contradiction(self) -> colours.Contradiction | None:
+        """How the streams contradict Photometric Interpretation, if they do."""
+        return colours.contradiction(text(self.dataset, 0x00280004), self.streams)
 
     @property
     def count(self) -> int:
@@ -430,6 +435,8 @@ class PixelDifference:
         overlay.
     beyond
         Written words hold values that Bits Stored cannot.
+    wrong_colours
+        They are those that the header says, where the stream says others: transformed twice, or not at all.
     agreeing, disagreeing
         Decoders by their names, where they do not read the same of a compressed side: those whose reading was
         compared, and those that read other values. Both are empty where all that were asked agree.
@@ -449,6 +456,7 @@ class PixelDifference:
     sha256: str = ""
     unused_changed: bool = False
     beyond: bool = False
+    wrong_colours: bool = False
     agreeing: tuple[str, ...] = ()
     disagreeing: tuple[str, ...] = ()
 
@@ -482,8 +490,9 @@ def compare_pixels(
     same_syntax = source.syntax == written.syntax or (source.native and written.native)
     identical = same_syntax and theirs in (ours, ours + pad)
     same_description = source.description == written.description and source.tag == written.tag
-    colours = [text(one.dataset, 0x00280004) for one in (source, written)]
-    as_rgb = source.encapsulated and colours[0].startswith("YBR") and colours[1] == "RGB"
+    photometric = [text(one.dataset, 0x00280004) for one in (source, written)]
+    contradicted = source.contradiction is not None and source.contradiction.is_ambiguous
+    as_rgb = source.encapsulated and photometric[0].startswith("YBR") and photometric[1] == "RGB" and not contradicted
     try:
         words, by = _words(written)
         values = _used(words, written)
@@ -492,6 +501,9 @@ def compare_pixels(
             before, reference = words, values
         else:
             before, by = _words(source, as_rgb=as_rgb)
+            as_decoded = before
+            if contradicted:
+                before = _stated_colours(before, source, photometric[1])
             reference = _used(before, source)
             decoders.add(by)
     except UndecodableError as error:
@@ -506,13 +518,21 @@ def compare_pixels(
     distance = _distance(values, reference)
     differs = not distance.within(tolerance)
     if values is not reference and (differs or (second_opinion and tolerance == (0.0, 0.0))):
-        if _needs_codec(source) and (asked := _ask(source, values, tolerance, as_rgb=as_rgb)) is not None:
+        if (
+            _needs_codec(source)
+            and not contradicted
+            and (asked := _ask(source, values, tolerance, as_rgb=as_rgb)) is not None
+        ):
             before, agreeing, disagreeing = asked
             reference = _used(before, source)
         if _needs_codec(written) and not disagreeing and (asked := _ask(written, reference, tolerance)) is not None:
             words, agreeing, disagreeing = asked
             values = _used(words, written)
         distance = _distance(values, reference)
+    wrong_colours = False
+    if contradicted and values is not reference and differs:
+        followed = _used(_header_colours(as_decoded, source, photometric[1]), source)
+        wrong_colours = _distance(values, followed).within(tolerance)
     changed = distance.changed
     same_scale = (source.slope, source.intercept) == (written.slope, written.intercept)
     real = distance.largest * abs(source.slope) if same_scale else 0.0
@@ -534,6 +554,7 @@ def compare_pixels(
         unused_changed=_shows_all_bits(source, written) and not changed and not np.array_equal(words, before),
         beyond=bool(changed) and not np.array_equal(words, values),
         agreeing=agreeing,
+        wrong_colours=wrong_colours,
         disagreeing=disagreeing,
     )
 
@@ -561,6 +582,43 @@ def _distance(values: Array, reference: Array) -> _Distance:
         return _Distance()
     step = np.abs(np.subtract(values[apart], reference[apart], dtype=np.float64))
     return _Distance(changed, float(np.max(step)), float(np.sum(step)) / values.size)
+
+
+def _stated_colours(words: Array, one: Pixels, photometric_interpretation: str) -> Array:
+    """Return words of a JPEG that says which colours they are, where its header says others, as the colours asked for.
+
+    A JPEG 2000 is RGB or YBR as it is decoded; nothing tells which.
+    """
+    stated = one.contradiction.stated if one.contradiction is not None else ""
+    wanted = "RGB" if photometric_interpretation == "RGB" else "YCbCr"
+    if stated not in ("RGB", "YCbCr"):
+        return words
+    return _converted(words, one.bits_stored, stated, wanted)
+
+
+def _header_colours(words: Array, one: Pixels, photometric_interpretation: str) -> Array:
+    """Return the same words as colours by one who follows the header."""
+    if one.contradiction is None or one.contradiction.codec != "JPEG":
+        return words
+    said, wanted = (
+        "RGB" if name == "RGB" else "YCbCr"
+        for name in (one.contradiction.photometric_interpretation, photometric_interpretation)
+    )
+    return _converted(words, one.bits_stored, said, wanted)
+
+
+def _converted(words: Array, bits: int, given: str, wanted: str) -> Array:
+    """Return RGB as YCbCr, or YCbCr as RGB (PS3.3 C.7.6.3.1.2)."""
+    if given == wanted:
+        return words
+    middle, top = 1 << (bits - 1), (1 << bits) - 1
+    offsets = np.array([0, middle, middle])
+    matrix = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    values = words.astype(np.float64)
+    to_rgb = np.linalg.inv(matrix).T
+    values = (values - offsets) @ to_rgb if wanted == "RGB" else values @ matrix.T + offsets
+    converted: Array = np.clip(np.rint(values), 0, top).astype(words.dtype)
+    return converted
 
 
 def _needs_codec(one: Pixels) -> bool:

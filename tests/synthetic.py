@@ -214,6 +214,12 @@ class Options:
         JPEG 2000 transform the colours, YBR_FULL_422 a JPEG halve the chrominance.
     reduced_differences
         JPEG Lossless has its differences modulo two to the power of Bits Stored, not modulo 65536.
+    stream
+        Photometric Interpretation that the compressed stream has, where the header does not say the truth.
+        YBR_FULL_420 halves the rows of the chrominance too.
+    jpeg_markers, component_names, progressive
+        Of a JPEG: ``jfif``, ``adobe0`` (no transform), ``adobe1`` (YCbCr), ``adobe2``; one byte for each component,
+        by default 1, 2, 3, or RGB where the stream is; the progressive process.
     planar
         Planar Configuration: 1 puts the colours one after the other, where the pixels are native.
     high_bit
@@ -274,6 +280,10 @@ class Options:
     photometric: str = "MONOCHROME2"
     samples: int = 1
     reduced_differences: bool = False
+    stream: str = ""
+    jpeg_markers: tuple[str, ...] = ()
+    component_names: bytes = b""
+    progressive: bool = False
     planar: int = 0
     slopes: Sequence[str | None] | str | None = "modality"
     intercepts: Sequence[str | None] | str | None = "modality"
@@ -567,9 +577,11 @@ def _compressed(options: Options, values: NDArray[np.int64], seed: int) -> bytes
     """Return one frame as its transfer syntax wants it."""
     if options.transfer_syntax in ("jpeg_lossless", "jpeg_lossless_14"):
         words = values & ((1 << options.bits_stored) - 1)
-        return _jpeg_lossless(words, options.bits_stored, options.reduced_differences)
+        return _jpeg_lossless(words, options.bits_stored, options.reduced_differences, options.jpeg_markers,
+                              options.component_names)  # fmt: skip
     if options.transfer_syntax in ("jpeg_baseline", "jpeg_extended"):
-        return _jpeg(values, options.bits_stored, options.photometric)
+        return _jpeg(values, options.bits_stored, options.stream or options.photometric, options.jpeg_markers,
+                     options.component_names, options.progressive)  # fmt: skip
     if options.transfer_syntax in ("plain_frames", "deflated_frames"):
         native = _pixel_bytes(options, values[np.newaxis], seed)
         deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -586,7 +598,8 @@ def _compressed(options: Options, values: NDArray[np.int64], seed: int) -> bytes
         _pixel_bytes(replace(options, planar=0), values[np.newaxis], seed), rows=rows, columns=columns,
         samples_per_pixel=samples, number_of_frames=1, bits_allocated=options.bits_allocated,
         bits_stored=stored, pixel_representation=int(options.signed),
-        photometric_interpretation=options.photometric, planar_configuration=0 if samples > 1 else None,
+        photometric_interpretation=options.stream or options.photometric,
+        planar_configuration=0 if samples > 1 else None,
         encoding_plugin=_PLUGINS[options.transfer_syntax], **_ENCODER_OPTIONS.get(options.transfer_syntax, {}),
     )  # fmt: skip
     return frame
@@ -608,7 +621,9 @@ def _category(difference: int) -> tuple[int, str]:
     return size, f"{difference if difference > 0 else difference + (1 << size) - 1:0{size}b}" if size else ""
 
 
-def _jpeg_lossless(words: NDArray[Any], precision: int, reduced: bool = False) -> bytes:
+def _jpeg_lossless(
+    words: NDArray[Any], precision: int, reduced: bool = False, markers: Sequence[str] = (), names: bytes = b""
+) -> bytes:
     """Encode with predictor 1 (ISO 10918-1 H), each of the 17 categories as 5 bits; colours interleaved.
 
     Differences are meant modulo 65536; ``reduced`` takes them modulo two to the power of the precision, as some
@@ -624,10 +639,12 @@ def _jpeg_lossless(words: NDArray[Any], precision: int, reduced: bool = False) -
         bits.append(f"{category:05b}" + low * (category < 16))
     table = bytes([0, 0, 0, 0, 0, 17]) + bytes(11) + bytes(range(17))
     frame = struct.pack(">BHHB", precision, rows, columns, samples)
-    frame += b"".join(bytes([number, 0x11, 0]) for number in range(1, samples + 1))
-    scan = bytes([samples]) + b"".join(bytes([number, 0]) for number in range(1, samples + 1)) + bytes([1, 0, 0])
+    names = names or bytes(range(1, samples + 1))
+    frame += b"".join(bytes([name, 0x11, 0]) for name in names)
+    scan = bytes([samples]) + b"".join(bytes([name, 0]) for name in names) + bytes([1, 0, 0])
     return b"".join([
-        b"\xff\xd8", _jpeg_segment(0xC3, frame), _jpeg_segment(0xC4, table), _jpeg_segment(0xDA, scan),
+        b"\xff\xd8", *(_jpeg_segment(*_JPEG_MARKERS[marker]) for marker in markers),
+        _jpeg_segment(0xC3, frame), _jpeg_segment(0xC4, table), _jpeg_segment(0xDA, scan),
         _stuffed("".join(bits)), b"\xff\xd9",
     ])  # fmt: skip
 
@@ -638,56 +655,92 @@ _ZIGZAG = sorted(np.ndindex(8, 8), key=lambda at: (sum(at), at[1 - sum(at) % 2])
 _QUANTISATION = [4 + 3 * sum(at) for at in _ZIGZAG]
 
 
-def _jpeg(words: NDArray[np.int64], precision: int, photometric: str) -> bytes:
-    """Encode by cosine transform, in sequence: baseline of 8 bits, extended of 12 (ISO 10918-1 F).
+_SUBSAMPLING = {"YBR_FULL_422": (1, 2), "YBR_FULL_420": (2, 2)}
+"""How many rows and columns share a chrominance."""
+_SYMBOLS = [run << 4 | size for run in range(16) for size in range(1, 15)] + [0x00, 0xF0]
+"""Pairs of a run of zeros and a size; the end of a block; sixteen zeros."""
+
+
+def _jpeg(
+    words: NDArray[np.int64],
+    precision: int,
+    photometric: str,
+    markers: Sequence[str] = (),
+    names: bytes = b"",
+    progressive: bool = False,
+) -> bytes:
+    """Encode by cosine transform: baseline of 8 bits, extended of 12, or progressive (ISO 10918-1 F and G).
 
     One quantisation table and one pair of Huffman tables serve all components: the 16 sizes of a DC
-    difference have 5 bits each, the pairs of run and size 8. YBR_FULL_422 halves the columns of the two
-    chrominance components; RGB is said by the names of the components.
+    difference have 5 bits each, the pairs of run and size 8. RGB is said by the names of the components, unless
+    they are given. A progressive JPEG has one scan with DC of all, then one with AC of each component.
     """
     rows, columns, samples = words.shape
-    halved = photometric == "YBR_FULL_422"
-    width = -(-columns // (16 if halved else 8)) * (16 if halved else 8)
-    padded = np.pad(words, ((0, -rows % 8), (0, width - columns), (0, 0)), "edge") - (1 << (precision - 1))
-    units: list[list[tuple[int, NDArray[Any]]]] = []  # blocks of each minimum coded unit
-    for y in range(0, padded.shape[0], 8):
-        for x in range(0, width, 16 if halved else 8):
-            unit = [(0, padded[y : y + 8, x + step : x + step + 8, 0]) for step in ((0, 8) if halved else (0,))]
-            for sample in range(1, samples):
-                part = padded[y : y + 8, x : x + (16 if halved else 8), sample]
-                unit.append((sample, part.reshape(8, 8, -1).mean(axis=2)))
-            units.append(unit)
-    symbols = [run << 4 | size for run in range(16) for size in range(1, 15)] + [0x00, 0xF0]
-    bits, last = [], [0] * samples
-    for sample, block in (one for unit in units for one in unit):
-        transformed = _DCT @ block @ _DCT.T
-        levels = [round(transformed[at] / step) for at, step in zip(_ZIGZAG, _QUANTISATION, strict=True)]
-        size, low = _category(levels[0] - last[sample])
-        last[sample] = levels[0]
-        bits.append(f"{size:05b}{low}")
-        run = 0
-        for level in levels[1:]:
-            if not level:
-                run += 1
-                continue
-            bits += [f"{symbols.index(0xF0):08b}"] * (run // 16)
-            size, low = _category(level)
-            bits.append(f"{symbols.index(run % 16 << 4 | size):08b}{low}")
-            run = 0
-        if run:
-            bits.append(f"{symbols.index(0x00):08b}")
-    names = b"RGB" if photometric == "RGB" else bytes([1, 2, 3])[:samples]
-    sampling = [0x21 if halved and not number else 0x11 for number in range(samples)]
+    down, across = _SUBSAMPLING.get(photometric, (1, 1))
+    padding = (0, -rows % (8 * down)), (0, -columns % (8 * across)), (0, 0)
+    padded = np.pad(words, padding, "edge") - (1 << (precision - 1))
+    levels: list[dict[tuple[int, int], list[int]]] = []
+    for sample in range(samples):
+        plane = padded[..., sample].astype(np.float64)
+        if sample:
+            plane = plane.reshape(plane.shape[0] // down, down, -1, across).mean(axis=(1, 3))
+        blocks = np.ndindex(plane.shape[0] // 8, plane.shape[1] // 8)
+        levels.append({(y, x): _levels(plane[8 * y : 8 * y + 8, 8 * x : 8 * x + 8]) for y, x in blocks})
+    units = [
+        (sample, block)
+        for y, x in np.ndindex(padded.shape[0] // (8 * down), padded.shape[1] // (8 * across))
+        for sample in range(samples)
+        for block in ([(y, x)] if sample else [(y * down + v, x * across + h) for v, h in np.ndindex(down, across)])
+    ]
+    last, bits = [0] * samples, [""]
+    for sample, block in units:
+        size, low = _category(levels[sample][block][0] - last[sample])
+        last[sample] = levels[sample][block][0]
+        bits += [f"{size:05b}{low}", "" if progressive else _ac_bits(levels[sample][block])]
+    names = names or (b"RGB" if photometric == "RGB" else bytes([1, 2, 3])[:samples])
+    sampling = [across << 4 | down if samples > 1 and not number else 0x11 for number in range(samples)]
     frame = struct.pack(">BHHB", precision, rows, columns, samples)
     frame += b"".join(bytes([name, factors, 0]) for name, factors in zip(names, sampling, strict=True))
     dc_table = bytes([0, 0, 0, 0, 0, 16]) + bytes(11) + bytes(range(16))
-    ac_table = bytes([0x10, 0, 0, 0, 0, 0, 0, 0, len(symbols)]) + bytes(8) + bytes(symbols)
-    scan = bytes([samples]) + b"".join(bytes([name, 0]) for name in names) + bytes([0, 63, 0])
+    ac_table = bytes([0x10, 0, 0, 0, 0, 0, 0, 0, len(_SYMBOLS)]) + bytes(8) + bytes(_SYMBOLS)
+    all_names = bytes([samples]) + b"".join(bytes([name, 0]) for name in names)
+    scans = _jpeg_segment(0xDA, all_names + bytes([0, 0 if progressive else 63, 0])) + _stuffed("".join(bits))
+    for sample in range(samples) if progressive else ():
+        height, width = (-(-rows // down), -(-columns // across)) if sample else (rows, columns)
+        inside = [levels[sample][block] for block in np.ndindex(-(-height // 8), -(-width // 8))]
+        scans += _jpeg_segment(0xDA, bytes([1, names[sample], 0, 1, 63, 0]))
+        scans += _stuffed("".join(map(_ac_bits, inside)))
     return b"".join([
-        b"\xff\xd8", _jpeg_segment(0xDB, bytes([0, *_QUANTISATION])),
-        _jpeg_segment(0xC0 if precision == 8 else 0xC1, frame), _jpeg_segment(0xC4, dc_table),
-        _jpeg_segment(0xC4, ac_table), _jpeg_segment(0xDA, scan), _stuffed("".join(bits)), b"\xff\xd9",
+        b"\xff\xd8", *(_jpeg_segment(*_JPEG_MARKERS[marker]) for marker in markers),
+        _jpeg_segment(0xDB, bytes([0, *_QUANTISATION])),
+        _jpeg_segment(0xC2 if progressive else 0xC0 if precision == 8 else 0xC1, frame),
+        _jpeg_segment(0xC4, dc_table), _jpeg_segment(0xC4, ac_table), scans, b"\xff\xd9",
     ])  # fmt: skip
+
+
+_JPEG_MARKERS = {
+    "jfif": (0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0"),
+    **{f"adobe{transform}": (0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([transform])) for transform in range(3)},
+}
+"""Application markers that say of which colours a JPEG is: JFIF, and Adobe with its colour transform."""
+
+
+def _levels(block: NDArray[np.float64]) -> list[int]:
+    transformed = _DCT @ block @ _DCT.T
+    return [round(transformed[at] / step) for at, step in zip(_ZIGZAG, _QUANTISATION, strict=True)]
+
+
+def _ac_bits(levels: list[int]) -> str:
+    bits, run = [], 0
+    for level in levels[1:]:
+        if not level:
+            run += 1
+            continue
+        bits += [f"{_SYMBOLS.index(0xF0):08b}"] * (run // 16)
+        size, low = _category(level)
+        bits.append(f"{_SYMBOLS.index(run % 16 << 4 | size):08b}{low}")
+        run = 0
+    return "".join(bits) + f"{_SYMBOLS.index(0x00):08b}" * (run > 0)
 
 
 # -------------------------------------------------------------------------------------------- the features
@@ -2349,6 +2402,45 @@ CASES: dict[str, Case] = {
                            **_COLOUR_JPEG),
     "jpeg_ybr_422_frames": _exact("U35: the same of several frames", copy_path="source", frames=3,
                                   photometric="YBR_FULL_422", **{**_COLOUR_JPEG, "modality": "USMF"}),
+    "jpeg_rgb_adobe": _exact("S PS3.5 8.2.1: RGB, and Adobe's marker says so", copy_path="source", photometric="RGB",
+                             jpeg_markers=("adobe0",), component_names=b"\1\2\3", **_COLOUR_JPEG),
+    "jpeg_ybr_420": _exact("S PS3.5 8.2.1: JFIF, a quarter of the chrominance", copy_path="source",
+                           photometric="YBR_FULL_422", stream="YBR_FULL_420", jpeg_markers=("jfif",), **_COLOUR_JPEG),
+    "jpeg_progressive": _exact("S ISO 10918-1 G: progressive, JFIF", copy_path="source", photometric="YBR_FULL",
+                               progressive=True, jpeg_markers=("jfif",), **_COLOUR_JPEG),
+    "jpeg_says_ybr_adobe": _exact("S PS3.5 8.2.1: Adobe's marker says YCbCr, the header RGB", path="source",
+                                  photometric="RGB", stream="YBR_FULL", jpeg_markers=("adobe1",), **_COLOUR_JPEG),
+    "jpeg_says_ybr_jfif": _exact("S PS3.5 8.2.1: JFIF says YCbCr, the header RGB", path="source", photometric="RGB",
+                                 stream="YBR_FULL_422", jpeg_markers=("jfif",), component_names=b"RGB", **_COLOUR_JPEG),
+    "jpeg_says_ybr_420": _exact("S PS3.5 8.2.1: a quarter of the chrominance, and a header that says RGB",
+                                path="source", photometric="RGB", stream="YBR_FULL_420", **_COLOUR_JPEG),
+    "jpeg_says_ybr_extended": _exact("S PS3.5 8.2.1: the same, extended", path="source", photometric="RGB",
+                                     stream="YBR_FULL", jpeg_markers=("jfif",),
+                                     **{**_COLOUR_JPEG, "transfer_syntax": "jpeg_extended"}),
+    "jpeg_says_ybr_progressive": _exact("S PS3.5 8.2.1: the same, progressive, several frames", path="source",
+                                        photometric="RGB", stream="YBR_FULL", progressive=True, frames=2,
+                                        jpeg_markers=("adobe1",),
+                                        **{**_COLOUR_JPEG, "modality": "USMF", "slices": 1}),
+    "jpeg_says_ybr_lossless": _exact("S PS3.5 8.2.1: the same, lossless", path="source", photometric="RGB",
+                                     stream="YBR_FULL", jpeg_markers=("adobe1",), transfer_syntax="jpeg_lossless",
+                                     slices=2, **_COLOUR),
+    "jpeg_says_rgb_names": _exact("S PS3.5 8.2.1: components named R, G and B, the header YBR_FULL", path="source",
+                                  photometric="YBR_FULL", stream="RGB", **_COLOUR_JPEG),
+    "jpeg_says_rgb_adobe": _exact("S PS3.5 8.2.1: Adobe's marker says RGB, the header YBR_FULL_422", path="source",
+                                  photometric="YBR_FULL_422", stream="RGB", jpeg_markers=("adobe0",),
+                                  component_names=b"\1\2\3", **_COLOUR_JPEG),
+    "j2k_rgb_rct": _exact("S PS3.5 8.2.4: RCT, the header RGB: all decoders undo it", photometric="RGB",
+                          stream="YBR_RCT", transfer_syntax="j2k", slices=2, **{**_COLOUR, **_WIDE}),
+    "j2k_rgb_ict": _exact("S PS3.5 8.2.4: ICT, the header RGB", copy_path="source", photometric="RGB",
+                          stream="YBR_ICT", transfer_syntax="j2k_lossy", slices=2, **{**_COLOUR, **_WIDE}),
+    "j2k_says_rgb": _exact("S PS3.5 8.2.4: no component transform, the header YBR_RCT", path="source",
+                           photometric="YBR_RCT", stream="RGB", transfer_syntax="j2k", slices=2,
+                           **{**_COLOUR, **_WIDE}),
+    "j2k_says_rgb_lossy": _exact("S PS3.5 8.2.4: no component transform, the header YBR_ICT", path="source",
+                                 photometric="YBR_ICT", stream="RGB", transfer_syntax="j2k_lossy", slices=2,
+                                 **{**_COLOUR, **_WIDE}),
+    "j2k_says_rct": _exact("S PS3.5 8.2.4: RCT, the header YBR_FULL", path="source", photometric="YBR_FULL",
+                           stream="YBR_RCT", transfer_syntax="j2k", slices=2, **{**_COLOUR, **_WIDE}),
     "jpeg_ls_near_rgb": _exact("R LOS-01: near-lossless in colour", copy_path="source", slices=2,
                                transfer_syntax="jpeg_ls_near", **{**_RGB, **_WIDE}),
     "j2k_lossy_rgb": _exact("R LOS-01: JPEG 2000 with loss, colours not transformed", copy_path="source", slices=2,
