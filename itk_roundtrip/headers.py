@@ -183,7 +183,9 @@ def _unpacked(header: Header, name: str) -> Header:
         value = native_pixels(header.transfer_syntax_uid, header.raw(PIXEL_DATA) or b"", int(frames), bits, tables)
     except ValueError:
         raise SeriesReadError(
-            f"{name} is damaged: its pixel data do not hold what its header says.", path=name, tag="(7FE0,0010)"
+            f"{name} is damaged: its fragments do not hold the frames that its header describes.",
+            path=name,
+            tag="(7FE0,0010)",
         ) from None
     parts = {tag: header.data[start:stop] for tag, start, stop in header.spans if tag not in ENCAPSULATION_TAGS}
     parts[PIXEL_DATA] = spans.encode(PIXEL_DATA, "OW" if allocated > 8 else "OB", value, implicit_vr=False)

@@ -108,7 +108,7 @@ def _pixels(one: Instance) -> str:
         return ""
     syntax = one.transfer_syntax_uid
     where = syntaxes.ELSEWHERE.get(syntax)
-    return f"holds no pixel data, which {syntaxes.name(syntax)} leaves to {where}" if where else "holds no pixel data"
+    return f"holds no pixel data: {syntaxes.name(syntax)} leaves them to {where}" if where else "holds no pixel data"
 
 
 def _frames(one: Instance) -> str:

@@ -88,7 +88,7 @@ class Opening:
         claimed = self.claimed
         as_it_says = claimed == real or (self.deflated and syntaxes.is_deflated(claimed))
         may_be = claimed not in _NATIVE and real == uid.ExplicitVRLittleEndian  # as all encapsulated ones are
-        if syntaxes.is_known(claimed) and not as_it_says and not may_be:
+        if not as_it_says and not may_be and syntaxes.is_known(claimed):
             told.append(f"says {syntaxes.name(claimed)} and is {real.name}")
         return ", ".join(told)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pydicom import uid
 
 JPEG_XL_LOSSLESS = "1.2.840.10008.1.2.4.110"
@@ -34,17 +36,18 @@ _NATIVE = frozenset({
 RETIRED = frozenset({"1.2.840.10008.1.20", "1.2.840.10008.1.2.6.1", "1.2.840.10008.1.2.6.2"})
 """Papyrus 3, and DICOM objects inside MIME and XML, which nothing reads."""
 ELSEWHERE = {
-    "1.2.840.10008.1.2.4.94": "Pixel Data Provider URL",
-    "1.2.840.10008.1.2.4.95": "Pixel Data Provider URL",
-    "1.2.840.10008.1.2.4.204": "Pixel Data Provider URL",
-    "1.2.840.10008.1.2.4.205": "Pixel Data Provider URL",
-    "1.2.840.10008.1.2.7.1": "a stream of SMPTE ST 2110",
-    "1.2.840.10008.1.2.7.2": "a stream of SMPTE ST 2110",
-    "1.2.840.10008.1.2.7.3": "a stream of SMPTE ST 2110",
+    "1.2.840.10008.1.2.4.94": "a server (Pixel Data Provider URL)",
+    "1.2.840.10008.1.2.4.95": "a server (Pixel Data Provider URL)",
+    "1.2.840.10008.1.2.4.204": "a server (Pixel Data Provider URL)",
+    "1.2.840.10008.1.2.4.205": "a server (Pixel Data Provider URL)",
+    "1.2.840.10008.1.2.7.1": "a stream beside the file",
+    "1.2.840.10008.1.2.7.2": "a stream beside the file",
+    "1.2.840.10008.1.2.7.3": "a stream beside the file",
 }
 """Where the pixels are that a file of such a syntax does not hold (PS3.5 A.6, A.7, A.11, A.12; PS3.22)."""
 
 
+@cache
 def is_known(syntax: str) -> bool:
     """Tell whether the standard has such a transfer syntax."""
     known = uid.UID(syntax)

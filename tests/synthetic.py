@@ -2382,6 +2382,8 @@ CASES: dict[str, Case] = {
                                     **_FRAMES),
     "deflated_frames_offsets": _exact("S PS3.5 8.2.16: the same with an Extended Offset Table", extended_offsets=True,
                                       transfer_syntax="deflated_frames", **_FRAMES),
+    "deflated_frames_mixed": _exact("R TS: one slice of another transfer syntax", transfer_syntax="deflated_frames",
+                                    last_slice={"transfer_syntax": "plain_frames"}),
     "deflated_frames_rgb": _exact("S PS3.5 8.2.16: the same in colour", transfer_syntax="deflated_frames", **_RGB),
     "deflated_frames_ybr": _exact("S PS3.5 8.2.16: YBR stays YBR", photometric="YBR_FULL",
                                   transfer_syntax="deflated_frames", **_COLOUR),

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.pixels.decoders.rle import _rle_decode_frame
 from pydicom.pixels.utils import _get_jpg_parameters, pixel_array
 
 _LATER = frozenset({
@@ -467,11 +466,23 @@ def _native(file: File, stream: bytes) -> File:
     if file.syntax == _DEFLATED_FRAMES:
         stream = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream)
     elif file.syntax == uid.RLELossless:
-        size = -(-file.number("Rows") * file.number("Columns") // 8)
-        stream = bytes(_rle_decode_frame(stream, 1, size, 1, 8))
+        stream = _packbits(stream[int.from_bytes(stream[4:8], "little") :])
     data = {**file.data, _PIXEL_DATA: Node("OB", stream)}
     data.pop(_tag("NumberOfFrames"), None)
     return replace(file, data=data, syntax=Syntax(uid.ExplicitVRLittleEndian))
+
+
+def _packbits(segment: bytes) -> bytes:
+    """Return the bytes of a segment of RLE (PS3.5 G.3.1)."""
+    parts, left = [], segment
+    while len(left) > 1:
+        if left[0] < 128:
+            parts.append(left[1 : left[0] + 2])
+            left = left[left[0] + 2 :]
+        else:
+            parts.append(left[1:2] * (257 - left[0]) if left[0] > 128 else b"")
+            left = left[2:] if left[0] > 128 else left[1:]
+    return b"".join(parts)
 
 
 def _codestream(file: File) -> bytes:
