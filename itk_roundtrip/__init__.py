@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.losses import IdiomLosses, Loss, LossTable, PixelLosses, Versions, find_losses
     from itk_roundtrip.pipeline import RoundtripResult, roundtrip, write_series
     from itk_roundtrip.reader import read_series
-    from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, SubVolume, find_series
+    from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, Slice, SubVolume, find_series
     from itk_roundtrip.verify import verify_series
     from itk_roundtrip.volume import Volume
 
@@ -52,6 +52,7 @@ _HOMES = {
     "SeriesReadError": "errors",
     "SeriesWriteError": "errors",
     "Skipped": "series",
+    "Slice": "series",
     "SlicePair": "findings",
     "SubVolume": "series",
     "UnsupportedSeriesError": "errors",
@@ -88,6 +89,7 @@ __all__ = [
     "SeriesReadError",
     "SeriesWriteError",
     "Skipped",
+    "Slice",
     "SlicePair",
     "SubVolume",
     "UnsupportedSeriesError",

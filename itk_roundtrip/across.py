@@ -11,10 +11,11 @@ import numpy as np
 
 from itk_roundtrip.audit import SERIES_LEVEL, PairReport
 from itk_roundtrip.findings import Finding, Identity, make_finding
-from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, positions_on_normal
-from itk_roundtrip.pairing import BY_POSITION, BY_UID, Pairing, referred
+from itk_roundtrip.geometry import ORIENTATION_TOLERANCE, POSITION_TOLERANCE_MM, positions_on_normal
+from itk_roundtrip.pairing import BY_POSITION, BY_UID, Paired, Pairing, referred
 from itk_roundtrip.rules import is_primary, rule_for
 from itk_roundtrip.series import Instance, Series, Skipped
+from itk_roundtrip.words import agreeing, counted
 
 _IRREGULARITIES = {
     "duplicate-uid": ("UID-02", 0x00080018), "truncated": ("FIL-01", 0x7FE00010),
@@ -210,6 +211,12 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
             yield make_finding("GEO-02", "stands in another order than its source", tag=0x00200032, name=name)
         elif abs(before - after) > POSITION_TOLERANCE_MM:
             yield make_finding("GEO-02", "another distance to its neighbour than its source", tag=0x00200032, name=name)
+    for pair in sides.pairing.pairs:
+        moved = [frame for frame in range(min(pair.source.planes, pair.written.planes)) if _moved(pair, frame)]
+        if moved and pair.source.framed:
+            lie = agreeing(len(moved), "lies", "lie")
+            yield make_finding("GEO-02", f"{counted(len(moved), 'frame')} {lie} elsewhere than in the source",
+                           tag=0x00200032, name=pair.written.name)  # fmt: skip
     counterpart = {one.written.name: one.source.name for one in sides.pairing.pairs}
     theirs: dict[str, set[str]] = defaultdict(set)
     for old in sides.source.irregularities:
@@ -224,6 +231,22 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
             first = irregularity.files[0] if irregularity.files else None
             yield make_finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
                            count=max(1, len(irregularity.files)))  # fmt: skip
+
+
+def _moved(pair: Paired, frame: int) -> bool:
+    """Tell whether a frame has another position, orientation or distance than that of the source, or none."""
+    before, after = pair.source.place(frame), pair.written.place(frame)
+    if before is after or before == after:
+        return False
+    for old, new, tolerance in (
+        (before.position, after.position, POSITION_TOLERANCE_MM),
+        (before.orientation, after.orientation, ORIENTATION_TOLERANCE),
+    ):
+        if (old is None) != (new is None):
+            return True
+        if old is not None and new is not None and np.max(np.abs(np.subtract(old, new))) > tolerance:
+            return True
+    return before.offset != after.offset
 
 
 def _nothing_done(sides: Sides) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ def image_position(text: str) -> Point | None:
     return (values[0], values[1], values[2]) if len(values) == 3 and max(map(abs, values)) < _FARTHEST_MM else None
 
 
+@functools.lru_cache(256)  # slices share it
 def image_orientation(text: str) -> Cosines | None:
     """Return Image Orientation (Patient) (0020,0037); ``None`` if the text is not two perpendicular unit vectors.
 
@@ -52,6 +54,7 @@ def image_orientation(text: str) -> Cosines | None:
     return (x, y, z, u, v, w) if max(map(abs, unlike)) < ORTHONORMAL_TOLERANCE else None
 
 
+@functools.lru_cache(256)
 def pixel_spacing(text: str) -> tuple[float, float] | None:
     """Return Pixel Spacing (0028,0030), row and column, in mm; ``None`` if it is not two positive decimal numbers.
 

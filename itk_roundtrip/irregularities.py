@@ -10,7 +10,7 @@ from typing import Any
 from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Regularity
 from itk_roundtrip.rules import is_lossless
 from itk_roundtrip.scan import Instance
-from itk_roundtrip.volumes import Slice, SubVolume, distance, orientations, spacings
+from itk_roundtrip.volumes import Slice, SubVolume, are_apart, distance, orientations, spacings
 from itk_roundtrip.words import agreeing, counted
 
 
@@ -134,18 +134,15 @@ def _geometry(
             f"{len(measured)} pixel spacings: {_differ(odd)} from the others",
             _files(odd),
         )
-    stacks = {one.value("StackID") for one in slices}
     if (
         len({(one.rows, one.columns) for one in instances}) > 1
         or sum(len(group) > 1 for group in groups) > 1
         or len(measured) > 1
-        or len(stacks) > 1
+        or are_apart(slices)
     ):
         yield Irregularity("several-volumes", f"{len(volumes)} volumes in one series, told apart by {separated_by}", ())
     yield from _unmeasured(volumes)
-    if geometry is None:
-        return
-    if geometry.duplicates:
+    if geometry is not None and geometry.duplicates:
         twice = [slices[index] for group in geometry.duplicates for index in group]
         sizes = {len(group) for group in geometry.duplicates}
         apart = f", told apart by {separated_by}"
@@ -160,19 +157,27 @@ def _geometry(
                 f"{counted(len(geometry.duplicates), 'position')} {taken} taken by several {_noun(twice)}s{apart}",
                 _files(twice),
             )
-    if geometry.gaps:
-        pairs = [slices[index] for gap in geometry.gaps for index in gap]
+    whole = geometry is not None and (len(volumes) == 1 or geometry.duplicates)
+    yield from _uneven([(slices, geometry)] if whole else [(one.ascending, one.geometry) for one in volumes])
+
+
+def _uneven(stacks: Sequence[tuple[Sequence[Slice], Regularity | None]]) -> Iterator[Irregularity]:
+    """Tell of gaps and tilt, where slices lie along one normal."""
+    gaps = [(found, one[start], one[stop]) for one, found in stacks if found for start, stop in found.gaps]
+    if gaps:
+        first, before, behind = gaps[0]
         yield Irregularity(
             "gap",
-            f"uneven spacing in {counted(len(geometry.gaps), 'place')} (median {geometry.spacing_mm:g} mm), first"
-            f" between {pairs[0].name} and {pairs[1].name}",
-            _files(pairs, once=False),
+            f"uneven spacing in {counted(len(gaps), 'place')} (median {first.spacing_mm:g} mm), first between"
+            f" {before.name} and {behind.name}",
+            _files([one for _, *pair in gaps for one in pair], once=False),
         )
-    if geometry.tilt_degrees:
+    tilted = [(found.tilt_degrees, one) for one, found in stacks if found and found.tilt_degrees]
+    if tilted:
         yield Irregularity(
             "tilt",
-            f"tilt: slices step sideways by {geometry.tilt_degrees:.1f} degrees",
-            _files(slices),
+            f"tilt: slices step sideways by {max(degrees for degrees, _ in tilted):.1f} degrees",
+            _files([each for _, one in tilted for each in one]),
         )
 
 
@@ -208,8 +213,8 @@ def _unplaced(slices: Sequence[Slice]) -> Iterator[Irregularity]:
         yield Irregularity("no-position", f"{what} {have} no position or orientation", files)
     if following and not files:
         names = _files(following)
-        say = agreeing(len(names), "says where the first of its", "say where the first of their")
-        yield Irregularity("no-position", f"{counted(len(names), 'file')} {say} frames lies only", names)
+        tell = agreeing(len(names), "tells the position of its", "tell the position of their")
+        yield Irregularity("no-position", f"{counted(len(names), 'file')} {tell} first frame only", names)
 
 
 def _unmeasured(volumes: Sequence[SubVolume]) -> Iterator[Irregularity]:

@@ -14,15 +14,15 @@ from pathlib import Path
 from itk_roundtrip.arguments import checked
 from itk_roundtrip.decimals import decimal
 from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
-from itk_roundtrip.geometry import Regularity, positions_on_normal, regularity
+from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, Regularity, positions_on_normal
 from itk_roundtrip.irregularities import Irregularity, find_irregularities
 from itk_roundtrip.scan import Instance, Skipped, describe, read_instance
 from itk_roundtrip.volumes import (
     Slice,
     SubVolume,
     distance,
+    geometry_of,
     is_one_orientation,
-    points,
     separate,
     slices_of,
     sorted_slices,
@@ -99,19 +99,18 @@ class Series:
     @cached_property
     def geometry(self) -> Regularity | None:
         """Spacing, gaps, duplicates and tilt of its slices; ``None`` without positions or with several orientations."""
-        if not is_one_orientation(self.slices) or any(one.place.position is None for one in self.slices):
-            return None
-        found = points(self.slices)
-        return None if found is None else regularity(*found)
+        return geometry_of(self.slices)
 
     @cached_property
     def slice_spacing_mm(self) -> float | None:
         """How far apart slices are along the normal, in mm; ``None`` if unknown, or not the same in all its volumes."""
-        if self.geometry is not None and self.geometry.spacing_mm is not None:
-            return self.geometry.spacing_mm
-        found = {distance(volume.slices) for volume in self.volumes}
-        known = found.pop() if len(found) == 1 else None
-        return None if known is None else abs(known)
+        geometry = self.geometry
+        if geometry is not None and geometry.spacing_mm and (len(self.volumes) == 1 or geometry.duplicates):
+            return geometry.spacing_mm
+        found = [distance(volume.slices) for volume in self.volumes]
+        known = [abs(one) for one in found if one is not None]
+        same = len(known) == len(found) and max(known) - min(known) <= POSITION_TOLERANCE_MM
+        return known[0] if same else None
 
     @property
     def pass_indices(self) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from itk_roundtrip.geometry import (
     AXIAL,
     Cosines,
     Point,
+    Regularity,
     normal,
     plane_name,
     positions_on_normal,
@@ -52,7 +53,6 @@ _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
     "ASLContext": lambda one: "",
     "KVP": lambda one: "",
     "ConvolutionKernel": lambda one: "",
-    "ReferencedSegmentNumber": lambda one: "",
     "OpticalPathIdentifier": lambda one: "",
     **{keyword: lambda one: "" for keyword in VECTORS if keyword != "SliceVector"},
     "AcquisitionNumber": lambda one: one.acquisition_number,
@@ -74,8 +74,10 @@ _CLOCKS = frozenset({
     "TemporalPositionTimeOffset",
 })  # fmt: skip
 """These differ from slice to slice in many series, whatever volume it is of."""
+_APART = ("StackID", "ReferencedSegmentNumber")
+"""Frames of several stacks, or segments, belong to several volumes, wherever they stand (PS3.3 C.7.6.16.2.2)."""
 _NOT_TELLING = frozenset({
-    "SliceVector", "InStackPositionNumber", "ImagePositionPatient", "StackID", "RescaleSlope", "RescaleIntercept",
+    *_APART, "SliceVector", "InStackPositionNumber", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept",
 })  # fmt: skip
 """What frames are numbered by along the normal, and what their values mean, tell no volumes apart."""
 _TOGETHER = 3
@@ -144,6 +146,16 @@ class SubVolume:
         """The files that its slices are of, in the order of their first slices."""
         return tuple({id(one.instance): one.instance for one in self.slices}.values())
 
+    @cached_property
+    def ascending(self) -> tuple[Slice, ...]:
+        """Its slices in the order of their positions along the normal, whatever order those of a file have."""
+        return sorted_slices(self.slices)
+
+    @cached_property
+    def geometry(self) -> Regularity | None:
+        """Spacing, gaps and tilt of ``ascending``; ``None`` without positions."""
+        return geometry_of(self.ascending)
+
     @property
     def frames(self) -> tuple[tuple[int, ...], ...]:
         """For each of ``instances``, the indices of its frames that are of this volume, in slice order.
@@ -168,10 +180,10 @@ class _Part:
 def separate(slices: Sequence[Slice]) -> tuple[tuple[SubVolume, ...], str]:
     """Cut the slices of a series into its volumes.
 
-    First by size and by files of several frames, each of which is apart from the others; then by stack, orientation
-    and pixel spacing; then, where several slices stand at one position, by the first attribute, else the first two or
-    three together, that differ within every position and have no more values than there are slices at the fullest
-    position; in the end by the order of their numbers.
+    First by size and by files of several frames, each of which is apart from the others; then by stack and segment,
+    orientation and pixel spacing; then, where several slices stand at one position, by the first attribute, else the
+    first two or three together, that differ within every position and have no more values than there are slices at the
+    fullest position; in the end by the order of their numbers.
 
     Parameters
     ----------
@@ -256,6 +268,14 @@ def is_one_orientation(slices: Sequence[Slice]) -> bool:
     )
 
 
+def geometry_of(slices: Sequence[Slice]) -> Regularity | None:
+    """Return spacing, gaps, duplicates and tilt of sorted slices; ``None`` without positions of one orientation."""
+    if not is_one_orientation(slices) or any(one.place.position is None for one in slices):
+        return None
+    found = points(slices)
+    return None if found is None else regularity(*found)
+
+
 def sorted_slices(slices: Sequence[Slice]) -> tuple[Slice, ...]:
     """Return slices in the order of their positions along the normal of the first; as they are without positions."""
     along = along_normal(slices)
@@ -305,11 +325,23 @@ def _by_frames(part: _Part) -> list[_Part]:
 
 
 def _by_stack(part: _Part) -> list[_Part]:
+    parts = [part]
+    for keyword in _APART:
+        parts = [smaller for one in parts for smaller in _by_value(one, keyword)]
+    return parts
+
+
+def _by_value(part: _Part, keyword: str) -> list[_Part]:
     groups: dict[str, list[Slice]] = defaultdict(list)
     for one in part.slices:
-        groups[one.value("StackID")].append(one)
+        groups[one.value(keyword)].append(one)
     ordered = sorted(groups.items(), key=lambda item: _sortable(item[0]))
-    return _cut(part, "StackID", [(f"StackID {name or '(none)'}", group) for name, group in ordered])
+    return _cut(part, keyword, [(f"{keyword} {name or '(none)'}", group) for name, group in ordered])
+
+
+def are_apart(slices: Sequence[Slice]) -> bool:
+    """Tell whether slices are of several stacks or segments."""
+    return any(len({one.value(keyword) for one in slices}) > 1 for keyword in _APART)
 
 
 def _by_orientation(part: _Part) -> list[_Part]:

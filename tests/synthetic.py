@@ -1269,6 +1269,39 @@ def functional_groups(header: Header, index: int, value: str) -> None:
 
 
 @feature
+def frame_values(header: Header, index: int, value: Mapping[str, Sequence[Any]]) -> None:
+    """Give each frame of an Enhanced instance its own value of an attribute, named ``Sequence.Attribute``.
+
+    One value per frame, on and on over the files; a group that all share becomes one of each.
+    """
+    (shared,), groups = (header[tag].value for tag in (0x52009229, 0x52009230))
+    assert isinstance(shared, Header)
+    for name, values in value.items():
+        sequence, keyword = name.split(".")
+        tag = tag_for_keyword(sequence) or 0
+        for number, group in enumerate(groups):
+            assert isinstance(group, Header)
+            given = next((one[tag].value for one in (group, shared) if tag in one), [item()])
+            assert isinstance(given, list)
+            items = [Header(one) for one in given]  # several frames may share them
+            items[0].put(keyword, values[(index * len(groups) + number) % len(values)])
+            group.put(sequence, items)
+        shared.put(sequence, None)
+
+
+@feature
+def detectors(header: Header, index: int, value: Sequence[tuple[str, str]]) -> None:
+    """Put position and orientation into the detectors of a Nuclear Medicine image, and nowhere else."""
+    header.put("DetectorInformationSequence", [
+        item(**{keyword: text for keyword, text in (("ImagePositionPatient", position),
+                                                    ("ImageOrientationPatient", orientation)) if text})
+        for position, orientation in value
+    ])  # fmt: skip
+    header.put("ImagePositionPatient", None)
+    header.put("ImageOrientationPatient", None)
+
+
+@feature
 def segments(header: Header, index: int, value: bool) -> None:
     """Add the segment of a segmentation."""
     category = code("85756007", "SCT", "Tissue")
@@ -1379,7 +1412,7 @@ def private_creator_in_items(header: Header, index: int, value: bool) -> None:
     header.put("RequestAttributesSequence", [inner])
 
 
-_LATER: frozenset[str] = frozenset({"float_pixels", "pixel_element"})
+_LATER: frozenset[str] = frozenset({"float_pixels", "frame_values", "pixel_element"})
 """Features that change what the pixels put into the header."""
 _ENCODING = frozenset({"group_lengths", "undefined_lengths", "unpadded", "length_to_end", "meta_extras",
                        "deflated_file"})  # fmt: skip
@@ -1708,6 +1741,21 @@ _DOSE_FRAMES: dict[str, Any] = {"modality": "RTDOSE", "slices": 1, "frames": 3, 
     "DoseGridScaling": "1e-6"}}  # fmt: skip
 _NM_FRAMES: dict[str, Any] = {"modality": "NM", "slices": 1, "frames": 3, "bits_stored": 16, "attributes": {
     "EnergyWindowVector": [1, 1, 1], "DetectorVector": [1, 1, 1]}}  # fmt: skip
+
+_SIX_FRAMES: dict[str, Any] = {**_ENHANCED, "frames": 6}
+
+
+def _at(*places: float) -> list[str]:
+    """Return positions that stand at ``places`` on the z axis."""
+    return [rf"-10.5\-20.25\{place}" for place in places]
+
+
+def _nm(**attributes: Any) -> dict[str, Any]:
+    """Return the keywords of a Nuclear Medicine image of four frames."""
+    ones = {"EnergyWindowVector": [1] * 4, "DetectorVector": [1] * 4}
+    vectors = {key: [value] if isinstance(value, list) else value for key, value in {**ones, **attributes}.items()}
+    return {**_NM_FRAMES, "frames": 4, "attributes": {"ImageType": r"ORIGINAL\PRIMARY\RECON TOMO\EMISSION", **vectors}}
+
 
 CASES: dict[str, Case] = {
     # pixels: bits, signs, colour models
@@ -2492,6 +2540,12 @@ CASES: dict[str, Case] = {
                           last_slice={"transfer_syntax": "jpeg_baseline"}),
     # several frames
     "multi_frame": _exact("F18: several frames", **_NM_FRAMES),
+    "nm_detectors": _exact("F20: two detectors, each with its plane", detectors=[
+        (r"-100\0\50", r"1\0\0\0\0\-1"), (r"100\0\50", r"-1\0\0\0\0\-1")], **_nm(DetectorVector=[1, 2, 1, 2])),
+    "nm_recon": _exact("F20: a reconstruction that steps against the normal", detectors=[
+        (r"1\2\3", r"1\0\0\0\0\-1")], **_nm(SliceVector=[1, 2, 3, 4], SpacingBetweenSlices="-4.5")),
+    "nm_gated": _exact("F20: a reconstruction of two time slots", detectors=[(r"1\2\3", r"1\0\0\0\1\0")],
+                       **_nm(SliceVector=[1, 2, 1, 2], TimeSlotVector=[1, 1, 2, 2], SpacingBetweenSlices="3")),
     "multi_frame_xa": _exact("F18: several frames, XA", modality="XA", slices=1, frames=3, bits_stored=10),
     "multi_frame_sc": _exact("F18: several frames, Secondary Capture", **_FRAMES),
     "multi_frame_us": _exact("F18: several frames, US", modality="USMF", slices=1, frames=3, **_U8),
@@ -2510,6 +2564,30 @@ CASES: dict[str, Case] = {
     "enhanced": _exact("U42: functional groups", **_ENHANCED),
     "enhanced_ct": _exact("U42: functional groups, CT", **{**_ENHANCED, "modality": "ECT"}),
     "enhanced_one_frame": _exact("U42: functional groups, one frame", **{**_ENHANCED, "frames": 1}),
+    "enhanced_shuffled": _exact("F20: functional groups, frames in no order", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": _at(7.5, 0, 12.5, 2.5, 10, 5)}, **_SIX_FRAMES),
+    "enhanced_one_frame_files": _exact("F20: functional groups, files of one frame in no order", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": _at(7.5, 0, 12.5, 2.5, 10, 5)},
+        **{**_SIX_FRAMES, "slices": 6, "frames": 1}),
+    "enhanced_orientations": _exact("F20: functional groups, two orientations", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": [*_at(0, 2.5, 5), *(rf"-10.5\{y}\30" for y in (0, 3, 6))],
+        "PlaneOrientationSequence.ImageOrientationPatient": [r"1\0\0\0\1\0"] * 3 + [r"1\0\0\0\0\-1"] * 3,
+        }, **_SIX_FRAMES),
+    "enhanced_spacings": _exact("F20: functional groups, two pixel spacings", frame_values={
+        "PixelMeasuresSequence.PixelSpacing": [r"0.75\0.5"] * 3 + [r"1.5\1.0"] * 3}, **_SIX_FRAMES),
+    "enhanced_times": _exact("F20: functional groups, two times at each position", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": _at(0, 0, 2.5, 2.5, 5, 5),
+        "FrameContentSequence.TemporalPositionIndex": [1, 2]}, **_SIX_FRAMES),
+    "enhanced_stacks": _exact("F20: functional groups, two stacks", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": _at(0, 2.5, 5, 42, 45, 48),
+        "FrameContentSequence.StackID": ["1"] * 3 + ["2"] * 3}, **_SIX_FRAMES),
+    "enhanced_gap": _exact("F20: functional groups, a gap", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": _at(0, 2.5, 5, 12.5, 15, 17.5)}, **_SIX_FRAMES),
+    "enhanced_tilt": _exact("F20: functional groups, a tilt", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": [rf"-10.5\{i - 20}\{2.5 * i}" for i in range(6)]},
+        **_SIX_FRAMES),
+    "enhanced_no_position": _exact("F20: functional groups without a position in the patient", frame_values={
+        "PlanePositionSequence.ImagePositionPatient": [None]}, **_SIX_FRAMES),
     "enhanced_two_files": _exact("U42: functional groups, two files", **{**_ENHANCED, "slices": 2, "frames": 2}),
     "enhanced_shared_type": _exact("R FrameType: stands in the shared groups",
                                    **{**_ENHANCED, "functional_groups": "shared_type"}),
