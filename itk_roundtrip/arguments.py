@@ -176,7 +176,7 @@ def _description(name: str, value: Any) -> Any:
 def _named(value: Any) -> str:
     """Return how a value is told: a short text or a number as it is, anything else by its class."""
     if isinstance(value, str) and type(value).__str__ is str.__str__:
-        return f'"{value}"' if len(value) <= 40 and value.isprintable() else "such a text"
+        return f'"{value}"' if len(value) <= 40 and value.isprintable() else f"a text of {len(value)} characters"
     if value is None or (isinstance(value, (bool, int, float)) and len(repr(value)) <= 40):
         return repr(value)
     kind = type(value).__name__

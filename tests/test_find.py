@@ -805,5 +805,5 @@ def test_several_series_are_named_once_each(tmp_path: Path) -> None:
         choose_series(found, None, "folder")
     assert str(caught.value) == (
         f"folder holds 3 series ({first.series_instance_uid} in 2 studies, {second.series_instance_uid});"
-        " choose one with --series UID."
+        " choose one with series=UID."
     )

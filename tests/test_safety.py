@@ -732,12 +732,19 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_refusal_is_one_sentence_and_changes_nothing(
-    source_name: str, output_name: str, options: tuple[str, ...], reason: str, shelf: Path, command: Command
+    source_name: str,
+    output_name: str,
+    options: tuple[str, ...],
+    reason: str,
+    shelf: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Typing errors in paths are the most frequent way to lose a folder."""
+    """Typing errors in paths are the most frequent way to lose a folder; messages name them as they were typed."""
+    monkeypatch.chdir(shelf)
     before, source_before = state(shelf, folder_times=False), state(shelf / "src")
     for as_json in ((), ("--json",)):
-        ended = command("run", shelf / source_name, f"{shelf}/{output_name}", *options, *as_json)
+        ended = command("run", source_name, output_name, *options, *as_json)
         ended.check_refused(reason)
         ended.check_hides(os.fsencode(shelf.parent))
     assert state(shelf, folder_times=False) == before

@@ -787,13 +787,31 @@ def test_table_tells_the_verdict_first(make: Callable[..., Made], tmp_path: Path
     assert len(lines) < 20
 
 
-def test_an_empty_output_folder_differs(make: Callable[..., Made], tmp_path: Path) -> None:
-    """The folder is there and nothing is in it: that is a finding, not trouble."""
+@pytest.mark.parametrize("inside", ["nothing", "text", "empty file", "folder"])
+def test_a_folder_without_a_dicom_file_is_no_output(
+    inside: str, make: Callable[..., Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wrong folder is told in one sentence, not as the loss of each slice."""
     made = make(**RICH)
     (tmp_path / "out").mkdir()
+    if inside == "folder":
+        (tmp_path / "out" / "deeper").mkdir()
+    elif inside != "nothing":
+        (tmp_path / "out" / "notes.dcm").write_text("what was done" if inside == "text" else "")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["verify", str(made.source), "./out", "--json"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "itk-roundtrip: ./out holds no DICOM file; there is nothing to verify.\n"
+
+
+def test_a_folder_with_nothing_but_broken_files_differs(make: Callable[..., Made], tmp_path: Path) -> None:
+    """Something was written, and it cannot be read: that is a finding."""
+    made = make(**RICH)
+    for file in made.copied(tmp_path / "out"):
+        file.write_bytes(file.read_bytes()[:140])
     result = CliRunner().invoke(app, ["verify", str(made.source), str(tmp_path / "out"), "--json"])
     assert result.exit_code == 1
-    assert [one["check"] for one in json.loads(result.stdout)["findings"]].count("CNT-01") == 3
+    assert "FIL-01" in {one["check"] for one in json.loads(result.stdout)["findings"]}
 
 
 def test_a_source_without_a_series_is_refused(tmp_path: Path) -> None:
