@@ -83,7 +83,19 @@ def _files(sides: Sides) -> Iterator[Finding]:
 
 
 def _counts(sides: Sides) -> Iterator[Finding]:
+    left = {one.name for one in sides.pairing.sources_left}
+    volumes = sides.source.volumes if left else ()
+    for index, volume in enumerate(volumes):
+        names = [one.name for one in volume.instances]
+        if len(volumes) > 1 and len(names) > 1 and left.issuperset(names):
+            message = f"nothing was written of volume {index} of {len(volumes)}, told apart by"
+            reason = "; what was written of one volume is judged with that volume chosen"
+            yield make_finding("CNT-01", f"{message} {sides.source.separated_by}{reason}", name=names[0],
+                               count=len(names))  # fmt: skip
+            left.difference_update(names)
     for one in sides.pairing.sources_left:
+        if one.name not in left:
+            continue
         yield make_finding("CNT-01", f"{one.name} of the source has no written slice", name=one.name)
     for one in sides.pairing.written_left:
         yield make_finding("CNT-01", f"{one.name} was written for no slice of the source", name=one.name)

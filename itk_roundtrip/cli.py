@@ -130,6 +130,10 @@ def verify(
         str | None,
         typer.Option(metavar="UID", help="Series Instance UID of the source, if DST does not tell which it is of."),
     ] = None,
+    volume: Annotated[
+        int | None,
+        typer.Option(metavar="K", min=0, help="Volume of the source, from 0, if DST holds that one alone."),
+    ] = None,
     identity: Annotated[
         Identity | None,
         typer.Option(help="Judge as derived instances or as the same instances; guessed from DST by default."),
@@ -168,6 +172,7 @@ def verify(
                 source,
                 written,
                 series=series,
+                volume=volume,
                 identity=identity,
                 reference=reference,
                 conformance=conformance,

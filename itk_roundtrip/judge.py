@@ -28,6 +28,7 @@ from itk_roundtrip.series import (
     group_series,
     left_out,
     list_files,
+    of_volume,
     read_files,
 )
 from itk_roundtrip.verify import Options
@@ -46,6 +47,8 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     if not outputs and not any(one.unreadable or one.reason.startswith("broken") for one in outputs.skipped):
         raise SeriesNotFoundError(f"{folders[1]} holds no DICOM file; there is nothing to verify.", path=folders[1])
     chosen = _choose(found, outputs, options.series, folders[0])
+    if options.volume is not None:
+        chosen = of_volume(chosen, options.volume)
     written = as_one_series(outputs, Path(folders[1]))
     identity = options.identity or guess_identity(chosen, written)
     pairing = pair(chosen.instances, written.instances)

@@ -42,7 +42,7 @@ from itk_roundtrip.pixels import (
     uninverted,
 )
 from itk_roundtrip.privacy import may_show
-from itk_roundtrip.series import Instance, Series, Skipped, Slice, ordered, read_files
+from itk_roundtrip.series import Instance, Series, Skipped, Slice, of_volume, ordered, read_files
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Derivation, Volume
 from itk_roundtrip.volumes import distance
@@ -200,9 +200,7 @@ def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Sli
             f" ({'; '.join(listed)}{f'; and {more} more in `series.volumes`' if more else ''}).",
             series=series.series_instance_uid,
         )
-    if not 0 <= index < len(volumes):
-        raise RoundtripError(f"The series holds {counted(len(volumes), 'volume')}, counted from 0; {index} is none.")
-    return replace(series, instances=volumes[index].instances), volumes[index].slices
+    return of_volume(series, index), volumes[index].slices
 
 
 def _harmless(label: str) -> str:

@@ -7,13 +7,13 @@ import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from itk_roundtrip.arguments import checked
 from itk_roundtrip.decimals import decimal
-from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
+from itk_roundtrip.errors import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError
 from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, Regularity, positions_on_normal
 from itk_roundtrip.irregularities import Irregularity, find_irregularities
 from itk_roundtrip.scan import Instance, Skipped, describe, read_instance
@@ -44,6 +44,7 @@ __all__ = [
     "group_series",
     "left_out",
     "list_files",
+    "of_volume",
     "ordered",
     "read_files",
 ]
@@ -289,6 +290,20 @@ def choose_series(found: SeriesList, series_instance_uid: str | None, directory:
             f"{directory} holds {len(candidates)} series ({shown}); choose one with series=UID.", option="series=UID"
         )
     return candidates[0]
+
+
+def of_volume(series: Series, index: int) -> Series:
+    """Return a series with the instances of one of its volumes.
+
+    Raises
+    ------
+    RoundtripError
+        It has no such volume.
+    """
+    volumes = series.volumes
+    if not 0 <= index < len(volumes):
+        raise RoundtripError(f"The series holds {counted(len(volumes), 'volume')}, counted from 0; {index} is none.")
+    return replace(series, instances=volumes[index].instances)
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -26,6 +26,7 @@ def verify_series(
     written: str | os.PathLike[str],
     *,
     series: str | None = None,
+    volume: int | None = None,
     identity: Identity | None = None,
     reference: str | os.PathLike[str] | None = None,
     conformance: bool = False,
@@ -44,6 +45,8 @@ def verify_series(
     series
         Series Instance UID (0020,000E) of the source, if its folder holds several; else the one that the written
         files refer to.
+    volume
+        Index of one of the source's ``series.volumes``, if that alone was written; else all of them must be there.
     identity
         ``derived`` (new instances in one new series of the same study) or ``copy`` (the same instances again);
         guessed from the written files if not given, and the report says so.
@@ -89,7 +92,7 @@ def verify_series(
             path=folders[0],
         )
     place = None if reference is None else Path(reference)
-    options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None))
+    options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None), volume)
     with Workers(count, prepare="audit") as workers:
         from itk_roundtrip.judge import verify_folders  # pydicom and numpy, while the workers import them too
 
@@ -108,3 +111,4 @@ class Options:
     jobs: int = 1
     show_values: bool = False
     progress: Progress = lambda stage, done, total: None
+    volume: int | None = None

@@ -77,6 +77,7 @@ WRONG: dict[tuple[str, str], dict[Any, str]] = {
     ("verify_series", "conformance"): NO_FLAGS,
     ("verify_series", "show_values"): NO_FLAGS,
     **{(name, "progress"): NO_FUNCTIONS for name in ("roundtrip", "verify_series", "find_losses", "find_series")},
+    **{(name, "volume"): {"1": 'not "1"', True: "not True"} for name in ("verify_series",)},
     ("read_series", "volume"): {True: "not True", 0.0: "not 0.0", "1": 'not "1"', b"": "not a bytes"},
 }  # fmt: skip
 """By function and parameter, values that are wrong there, and what is said of them."""

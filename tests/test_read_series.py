@@ -727,6 +727,8 @@ def test_a_volume_is_written_alone(name: str, identity: witness.Identity, tmp_pa
         assert (result.verdict, result.slices) == ("pass", len(part.instances))
         assert len(written) == len(part.instances)
         assert witness.compare(files_of(part.instances), written, identity) == []
+        report = rt.verify_series(tmp_path / "source", tmp_path / f"volume {k}", volume=k, jobs=1)
+        assert (report.verdict, report.source_slices) == ("pass", len(part.instances))
         uids.add(result.series_instance_uid)
     assert len(uids) == (len(series.volumes) if identity == "derived" else 1)
 
@@ -750,6 +752,20 @@ def test_places_of_frames_that_say_nothing(tmp_path: Path) -> None:
     assert places() == (Place((1, 2, 3), (1, 0, 0, 0, 1, 0), None, None, 4, follows=True),)
     dataset.PerFrameFunctionalGroupsSequence = [Dataset()]
     assert places() == (Place(),)
+
+
+def test_a_volume_that_was_not_written(tmp_path: Path) -> None:
+    """Without being told that one volume is all that was to be written, `verify` misses the others, each once."""
+    write_case("echoes", tmp_path / "source")
+    rt.write_series(rt.read_series(one_series(tmp_path / "source"), volume=1), tmp_path / "written")
+    report = rt.verify_series(tmp_path / "source", tmp_path / "written", jobs=1)
+    (finding,) = [one for one in report.findings if one.severity == "error"]
+    assert (finding.check, finding.count) == ("CNT-01", 2)
+    assert finding.message.startswith("nothing was written of volume 0 of 2, told apart by EchoTime")
+    other = rt.verify_series(tmp_path / "source", tmp_path / "written", volume=0, jobs=1)
+    assert other.verdict == "fail"
+    with pytest.raises(rt.RoundtripError, match="2 volumes, counted from 0; 2 is none"):
+        rt.verify_series(tmp_path / "source", tmp_path / "written", volume=2, jobs=1)
 
 
 def test_carriages_of_a_volume_are_those_of_its_instances(tmp_path: Path) -> None:
