@@ -27,6 +27,7 @@ from itk_roundtrip.stored import UndecodableError, stored_values
 from itk_roundtrip.stored import pixels as pixels_of
 from itk_roundtrip.uids import sop_instance_uid
 from itk_roundtrip.view import Hiding, Plane
+from itk_roundtrip.words import counted
 
 _METHODS: dict[str, str] = {
     uid.JPEGBaseline8Bit: "ISO_10918_1", uid.JPEGExtended12Bit: "ISO_10918_1", uid.JPEGLSNearLossless: "ISO_14495_1",
@@ -114,8 +115,11 @@ def _pixel_change(source: Header, one: Instance, how: Carriage, decoder: str, tr
     changed = how.photometric != one.photometric_interpretation
     if changed:
         told.append(f"{one.photometric_interpretation} decoded to {how.photometric}")
+    if how.bits_beyond:
+        told.append(f"values clipped to {counted(how.pixel_format.bits_stored, 'bit')}")
     differ = f"max error {decoder_difference(one.photometric_interpretation)} between decoders"
-    told.append(differ if lossy and changed else UNCHANGED)
+    if not how.bits_beyond or changed:
+        told.append(differ if lossy and changed else UNCHANGED)
     return PixelChange(how.photometric if changed else None, 0 if interleaved else None, steps, "; ".join(told))
 
 

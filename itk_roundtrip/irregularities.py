@@ -81,6 +81,14 @@ def find_irregularities(
             " transfer syntax",
             broken,
         )
+    beyond = tuple(one.name for one in instances if one.bits_beyond)
+    if beyond:
+        yield Irregularity(
+            "lossy-range",
+            f"{counted(len(beyond), 'file')} {agreeing(len(beyond), 'has', 'have')} lossy streams of more bits than are"
+            " stored: decoded values beyond these are clipped",
+            beyond,
+        )
     localizers = tuple(one.name for one in instances if "LOCALIZER" in one.image_type)
     if localizers:
         are = agreeing(len(localizers), "is a localizer", "are localizers")

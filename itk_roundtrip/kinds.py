@@ -64,6 +64,8 @@ class Carriage:
         ITK is shown frame by frame, without the header, which describes all frames together.
     extra_rows
         Rows that ITK is shown behind those of the image: GDCM drops pixels of one bit that do not fill a byte.
+    bits_beyond
+        Precision of its lossy streams, if that is more than Bits Stored: values beyond the range are clipped to it.
     itk_failed
         It was tried, so that ITK cannot prove that compressed pixels are sound.
     """
@@ -77,6 +79,7 @@ class Carriage:
     photometric: str = ""
     framed: bool = False
     extra_rows: int = 0
+    bits_beyond: int = 0
     itk_failed: bool = False
 
     @property
@@ -86,7 +89,7 @@ class Carriage:
 
     def kept(self, reason: str) -> Carriage:
         """Return the carriage of the same pixels where ITK turned out not to carry them."""
-        return replace(self, path="source", reason=reason, inverse="", photometric="", itk_failed=True)
+        return replace(self, path="source", reason=reason, inverse="", photometric="", bits_beyond=0, itk_failed=True)
 
 
 # ------------------------------------------------------------------------------------------------ refused
@@ -297,6 +300,19 @@ def _long_codestream(one: Instance, identity: Identity) -> str:
     return ""
 
 
+def _unclear_range(one: Instance, identity: Identity) -> str:
+    """Return why values of lossy streams beyond the range that the header allows cannot be told from others."""
+    if not one.is_lossy:
+        return ""
+    if one.pixel_representation == 0 and any(stream.signed for stream in one.streams):
+        return "its lossy streams have signed values, which its header denies"
+    if one.bits_beyond and one.embedded_overlay:
+        return "its lossy streams hold an overlay beside the stored values"
+    if one.bits_beyond and len({(stream.precision, stream.is_lossy) for stream in one.streams}) > 1:
+        return "its frames have streams of several precisions, with loss and without"
+    return ""
+
+
 _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
     lambda one, identity: "" if one.pixel_data == "integer" else f"ITK reads no {one.pixel_data} pixel data",
     _undecoded,
@@ -308,6 +324,7 @@ _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
     _subsampled,
     _rle_words,
     _long_codestream,
+    _unclear_range,
 )
 """Why ITK cannot carry the pixels of an instance, in the order in which it is said."""
 
@@ -370,6 +387,7 @@ def carriage(one: Instance, identity: Identity) -> Carriage:
         photometric=photometric,
         framed=one.framed,
         extra_rows=_extra_rows(one) if inverse == "bits" else 0,
+        bits_beyond=one.bits_beyond,
     )
 
 
@@ -384,6 +402,7 @@ def _in_whole_words(one: Instance, *, compressed: bool) -> bool:
     if stored == allocated:
         return False
     unlike = allocated in (8, 32) or one.high_bit != stored - 1  # it refuses the first, spoils the others
+    unlike |= one.bits_beyond > 0  # it wraps them, but for JPEG 2000
     return unlike or (compressed and one.embedded_overlay)
 
 

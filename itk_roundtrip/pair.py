@@ -9,7 +9,7 @@ from functools import cached_property
 from pydicom import uid
 from pydicom.dataset import FileDataset
 
-from itk_roundtrip import codestream, rules
+from itk_roundtrip import rules
 from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, text, value_of
 from itk_roundtrip.colours import Contradiction
 from itk_roundtrip.findings import Finding, Identity, Severity, make_finding
@@ -63,8 +63,7 @@ class Pair:
     @cached_property
     def lossy(self) -> tuple[bool, bool]:
         """Whether the compressed pixels of the source and of the written file lost something."""
-        before, after = map(is_lossy, self.pixels)
-        return before, after
+        return self.pixels[0].is_lossy, self.pixels[1].is_lossy
 
     @property
     def derived(self) -> bool:
@@ -144,18 +143,13 @@ class Pair:
         return make_finding(check, message, tag=tag, path=path, name=self.name, severity=severity, inherited=inherited)
 
 
-def is_lossy(pixels: Pixels) -> bool:
-    """Return whether compressed pixels lost something by their compression."""
-    return rules.is_lossy(pixels.syntax, text(pixels.dataset, 0x00282110), codestream.lost(pixels.streams))
-
-
 def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:
     """Return by how much stored values may differ because two decoders read one lossy stream: at most, in the mean."""
     contradiction = source.contradiction
     if contradiction is not None and contradiction.is_ambiguous and not written.encapsulated:
         chroma = rules.decoder_difference("YBR_FULL_422" if contradiction.subsampled else "YBR_FULL")
         return chroma, rules.MEAN_DECODER_DIFFERENCE
-    if is_lossy(source) and not is_lossy(written):
+    if source.is_lossy and not written.is_lossy:
         return rules.decoder_difference(text(source.dataset, 0x00280004)), rules.MEAN_DECODER_DIFFERENCE
     return 0.0, 0.0
 

@@ -406,7 +406,8 @@ def _check_readable(skipped: Sequence[Skipped]) -> None:
 
 def _irregular(series: Series) -> list[str]:
     return [
-        f"{one.message}{f', first {one.files[0]}' if one.files else ''}; each slice is carried as it stands."
+        f"{one.message}{f', first {one.files[0]}' if one.files else ''}"
+        + ("." if one.kind in ("lossy-stream", "lossy-range") else "; each slice is carried as it stands.")
         for one in series.irregularities
         if one.kind not in ("multi-frame", "unknown-spacing")  # nothing to be careful about
     ]

@@ -57,6 +57,9 @@ def _stored(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("PIX-02", PIXEL_DATA, "the value of the pixel data differs, the stored values do not")
     if difference.disagreeing and not difference.disputed:
         yield pair.finding("PIX-02", PIXEL_DATA, f"settled by most decoders: {_opinions(pair)}", severity="info")
+    if difference.clipped and not difference.identical_value:
+        message = f"{difference.clipped} values of the lossy source lie beyond Bits Stored: they count as clipped to it"
+        yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
     for tag in _PIXEL_TAGS:
         if tag != ours.tag and tag in pair.written and tag not in pair.source:
             yield pair.finding("HDR-02", tag, "added although it must be kept")

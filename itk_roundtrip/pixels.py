@@ -139,6 +139,27 @@ def masked(words: Array, pixel_format: PixelFormat) -> Array:
     return values
 
 
+def clipped(words: Array, pixel_format: PixelFormat, precision: int) -> Array:
+    """Return words of a lossy stream (any shape) with no value beyond the range that Bits Stored can hold.
+
+    Parameters
+    ----------
+    words
+        As a decoder gives them, in any type; signed ones may be without sign.
+    pixel_format
+        Of the stored values, whose range is smaller.
+    precision
+        Bits of the stream, from which a sign is extended.
+    """
+    values, half = words.astype(np.int64), 1 << (precision - 1)
+    if pixel_format.signed:
+        values = (values + half) % (2 * half) - half
+    low, high = pixel_format.stored_range
+    below = pixel_format.bits_below
+    result: Array = np.clip(values, low << below, ((high + 1) << below) - 1).astype(words.dtype)
+    return result
+
+
 def stored_values(real: Array, pixel_format: PixelFormat) -> Array:
     """Return the stored values of real values (any shape)."""
     slope, intercept = pixel_format.effective_slope, pixel_format.effective_intercept

@@ -36,6 +36,7 @@ from itk_roundtrip.pixels import (
     PixelFormat,
     PixelType,
     choose_pixel_type,
+    clipped,
     components,
     real_values,
     stored_values,
@@ -109,6 +110,9 @@ def read_planes(
     for index, plane in enumerate(planes):
         if plane.carriage.inverse == "MONOCHROME1" and undo_inversion:
             array_zyx[index] = uninverted(array_zyx[index], plane.carriage.seen)
+        if plane.carriage.bits_beyond:
+            how = plane.carriage
+            array_zyx[index] = clipped(array_zyx[index], how.pixel_format, how.bits_beyond)
     return Volume(
         image=image,
         array_zyx=array_zyx,
@@ -368,7 +372,9 @@ def _meaning(how: Carriage) -> str:
 def _is_real(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
     """Tell whether what ITK read are real values, and its image holds what the array does, in the same shape."""
     front = front_end(volume.backend, volume.pixel_type)
-    undone = not front.SHARES_MEMORY and any(plane.carriage.inverse == "MONOCHROME1" for plane in volume.planes)
+    undone = not front.SHARES_MEMORY and any(
+        plane.carriage.inverse == "MONOCHROME1" or plane.carriage.bits_beyond for plane in volume.planes
+    )
     size = volume.image.GetSize() if hasattr(volume.image, "GetSize") else volume.image.GetBufferedRegion().GetSize()
     return not undone and not _is_other(volume, meant) and tuple(size) == volume.array_zyx.shape[2::-1]
 

@@ -201,6 +201,16 @@ class Instance:
         return is_lossy(self.transfer_syntax_uid, self.lossy, codestream.lost(self.streams))
 
     @property
+    def bits_beyond(self) -> int:
+        """Precision of lossy streams with more bits than are stored; 0 if none of them has.
+
+        What they are decoded to may be more than Bits Stored can hold, which no stored value may be (PS3.5 8.1.1).
+        """
+        precision = max((stream.precision or 0 for stream in self.streams), default=0)
+        used = max(self.bits_stored or 0, (self.high_bit or 0) + 1)
+        return precision if self.is_lossy and used < precision <= (self.bits_allocated or 0) else 0
+
+    @property
     def frames(self) -> int:
         """Number of Frames (0028,0008) as a number; 1 if it is none or not positive."""
         return _frames(self.number_of_frames)

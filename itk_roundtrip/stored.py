@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
-from itk_roundtrip import _simpleitk, codestream, colours, syntaxes
+from itk_roundtrip import _simpleitk, codestream, colours, rules, syntaxes
 from itk_roundtrip.attributes import element_of, numbers, raw, text
 from itk_roundtrip.pixels import digest
 
@@ -111,6 +111,18 @@ class Pixels:
     def contradiction(self) -> colours.Contradiction | None:
         """How the streams contradict Photometric Interpretation, if they do."""
         return colours.contradiction(text(self.dataset, 0x00280004), self.streams)
+
+    @cached_property
+    def is_lossy(self) -> bool:
+        """Whether compressed pixels lost something by their compression."""
+        return rules.is_lossy(self.syntax, text(self.dataset, 0x00282110), codestream.lost(self.streams))
+
+    @cached_property
+    def bits_beyond(self) -> int:
+        """Precision of lossy streams with more bits than are stored, which may exceed these; 0 if none has."""
+        precision = max((stream.precision or 0 for stream in self.streams), default=0)
+        used = max(self.bits_stored, self.high_bit + 1)
+        return precision if used < precision <= self.bits_allocated and self.is_lossy else 0
 
     @property
     def count(self) -> int:
@@ -283,9 +295,17 @@ def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
         return _by_pydicom(one, as_rgb), "pydicom"
     plugins = _pydicom_plugins(one)
     for reading in _readings(one, as_rgb=as_rgb):
+        if _denies_sign(one, reading.words):
+            raise UndecodableError("its lossy streams have negative values, which its header denies")
         return reading.words, "pydicom" if reading.decoder != _GDCM else ONLY_GDCM if plugins else "SimpleITK"
     reason = "its pixel data cannot be decoded" if plugins else f"nothing here decodes {syntaxes.name(one.syntax)}"
     raise UndecodableError(reason, damaged=bool(plugins))
+
+
+def _denies_sign(one: Pixels, words: Array) -> bool:
+    """Tell whether lossy streams have negative values where Pixel Representation says that there are none."""
+    precision = max((stream.precision or 0 for stream in one.streams if stream.signed), default=0)
+    return one.is_lossy and not one.signed and precision > 0 and bool(np.any(words >> (precision - 1) & 1))
 
 
 @dataclass(frozen=True)
@@ -343,7 +363,8 @@ Configuration, which pydicom would believe, means nothing there (PS3.5 8.2)."""
 
 def _by_pydicom(one: Pixels, as_rgb: bool, plugin: str = "") -> Array:
     # The unused bits may hold an overlay.
-    options: Any = {"raw": not as_rgb, "correct_unused_bits": as_rgb, "decoding_plugin": plugin}
+    correct = as_rgb and not one.bits_beyond
+    options: Any = {"raw": not as_rgb, "correct_unused_bits": correct, "decoding_plugin": plugin}
     if one.syntax in _BY_PIXEL and one.samples > 1:
         options["planar_configuration"] = 0
     words: Array = get_decoder(one.syntax).as_array(one.dataset, **options)[0].astype(_dtype(one), copy=False)
@@ -382,6 +403,8 @@ def _by_simpleitk(one: Pixels, frame: bytes, as_rgb: bool) -> Array:
     for tag in (*_DESCRIPTION, 0x00280102):
         if tag in one.dataset and tag != _NUMBER_OF_FRAMES:
             bare[tag] = one.dataset[tag]
+    if one.bits_beyond:  # GDCM would wrap what is more than Bits Stored
+        bare.BitsStored, bare.HighBit = one.bits_allocated, one.bits_allocated - 1
     if one.samples == 1:
         bare.PhotometricInterpretation = "MONOCHROME2"  # ITK would invert MONOCHROME1 and look up palettes
     elif not as_rgb and (one.syntax not in _COLOUR_CODECS or bare.PhotometricInterpretation == "YBR_FULL"):
@@ -395,7 +418,13 @@ def _by_simpleitk(one: Pixels, frame: bytes, as_rgb: bool) -> Array:
 
 
 def _used(words: Array, one: Pixels) -> Array:
-    """Return words without the bits below and above those of Bits Stored, signed values sign-extended."""
+    """Return words without the bits below and above those of Bits Stored, signed values sign-extended.
+
+    What a lossy compression made of a value at the end of the range may lie beyond it: that is the end, not what the
+    lower bits of it say (PS3.5 8.1.1).
+    """
+    if one.bits_beyond:
+        return np.clip(_whole(words, one), *one.limits).astype(words.dtype)
     width = words.dtype.itemsize * 8
     below = max(0, one.high_bit + 1 - one.bits_stored)
     if words.dtype.kind not in "iu" or not 0 < one.bits_stored < width or one.bits_allocated < 8:
@@ -406,6 +435,15 @@ def _used(words: Array, one: Pixels) -> Array:
     above = max(0, width - below - one.bits_stored)
     values: Array = np.right_shift(np.left_shift(words, above), width - one.bits_stored)
     return values
+
+
+def _whole(words: Array, one: Pixels) -> Array:
+    """Return the values of words of which a lossy stream fills more than Bits Stored, signed by its precision."""
+    unused, below = 64 - one.bits_beyond, max(0, one.high_bit + 1 - one.bits_stored)
+    if one.signed:
+        signed: Array = np.right_shift(np.left_shift(words.astype(np.int64), unused), unused + below)
+        return signed
+    return np.right_shift(words.astype(np.int64), below)
 
 
 @dataclass(frozen=True)
@@ -437,6 +475,8 @@ class PixelDifference:
         Written words hold values that Bits Stored cannot.
     wrong_colours
         They are those that the header says, where the stream says others: transformed twice, or not at all.
+    clipped
+        Values of a lossy source that lie beyond Bits Stored, and count as the nearest that it can hold.
     agreeing, disagreeing
         Decoders by their names, where they do not read the same of a compressed side: those whose reading was
         compared, and those that read other values. Both are empty where all that were asked agree.
@@ -457,6 +497,7 @@ class PixelDifference:
     unused_changed: bool = False
     beyond: bool = False
     wrong_colours: bool = False
+    clipped: int = 0
     agreeing: tuple[str, ...] = ()
     disagreeing: tuple[str, ...] = ()
 
@@ -553,6 +594,7 @@ def compare_pixels(
         sha256=digest(values),
         unused_changed=_shows_all_bits(source, written) and not changed and not np.array_equal(words, before),
         beyond=bool(changed) and not np.array_equal(words, values),
+        clipped=int(np.count_nonzero(_whole(before, source) != reference)) if source.bits_beyond else 0,
         agreeing=agreeing,
         wrong_colours=wrong_colours,
         disagreeing=disagreeing,

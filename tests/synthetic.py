@@ -240,6 +240,9 @@ class Options:
         A Basic Offset Table that is filled, not empty; an Extended Offset Table in its place.
     fragments
         Into which each compressed frame is cut.
+    stream_bits, stream_signed
+        Precision and sign of each compressed frame, where not those of the stored values: a lossy compression may then
+        go beyond these, and the picture is made so that it does.
     frames_in
         How each compressed frame is encoded, where not as its transfer syntax says.
     codestream_tail, empty_fragment
@@ -295,6 +298,8 @@ class Options:
     extended_offsets: bool = False
     fragments: int = 1
     frames_in: tuple[str, ...] = ()
+    stream_bits: int = 0
+    stream_signed: bool | None = None
     codestream_tail: bytes = b""
     empty_fragment: bool = False
     geometry: str = "regular"
@@ -510,6 +515,11 @@ def _stored_values(options: Options, rows: int, columns: int, seed: int, index: 
     low, high = (-span // 2, span // 2 - 1) if options.signed else (0, span - 1)
     halved = options.photometric == "YBR_FULL_422" and options.transfer_syntax not in LOSSY
     shape = max(1, options.frames), rows, columns, 2 if halved else options.samples
+    if options.transfer_syntax in LOSSY and options.stream_bits:  # steps between both ends of the range
+        frame, y, x, sample = np.indices(shape)
+        at_the_top = (y // 11 + x // 11 + frame + index + sample) % 2 == 0
+        noise = generator.integers(0, max(2, span // 64), size=shape)
+        return np.where(at_the_top, high - noise, low + noise)
     if options.transfer_syntax in LOSSY:
         frame, y, x, sample = np.indices(shape)
         slope = np.where(sample, 0.2, 1)  # halved chrominance is worth nothing where it is steep
@@ -580,8 +590,8 @@ def _compressed(options: Options, values: NDArray[np.int64], seed: int) -> bytes
         return _jpeg_lossless(words, options.bits_stored, options.reduced_differences, options.jpeg_markers,
                               options.component_names)  # fmt: skip
     if options.transfer_syntax in ("jpeg_baseline", "jpeg_extended"):
-        return _jpeg(values, options.bits_stored, options.stream or options.photometric, options.jpeg_markers,
-                     options.component_names, options.progressive)  # fmt: skip
+        precision, colours = options.stream_bits or options.bits_stored, options.stream or options.photometric
+        return _jpeg(values, precision, colours, options.jpeg_markers, options.component_names, options.progressive)
     if options.transfer_syntax in ("plain_frames", "deflated_frames"):
         native = _pixel_bytes(options, values[np.newaxis], seed)
         deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -593,11 +603,13 @@ def _compressed(options: Options, values: NDArray[np.int64], seed: int) -> bytes
         byte = replace(options, bits_allocated=8, bits_stored=8)
         return _compressed(byte, packed.astype(np.int64), seed)
     rows, columns, samples = values.shape
-    stored = options.bits_allocated if options.transfer_syntax == "rle" else options.bits_stored  # RLE: whole words
+    stored = options.stream_bits or options.bits_stored
+    stored = options.bits_allocated if options.transfer_syntax == "rle" else stored  # RLE: whole words
+    signed = options.signed if options.stream_signed is None else options.stream_signed
     frame: bytes = get_encoder(_SYNTAXES[options.transfer_syntax]).encode(
         _pixel_bytes(replace(options, planar=0), values[np.newaxis], seed), rows=rows, columns=columns,
         samples_per_pixel=samples, number_of_frames=1, bits_allocated=options.bits_allocated,
-        bits_stored=stored, pixel_representation=int(options.signed),
+        bits_stored=stored, pixel_representation=int(signed),
         photometric_interpretation=options.stream or options.photometric,
         planar_configuration=0 if samples > 1 else None,
         encoding_plugin=_PLUGINS[options.transfer_syntax], **_ENCODER_OPTIONS.get(options.transfer_syntax, {}),
@@ -2533,6 +2545,53 @@ CASES: dict[str, Case] = {
     "mixed_colour": _exact("F1: one slice in colour", modality="US", **_U8,
                            last_slice={"photometric": "RGB", "samples": 3}),
     "mixed_frames": _exact("F18: one file of several frames", modality="SCW", last_slice={"frames": 2}),
+    # lossy streams of more bits than are stored: what goes beyond them is clipped
+    "beyond_j2k": _exact("S PS3.5 8.1.1: JPEG 2000 of 16 bits, 12 stored", copy_path="source", stream_bits=16,
+                         transfer_syntax="j2k_lossy", slices=2, **_WIDE),
+    "beyond_j2k_one": _exact("S PS3.5 8.1.1: the same of 13 bits", copy_path="source", stream_bits=13,
+                             transfer_syntax="j2k_lossy", slices=2, **_WIDE),
+    "beyond_j2k_signed": _exact("S PS3.5 8.1.1: the same of signed values", copy_path="source", stream_bits=16,
+                                signed=True, intercepts="0", transfer_syntax="j2k_lossy", slices=2, **_WIDE),
+    "beyond_j2k_signed_one": _exact("S PS3.5 8.1.1: the same of 13 bits", copy_path="source", stream_bits=13,
+                                    signed=True, transfer_syntax="j2k_lossy", slices=2, **_WIDE),
+    "beyond_j2k_mono1": _exact("S PS3.5 8.1.1: the same, MONOCHROME1", copy_path="source", stream_bits=16,
+                               photometric="MONOCHROME1", transfer_syntax="j2k_lossy", slices=2, **_WIDE),
+    "beyond_j2k_u8": _exact("S PS3.5 8.1.1: JPEG 2000 of 8 bits, 6 stored", copy_path="source", stream_bits=8,
+                            modality="SC", transfer_syntax="j2k_lossy", slices=2,
+                            **{**_U8, "bits_stored": 6}, **_WIDE),
+    "beyond_j2k_90": _exact("S PS3.5 8.1.1: the same in a lossless syntax", copy_path="source", stream_bits=16,
+                            transfer_syntax="j2k_lossy", meta=str(uid.JPEG2000Lossless), slices=2, **_WIDE),
+    "beyond_j2k_203": _exact("S PS3.5 8.1.1: the same where the bytes are kept", path="source", stream_bits=16,
+                             transfer_syntax="j2k_lossy", meta=str(uid.HTJ2K), slices=2, **_WIDE),
+    "beyond_j2k_pet": _exact("S PS3.5 8.1.1: the same with slopes", copy_path="source", stream_bits=16,
+                             transfer_syntax="j2k_lossy", **{**_PET, "bits_stored": 12}, **_WIDE),
+    "beyond_j2k_enhanced": _exact("S PS3.5 8.1.1: the same of functional groups", copy_path="source", stream_bits=16,
+                                  transfer_syntax="j2k_lossy", **_ENHANCED, **_WIDE),
+    "beyond_jpeg_ls": _exact("S PS3.5 8.1.1: near-lossless JPEG-LS of 16 bits, 12 stored", copy_path="source",
+                             stream_bits=16, transfer_syntax="jpeg_ls_near", slices=2, **_WIDE),
+    "beyond_jpeg_ls_signed": _exact("S PS3.5 8.1.1: the same of signed values, by their sign in 16 bits",
+                                    copy_path="source", stream_bits=16, signed=True, transfer_syntax="jpeg_ls_near",
+                                    slices=2, **_WIDE),
+    "beyond_jpeg_ls_mono1": _exact("S PS3.5 8.1.1: the same, MONOCHROME1", copy_path="source", stream_bits=16,
+                                   photometric="MONOCHROME1", transfer_syntax="jpeg_ls_near", slices=2, **_WIDE),
+    "beyond_jpeg_ls_frames": _exact("S PS3.5 8.1.1: the same of several frames", copy_path="source", stream_bits=14,
+                                    transfer_syntax="jpeg_ls_near", **_FRAMES, **_WIDE),
+    "beyond_jpeg_ls_rgb": _exact("S PS3.5 8.1.1: the same in colour of 7 bits", copy_path="source", stream_bits=8,
+                                 transfer_syntax="jpeg_ls_near", slices=2, **{**_RGB, **_WIDE, "bits_stored": 7}),
+    "beyond_jpeg_extended": _exact("S PS3.5 8.1.1: JPEG of 12 bits, 10 stored", copy_path="source", stream_bits=12,
+                                   bits_stored=10, transfer_syntax="jpeg_extended", slices=2, **_WIDE),
+    "beyond_jpeg_baseline": _exact("S PS3.5 8.1.1: JPEG of 8 bits, 7 stored", copy_path="source", stream_bits=8,
+                                   **{**_GREY_JPEG, "bits_stored": 7}),
+    "beyond_jpeg_baseline_mono1": _exact("S PS3.5 8.1.1: the same, MONOCHROME1", copy_path="source", stream_bits=8,
+                                         photometric="MONOCHROME1", **{**_GREY_JPEG, "bits_stored": 7}),
+    "beyond_overlay": _exact("S PS3.5 8.1.2: beside an overlay, which may be what is beyond", path="source",
+                             stream_bits=16, overlays="embedded", transfer_syntax="jpeg_ls_near", slices=2, **_WIDE),
+    "beyond_sign_denied": _exact("S PS3.5 8.2.4: signed JPEG 2000 that its header calls unsigned", path="source",
+                                 stream_signed=True, stream_bits=16, transfer_syntax="j2k_lossy", slices=2, **_WIDE),
+    "beyond_lossless": _exact("R 1: lossless streams of 16 bits, noise beside 12", transfer_syntax="j2k",
+                              stream_bits=16, high_bits=True, slices=2, **_WIDE),
+    "beyond_lossless_ls": _exact("R 1: the same, JPEG-LS, signed", transfer_syntax="jpeg_ls", stream_bits=16,
+                                 signed=True, high_bits=True, slices=2),
     "stream_lossy_mixed": _exact("U29: one slice of a lossless series lost something", copy_path="itk, source",
                                  transfer_syntax="jpeg_ls", **_WIDE,
                                  last_slice={"transfer_syntax": "jpeg_ls_near", "meta": str(uid.JPEGLSLossless)}),

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from conftest import Run, Verify
+from numpy.typing import NDArray
 from pydicom import uid
+from pydicom.pixels.decoders.base import Decoder
+from pydicom.pixels.utils import pixel_array
 from synthetic import CASES, is_available, write_case, write_series
 
-from itk_roundtrip import find_series
+from itk_roundtrip import UnsupportedSeriesError, find_series, read_series
 from itk_roundtrip.rules import is_lossy
+from itk_roundtrip.stored import pixels, stored_values
 
 LOSSY = {
     "stream_lossy_70": "ISO_10918_1", "stream_lossy_57": "ISO_10918_1", "stream_lossy_70_fragments": "ISO_10918_1",
@@ -121,3 +127,126 @@ def test_a_copy_compressed_with_loss_under_a_lossless_syntax_fails(verify: Verif
 )  # fmt: skip
 def test_what_is_lossy(syntax: str, said: str, stream: bool | None, lossy: bool) -> None:
     assert is_lossy(syntax, said, stream) is lossy
+
+
+# --------------------------------------------------------------------------------------- beyond Bits Stored
+
+CLIPPED = [
+    name
+    for name, case in CASES.items()
+    if name.startswith("beyond_") and (case.path, case.copy_path) == ("itk", "source")
+]
+KEPT = {
+    "beyond_j2k_203": "GDCM has no decoder",
+    "beyond_overlay": "an overlay beside the stored values",
+    "beyond_sign_denied": "signed values, which its header denies",
+}
+
+
+def decoded(file: Path) -> NDArray[np.int64]:
+    """Return what pydicom's decoder gives, beyond the range that the header allows, too."""
+    words: NDArray[np.int64] = pixel_array(pydicom.dcmread(file), raw=True, correct_unused_bits=False).astype(np.int64)
+    return words
+
+
+def limits(dataset: pydicom.Dataset) -> tuple[int, int]:
+    span = 1 << dataset.BitsStored
+    return (-span // 2, span // 2 - 1) if dataset.PixelRepresentation else (0, span - 1)
+
+
+@pytest.mark.parametrize("name", CLIPPED)
+def test_values_beyond_bits_stored_are_clipped_and_told(name: str, run: Run, verify: Verify, tmp_path: Path) -> None:
+    """Never wrapped: 4100 of 12 bits is 4095, not 4. And verify fails what is wrapped, or left beyond the range."""
+    needs(name)
+    files = write_case(name, tmp_path / "source")
+    (series,) = find_series(tmp_path / "source")
+    assert "lossy-range" in {one.kind for one in series.irregularities}
+    result = run(tmp_path / "source", tmp_path / "written")
+    assert any("decoded values beyond these are clipped" in one for one in result.warnings)
+    beyond = 0
+    outputs = sorted((tmp_path / "written").iterdir())
+    for file, output in zip(files, outputs, strict=True):
+        source, written = decoded(file), pydicom.dcmread(output)
+        expected = np.clip(source, *limits(written))
+        beyond += np.count_nonzero(expected != source)
+        assert written.BitsStored == pydicom.dcmread(file).BitsStored
+        assert np.abs(written.pixel_array.astype(np.int64) - expected).max() <= 1
+        assert f"values clipped to {written.BitsStored} bits" in written.DerivationDescription
+        assert "unchanged" not in written.DerivationDescription
+    assert beyond
+    report = verify(tmp_path / "source", tmp_path / "written")
+    assert report.verdict == "pass", report.findings
+    assert any(one.severity == "info" and "lie beyond Bits Stored" in one.message for one in report.findings)
+    for wrapped in (True, False):
+        for file, output in zip(files, outputs, strict=True):
+            written, words = pydicom.dcmread(output), decoded(file)
+            low, high = limits(written)
+            words = (words - low) % (high - low + 1) + low if wrapped else words
+            written.DerivationDescription = "decoded by GDCM; stored values unchanged"
+            written.PixelData = words.astype(f"<u{written.BitsAllocated // 8}").tobytes()
+            written.save_as(output)
+        report = verify(tmp_path / "source", tmp_path / "written")
+        assert report.verdict == "fail"
+        assert "PIX-02" in {check for check, _ in told(report)}
+
+
+@pytest.mark.parametrize("backend", ["itk", "simpleitk"])
+@pytest.mark.parametrize("name", CLIPPED)
+def test_a_volume_has_no_values_beyond(name: str, backend: Literal["itk", "simpleitk"], tmp_path: Path) -> None:
+    needs(name)
+    files = write_case(name, tmp_path)
+    volume = read_series(find_series(tmp_path)[0], backend=backend)
+    parts, slopes = [], [1.0]
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        words = decoded(file).reshape(-1, *volume.array_zyx.shape[1:])
+        for index, frame in enumerate(np.clip(words, *limits(dataset))):
+            scale = dataset
+            if "PerFrameFunctionalGroupsSequence" in dataset:
+                own = dataset.PerFrameFunctionalGroupsSequence[index], dataset.SharedFunctionalGroupsSequence[0]
+                (scale,) = next(filter(None, (one.get("PixelValueTransformationSequence") for one in own)))
+            slopes.append(float(scale.get("RescaleSlope") or 1))
+            parts.append(frame[np.newaxis] * slopes[-1] + float(scale.get("RescaleIntercept") or 0))
+    expected = np.concatenate(parts)
+    assert np.abs(volume.array_zyx - expected).max() <= max(slopes) * 1.001  # decoders of lossy streams differ by one
+    assert volume.array_zyx.max() == pytest.approx(expected.max(), rel=1e-6)
+    held = np.asarray(SimpleITK.GetArrayFromImage(volume.image) if backend == "simpleitk" else volume.image)
+    assert np.array_equal(held, volume.array_zyx)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_range_that_nobody_knows_is_not_guessed(name: str, run: Run, tmp_path: Path) -> None:
+    needs(name)
+    write_case(name, tmp_path / "source")
+    result = run(tmp_path / "source", tmp_path / "written")
+    assert KEPT[name] in " ".join(result.path_reasons)
+    with pytest.raises(UnsupportedSeriesError, match=KEPT[name]):
+        read_series(find_series(tmp_path / "source")[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["beyond_jpeg_ls", "beyond_jpeg_ls_signed", "beyond_j2k_mono1", "beyond_jpeg_extended"]
+)
+def test_gdcm_alone_judges_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users need not install pydicom's decoders, and GDCM wraps what its header does not allow."""
+    needs(name)
+    for file in write_case(name, tmp_path):
+        expected = stored_values(pixels(pydicom.dcmread(file)))[0].astype(np.int64)
+        with monkeypatch.context() as context:
+            context.setattr(Decoder, "is_available", False)
+            values, by = stored_values(pixels(pydicom.dcmread(file)))
+        assert by == "SimpleITK"
+        assert np.abs(values.astype(np.int64) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["beyond_lossless", "beyond_lossless_ls"])
+def test_bits_beside_lossless_values_are_no_values(name: str, tmp_path: Path) -> None:
+    needs(name)
+    files = write_case(name, tmp_path)
+    (series,) = find_series(tmp_path)
+    assert not series.instances[0].bits_beyond
+    low, high = limits(pydicom.dcmread(files[0]))
+    words = decoded(files[0])
+    assert words.max() > high
+    values = stored_values(pixels(pydicom.dcmread(files[0])))[0]
+    assert np.array_equal(values.ravel(), (words.ravel() - low) % (high - low + 1) + low)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.pixels.utils import _get_jpg_parameters, pixel_array
+from pydicom.pixels.utils import _get_jpg_parameters, get_j2k_parameters, pixel_array
 
 _LATER = frozenset({
     "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112", "1.2.840.10008.1.2.8.1",
@@ -407,10 +407,31 @@ def _stored_values(words: NDArray[np.generic], file: File) -> NDArray[np.generic
     allocated, stored = file.number("BitsAllocated"), file.number("BitsStored")
     if allocated == 1:
         return words.ravel()
+    precision = _lossy_precision(file)
+    if precision > max(stored, _high_bit(file) + 1):
+        return _within_range(words.ravel().astype(np.int64), file, precision)
     kind = "i" if file.number("PixelRepresentation") else "u"
     shifted = np.left_shift(words.ravel().astype(f"<u{allocated // 8}"), max(0, allocated - 1 - _high_bit(file)))
     values: NDArray[np.generic] = np.right_shift(shifted.view(f"<{kind}{allocated // 8}"), allocated - stored)
     return values
+
+
+def _lossy_precision(file: File) -> int:
+    """Return the largest precision of the streams of pixels that lost something; 0 of others."""
+    if not _is_lossy(file):
+        return 0
+    found = [_get_jpg_parameters(stream) or get_j2k_parameters(stream) for stream in _streams(file)]
+    return max((int(one["precision"]) for one in found), default=0)
+
+
+def _within_range(words: NDArray[np.int64], file: File, precision: int) -> NDArray[np.generic]:
+    """Return the values that a lossy stream gives, none less or more than Bits Stored can hold (PS3.5 8.1.1)."""
+    stored, low, values = file.number("BitsStored"), 0, words
+    if file.number("PixelRepresentation"):
+        low = -(1 << (stored - 1))
+        negative = (words >> (precision - 1)) & 1
+        values = (words & ((1 << precision) - 1)) - (negative << precision)
+    return np.clip(values >> (_high_bit(file) + 1 - stored), low, low + (1 << stored) - 1)
 
 
 def _high_bit(file: File) -> int:
