@@ -43,7 +43,8 @@ def _stored(pair: Pair) -> Iterator[Finding]:
             than = (
                 f"; compared with the colours that the stream says: {pair.contradiction}" if pair.contradiction else ""
             )
-            yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared + than)
+            nearest = f"; {_opinions(pair)}" if difference.disputed else ""
+            yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared + than + nearest)
     elif pair.processed:
         if difference.largest_real:
             amount = f"real-world values differ, by at most {difference.largest_real:g}"

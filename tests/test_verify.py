@@ -747,6 +747,22 @@ def test_a_pair_that_ends_its_process_is_a_finding(
     assert [bool(pair.sha256) for pair in report.pairs] == [True, False, True]
 
 
+def _die_of_a_second_opinion(requests: Sequence[Request]) -> tuple[Tally, list[PairReport]]:
+    if any(request.second_opinion for request in requests):
+        os._exit(1)
+    return audit.compare_many(requests)
+
+
+def test_a_second_decoder_that_ends_its_process_fails_nothing(
+    make: Callable[..., Made], verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make(**RICH)
+    monkeypatch.setattr(judge, "compare_many", _die_of_a_second_opinion)
+    report = verify(made.source, made.written)
+    assert faults(report) == []
+    assert all(pair.sha256 for pair in report.pairs)
+
+
 def test_a_folder_of_many_files_is_read_by_the_workers(verify: Verify, tmp_path: Path) -> None:
     """More files than one task takes, in both stages: all are paired and compared, in their order."""
     files = write_series(tmp_path / "in", slices=120, rows=2, columns=2)
