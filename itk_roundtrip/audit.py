@@ -167,6 +167,12 @@ def _read(stream: mmap.mmap) -> FileDataset:
     )
 
 
+def read_file(path: Path) -> FileDataset:
+    """Read a data set as what it is, which a source need not say truly."""
+    with _mapped(path) as stream:
+        return _read(stream)
+
+
 def _structure(path: Path) -> set[Problem]:
     with _mapped(path) as stream:
         return _problems(stream)
@@ -197,8 +203,7 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            with _mapped(request.source_file) as stream:
-                source = _read(stream)
+            source = read_file(request.source_file)
         except Exception:  # whatever pydicom meets in a broken file
             return failure("its source cannot be read, so that nothing is proven")
         try:

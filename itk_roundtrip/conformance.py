@@ -15,14 +15,21 @@ import tempfile
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pydicom
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+from pydicom.tag import BaseTag
 
+from itk_roundtrip.audit import read_file
 from itk_roundtrip.findings import Finding, Severity, tag_text
 from itk_roundtrip.pairing import Paired
 from itk_roundtrip.privacy import may_show, names_in
+from itk_roundtrip.rules import RULES
 from itk_roundtrip.workers import Task, Workers
 
 PROGRAM = "dciodvfy"
@@ -30,16 +37,22 @@ TIMEOUT_SECONDS = 60
 _UID = re.compile(r"\b\d+(\.\d+){3,}\b")
 _VALUE = re.compile(r"= .*|(?<!Element=)(?<!Module=)(?<!attribute )<[^<>]*>")
 _NAME = re.compile(
-    r"(?:Element=|Module=|attribute )<[^<>]*>|(?<= - )(?:Value (?:invalid|dubious) for this|Missing attribute"
+    r"(?:Element=|Module=|attribute )<[^<>]*>|(?<= - )(?:Value (?:invalid|dubious) for this|Missing attribute(?: Type)?"
     r"|Dicom dataset|Retired attribute|Attribute (?:is not )?present|Unrecognized (?:enumerated value|defined term))\b"
 )
 """Names, and what dciodvfy begins most of its sentences with."""
 _TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
 _WHERE = re.compile(r" in \(0x.*$")
 _ELEMENT = re.compile(r"(?:Element=|attribute )<(\w+)>")
-_SAYS = ("Error - ", "Warning - ")
+_SAYS = re.compile(r"(?:^| - )(?:Error|Warning) - ")
+_INVALID = re.compile(r"Value invalid for this VR - (\(0x[0-9a-fA-F]{4},\s*0x[0-9a-fA-F]{4}\))")
+_REASON = re.compile(r".*> - (Character invalid|Length invalid|Leading zeroes|[A-Z][a-z]+ invalid)")
+_PIXELS = 0x7FE0
+_STOPS = ("read failed", "Tags out of order", "Information Object Not found")
+_WRONG_UID = re.compile(r"UID - \"([^\"]+)\" in \(0x| UI \[\d+\] = <([^<>]+)> - ")
 _ANYTHING = re.compile(r"(?<=- ).*")
 """Masks all that is said, where nobody knows which of it are values."""
+_NOTHING = re.compile(r"(?!)")
 _MASKED_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
 _ABOUT_VALUES = "Error - Dicom dataset contains invalid data values"
 """A summary of other errors."""
@@ -61,8 +74,37 @@ def _is_script(path: Path) -> bool:
         return stream.read(2) == b"#!"
 
 
-def messages(program: Path, file: Path, values: re.Pattern[str]) -> Counter[str] | None:
-    """Return what dciodvfy says of a file, UIDs and ``values`` masked, with counts; ``None`` if it says nothing."""
+@dataclass(frozen=True)
+class _Answer:
+    """What dciodvfy says of one file.
+
+    Attributes
+    ----------
+    lines
+        Errors and warnings as they stand, which may hold values, each with what it is compared by.
+    invalid
+        Tags whose values it finds invalid for their VR, as they stand in its lines.
+    uids
+        UIDs that it finds fault with.
+    """
+
+    lines: tuple[tuple[str, str], ...]
+    invalid: frozenset[str] = frozenset()
+    uids: frozenset[str] = frozenset()
+
+    @property
+    def stops(self) -> bool:
+        """Whether it gave up before the end of the file."""
+        return any(reason in line for line, _ in self.lines for reason in _STOPS)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each masked line stands there."""
+        return Counter(masked for _, masked in self.lines)
+
+
+def _ask(program: Path, file: Path, values: re.Pattern[str]) -> _Answer | None:
+    """Return what dciodvfy says of a file; ``None`` if it crashes, hangs or says nothing."""
     try:
         told = subprocess.run(
             [program, file], capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
@@ -71,8 +113,26 @@ def messages(program: Path, file: Path, values: re.Pattern[str]) -> Counter[str]
         return None
     if told.returncode < 0:  # ended by a signal: what it said is not all
         return None
-    lines = re.split(r"\r?\n", told.stdout + told.stderr)
-    return Counter(_masked(line, values) for line in lines if line.startswith(_SAYS)) if lines else None
+    every = re.split(r"\r?\n", told.stdout + told.stderr)
+    lines = [line for line in every if _SAYS.search(line)]
+    if not any(every):
+        return None
+    return _Answer(
+        lines=tuple((line, _masked(line, values) + _reason(line)) for line in lines),
+        invalid=frozenset(found[1] for line in lines if (found := _INVALID.search(line))),
+        uids=frozenset(uid for line in lines for uid in _uids_at_fault(line)),
+    )
+
+
+def _reason(line: str) -> str:
+    """Return why dciodvfy finds a value invalid, which stands behind that value; empty for other lines."""
+    found = _REASON.search(line) if _INVALID.search(line) else None
+    return f" - {found[1]}" if found else ""
+
+
+def _uids_at_fault(line: str) -> set[str]:
+    """Return the UIDs that a line finds fault with, as they stand in it."""
+    return {found[1] or found[2] for found in _WRONG_UID.finditer(line)}
 
 
 def _masked(line: str, values: re.Pattern[str]) -> str:
@@ -93,7 +153,7 @@ def _values(*files: Path) -> re.Pattern[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            datasets = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+            datasets = [read_file(file) for file in files]
             for top, element in (pair for dataset in datasets for pair in _elements(dataset)):
                 if element.VR in _MASKED_VRS and not may_show(top, element.tag, element.VR):
                     whole = str(element.value)
@@ -101,7 +161,7 @@ def _values(*files: Path) -> re.Pattern[str]:
         except Exception:  # whatever pydicom meets in a broken file
             return _ANYTHING
     words = sorted((re.escape(one) for one in texts if len(one) > 1), key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else re.compile("(?!)")
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else _NOTHING
 
 
 def _elements(dataset: pydicom.Dataset, top: int = 0) -> Iterator[tuple[int, pydicom.DataElement]]:
@@ -113,40 +173,163 @@ def _elements(dataset: pydicom.Dataset, top: int = 0) -> Iterator[tuple[int, pyd
             yield from _elements(item, at)
 
 
-def new_messages(program: Path, source: Path, written: Path) -> list[str] | None:
-    """Return what dciodvfy says of the written file beyond the source; ``None`` if it says nothing of one of them."""
-    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
-        values = _values(source, written)
-        before, after = (
-            messages(program, _inflated(file, Path(folder, name)), values)
-            for file, name in ((source, "a"), (written, "b"))
-        )
-    if before is None or after is None:
-        return None
-    # A fault in a UID of the source stands again wherever that UID is referred to.
-    of_uids = {_WHERE.sub("", line) for line in before if "UID" in line}
-    told = (line for line in (after - before).elements() if _WHERE.sub("", line) not in of_uids)
-    return sorted(line for line in told if not _is_of_the_source(line, source))
+@dataclass(frozen=True)
+class Judgement:
+    """What dciodvfy says of a written file and not of its source, without values.
 
-
-def _is_of_the_source(line: str, source: Path) -> bool:
-    """Tell whether what a line says holds for what the source has too, although dciodvfy does not say so of it.
-
-    An acquisition parameter that only an original image must have stays when the image is derived, and frames of a
-    multi-frame class that is younger than dciodvfy's list may be referred to.
+    Attributes
+    ----------
+    lines
+        Its errors and warnings.
+    inherited
+        Those that it would also have for the source, were that called DERIVED.
+    unlike
+        It reads the source as it stands in another way than the same elements cleanly encoded.
     """
-    if "that is not multi-frame" in line:
-        return True
+
+    lines: tuple[str, ...] = ()
+    inherited: tuple[str, ...] = ()
+    unlike: bool = False
+
+
+def new_messages(program: Path, source: Path, written: Path) -> Judgement | None:
+    """Return what dciodvfy says of a written file beyond its source; ``None`` if that cannot be told.
+
+    dciodvfy stops reading where a file is not quite DICOM and then finds no fault in what follows. So whatever it says
+    of the written file only is asked again of the elements of the source, cleanly encoded, and, if any of it is left,
+    of these with Image Type value 1 as in the written file: what must not or need not be in a derived image.
+    """
+    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+        shown = _values(source, written)
+        values = _NOTHING if shown is _ANYTHING else shown
+        after = _ask(program, _inflated(written, Path(folder, "written")), values)
+        if after is None:
+            return None
+        before = _ask(program, _inflated(source, Path(folder, "source")), values)
+        left = _beyond(after, [before] if before else [])
+        if before is not None and not left:
+            return Judgement()
+        clean = _clean_copy(source, written, Path(folder, "clean"))
+        cleaner = _ask(program, clean, values) if clean else None
+        if cleaner is None and (before is None or before.stops):
+            return None
+        known = [answer for answer in (before, cleaner) if answer is not None]
+        beyond_clean = _beyond(after, known)
+        derived = _clean_copy(source, written, Path(folder, "derived"), derived=True) if beyond_clean else None
+        answer = _ask(program, derived, values) if derived else None
+    # What must be added to a derived image is asked of the written file all the same.
+    if answer is not None:
+        known.append(replace(answer, lines=tuple(line for line in answer.lines if not _is_about_added(line[0]))))
+    rest = Counter(_beyond(after, known))
+    lines, inherited = (
+        tuple(sorted({_masked(line, shown) for line, _ in some})) for some in (rest, Counter(beyond_clean) - rest)
+    )
+    return Judgement(lines, inherited, before is None or len(beyond_clean) < len(left))
+
+
+def _beyond(after: _Answer, before: Sequence[_Answer]) -> list[tuple[str, str]]:
+    """Return the lines on a written file that stand in no answer on its source, in these or in other words.
+
+    A UID with a fault has it wherever it is referred to. A text that dciodvfy cannot read in its character set has
+    more than one fault: it counts bytes, and finds characters that must not be there. Frames of a multi-frame class
+    that is younger than its list may be referred to.
+    """
+    remaining: Counter[str] = Counter()
+    for answer in before:
+        remaining |= answer.counts
+    said = {*remaining}
+    about_uids = {_WHERE.sub("", line) for line in said if "UID" in line}
+    invalid = frozenset[str]().union(*(answer.invalid for answer in before))
+    uids = frozenset[str]().union(*(answer.uids for answer in before))
+    result = []
+    for line, masked in after.lines:
+        if remaining[masked] > 0:
+            remaining[masked] -= 1
+            continue
+        wrong, place = _uids_at_fault(line), _INVALID.search(line)
+        if (wrong and wrong <= uids) or _WHERE.sub("", masked) in about_uids:
+            continue
+        if (place and place[1] in invalid and masked not in said) or "that is not multi-frame" in line:
+            continue
+        result.append((line, masked))
+    return result
+
+
+_ADDED = frozenset(rule.keyword for rule in RULES if rule.action in ("new", "append"))
+
+
+def _is_about_added(line: str) -> bool:
+    """Tell whether a line is about an attribute that a derived instance must have of its own."""
     element = _ELEMENT.search(line)
-    if element is None or "present when condition unsatisfied" not in line:
-        return False
+    return element is not None and element[1] in _ADDED
+
+
+def _clean_copy(source: Path, written: Path, copy: Path, *, derived: bool = False) -> Path | None:
+    """Write the elements of a source as a file that dciodvfy can read; ``None`` if that cannot be done.
+
+    The pixels, and what pydicom cannot encode again, are taken from the written file, if they are there.
+
+    Parameters
+    ----------
+    source, written
+        Files; the copy has the encoding of the written one.
+    copy
+        File to write.
+    derived
+        Set value 1 of Image Type and of every Frame Type to DERIVED; ``None`` if the source is so already, or if the
+        written file is not.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            dataset = pydicom.dcmread(source, stop_before_pixels=True)
-            return any(one.keyword == element[1] for one in dataset.iterall())
+            elements, others = read_file(source), read_file(written)
+            syntax = others.file_meta.TransferSyntaxUID
+            if not syntax.is_encapsulated and syntax != pydicom.uid.ImplicitVRLittleEndian:
+                syntax = pydicom.uid.ExplicitVRLittleEndian
+            clean = pydicom.Dataset()
+            for tag in sorted(tag for tag in elements.keys() if tag.group > 2):  # noqa: SIM118 - values would be decoded
+                for dataset in (others,) if tag.group == _PIXELS else (elements, others):
+                    if (element := _encodable(dataset, tag, syntax)) is not None:
+                        clean[tag] = element
+                        break
+            if derived and not _call_derived(clean, others):
+                return None
+            clean.file_meta = FileMetaDataset()
+            clean.file_meta.TransferSyntaxUID = syntax
+            clean.file_meta.MediaStorageSOPClassUID = clean.get("SOPClassUID", "")
+            clean.file_meta.MediaStorageSOPInstanceUID = clean.get("SOPInstanceUID", "")
+            clean.save_as(copy, enforce_file_format=True)
         except Exception:  # whatever pydicom meets in a broken file
-            return False
+            return None
+    return copy
+
+
+def _encodable(dataset: pydicom.Dataset, tag: BaseTag, syntax: pydicom.uid.UID) -> pydicom.DataElement | None:
+    """Return an element if pydicom can read and encode it; ``None`` if not, or if it is not there."""
+    stream = DicomBytesIO()
+    stream.is_little_endian, stream.is_implicit_VR = True, syntax.is_implicit_VR
+    try:
+        element = dataset[tag]
+        write_data_element(stream, element, dataset.get("SpecificCharacterSet", "ISO_IR 6"))
+    except Exception:  # whatever pydicom meets in a broken file
+        return None
+    return element
+
+
+def _call_derived(dataset: pydicom.Dataset, written: pydicom.Dataset) -> bool:
+    """Set value 1 of Image Type and of every Frame Type to DERIVED, if that is what became of Image Type."""
+    before, after = ((one.get("ImageType") or "") for one in (dataset, written))
+    if _first(after) != "DERIVED" or _first(before) == "DERIVED":
+        return False
+    for element in dataset.iterall():
+        if element.keyword in ("ImageType", "FrameType") and element.value:
+            values = [element.value] if isinstance(element.value, str) else list(element.value)
+            element.value = ["DERIVED", *values[1:]]
+    return True
+
+
+def _first(value: str | Sequence[str]) -> str:
+    return value if isinstance(value, str) else str(next(iter(value), ""))
 
 
 def _inflated(file: Path, copy: Path) -> Path:
@@ -187,21 +370,29 @@ def check_conformance(
     chosen = pairs if every or len(pairs) < 3 else [pairs[0], pairs[len(pairs) // 2], pairs[-1]]
     tasks = deque(Task(new_messages, (program, one.source.path, one.written.path)) for one in chosen)
     names = {one.written.path: one.written.name for one in chosen}
-    told: dict[str, list[str] | None] = {}
+    told: dict[str, Judgement | None] = {}
     for outcome in workers.run(tasks):
         told[names[outcome.task.arguments[2]]] = None if outcome.crashed else outcome.value
         progress("Conformance", len(told), len(chosen))
-    return [finding for one in chosen for finding in _findings(one.written.name, told[one.written.name])]
+    return [finding for pair in chosen for finding in _findings(pair.written.name, told[pair.written.name])]
 
 
-def _findings(name: str, lines: list[str] | None) -> Iterator[Finding]:
-    if lines is None:
-        yield _finding("not run: dciodvfy says nothing of this file or of its source", name, "warning")
+def _findings(name: str, judgement: Judgement | None) -> Iterator[Finding]:
+    if judgement is None:
+        message = "not judged: dciodvfy says nothing of this file, or cannot read its source"
+        yield _finding(message, name, "warning")
         return
-    for line in lines:
-        if line.startswith(_ABOUT_VALUES) or "Unrecognized tag" in line:
+    if judgement.unlike:
+        message = "dciodvfy does not read the source as it stands: its elements, cleanly encoded, have the same faults"
+        yield replace(_finding(message, name, "info"), inherited=True)
+    for line in (*judgement.lines, *judgement.inherited):
+        if _ABOUT_VALUES in line or "Unrecognized tag" in line:
             continue
-        yield _finding(f"dciodvfy: {line}", name, "error" if line.startswith("Error") else "warning")
+        if line in judgement.lines:
+            yield _finding(f"dciodvfy: {line}", name, "error" if "Error - " in line else "warning")
+        else:
+            message = f"dciodvfy: {line} (as the source would have, were it called DERIVED)"
+            yield replace(_finding(message, name, "info"), inherited=True)
 
 
 def _finding(message: str, name: str | None, severity: Severity) -> Finding:
