@@ -29,6 +29,7 @@ from itk_roundtrip.rules import (
     RULES,
     SHORT_TEXT_LIMIT,
     UNCHANGED,
+    image_type_values_2,
     is_primary,
 )
 from itk_roundtrip.volume import Derivation, Volume, check_volume
@@ -121,7 +122,7 @@ class SeriesPlan:
     source_series_instance_uid
         Empty if the source has none.
     primary
-        PET and NM: Image Type value 2 stays PRIMARY, the series times are kept.
+        PET and NM: the series times are kept.
     created
         Moment of creation, aware of its time zone.
     operation, comment
@@ -414,9 +415,12 @@ def is_enhanced(source: Dataset) -> bool:
 
 
 def _image_type(one: _Slice) -> bytes:
-    values = _raw(one.source, 0x00080008).split(b"\\")
-    primary = one.plan.primary or is_enhanced(one.source)
-    return b"\\".join([b"DERIVED", b"PRIMARY" if primary else b"SECONDARY", *values[2:]])
+    source = one.source
+    values = _raw(source, 0x00080008).split(b"\\")
+    modality, sop_class = _text(source, 0x00080060), _text(source, 0x00080016)
+    old = values[1].decode("ascii", "replace").strip() if len(values) > 1 else ""
+    (second, *_) = image_type_values_2(modality, sop_class, old, functional_groups=is_enhanced(source))
+    return b"\\".join([b"DERIVED", second.encode(), *values[2:]])
 
 
 def _encodings(source: Dataset) -> list[str]:
@@ -546,13 +550,18 @@ def _source_image(one: _Slice) -> Appended | None:
 
 
 def _contributing_equipment(one: _Slice) -> Appended:
+    """Return the item for the processing equipment.
+
+    Manufacturer's Model Name and Software Versions stay out of it: dcm2niix would take them for those of the scanner.
+    """
     plan = one.plan
+    told = f"{', '.join(plan.software_versions)}: {statement(plan, UNCHANGED if plan.unchanged else '')}"
+    if len(told) > SHORT_TEXT_LIMIT:
+        told = told[: SHORT_TEXT_LIMIT - len(_ELISION)] + _ELISION
     item = (
         Edit(0x00080070, "LO", b"itk-roundtrip"),
-        Edit(0x00081090, "LO", b"itk-roundtrip"),
-        Edit(0x00181020, "LO", "\\".join(plan.software_versions).encode("ascii")),
         Edit(0x0018A002, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
-        Edit(0x0018A003, "ST", statement(plan, UNCHANGED if plan.unchanged else "").encode("ascii")),
+        Edit(0x0018A003, "ST", told.encode("ascii")),
         coded(0x0040A170, PURPOSE_EQUIPMENT),
     )
     return Appended(0x0018A001, (item,))

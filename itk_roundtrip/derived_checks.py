@@ -41,10 +41,16 @@ def _image_type(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("TYP-01", 0x00080008, "values 3 and on differ from the source")
     elif text(pair.source, 0x00080060) in ("CT", "MR") and len(new) < 3:
         yield pair.finding("TYP-01", 0x00080008, "CT and MR images have a value 3", inherited=True)
-    enhanced = SHARED in pair.source or PER_FRAME in pair.source
-    if new[1:2] != [b"PRIMARY"] and (pair.primary or enhanced or new[1:2] != [b"SECONDARY"]):
-        yield pair.finding("TYP-02", 0x00080008, "value 2 is not what the modality asks for")
-    elif new[1:2] == [b"PRIMARY"] and pair.processed and pair.changed and not pair.primary and not enhanced:
+    allowed = rules.image_type_values_2(
+        text(pair.source, 0x00080060),
+        text(pair.source, 0x00080016),
+        old[1].decode("ascii", "replace") if len(old) > 1 else "",
+        functional_groups=SHARED in pair.source or PER_FRAME in pair.source,
+    )
+    second = new[1].decode("ascii", "replace") if len(new) > 1 else ""
+    if second not in allowed:
+        yield pair.finding("TYP-02", 0x00080008, "value 2 is not what the SOP Class asks for")
+    elif second == "PRIMARY" and pair.processed and pair.changed and allowed[0] != "PRIMARY":
         message = "value 2 is PRIMARY although the pixels were processed"
         yield pair.finding("TYP-02", 0x00080008, message, severity="warning")
 

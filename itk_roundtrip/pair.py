@@ -72,7 +72,7 @@ class Pair:
 
     @cached_property
     def primary(self) -> bool:
-        """Whether Image Type value 2 must be PRIMARY and the series times are kept."""
+        """Whether the series times are kept: PET and NM."""
         return rules.is_primary(text(self.source, 0x00080060), text(self.source, 0x00080016))
 
     def rule(self, tag: int) -> Rule:

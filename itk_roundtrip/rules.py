@@ -15,10 +15,43 @@ from itk_roundtrip import syntaxes
 
 Action = Literal["keep", "new", "set", "append", "remove"]
 
-PRIMARY_MODALITIES = frozenset({"PT", "NM"})
-"""Image Type value 2 stays PRIMARY and Series Date and Time are kept (PS3.3 C.8.9.4.1.1 and C.8.9.1.1.5)."""
-PRIMARY_SOP_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.20"})
-"""Positron Emission Tomography and Nuclear Medicine Image Storage."""
+_TIMED_MODALITIES = frozenset({"PT", "NM"})
+_TIMED_SOP_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
+PRIMARY_SOP_CLASSES: dict[str, str] = {
+    uid.PositronEmissionTomographyImageStorage: "C.8.9.4.1.1",
+    uid.NuclearMedicineImageStorage: "C.8.4.9.1.1",
+    uid.UID("1.2.840.10008.5.1.4.1.1.5"): "C.8.4.9.1.1",  # Nuclear Medicine Image Storage, retired
+    uid.EnhancedCTImageStorage: "C.8.16.1.2",
+    uid.LegacyConvertedEnhancedCTImageStorage: "C.8.16.1.2",
+    uid.EnhancedMRImageStorage: "C.8.16.1.2",
+    uid.EnhancedMRColorImageStorage: "C.8.16.1.2",
+    uid.LegacyConvertedEnhancedMRImageStorage: "C.8.16.1.2",
+    uid.EnhancedPETImageStorage: "C.8.16.1.2",
+    uid.LegacyConvertedEnhancedPETImageStorage: "C.8.16.1.2",
+    uid.EnhancedXAImageStorage: "C.8.19.2.1.1.2",
+    uid.EnhancedXRFImageStorage: "C.8.19.2.1.1.2",
+    uid.XRay3DAngiographicImageStorage: "C.8.21.1",
+    uid.XRay3DCraniofacialImageStorage: "C.8.21.1",
+    uid.BreastTomosynthesisImageStorage: "C.8.21.1",
+    uid.EnhancedUSVolumeStorage: "C.8.24.3",
+    uid.PhotoacousticImageStorage: "C.8.34.1",
+    uid.IntravascularOpticalCoherenceTomographyImageStorageForPresentation: "C.8.27.2",
+    uid.IntravascularOpticalCoherenceTomographyImageStorageForProcessing: "C.8.27.2",
+    uid.ParametricMapStorage: "C.8.32.2",
+    uid.SegmentationStorage: "C.8.20.2",
+    uid.UID("1.2.840.10008.5.1.4.1.1.66.7"): "C.8.20.2",  # Label Map Segmentation Storage
+    uid.VLWholeSlideMicroscopyImageStorage: "C.8.12.4.1.1",
+    uid.OphthalmicPhotography8BitImageStorage: "C.8.17.2.1.4",
+    uid.OphthalmicPhotography16BitImageStorage: "C.8.17.2.1.4",
+    uid.WideFieldOphthalmicPhotographyStereographicProjectionImageStorage: "C.8.17.2.1.4",
+    uid.WideFieldOphthalmicPhotography3DCoordinatesImageStorage: "C.8.17.2.1.4",
+    uid.OphthalmicOpticalCoherenceTomographyEnFaceImageStorage: "C.8.17.14",
+    uid.OphthalmicOpticalCoherenceTomographyBscanVolumeAnalysisStorage: "C.8.17.16",
+}  # fmt: skip
+"""SOP Classes whose Image Type value 2 can be PRIMARY only, and the section of PS3.3 that says so.
+
+Of all others C.7.6.1.1.2 alone speaks: CT, MR, CR, DX, MG, IO, XA, XRF, US, RT Image, Secondary Capture, VL, Ophthalmic
+Tomography and Thickness Map, Corneal Topography, and the like specialise value 3 and on, or nothing."""
 
 LONG_STRING_LIMIT = 64
 """Characters in a value of VR LO (PS3.5 6.2)."""
@@ -64,7 +97,7 @@ class Rule:
     reason
         Why, with the section of the standard.
     kept_for_primary
-        The rule does not apply to PET and NM.
+        The rule does not apply to PET and NM (:func:`is_primary`).
     check
         Id of the check that a breach of the rule is reported under.
     processed
@@ -98,8 +131,9 @@ def _removed(tag: int, keyword: str, vr: str, detail: str, reason: str, check: s
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(0x00080008, "ImageType", "CS", "set", "DERIVED; SECONDARY (PET and NM: PRIMARY); values 3 and on kept",
-         "PS3.3 C.7.6.1.1.2; C.8.9.4.1.1 for PET", check="TYP-01"),
+    Rule(0x00080008, "ImageType", "CS", "set",
+         "DERIVED; SECONDARY, or PRIMARY where the SOP Class allows nothing else; values 3 and on kept",
+         "PS3.3 C.7.6.1.1.2; C.8.9.4.1.1, C.8.16.1.2, C.8.17.2.1.4 and others", check="TYP-01"),
     Rule(0x00080012, "InstanceCreationDate", "DA", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
     Rule(0x00080013, "InstanceCreationTime", "TM", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
     Rule(0x00080018, "SOPInstanceUID", "UI", "new", "one per instance, the same again on a rerun",
@@ -119,7 +153,7 @@ RULES: tuple[Rule, ...] = (
     Rule(0x00082112, "SourceImageSequence", "SQ", "append", "the source instance, purpose (121322, DCM)",
          "PS3.3 C.12.4.1.2", check="DER-03"),
     Rule(0x0018A001, "ContributingEquipmentSequence", "SQ", "append",
-         "itk-roundtrip with its versions, purpose (109102, DCM)", "PS3.3 C.12.1.1.5", check="EQP-01"),
+         "itk-roundtrip, its versions in the description, purpose (109102, DCM)", "PS3.3 C.12.1.1.5", check="EQP-01"),
     Rule(0x0020000E, "SeriesInstanceUID", "UI", "new", "one for the series, the same again on a rerun",
          "PS3.3 C.7.3.1", check="UID-01"),
     Rule(0x00200011, "SeriesNumber", "IS", "set", "source + 1000; 1001 if it has none",
@@ -220,8 +254,28 @@ ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 
 
 def is_primary(modality: str, sop_class_uid: str) -> bool:
-    """Tell whether Image Type value 2 stays PRIMARY and the series times are kept: PET and NM."""
-    return modality in PRIMARY_MODALITIES or sop_class_uid in PRIMARY_SOP_CLASSES
+    """Tell whether the series times are kept (PS3.3 C.8.9.1.1.5): PET and NM."""
+    return modality in _TIMED_MODALITIES or sop_class_uid in _TIMED_SOP_CLASSES
+
+
+def image_type_values_2(modality: str, sop_class_uid: str, value: str, *, functional_groups: bool) -> tuple[str, ...]:
+    """Return what Image Type value 2 of a derived image may be, the one to write first.
+
+    SECONDARY, as it was made after the examination (PS3.3 C.7.6.1.1.2), unless the SOP Class has nothing but PRIMARY.
+    Where another class has functional groups, it stays: what they say of each frame stays too.
+
+    Parameters
+    ----------
+    modality, sop_class_uid, value
+        Modality (0008,0060), SOP Class UID and Image Type value 2 of the source.
+    functional_groups
+        Whether it has them (PS3.3 C.7.6.16).
+    """
+    if sop_class_uid in PRIMARY_SOP_CLASSES or modality in _TIMED_MODALITIES:
+        return ("PRIMARY",)
+    if functional_groups and value != "SECONDARY":
+        return "PRIMARY", "SECONDARY"
+    return "SECONDARY", "PRIMARY"
 
 
 def is_lossless(transfer_syntax_uid: str) -> bool:

@@ -265,8 +265,8 @@ class Options:
         ``none``: no group 0002; ``bare``: no preamble and prefix either; ``no_prefix``: group 0002 follows
         the preamble; ``start``: group 0002 begins the file; else the transfer syntax that it claims, ``?``
         for none.
-    appended
-        Bytes after the last element.
+    prepended, appended
+        Bytes before the first element of the data set; after the last one.
     attributes
         Elements of the top level by keyword: text, bytes, numbers, or a list with one per slice; ``None``
         removes.
@@ -308,6 +308,7 @@ class Options:
     truncated: bool = False
     preamble: bytes = bytes(128)
     meta: str = ""
+    prepended: bytes = b""
     appended: bytes = b""
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -352,6 +353,11 @@ MODALITIES: dict[str, Modality] = {
         "PixelIntensityRelationship": "LIN", "PixelIntensityRelationshipSign": 1,
         "PresentationLUTShape": "IDENTITY", "ImagerPixelSpacing": r"0.14\0.14"}),
     "US": Modality(uid.UltrasoundImageStorage, r"ORIGINAL\PRIMARY\ABDOMINAL\0001", [None], [None], {}),
+    "OP": Modality(uid.OphthalmicPhotography8BitImageStorage, r"ORIGINAL\PRIMARY", [None], [None], {
+        "ImageLaterality": "R", "BurnedInAnnotation": "NO", "LossyImageCompression": "00"}),
+    "OPW": Modality(uid.OphthalmicPhotography16BitImageStorage, r"ORIGINAL\PRIMARY\\RED", [None], [None], {
+        "ImageLaterality": "L", "BurnedInAnnotation": "NO", "LossyImageCompression": "00",
+        "PresentationLUTShape": "IDENTITY"}),
     "SC": Modality(uid.SecondaryCaptureImageStorage, r"DERIVED\SECONDARY", [None], [None], {
         "ConversionType": "WSD"}),
     "RTDOSE": Modality(uid.RTDoseStorage, r"DERIVED\SECONDARY", [None], [None], {
@@ -381,8 +387,17 @@ MODALITIES: dict[str, Modality] = {
         "FrameIncrementPointer": [0x0018, 0x1063], "PresentationLUTShape": "IDENTITY"}),
     "PRIVATE": Modality(make_uid("private SOP class"), r"ORIGINAL\PRIMARY\OTHER", [None], [None], {}),
 }  # fmt: skip
-_MODALITY_CODES = {"SC": "OT", "EMR": "MR", "ECT": "CT", "PM": "OT", "USMF": "US", "SCW": "OT", "PRIVATE": "OT"}
-_PROJECTIONS = frozenset({"MG", "CR", "DX", "US", "SC", "XA", "USMF", "SCW"})
+_MODALITY_CODES = {
+    "OPW": "OP",
+    "SC": "OT",
+    "EMR": "MR",
+    "ECT": "CT",
+    "PM": "OT",
+    "USMF": "US",
+    "SCW": "OT",
+    "PRIVATE": "OT",
+}
+_PROJECTIONS = frozenset({"MG", "CR", "DX", "US", "OP", "OPW", "SC", "XA", "USMF", "SCW"})
 """No frame of reference and no positions."""
 
 
@@ -1472,7 +1487,7 @@ def _file(header: Header, options: Options, features: Mapping[str, Any]) -> byte
         meta.put(0x00020018, "RECEIVER_AE", "AE")
         meta.put(0x00020100, make_uid("private information"), "UI")
         meta.put(0x00020102, bytes(range(32)), "OB")
-    data += options.appended
+    data = options.prepended + data + options.appended
     start = b"" if options.meta in ("bare", "start") else options.preamble
     start += b"" if options.meta in ("bare", "start", "no_prefix") else b"DICM"
     return start + (b"" if options.meta in ("bare", "none") else encode(meta, Encoding(group_lengths=True))) + data
@@ -1851,6 +1866,10 @@ CASES: dict[str, Case] = {
     "mr_rescale_ten": _exact("F15: Rescale Type overwritten by US", modality="MR", slopes="1", intercepts="0",
                              attributes={"RescaleType": "HU"}),
     "nm_plain": _exact("R TYP-02: NM stays PRIMARY", modality="NM", bits_stored=16),
+    "ophthalmic": _exact("R TYP-02: Ophthalmic Photography stays PRIMARY", modality="OP", **_U8),
+    "ophthalmic_colour": _exact("R TYP-02: the same in colour", **{**_RGB, "modality": "OP"},
+                                attributes={"ImageType": r"ORIGINAL\PRIMARY\\COLOR"}),
+    "ophthalmic_16": _exact("R TYP-02: Ophthalmic Photography 16 Bit stays PRIMARY", modality="OPW", bits_stored=16),
     "nm_rescale": _exact("F13: rescale outside a list of SOP Classes", modality="NM", slopes="0.37",
                          intercepts="0"),
     "mg_rescale": _exact("F13: rescale of mammography", modality="MG", slopes="2", intercepts="10"),
@@ -2680,6 +2699,14 @@ CASES: dict[str, Case] = {
     "claims_little": _exact("R 1: Big Endian said to be Little", transfer_syntax="big",
                             meta=str(uid.ExplicitVRLittleEndian)),
     "claims_deflated": _exact("R 1: not deflated", meta=str(uid.DeflatedExplicitVRLittleEndian)),
+    "meta_in_data_set": _exact("S PS3.10 7.1: group 0002 begins the data set too",
+                               prepended=b"\2\0\x10\0UI\x12\0" + b"1.2.840.10008.1.2\0"),
+    "out_of_order": _exact("S PS3.5 7.1: an element stands before those of lower tags",
+                           prepended=b"\x08\0\x30\x10LO\x0e\0Invented study", attributes={"StudyDescription": None}),
+    "charset_misspelt": _exact("S PS3.3 C.12.1.1.2: ISO IR 192 for ISO_IR 192, texts at their limits",
+                               attributes={"SpecificCharacterSet": "ISO IR 192",
+                                           "SeriesDescription": ("Sch\u00e4del " * 8)[:64].encode(),
+                                           "DerivationDescription": ("Sch\u00e4del " * 60).strip().encode()}),
     "claims_nothing": _exact("R 1: no transfer syntax in group 0002", meta="?"),
     "claims_nothing_implicit": _exact("R 1: the same, Implicit VR", meta="?", transfer_syntax="implicit"),
     "meta_none": _exact("R 1: no group 0002", meta="none"),

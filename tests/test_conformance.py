@@ -13,9 +13,12 @@ from typing import Any, Literal
 import pydicom.data
 import pytest
 from conftest import SAMPLE, Run, Verify
-from synthetic import write_series
+from pydicom import uid
+from synthetic import write_case, write_series
 
 from itk_roundtrip import conformance, find_series
+from itk_roundtrip.conformance import Judgement, find_program, new_messages
+from itk_roundtrip.rules import PRIMARY_SOP_CLASSES
 
 DCIODVFY = Path(sys.executable).with_name("dciodvfy")
 WHEEL = Path(pydicom.data.__file__).parent / "test_files"
@@ -139,9 +142,11 @@ def test_names_of_the_standard_are_never_hidden(tmp_path: Path, run: Run, verify
     assert "dciodvfy: Error - A value is required for value 3 in CT Images - attribute <ImageType>" in told
     assert any("for value 1 of attribute <Photometric Interpretation>" in one for one in told)
     assert any("Missing attribute Type 2 Required Element=<PositionReferenceIndicator>" in one for one in told)
-    (date,) = (one for one in told if "0x0030) DA" in one)
-    assert date.startswith("dciodvfy: Error - Value invalid for this VR - (0x0010,0x0030) DA Patient's Birth Date")
-    assert "Missing" not in date
+    dates = [one for one in told if "0x0030) DA" in one]
+    assert dates
+    for date in dates:
+        assert date.startswith("dciodvfy: Error - Value invalid for this VR - (0x0010,0x0030) DA Patient's Birth Date")
+        assert "Missing" not in date
 
 
 def test_values_of_the_files_are_hidden() -> None:
@@ -151,3 +156,114 @@ def test_values_of_the_files_are_hidden() -> None:
     assert conformance._masked("Warning - CT of Zzqx is no CT Image of a Patient", values) == (
         "Warning - CT of <> is no CT Image of a <>"
     )
+
+
+# ------------------------------------------------------------------- sources that dciodvfy reads otherwise
+
+UNLIKE = ["claims_implicit", "claims_big", "meta_in_data_set", "out_of_order"]
+"""dciodvfy gives these files up half-way, and finds no fault in what follows."""
+OTHER_WORDS = [
+    "claims_explicit",
+    "meta_bare_implicit",
+    "charset_misspelt",
+    "uid_leading_zero",
+    "ophthalmic",
+    "ophthalmic_colour",
+    "ophthalmic_16",
+]
+KINDS = [
+    "plain_ct", "implicit", "deflated", "big_endian", "enhanced", "enhanced_ct", "segmentation", "parametric_map",
+    "multi_frame", "jpeg_baseline", "un_ruled", "charset_chrH32", "nm_plain", "ybr_rle",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"), [*((name, "derived") for name in [*UNLIKE, *OTHER_WORDS, *KINDS]), ("out_of_order", "copy")]
+)
+def test_what_is_published_passes(name: str, identity: Identity, tmp_path: Path, run: Run, verify: Verify) -> None:
+    """What dciodvfy cannot read in the source, or says of it by other words, is no fault of what was written."""
+    write_case(name, tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out", identity=identity)
+    report = verify(tmp_path / "in", tmp_path / "out", dciodvfy=True)
+    assert [finding for finding in report.findings if finding.severity == "error"] == []
+    assert report.verdict == "pass"
+    told = [finding for finding in report.findings if finding.check == "VAL-01"]
+    assert all("dciodvfy" in finding.message for finding in told)
+    if name in UNLIKE:
+        assert any("does not read the source as it stands" in finding.message for finding in told)
+
+
+@pytest.mark.parametrize("name", ["claims_implicit", "out_of_order", "meta_bare", "uid_leading_zero"])
+def test_an_error_of_the_output_is_found_whatever_the_source(
+    name: str, tmp_path: Path, run: Run, verify: Verify
+) -> None:
+    write_case(name, tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.RescaleSlope
+        dataset.save_as(path)
+    report = verify(tmp_path / "in", tmp_path / "out", dciodvfy=True)
+    errors = [finding for finding in report.findings if (finding.check, finding.severity) == ("VAL-01", "error")]
+    assert [finding.path for finding in errors] == ["RescaleSlope"]
+
+
+def test_image_type_value_3_of_ophthalmic_photography_is_told(tmp_path: Path, run: Run, verify: Verify) -> None:
+    """Its only term, MONTAGE, would be untrue (PS3.3 C.8.17.2.1.4): the value is left out, and that is said."""
+    write_case("ophthalmic", tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out")
+    report = verify(tmp_path / "in", tmp_path / "out", dciodvfy=True)
+    told = [finding.message for finding in report.findings if finding.check == "VAL-01" and finding.inherited]
+    assert any("Value 3 is required" in message and "were it called DERIVED" in message for message in told)
+
+
+@pytest.mark.parametrize("does", ["kill -11 $$", "exec sleep 30", "exit 0"])
+def test_a_checker_that_crashes_hangs_or_is_mute_judges_nothing(
+    does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itk_roundtrip.conformance.TIMEOUT_SECONDS", 0.3)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    (file,) = write_series(tmp_path / "in", slices=1)
+    assert new_messages(program, file, file) is None
+
+
+def test_a_checker_that_crashes_on_the_source_only_judges_by_a_clean_encoding(tmp_path: Path) -> None:
+    real = find_program()
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\ncase "$1" in */in/*) kill -11 $$;; esac\nexec {real} "$1"\n')
+    program.chmod(0o755)
+    (source,) = write_series(tmp_path / "in", slices=1, attributes={"KVP": None})
+    (wrong,) = write_series(tmp_path / "wrong", slices=1, attributes={"KVP": None, "RescaleSlope": None})
+    (same,) = write_series(tmp_path / "same", slices=1, attributes={"KVP": None})
+    assert new_messages(program, source, same) == Judgement(unlike=True)
+    judgement = new_messages(program, source, wrong)
+    assert judgement is not None
+    (error,) = judgement.lines
+    assert "RescaleSlope" in error
+
+
+# --------------------------------------------------------------------------------- Image Type value 2
+
+
+def _says_of_value_2(sop_class: str, value: str, file: Path) -> bool:
+    """Tell whether dciodvfy finds fault with Image Type value 2 of a derived image."""
+    dataset = pydicom.Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, "2.25.1"
+    dataset.ImageType = ["DERIVED", value, "X", "Y"]
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.save_as(file, enforce_file_format=True)
+    told = subprocess.run([DCIODVFY, file], capture_output=True, text=True, errors="replace", check=False)
+    return f"enumerated value <{value}> for value 2 of attribute <Image Type>" in told.stdout + told.stderr
+
+
+def test_the_rule_for_image_type_value_2_is_that_of_dciodvfy(tmp_path: Path) -> None:
+    """A second opinion on every SOP Class of images."""
+    kinds = [one for one, entry in uid.UID_dictionary.items() if entry[1] == "SOP Class" and "Storage" in entry[0]]
+    images = {one for one in kinds if "Image Storage" in uid.UID_dictionary[one][0]} | set(PRIMARY_SOP_CLASSES)
+    refused = {one for one in images if _says_of_value_2(one, "SECONDARY", tmp_path / "file.dcm")}
+    assert len(refused) > 20
+    assert refused <= set(PRIMARY_SOP_CLASSES)
+    assert not any(_says_of_value_2(one, "PRIMARY", tmp_path / "file.dcm") for one in refused)

@@ -87,6 +87,8 @@ _METHODS = {
     uid.MPEG4HP41: "ISO_14496_10",
 }
 """What Lossy Image Compression Method says of a transfer syntax (PS3.3 C.7.6.1.1.5.1)."""
+_ONLY_PRIMARY = frozenset(f"1.2.840.10008.5.1.4.1.1.77.1.5.{number}" for number in (1, 2, 5, 6))
+"""The Ophthalmic Photography and the Wide Field Ophthalmic Photography SOP Classes (PS3.3 C.8.17.2.1.4)."""
 _PRIMARY_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
 
 # ----------------------------------------------------------------------------------------------- parsing
@@ -818,7 +820,8 @@ def _evidence(pair: _Pair) -> Iterator[str]:
 def _image_type(pair: _Pair) -> Iterator[str]:
     old, new = pair.old("ImageType"), pair.new("ImageType")
     values = _plain(old.value).split(b"\\") if old else []
-    second = [b"PRIMARY" if _is_primary(pair.source) else b"SECONDARY"]
+    only_primary = _is_primary(pair.source) or pair.source.text("SOPClassUID") in _ONLY_PRIMARY
+    second = [b"PRIMARY" if only_primary else b"SECONDARY"]
     if _is_enhanced(pair.source):
         second = values[1:2]
     expected = b"\\".join([b"DERIVED", *second, *values[2:]])
@@ -1084,8 +1087,7 @@ def _equipment(pair: _Pair) -> Iterator[str]:
     if not new:
         return
     ours = new[-1]
-    yield from _only(ours, f"{name}[-1]", "Manufacturer", "ManufacturerModelName", "SoftwareVersions",
-                     "ContributionDateTime", "ContributionDescription",
+    yield from _only(ours, f"{name}[-1]", "Manufacturer", "ContributionDateTime", "ContributionDescription",
                      "PurposeOfReferenceCodeSequence")  # fmt: skip
     codes = _code_of(ours, "PurposeOfReferenceCodeSequence")
     if codes != [("109102", "DCM", "Processing Equipment")]:
@@ -1096,8 +1098,6 @@ def _equipment(pair: _Pair) -> Iterator[str]:
         yield f"{name}[-1].ContributionDateTime is {_text_of(ours, 'ContributionDateTime')!r}"
     if len(_text_of(ours, "ContributionDescription")) > 1024:
         yield f"{name}[-1].ContributionDescription is too long"
-    if any(len(one) > 64 for one in _text_of(ours, "SoftwareVersions").split("\\")):
-        yield f"{name}[-1].SoftwareVersions is too long"
     for node in ours.values():
         for secret in (socket.gethostname(), str(pair.written.path.parent), str(pair.source.path.parent)):
             if len(secret) > 4 and secret.encode() in node.value:
