@@ -353,15 +353,22 @@ def _elements(stream: Any, whole: bytes | mmap.mmap, opened: Opening) -> tuple[D
         try:
             found[tag], end = sequence(whole, stream.tell(), how, GROUP_NODES)
         except ValueError:  # whatever it is, pydicom may make something of it
-            rest = read_dataset(stream, *encoding, stop_when=_at_pixel_data, specific_tags=_TAGS)
-        else:
-            stream.seek(end)
-            rest = read_dataset(stream, *encoding, stop_when=_at_stop, specific_tags=_TAGS)
-        dataset.update(rest)
-    if not found:
-        return dataset, None
-    shared, per_frame = (found.get(tag, []) for tag in _GROUP_TAGS)
-    return dataset, Groups(shared[0] if shared else {}, per_frame)
+            dataset.update(read_dataset(stream, *encoding, stop_when=_at_pixel_data, specific_tags=_TAGS))
+            break
+        stream.seek(end)
+        dataset.update(read_dataset(stream, *encoding, stop_when=_at_stop, specific_tags=_TAGS))
+    return dataset, _groups(dataset, found)
+
+
+def _groups(dataset: Dataset, found: Mapping[int, list[Texts]]) -> Groups | None:
+    """Return the functional groups that were found, or that pydicom has read; ``None`` if there are none."""
+    items = {
+        tag: found[tag] if tag in found else _read_items(dataset, keyword, GROUP_NODES)
+        for tag, keyword in zip(_GROUP_TAGS, _PRESENCE, strict=True)
+        if tag in found or tag in dataset
+    }
+    shared, per_frame = (items.get(tag, []) for tag in _GROUP_TAGS)
+    return Groups(shared[0] if shared else {}, per_frame) if items else None
 
 
 def _peek(stream: Any) -> bytes:
@@ -392,11 +399,7 @@ def describe(path: Path, name: str, dataset: Dataset) -> Instance:
     Some of its elements are decoded.
     """
     kind = next((kind for tag, kind in _PIXEL_TAGS.items() if tag in dataset), "")
-    present = [_TAG[keyword] for keyword in _PRESENCE if _TAG[keyword] in dataset]
-    groups = None
-    if present:
-        shared, per_frame = (_read_items(dataset, keyword, GROUP_NODES) for keyword in _PRESENCE)
-        groups = Groups(shared[0] if shared else {}, per_frame)
+    groups = _groups(dataset, {})
     return _instance(path, name, dataset, str(dataset.file_meta.get("TransferSyntaxUID", "")), kind, False, groups)
 
 
@@ -478,7 +481,7 @@ def _instance(
         rescale_slope=texts["RescaleSlope"],
         rescale_intercept=texts["RescaleIntercept"],
         pixel_data=pixel_data,
-        enhanced=groups is not None or any(tag in found for tag in _GROUP_TAGS),
+        enhanced=groups is not None,
         embedded_overlay=any(
             group << 16 | 0x0100 in found
             and group << 16 | 0x3000 not in found
