@@ -301,7 +301,9 @@ def _long_codestream(one: Instance, identity: Identity) -> str:
 
 
 def _unclear_range(one: Instance, identity: Identity) -> str:
-    """Return why values of lossy streams beyond the range that the header allows cannot be told from others."""
+    """Return why values of streams beyond the range that the header allows cannot be told from others."""
+    if any((stream.precision or 0) > max(8, one.bits_allocated or 0) for stream in one.streams):
+        return "its streams have more bits than are allocated"
     if not one.is_lossy:
         return ""
     if one.pixel_representation == 0 and any(stream.signed for stream in one.streams):
@@ -309,7 +311,7 @@ def _unclear_range(one: Instance, identity: Identity) -> str:
     if one.bits_beyond and one.embedded_overlay:
         return "its lossy streams hold an overlay beside the stored values"
     if one.bits_beyond and len({(stream.precision, stream.is_lossy) for stream in one.streams}) > 1:
-        return "its frames have streams of several precisions, with loss and without"
+        return "its frames differ in precision, or were compressed with loss and without"
     return ""
 
 

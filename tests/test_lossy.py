@@ -139,6 +139,8 @@ CLIPPED = [
 KEPT = {
     "beyond_j2k_203": "GDCM has no decoder",
     "beyond_overlay": "an overlay beside the stored values",
+    "beyond_allocated": "more bits than are allocated",
+    "beyond_mixed_frames": "compressed with loss and without",
     "beyond_sign_denied": "signed values, which its header denies",
 }
 
