@@ -33,7 +33,9 @@ def judged(
     sides = Sides(source, written, *uids, skipped, pairing, reports, job.identity)
     report = judge(_as_carried(sides), result.tally, folders, guessed=False)
     # A clock may be wrong, and SOURCE_DATE_EPOCH any time: what is made must not depend on them.
-    first = next((one for one in report.findings if one.severity != "info" and one.check != "TIM-01"), None)
+    first = next(
+        (one for one in report.findings if one.severity != "info" and not one.inherited and one.check != "TIM-01"), None
+    )
     first = first or first_error(report.findings)
     unread = next((one for one in report.findings if one.check == "FIL-01" and one.severity == "error"), None)
     first = unread or first  # what cannot be read has no counterpart either

@@ -15,6 +15,7 @@ from itk_roundtrip.geometry import ORIENTATION_TOLERANCE, POSITION_TOLERANCE_MM,
 from itk_roundtrip.pairing import BY_POSITION, BY_UID, Paired, Pairing, referred
 from itk_roundtrip.rules import is_primary, rule_for
 from itk_roundtrip.series import Instance, Series, Skipped
+from itk_roundtrip.shared import SHARED
 from itk_roundtrip.words import agreeing, counted
 
 _IRREGULARITIES = {
@@ -24,8 +25,11 @@ _IRREGULARITIES = {
     "malformed-position": ("GEO-02", 0x00200032), "malformed-orientation": ("GEO-02", 0x00200037),
     "malformed-spacing": ("GEO-02", 0x00280030),
 }  # fmt: skip
+_IRREGULARITIES |= {shared.kind: (shared.check, shared.tag) for shared in SHARED}
 """Checks and tags of irregularities; all others are about the geometry of the series."""
 _GEOMETRY = ("GEO-02", 0x00200032)
+_MIXED = frozenset({"mixed-spacing", *(shared.kind for shared in SHARED)})
+"""What nobody should take for one series or one volume, whoever made it."""
 _NO_FAULTS = frozenset({"mosaic", "multi-frame", "unknown-spacing"})
 """Irregularities that only tell a reader what to expect."""
 
@@ -48,6 +52,8 @@ class Sides:
         One per pair, in the order of the pairs.
     identity
         ``derived`` or ``copy``.
+    source_skipped
+        Files of the source folder that are no instances.
     """
 
     source: Series
@@ -58,6 +64,7 @@ class Sides:
     pairing: Pairing
     reports: Sequence[PairReport]
     identity: Identity
+    source_skipped: Sequence[Skipped] = ()
 
     @property
     def primary(self) -> bool:
@@ -74,12 +81,15 @@ def check_series(sides: Sides) -> list[Finding]:
 def _files(sides: Sides) -> Iterator[Finding]:
     """Check that what lies in the written folder are written files; a broken one is a finding."""
     suffixes = {one.path.suffix.lower() for one in (*sides.source.instances, *sides.written.instances)}
+    before = {(one.name, one.reason) for one in sides.source_skipped}
     for one in sides.skipped:
         if one.reason == "DICOMDIR":
             continue
         suffix = "." + one.name.rpartition(".")[2].lower() if "." in one.name else ""
         alien = one.reason.startswith("not DICOM") and suffix not in suffixes | {".dcm", ".ima"}
-        yield make_finding("FIL-01", one.reason, name=one.name, severity="warning" if alien else "error")
+        yield make_finding("UID-02" if one.duplicate_of else "FIL-01", one.reason, name=one.name,
+                           severity="warning" if alien else "error",
+                           inherited=(one.name, one.reason) in before)  # fmt: skip
 
 
 def _counts(sides: Sides) -> Iterator[Finding]:
@@ -242,6 +252,7 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
         if inherited or irregularity.kind != "localizer":
             first = irregularity.files[0] if irregularity.files else None
             yield make_finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
+                           inherited_as="warning" if irregularity.kind in _MIXED else "info",
                            count=max(1, len(irregularity.files)))  # fmt: skip
 
 

@@ -39,12 +39,12 @@ from itk_roundtrip.words import agreeing, counted
 
 PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
 SERIES_LEVEL: dict[int, str] = {
-    0x0020000D: "UID-03", 0x00200052: "UID-03", 0x00200011: "HDR-03", 0x0008103E: "HDR-03", 0x00080021: "HDR-03",
-    0x00080031: "HDR-03", 0x00080060: "HDR-03", 0x00181030: "HDR-03",
-    0x00080070: "EQP-01", 0x00081090: "EQP-01", 0x00541000: "HDR-03", 0x00541001: "HDR-03", 0x00541002: "HDR-03",
-    0x00541102: "HDR-03",
+    0x00200011: "HDR-03", 0x0008103E: "HDR-03", 0x00080021: "HDR-03", 0x00080031: "HDR-03", 0x00181030: "HDR-03",
+    0x00541000: "HDR-03", 0x00541002: "HDR-03", 0x00541102: "HDR-03",
 }  # fmt: skip
-"""Attributes that all instances of a series share (PS3.3 C.7.3.1, C.7.5.1, C.8.9.1), and the check that says so."""
+"""Attributes that all instances of a series share (PS3.3 C.7.3.1, C.8.9.1), and the check that says so.
+
+Beside those of :data:`itk_roundtrip.shared.SHARED`, which are irregularities of a series."""
 
 
 @dataclass(frozen=True)

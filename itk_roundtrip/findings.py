@@ -78,7 +78,8 @@ class Finding:
     count
         In how many slices.
     inherited
-        The source has it too, unchanged; then ``severity`` is ``info``.
+        The source has it too, unchanged; then ``severity`` is ``info``, or ``warning`` where no series, or no volume,
+        should be so.
     """
 
     check: str
@@ -227,10 +228,11 @@ def make_finding(
     severity: Severity = "error",
     count: int = 1,
     inherited: bool = False,
+    inherited_as: Severity = "info",
 ) -> Finding:
     """Return a finding; an inherited one never fails. Without a ``path``, that of the tag is told."""
     if inherited:
-        severity, message = "info", f"inherited from the source: {message}"
+        severity, message = inherited_as, f"inherited from the source: {message}"
     if tag is None:
         return Finding(check, severity, name, None, path, message, count, inherited)
     where = path or keyword_for_tag(tag) or tag_text(tag)

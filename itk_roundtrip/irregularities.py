@@ -10,6 +10,7 @@ from typing import Any
 from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Regularity
 from itk_roundtrip.rules import is_lossless
 from itk_roundtrip.scan import Instance
+from itk_roundtrip.shared import mixed
 from itk_roundtrip.volumes import Slice, SubVolume, are_apart, distance, orientations, spacings
 from itk_roundtrip.words import agreeing, counted
 
@@ -50,7 +51,7 @@ def find_irregularities(
     def unlike_most(kind: str, text: str, key: Callable[[Instance], Any]) -> Iterator[Irregularity]:
         counts = Counter(key(one) for one in instances)
         if len(counts) > 1:
-            usual = counts.most_common(1)[0][0]
+            usual = min(counts, key=lambda value: (-counts[value], repr(value)))  # in whatever order they are
             files = tuple(one.name for one in instances if key(one) != usual)
             differ = agreeing(len(files), "differs", "differ")
             yield Irregularity(kind, f"{text}: {len(files)} of {len(instances)} files {differ} from the others", files)
@@ -70,9 +71,13 @@ def find_irregularities(
         named[one.sop_instance_uid].append(one.name)
     for sop_instance_uid, names in named.items():
         if sop_instance_uid and len(names) > 1:
-            yield Irregularity("duplicate-uid", f"{len(names)} files have one SOP Instance UID", tuple(names))
+            yield Irregularity(
+                "duplicate-uid", f"{len(names)} files differ and have one SOP Instance UID", tuple(names)
+            )
     yield from unlike_most("mixed-size", "mixed sizes", lambda one: (one.rows, one.columns))
     yield from unlike_most("mixed-format", "mixed pixel formats", lambda one: one.pixel_format)
+    for shared in mixed(instances):
+        yield from unlike_most(shared.kind, f"mixed {shared.noun} ({shared.differing(instances)})", shared.value)
     broken = tuple(one.name for one in instances if one.is_lossy and is_lossless(one.transfer_syntax_uid))
     if broken:
         yield Irregularity(
@@ -147,6 +152,7 @@ def _geometry(
         or sum(len(group) > 1 for group in groups) > 1
         or len(measured) > 1
         or are_apart(slices)
+        or (len(volumes) > 1 and any(shared.separates for shared in mixed(instances)))
     ):
         yield Irregularity("several-volumes", f"{len(volumes)} volumes in one series, told apart by {separated_by}", ())
     yield from _unmeasured(volumes)

@@ -42,7 +42,7 @@ _FEW_FILES = 100
 
 def verify_folders(folders: tuple[str, str], options: Options, workers: Workers) -> Report:
     """Compare what was written with its source, in workers that may have served others before."""
-    found = _without(_scan(folders[0], workers, "Reading the source", options.progress), Path(folders[1]))
+    found = _scan(folders[0], workers, "Reading the source", options.progress, without=Path(folders[1]))
     outputs = _scan(folders[1], workers, "Reading what was written", options.progress)
     if not outputs and not any(one.unreadable or one.reason.startswith("broken") for one in outputs.skipped):
         raise SeriesNotFoundError(f"{folders[1]} holds no DICOM file; there is nothing to verify.", path=folders[1])
@@ -75,7 +75,9 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     if options.conformance is not None:
         tally.add(check_conformance(pairing.pairs, workers, every=options.conformance, progress=options.progress))
     series_uids, instance_uids = uids_of(found)
-    sides = Sides(chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity)
+    sides = Sides(
+        chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity, found.skipped
+    )
     return judge(sides, tally, folders, guessed=options.identity is None, warnings=left_out(found.skipped))
 
 
@@ -158,9 +160,15 @@ def judge(
     )
 
 
-def _scan(folder: str, workers: Workers, stage: str, progress: Progress) -> SeriesList:
-    """Find the series of a folder, in worker processes where it holds many files."""
+def _scan(folder: str, workers: Workers, stage: str, progress: Progress, without: Path | None = None) -> SeriesList:
+    """Find the series of a folder, in worker processes where it holds many files.
+
+    ``without`` is a folder whose files are left out where it lies inside: what was written is no source.
+    """
     root, names = list_files(folder)
+    inside = Path(os.path.abspath(without)) if without is not None else root
+    if inside != root:
+        names = [name for name in names if inside not in (root / name).parents]
     if len(names) < _FEW_FILES:
         return group_series(root, read_files(root, names))
     parts = [names[start : start + _FILES_PER_TASK] for start in range(0, len(names), _FILES_PER_TASK)]
@@ -170,18 +178,6 @@ def _scan(folder: str, workers: Workers, stage: str, progress: Progress) -> Seri
         answers[part[0]] = read_files(root, part) if outcome.crashed else outcome.value
         progress(stage, sum(map(len, answers.values())), len(names))
     return group_series(root, [one for part in parts for one in answers[part[0]]])
-
-
-def _without(found: SeriesList, written: Path) -> SeriesList:
-    """Return the series of the source without what was written, where that lies inside."""
-    inside = Path(os.path.abspath(written))
-    kept = []
-    for series in found:
-        instances = tuple(one for one in series.instances if series.directory == inside
-                          or inside not in one.path.parents)  # fmt: skip
-        if instances:
-            kept.append(replace(series, instances=instances))
-    return SeriesList(kept, found.skipped)
 
 
 def _choose(found: SeriesList, outputs: SeriesList, asked: str | None, name: str) -> Series:

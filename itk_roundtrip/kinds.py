@@ -215,7 +215,9 @@ def check_supported(series: Series, identity: Identity) -> None:
         other = seen.setdefault(one.sop_instance_uid, one) if one.sop_instance_uid else one
         if other is not one:
             raise SeriesReadError(
-                f"{other.name} and {one.name} have one SOP Instance UID; remove one of them.", path=one.name
+                f"{other.name} and {one.name} differ and have one SOP Instance UID; remove one of them, or put each"
+                " into a folder of its own.",
+                path=one.name,
             )
 
 

@@ -224,12 +224,15 @@ def carry(
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip import acceptance, compression, judge, kinds, scheduling, slabs
     from itk_roundtrip.series import choose_series, find_series, left_out
+    from itk_roundtrip.shared import check_derivable
 
     compression.check_available(options.transfer_syntax)
     found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
     chosen = choose_series(found, options.series, os.fspath(source))
     _check_readable(found.skipped)
     kinds.check_supported(chosen, options.identity)
+    if options.identity == "derived":
+        check_derivable(chosen.instances)
     carried = kinds.carriages(chosen, options.identity)
     if options.headers == "itk":
         kinds.check_plain(carried)
@@ -322,11 +325,14 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     """
     from itk_roundtrip import acceptance, judge, kinds, reader, scheduling, slabs
     from itk_roundtrip.series import SeriesList
+    from itk_roundtrip.shared import check_derivable
 
     series = volume.series
     reader.check_unedited(volume)
     identity: Identity = "copy" if volume.derivation is None else "derived"
     kinds.check_supported(series, identity)
+    if identity == "derived":
+        check_derivable(series.instances)
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
         staging.refuse_sources([one.path for one in series.instances])
         its_versions = slabs.versions(staging.folder, volume.backend)

@@ -38,7 +38,7 @@ GROUPS: Wanted = {
     "PlanePositionSequence": {"ImagePositionPatient": None},
     "PlaneOrientationSequence": {"ImageOrientationPatient": None},
     "PixelMeasuresSequence": dict.fromkeys(_MEASURES),
-    "PixelValueTransformationSequence": {"RescaleSlope": None, "RescaleIntercept": None},
+    "PixelValueTransformationSequence": {"RescaleSlope": None, "RescaleIntercept": None, "RescaleType": None},
     "FrameContentSequence": dict.fromkeys((
         "StackID", "InStackPositionNumber", "TemporalPositionIndex", "DimensionIndexValues", "FrameAcquisitionNumber",
         "FrameAcquisitionDateTime", "FrameReferenceDateTime", "CardiacCyclePosition", "RespiratoryCyclePosition",

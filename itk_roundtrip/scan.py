@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,9 +61,17 @@ _TEXTS = (
     "LossyImageCompression", "DoseGridScaling", "SliceThickness", "SpacingBetweenSlices", "GridFrameOffsetVector",
     "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 )  # fmt: skip
+_OF_SERIES = (
+    "StudyInstanceUID", "Modality", "FrameOfReferenceUID", "PatientPosition", "RescaleType", "Units", "SUVType",
+    "DoseUnits", "Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "FrameReferenceTime",
+    "ActualFrameDuration",
+)  # fmt: skip
+"""Texts that all instances of a series, or of a volume, share."""
+_OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
+"""The same, of which only digests are kept: they identify."""
 _NUMBERS = (
     "SamplesPerPixel", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation",
+    "PixelRepresentation", "ImageIndex", "NumberOfSlices",
 )  # fmt: skip
 _REALS = ("DiffusionBValue", "DiffusionGradientOrientation")
 _SEQUENCES = (
@@ -72,7 +81,17 @@ _PRESENCE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence
 _ITEM_ATTRIBUTES = ("PurposeOfReferenceCodeSequence", "CodeValue", "ReferencedSOPInstanceUID")
 _TAG = {
     keyword: tag_for_keyword(keyword) or 0
-    for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *_ITEM_ATTRIBUTES, *VECTORS)
+    for keyword in (
+        *_TEXTS,
+        *_OF_SERIES,
+        *_OF_PATIENT,
+        *_NUMBERS,
+        *_REALS,
+        *_SEQUENCES,
+        *_PRESENCE,
+        *_ITEM_ATTRIBUTES,
+        *VECTORS,
+    )
 }
 _B_VALUES = (
     _Private("SIEMENS MR HEADER", 0x0019, 0x0C, ""),
@@ -85,7 +104,10 @@ _TILES = _Private("IMAGE PRIVATE HEADER", 0x0065, 0x50, "")
 _BLOCKS = range(0x10, 0x13)
 """The private blocks that are looked at: the elements of a scan are named in advance."""
 _TAGS: list[Any] = [
-    *(_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *VECTORS)),
+    *(
+        _TAG[keyword]
+        for keyword in (*_TEXTS, *_OF_SERIES, *_OF_PATIENT, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *VECTORS)
+    ),
     *((group << 16) | element for group in _OVERLAY_GROUPS for element in (0x0100, 0x3000)),
     *(one.group << 16 | block for one in _B_VALUES for block in _BLOCKS),
     *(one.group << 16 | block << 8 | one.element for one in (*_B_VALUES, _TILES) for block in _BLOCKS),
@@ -194,6 +216,10 @@ class Instance:
     """Where its frames lie; one place if the same is said of all."""
     frame_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """What tells its frames apart, by keyword: one text per frame, or one if it is that of all."""
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    """What instances of one series share, by keyword; of what identifies the patient, a digest."""
+    time_slice: str = ""
+    """Number of the time slice or time slot of a PET image, from 1, by its Image Index (PS3.3 C.8.9.4.1.9)."""
 
     @property
     def is_lossy(self) -> bool:
@@ -256,11 +282,15 @@ class Instance:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is not part of any series, and why; ``unreadable`` if the system does not let it be read."""
+    """A file that is not part of any series, and why; ``unreadable`` if the system does not let it be read.
+
+    ``duplicate_of`` names the file that is taken in its place, where both hold the same bytes.
+    """
 
     name: str
     reason: str
     unreadable: bool = False
+    duplicate_of: str = ""
 
 
 def read_instance(path: Path, name: str) -> Instance | Skipped:
@@ -509,6 +539,11 @@ def _instance(
         opening_note=note,
         places=places,
         frame_values=values,
+        texts={
+            **{keyword: _text(found, keyword) for keyword in _OF_SERIES if _TAG[keyword] in found},
+            **{keyword: _digest(dataset, keyword) for keyword in _OF_PATIENT if _TAG[keyword] in found},
+        },
+        time_slice=_time_slice(numbers["ImageIndex"], numbers["NumberOfSlices"]),
     )
 
 
@@ -559,6 +594,23 @@ def _shown(element: DataElement | RawDataElement, vr: str) -> str:
     several = value if isinstance(value, list | tuple | MultiValue) else [value]
     shown = [f"{int(one):08X}" if vr == "AT" else str(one) for one in several if one not in (None, "")]
     return "\\".join(shown)
+
+
+def _digest(dataset: Dataset, keyword: str) -> str:
+    """Return what is the same for equal texts, however they are encoded, and tells nothing of them; empty if empty."""
+    element = dataset.get_item(_TAG[keyword])
+    value = element.value if element is not None else None
+    if not isinstance(value, bytes) or not value.isascii() or b"\x1b" in value:
+        try:
+            value = str(dataset[_TAG[keyword]].value or "").encode()
+        except Exception:  # text that does not fit its character set
+            value = value if isinstance(value, bytes) else b""
+    value = value.strip(b" \0^=")
+    return blake2b(value, digest_size=8).hexdigest() if value else ""
+
+
+def _time_slice(image_index: int | None, slices: int | None) -> str:
+    return str((image_index - 1) // slices + 1) if image_index and slices else ""
 
 
 def _frames(text: str) -> int:

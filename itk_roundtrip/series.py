@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import warnings
@@ -223,17 +224,53 @@ def read_files(root: Path, names: Sequence[str]) -> list[Instance | Skipped]:
 
 
 def group_series(root: Path, found: Iterable[Instance | Skipped]) -> SeriesList:
-    """Group what was found in a folder by study and series, each in slice order."""
+    """Group what was found in a folder by series, each in slice order; those without a UID by study.
+
+    Of files that are equal byte by byte, the first is taken and the others are skipped.
+    """
     groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
     skipped = []
     for one in found:
         if isinstance(one, Instance):
-            groups[one.study_instance_uid, one.series_instance_uid].append(one)
+            study = "" if one.series_instance_uid else one.study_instance_uid
+            groups[study, one.series_instance_uid].append(one)
         else:
             skipped.append(one)
-    series = [Series(key[1], ordered(instances), root) for key, instances in groups.items()]
+    series = []
+    for key, instances in groups.items():
+        taken, repeated = _without_repeated(instances)
+        series.append(Series(key[1], ordered(taken), root))
+        skipped += repeated
     series.sort(key=lambda one: _natural(min(instance.name for instance in one.instances)))
     return SeriesList(series, skipped)
+
+
+def _without_repeated(instances: Sequence[Instance]) -> tuple[list[Instance], list[Skipped]]:
+    """Return instances without those whose files hold the bytes of another one; these are not instances of their own.
+
+    Only files of one SOP Instance UID are read.
+    """
+    named: dict[str, list[Instance]] = defaultdict(list)
+    for one in instances:
+        named[one.sop_instance_uid].append(one)
+    repeated: dict[str, Skipped] = {}
+    for uid, same in named.items():
+        first: dict[bytes, str] = {}
+        for one in same if uid and len(same) > 1 else ():
+            taken = first.setdefault(_content(one), one.name)
+            if taken != one.name:
+                reason = f"the same as {taken}, byte for byte, which was taken"
+                repeated[one.name] = Skipped(one.name, reason, duplicate_of=taken)
+    return [one for one in instances if one.name not in repeated], list(repeated.values())
+
+
+def _content(one: Instance) -> bytes:
+    """Return a digest of a file; of one that cannot be read, its name."""
+    try:
+        with one.path.open("rb") as file:
+            return hashlib.sha256(file.read()).digest()
+    except OSError:
+        return one.name.encode("utf-8", "surrogateescape")
 
 
 def as_one_series(found: SeriesList, root: Path) -> Series:
@@ -338,7 +375,15 @@ def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
                 places.get(one.name, 0.0),
                 *(
                     decimal(text) or 0.0
-                    for text in (one.acquisition_number, one.temporal_position, one.echo_time, one.instance_number)
+                    for text in (
+                        one.acquisition_number,
+                        one.temporal_position,
+                        one.echo_time,
+                        one.time_slice,
+                        one.texts.get("FrameReferenceTime", ""),
+                        one.trigger_time,
+                        one.instance_number,
+                    )
                 ),
                 _natural(one.name),
             ),

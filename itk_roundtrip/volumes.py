@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 
 import numpy as np
@@ -26,8 +26,10 @@ from itk_roundtrip.geometry import (
 )
 from itk_roundtrip.places import VECTORS, Place
 from itk_roundtrip.scan import Instance
+from itk_roundtrip.shared import SHARED, Shared
 
 _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
+    "time slice": lambda one: one.time_slice,
     "TemporalPositionIdentifier": lambda one: one.temporal_position,
     "TemporalPositionIndex": lambda one: "",
     "EchoTime": lambda one: one.echo_time,
@@ -43,6 +45,7 @@ _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
     "NominalPercentageOfRespiratoryPhase": lambda one: "",
     "RespiratoryCyclePosition": lambda one: "",
     "TriggerTime": lambda one: one.trigger_time,
+    "FrameReferenceTime": lambda one: one.texts.get("FrameReferenceTime", ""),
     "ActualCardiacTriggerDelayTime": lambda one: "",
     "ActualRespiratoryTriggerDelayTime": lambda one: "",
     "InversionTime": lambda one: one.inversion_time,
@@ -62,6 +65,7 @@ _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
     "FrameReferenceDateTime": lambda one: "",
     "FrameAcquisitionDateTime": lambda one: "",
     "ContentTime": lambda one: one.content_time,
+    "ActualFrameDuration": lambda one: one.texts.get("ActualFrameDuration", ""),
     "ImageType": lambda one: "\\".join(one.image_type),
     "FrameType": lambda one: "",
     "ComplexImageComponent": lambda one: "",
@@ -69,7 +73,7 @@ _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
 }
 """What may tell volumes at the same positions apart, the likeliest first; what only frames have is empty of a file."""
 _CLOCKS = frozenset({
-    "TriggerTime", "AcquisitionTime", "ContentTime", "ActualCardiacTriggerDelayTime",
+    "TriggerTime", "FrameReferenceTime", "AcquisitionTime", "ContentTime", "ActualCardiacTriggerDelayTime",
     "ActualRespiratoryTriggerDelayTime", "FrameReferenceDateTime", "FrameAcquisitionDateTime",
     "TemporalPositionTimeOffset",
 })  # fmt: skip
@@ -78,6 +82,7 @@ _APART = ("StackID", "ReferencedSegmentNumber")
 """Frames of several stacks, or segments, belong to several volumes, wherever they stand (PS3.3 C.7.6.16.2.2)."""
 _NOT_TELLING = frozenset({
     *_APART, "SliceVector", "InStackPositionNumber", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept",
+    "RescaleType",
 })  # fmt: skip
 """What frames are numbered by along the normal, and what their values mean, tell no volumes apart."""
 _TOGETHER = 3
@@ -180,10 +185,11 @@ class _Part:
 def separate(slices: Sequence[Slice]) -> tuple[tuple[SubVolume, ...], str]:
     """Cut the slices of a series into its volumes.
 
-    First by size and by files of several frames, each of which is apart from the others; then by stack and segment,
-    orientation and pixel spacing; then, where several slices stand at one position, by the first attribute, else the
-    first two or three together, that differ within every position and have no more values than there are slices at the
-    fullest position; in the end by the order of their numbers.
+    First by size and by files of several frames, each of which is apart from the others; then by what a volume shares,
+    such as frame of reference and units; then by stack and segment, orientation and pixel spacing; then, where several
+    slices stand at one position, by the first attribute, else the first two or three together, that differ within every
+    position and have no more values than there are slices at the fullest position; else by the order of their times; in
+    the end by the order of their numbers.
 
     Parameters
     ----------
@@ -196,7 +202,8 @@ def separate(slices: Sequence[Slice]) -> tuple[tuple[SubVolume, ...], str]:
         The volumes, and what tells them apart, such as ``EchoTime``; empty if there is only one.
     """
     parts = [_Part(tuple(slices))]
-    for cut in (_by_size, _by_frames, _by_stack, _by_orientation, _by_spacing, _by_attributes):
+    cuts: list[Callable[[_Part], list[_Part]]] = [_by_size, _by_frames, *_BY_SHARED, _by_stack, _by_orientation]
+    for cut in [*cuts, _by_spacing, _by_attributes]:
         parts = [smaller for part in parts for smaller in cut(part)]
     by = dict.fromkeys(name for part in parts for name in part.by)
     return tuple(SubVolume(_in_steps(part.slices), ", ".join(part.labels)) for part in parts), ", ".join(by)
@@ -324,6 +331,25 @@ def _by_frames(part: _Part) -> list[_Part]:
     return _cut(part, "frames", [*groups, *((f"frames of {name}", group) for name, group in several.items())])
 
 
+def _by_shared(shared: Shared, part: _Part) -> list[_Part]:
+    """Cut by what slices of one volume share; values that identify are numbered."""
+    keywords = shared.telling([one.instance for one in part.slices])
+    groups: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
+    for one in part.slices:
+        own = (one.instance.frame_value(keyword, one.frame) for keyword in keywords)
+        texts = (one.instance.texts.get(keyword, "") for keyword in keywords)
+        groups[tuple(framed or text for framed, text in zip(own, texts, strict=True))].append(one)
+    by = shared.numbered or shared.keywords[0]
+    named = [
+        (f"{by} {number if shared.numbered else ' '.join(filter(None, texts)) or '(none)'}", group)
+        for number, (texts, group) in enumerate(groups.items(), 1)
+    ]
+    return _cut(part, by, named)
+
+
+_BY_SHARED = tuple(partial(_by_shared, shared) for shared in SHARED if shared.separates)
+
+
 def _by_stack(part: _Part) -> list[_Part]:
     parts = [part]
     for keyword in _APART:
@@ -407,7 +433,9 @@ def _places(slices: tuple[Slice, ...]) -> tuple[tuple[Slice, ...], list[int]]:
     return slices, numbers
 
 
-_ORDERS = ("instance order", "frame order", "file order")
+_IN_TIME = ("FrameReferenceTime", "TriggerTime")
+"""What orders the slices at one position in time, where no two volumes share a value."""
+_ORDERS = ("instance order", "frame order", "file order", *(f"{name} order" for name in _IN_TIME))
 
 
 def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[str, ...], list[Key]]:
@@ -423,15 +451,35 @@ def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[st
             keys: list[Key] = list(zip(*(values[name] for name in way), strict=True))
             if len(set(keys)) <= allowed and len(set(zip(places, keys, strict=True))) == len(places):
                 return way, keys
+    by_number = _ranks(places, [one.instance.instance_number for one in slices])
+    for name in _IN_TIME:
+        by_time = _ranks(places, values.get(name, ()))
+        if by_time is not None and by_time != by_number:  # numbers may restart, or be in any order
+            return (f"{name} order",), by_time
     numbers = [_canonical(one.instance.instance_number) for one in slices]
     numbered = len(set(zip(places, numbers, strict=True))) == len(places)
     framed = len({id(one.instance) for one in slices}) == 1
     passes: Counter[int] = Counter()
-    ranks: list[Key] = []
+    order: list[Key] = []
     for place in places:
         passes[place] += 1
-        ranks.append((str(passes[place]),))
-    return ("instance order" if numbered else "frame order" if framed else "file order",), ranks
+        order.append((str(passes[place]),))
+    return ("instance order" if numbered else "frame order" if framed else "file order",), order
+
+
+def _ranks(places: Sequence[int], times: Sequence[str]) -> list[Key] | None:
+    """Return for each slice how many at its position are not later; ``None`` if times do not tell all of them apart.
+
+    Slices of one volume may each have a time of their own.
+    """
+    numbers = [decimal(text) for text in times]
+    known = [number for number in numbers if number is not None]
+    if not known or len(known) < len(places) or len(set(zip(places, known, strict=True))) < len(places):
+        return None
+    at: dict[int, list[float]] = defaultdict(list)
+    for place, number in zip(places, known, strict=True):
+        at[place].append(number)
+    return [(str(sum(other <= number for other in at[place])),) for place, number in zip(places, known, strict=True)]
 
 
 def _varying(slices: Sequence[Slice]) -> Mapping[str, list[str]]:

@@ -256,7 +256,7 @@ class Options:
         ``upper``, ``links`` (to a folder beside the parent of this one), ``derived``, ``hidden``, ``shell``.
     beside
         What else lies in the folder: ``text``, ``empty``, ``dicomdir``, ``truncated_header``,
-        ``truncated_meta``, ``other_series``, ``other_study``.
+        ``truncated_meta``, ``other_series``, ``other_study``, ``duplicate`` (a file twice).
     truncated
         The last file ends within its pixels.
     preamble
@@ -1626,6 +1626,10 @@ def _write_beside(directory: Path, junk: str, sibling: Path, keywords: Mapping[s
         meta.put(0x00020012, make_uid("implementation"), "UI")
         content = bytes(128) + b"DICM" + encode(meta, Encoding(group_lengths=True)) + encode(header, Encoding())
         (directory / "DICOMDIR").write_bytes(content)
+    elif junk == "duplicate":
+        first = min(path for path in directory.rglob("*.dcm"))
+        (directory / "export 2").mkdir()
+        (directory / "export 2" / first.name).write_bytes(first.read_bytes())
     elif junk in ("other_series", "other_study"):
         study = make_uid("study", 0 if junk == "other_series" else 1)
         attributes = {"StudyInstanceUID": study, "SeriesNumber": "5", "SeriesDescription": "Other series"}
@@ -1744,6 +1748,12 @@ def _attributes(finding: str, **attributes: Any) -> Case:
 
 def _copy_only(finding: str, reason: str, **attributes: Any) -> Case:
     return Case(finding, {"attributes": attributes}, derived_outcome="refused", reason=reason)
+
+
+def _mixed(reason: str, **attributes: Any) -> Case:
+    """Return a series whose last slice has other values of what the standard has one of in a series."""
+    keywords = {"last_slice": {"attributes": attributes}}
+    return Case(f"R A.1.2.3: several of {reason}", keywords, derived_outcome="refused", reason=reason)
 
 
 _LONG_JAPANESE = ("架空の説明 CT " * 8)[:63] + "x"
@@ -2193,9 +2203,22 @@ CASES: dict[str, Case] = {
     "localizer": _exact("U29: a localizer of the same size", last_slice={"geometry": "coronal",
                         "attributes": {"ImageType": r"ORIGINAL\PRIMARY\LOCALIZER"}}),
     "mixed_sop_classes": _exact("R SourceImageSequence: each names its own SOP Class",
-                                last_slice={"modality": "SC", "slopes": "1", "intercepts": "-1024"}),
-    "mixed_frames_of_reference": _exact("R UID-03 inherited: one slice of another frame of reference",
-                                        last_slice={"attributes": {"FrameOfReferenceUID": make_uid("two")}}),
+                                last_slice={"modality": "SC", "slopes": "1", "intercepts": "-1024", "attributes": {
+                                    "Modality": "CT", "FrameOfReferenceUID": make_uid("frame of reference", 0),
+                                    "PatientPosition": "HFS", "RescaleType": "HU"}}),
+    "mixed_frames_of_reference": _mixed("Frame of Reference UID", FrameOfReferenceUID=make_uid("two")),
+    "mixed_patients": _mixed("Patient ID", PatientID="INVENTED-2", PatientName="Other^One"),
+    "mixed_birth_dates": _mixed("Patient's Birth Date", PatientBirthDate="19710203"),
+    "mixed_studies": _mixed("Study Instance UID", StudyInstanceUID=make_uid("other study")),
+    "mixed_modalities": _mixed("Modality", Modality="MR"),
+    "mixed_equipment": _mixed("Manufacturer's Model Name", ManufacturerModelName="Model 8"),
+    "mixed_patient_positions": _mixed("Patient Position", PatientPosition="FFS"),
+    "mixed_units": Case("R A.1.2.3: one slice of other units", {**_PET, "last_slice": {"attributes": {
+                        "Units": "CNTS"}}}, derived_outcome="refused", reason="Units"),
+    "mixed_rescale_types": _exact("S C.11.1: one slice of another Rescale Type",
+                                  last_slice={"attributes": {"RescaleType": "US"}}),
+    "mixed_pixel_spacings": _exact("S 10.7.1: one slice of another Pixel Spacing",
+                                   last_slice={"attributes": {"PixelSpacing": r"1.5\1"}}),
     "mixed_orientations": _exact("U29: two orientations", last_slice={"geometry": "sagittal"}),
     # files
     "names_shuffled": _exact("R pairing: names in another order than slices", names="shuffled"),
@@ -2220,6 +2243,7 @@ CASES: dict[str, Case] = {
     # refused by name
     "no_series": _refused("U38: nothing but other files", "no DICOM series|holds no", slices=0,
                           beside=("text",)),
+    "duplicate_files": _exact("R 2.2: the same file twice, byte for byte", beside=("duplicate",)),
     "duplicate_sop_uid": _refused("U21: two files of one instance", "SOP Instance UID",
                                   attributes={"SOPInstanceUID": [make_uid("instance", 0,
                                   i % 3) for i in range(4)]}),
