@@ -150,3 +150,16 @@ def test_compressing_again(run: Run, verify: Verify, tmp_path: Path) -> None:
     for syntax in ("implicit", "rle"):
         run(tmp_path / "source", tmp_path / syntax, transfer_syntax=syntax)
         assert verify(tmp_path / "source", tmp_path / syntax).verdict == "pass"
+
+
+def test_other_bytes_of_what_nothing_decodes_fail(verify: Verify, tmp_path: Path) -> None:
+    write_case("jpeg_xl", tmp_path / "source")
+    shutil.copytree(tmp_path / "source", tmp_path / "written")
+    file = min((tmp_path / "written").iterdir())
+    content = bytearray(file.read_bytes())
+    content[-20] ^= 1
+    file.write_bytes(content)
+    report = verify(tmp_path / "source", tmp_path / "written")
+    (told,) = (one for one in report.findings if one.severity == "error")
+    assert (told.check, told.slice) == ("PIX-02", file.name)
+    assert told.message == "cannot be compared: nothing here decodes JPEG XL Lossless"
