@@ -30,6 +30,8 @@ _IRREGULARITIES |= {shared.kind: (shared.check, shared.tag) for shared in SHARED
 _GEOMETRY = ("GEO-02", 0x00200032)
 _MIXED = frozenset({"mixed-spacing", *(shared.kind for shared in SHARED)})
 """What nobody should take for one series or one volume, whoever made it."""
+_TOLD_BY_PAIR = frozenset({"localizer", *(shared.kind for shared in SHARED if shared.check != "EQP-01")})
+"""What comes up only where an attribute of a pair changed, which is told there; a writer may name its own equipment."""
 _NO_FAULTS = frozenset({"mosaic", "multi-frame", "unknown-spacing"})
 """Irregularities that only tell a reader what to expect."""
 
@@ -87,7 +89,8 @@ def _files(sides: Sides) -> Iterator[Finding]:
             continue
         suffix = "." + one.name.rpartition(".")[2].lower() if "." in one.name else ""
         alien = one.reason.startswith("not DICOM") and suffix not in suffixes | {".dcm", ".ima"}
-        yield make_finding("UID-02" if one.duplicate_of else "FIL-01", one.reason, name=one.name,
+        check, tag = ("UID-02", 0x00080018) if one.duplicate_of else ("FIL-01", None)
+        yield make_finding(check, one.reason, tag=tag, name=one.name,
                            severity="warning" if alien else "error",
                            inherited=(one.name, one.reason) in before)  # fmt: skip
 
@@ -249,7 +252,7 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
         check, tag = _IRREGULARITIES.get(irregularity.kind, _GEOMETRY)
         files = {counterpart.get(name) for name in irregularity.files}
         inherited = irregularity.kind in theirs and files <= theirs[irregularity.kind]
-        if inherited or irregularity.kind != "localizer":
+        if inherited or irregularity.kind not in _TOLD_BY_PAIR:
             first = irregularity.files[0] if irregularity.files else None
             yield make_finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
                            inherited_as="warning" if irregularity.kind in _MIXED else "info",

@@ -152,7 +152,6 @@ def _geometry(
         or sum(len(group) > 1 for group in groups) > 1
         or len(measured) > 1
         or are_apart(slices)
-        or (len(volumes) > 1 and any(shared.separates for shared in mixed(instances)))
     ):
         yield Irregularity("several-volumes", f"{len(volumes)} volumes in one series, told apart by {separated_by}", ())
     yield from _unmeasured(volumes)
