@@ -124,12 +124,12 @@ def test_a_program_that_hangs_is_ended_with_its_children(one_file: Path, tmp_pat
 
 
 def test_variants_of_one_image_are_run_alone(tmp_path: Path) -> None:
-    """Two copies of a series are two series; two variants of a file side by side are two files."""
+    """Two variants of a series are two series; two variants of a file side by side are two files."""
     for name in ("a", "b"):
-        write_series(tmp_path / "copies" / name, slices=3)
+        write_series(tmp_path / "copies" / name, slices=3, attributes={"SeriesDescription": name})
     write_series(tmp_path / "variants", slices=1)
     (path,) = (tmp_path / "variants").iterdir()
-    shutil.copy(path, path.with_name("variant.dcm"))
+    path.with_name("variant.dcm").write_bytes(b"another preamble".ljust(128) + path.read_bytes()[128:])
     assert [len(one.instances) for one in fidelity.samples_in(tmp_path / "copies")[0]] == [3, 3]
     assert [len(one.instances) for one in fidelity.samples_in(tmp_path / "variants")[0]] == [1, 1]
 
