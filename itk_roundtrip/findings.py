@@ -27,7 +27,7 @@ CHECKS: Mapping[str, str] = {
     "UID-04": "UIDs are valid",
     "CNT-01": "every slice has its counterpart; class, modality and patient are those of the source",
     "GEO-01": "position, orientation, spacing and size of each slice",
-    "GEO-02": "order and spacing of the slices",
+    "GEO-02": "order and spacing of the slices, and where each frame lies",
     "TYP-01": "Image Type value 1 is DERIVED, values 3 and on are kept",
     "TYP-02": "Image Type value 2",
     "DER-01": "Derivation Description says what was done",

@@ -72,7 +72,7 @@ def find_irregularities(
     for sop_instance_uid, names in named.items():
         if sop_instance_uid and len(names) > 1:
             yield Irregularity(
-                "duplicate-uid", f"{len(names)} files differ and have one SOP Instance UID", tuple(names)
+                "duplicate-uid", f"{counted(len(names), 'file')} differ and have one SOP Instance UID", tuple(names)
             )
     yield from unlike_most("mixed-size", "mixed sizes", lambda one: (one.rows, one.columns))
     yield from unlike_most("mixed-format", "mixed pixel formats", lambda one: one.pixel_format)

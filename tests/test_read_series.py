@@ -600,7 +600,7 @@ def test_what_is_refused_is_told_why(name: str, backend: Backend, tmp_path: Path
         ({"photometric": "PALETTE COLOR", "palette": "16"}, {"photometric": "MONOCHROME2", "palette": None},
          "grey values and .* PALETTE COLOR"),
         ({"photometric": "RGB", "samples": 3}, {"bits_allocated": 16, "bits_stored": 16}, "16 bits .* 8"),
-        ({"rows": 5, "columns": 7}, {"bits_allocated": 1, "bits_stored": 1}, "1 bits .* 8"),
+        ({"rows": 5, "columns": 7}, {"bits_allocated": 1, "bits_stored": 1}, "1 bit .* 8"),
     ],
 )  # fmt: skip
 def test_numbers_that_mean_something_else(

@@ -778,7 +778,7 @@ def test_a_source_of_links_into_the_output_is_refused(deep: bool, command: Comma
     for path in write_series(output / "a" if deep else output, slices=3):
         (source / path.name).symlink_to(path)
     before = state(tmp_path, folder_times=False)
-    command("run", source, output, "--overwrite").check_refused("link into out")
+    command("run", source, output, "--overwrite").check_refused("link into .*out")
     assert state(tmp_path, folder_times=False) == before
 
 

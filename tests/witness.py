@@ -89,7 +89,9 @@ _METHODS = {
 """What Lossy Image Compression Method says of a transfer syntax (PS3.3 C.7.6.1.1.5.1)."""
 _ONLY_PRIMARY = frozenset(f"1.2.840.10008.5.1.4.1.1.77.1.5.{number}" for number in (1, 2, 5, 6))
 """The Ophthalmic Photography and the Wide Field Ophthalmic Photography SOP Classes (PS3.3 C.8.17.2.1.4)."""
-_PRIMARY_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
+_PRIMARY_CLASSES = frozenset({
+    uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage, uid.SegmentationStorage,
+})  # fmt: skip
 
 # ----------------------------------------------------------------------------------------------- parsing
 
