@@ -6,19 +6,14 @@ import ctypes
 import mmap
 import re
 import warnings
-import zlib
 from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom import uid
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.filereader import read_dataset
+from pydicom.dataset import FileDataset
 
 from itk_roundtrip import rules
 from itk_roundtrip.attributes import Difference, compare, elements, numbers, undecoded
@@ -31,10 +26,12 @@ from itk_roundtrip.pair import Pair, decoder_tolerance
 from itk_roundtrip.part10 import opening
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
 from itk_roundtrip.privacy import may_show
+from itk_roundtrip.reading import mapped, read, read_file
+from itk_roundtrip.regular import Problem
 from itk_roundtrip.rules import rule_for
 from itk_roundtrip.series import Instance, describe
 from itk_roundtrip.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
-from itk_roundtrip.structure import Problem, problems
+from itk_roundtrip.structure import problems
 from itk_roundtrip.words import agreeing, counted
 
 PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
@@ -143,38 +140,8 @@ def trust_values() -> None:
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap]:
-    """Map a file: pydicom asks a file for its position before every element."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-        yield stream
-
-
-def _read(stream: mmap.mmap) -> FileDataset:
-    """Read a data set as what it is, which a source need not say truly."""
-    begins = opening(stream)
-    if not begins.note and (not begins.deflated or begins.claimed == uid.DeflatedExplicitVRLittleEndian):
-        return pydicom.dcmread(cast(BinaryIO, stream))
-    start: Any = stream
-    start.seek(begins.start)
-    if begins.deflated:
-        start = BytesIO(zlib.decompress(stream[begins.start :], -zlib.MAX_WBITS))
-    dataset = read_dataset(start, begins.implicit, begins.little_endian)
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = uid.UID(begins.transfer_syntax_uid)
-    return FileDataset(
-        "", dataset, file_meta=meta, is_implicit_VR=begins.implicit, is_little_endian=begins.little_endian
-    )
-
-
-def read_file(path: Path) -> FileDataset:
-    """Read a data set as what it is, which a source need not say truly."""
-    with _mapped(path) as stream:
-        return _read(stream)
-
-
 def _structure(path: Path) -> set[Problem]:
-    with _mapped(path) as stream:
+    with mapped(path) as stream:
         return _problems(stream)
 
 
@@ -207,8 +174,8 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
         except Exception:  # whatever pydicom meets in a broken file
             return failure("its source cannot be read, so that nothing is proven")
         try:
-            with _mapped(request.written_file) as stream:
-                written, broken = _read(stream), _problems(stream)
+            with mapped(request.written_file) as stream:
+                written, broken = read(stream), _problems(stream)
             inherited = _structure(request.source_file) if broken else set()
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")

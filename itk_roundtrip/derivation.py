@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
+import pydicom
 from pydicom.charset import convert_encodings, decode_bytes, encode_string
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -512,8 +513,21 @@ def coded(tag: int, code: tuple[str, str, str]) -> Items:
     return Items(tag, (item,))
 
 
-def _old_items(source: Dataset, tag: int) -> tuple[Dataset, ...]:
-    return tuple(source[tag].value or ()) if tag in source else ()
+def items_of(source: Dataset, tag: int) -> tuple[Dataset, ...]:
+    """Return the items of a sequence; none if it is absent or no sequence."""
+    try:
+        value = source[tag].value if tag in source else None
+    except Exception:  # whatever pydicom meets in bytes that are no items
+        return ()
+    return tuple(value) if isinstance(value, pydicom.Sequence) else ()
+
+
+def _value_of(item: Dataset, keyword: str) -> str:
+    """Return a UID of an item; empty if it is absent or no text."""
+    try:
+        return str(item.get(keyword, ""))
+    except Exception:  # whatever pydicom meets in bytes that do not fit their VR
+        return ""
 
 
 def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
@@ -578,11 +592,11 @@ def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -
         return changes
     referred = [own]
     for tag in _REFERRING:
-        referred += [str(item.get("ReferencedSOPInstanceUID", "")) for item in _old_items(source, tag)]
+        referred += [_value_of(item, "ReferencedSOPInstanceUID") for item in items_of(source, tag)]
     wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
-    for index, item in enumerate(_old_items(source, 0x00081115)):
-        if str(item.get("SeriesInstanceUID", "")) == plan.source_series_instance_uid:
-            present = {str(one.get("ReferencedSOPInstanceUID", "")) for one in _old_items(item, 0x0008114A)}
+    for index, item in enumerate(items_of(source, 0x00081115)):
+        if _value_of(item, "SeriesInstanceUID") == plan.source_series_instance_uid:
+            present = {_value_of(one, "ReferencedSOPInstanceUID") for one in items_of(item, 0x0008114A)}
             missing = tuple(_reference(kind, uid) for uid, kind in wanted.items() if uid not in present)
             inside: Edits = {0x0008114A: Appended(0x0008114A, missing)} if missing else {}
             return {**changes, 0x00081115: Nested(0x00081115, {index: inside})}

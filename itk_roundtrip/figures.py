@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from itk_roundtrip.findings import SlicePair
+from itk_roundtrip.reading import read_file
 from itk_roundtrip.stored import pixels, stored_values
 from itk_roundtrip.words import counted
 
@@ -107,7 +108,7 @@ class _Image:
 def _read(file: Path) -> _Image | None:
     """Return the image of a file; ``None`` if it cannot be read or decoded."""
     try:
-        return _image(pydicom.dcmread(file))
+        return _image(read_file(file))
     except Exception:  # whatever a decoder meets in a broken file
         return None
 

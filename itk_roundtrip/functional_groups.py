@@ -19,6 +19,7 @@ from itk_roundtrip.derivation import (
     Items,
     Nested,
     coded,
+    items_of,
     source_evidence,
     source_reference,
 )
@@ -43,7 +44,7 @@ def functional_group_edits(source: Dataset, declared: str) -> Edits:
     declared
         What was done, and what became of the stored values.
     """
-    groups = {tag: _items(source, tag) for tag in (SHARED, PER_FRAME)}
+    groups = {tag: items_of(source, tag) for tag in (SHARED, PER_FRAME)}
     own = source_reference(source) is not None
     in_shared = not groups[PER_FRAME] or any(_DERIVATION_IMAGE in item for item in groups[SHARED])
     result: Edits = {}
@@ -63,10 +64,6 @@ def functional_group_edits(source: Dataset, declared: str) -> Edits:
     return result
 
 
-def _items(dataset: Dataset, tag: int) -> tuple[Dataset, ...]:
-    return tuple(dataset[tag].value or ()) if tag in dataset else ()
-
-
 def _frame_types(item: Dataset) -> Iterator[tuple[int, Nested]]:
     """Yield the edits of every Frame Type in a functional group, each by the tag of its sequence."""
     for tag in map(int, item.keys()):
@@ -74,7 +71,7 @@ def _frame_types(item: Dataset) -> Iterator[tuple[int, Nested]]:
             continue
         edits: Mapping[int, Edits] = {
             index: {_FRAME_TYPE: Edit(_FRAME_TYPE, "CS", _derived(inner))}
-            for index, inner in enumerate(_items(item, tag))
+            for index, inner in enumerate(items_of(item, tag))
             if _FRAME_TYPE in inner
         }
         if edits:

@@ -10,7 +10,7 @@ import mmap
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 import pydicom
 from pydicom import uid
 from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator
@@ -31,6 +32,15 @@ from itk_roundtrip.errors import SeriesReadError
 from itk_roundtrip.findings import tag_text
 from itk_roundtrip.native_frames import native_pixels
 from itk_roundtrip.part10 import Opening, opening
+from itk_roundtrip.regular import (
+    VRS,
+    IrregularError,
+    PixelDataError,
+    frame_count,
+    laid_out,
+    regular,
+    stands_in_data_sets,
+)
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.transcoding import as_explicit, as_implicit
 
@@ -76,6 +86,10 @@ class Header:
     elements: Mapping[int, DataElement | RawDataElement]
     unpacked: bool = False
     """Pixel Data were fragments of native frames, and are in Native Format in ``data``."""
+    mended: bool = False
+    """The data set of the file is not regular, or its frames are not told apart as they must be; ``data`` is."""
+    stood: Mapping[int, bytes] = field(default_factory=dict)
+    """Elements of the top level as they stand in the file, where ``data`` holds them in another form."""
 
     @cached_property
     def values(self) -> Dataset:
@@ -154,13 +168,68 @@ def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
     data = content[begins.start :]
     if begins.deflated:
         data = zlib.decompress(data, -zlib.MAX_WBITS)
+    try:
+        header = _parse_data(data, begins, name)
+        if not _has_unknown_vrs(header):
+            return header
+    except Exception as error:  # whatever pydicom meets in irregular bytes
+        try:
+            return _parse_irregular(data, begins, name)
+        except PixelDataError as damage:
+            raise SeriesReadError(f"{name} {damage}", path=name, tag="(7FE0,0010)") from None
+        except IrregularError:
+            raise error from None
+    try:
+        return _parse_irregular(data, begins, name)
+    except IrregularError:
+        raise SeriesReadError(f"{name} is not encoded as its transfer syntax says.", path=name) from None
+
+
+def _has_unknown_vrs(header: Header) -> bool:
+    return not header.implicit_vr and any(
+        element.VR not in VRS for element in header.elements.values() if isinstance(element, RawDataElement)
+    )
+
+
+def _parse_irregular(data: bytes, begins: Opening, name: str) -> Header:
+    """Parse a data set that is not quite DICOM; what others can carry but not read is kept as it stands."""
+    found = regular(
+        data,
+        implicit=begins.implicit,
+        little_endian=begins.little_endian,
+        encapsulated=syntaxes.is_encapsulated(begins.transfer_syntax_uid),
+    )
+    if not found.problems:
+        raise IrregularError("nothing is irregular")
+    header = _parse_data(found.data, begins, name)
+    kept = found.stood if begins.little_endian and header.implicit_vr == begins.implicit else {}
+    return replace(header, mended=True, stood=kept)
+
+
+def _parse_data(data: bytes, begins: Opening, name: str) -> Header:
+    syntax = begins.transfer_syntax_uid
     if not begins.little_endian:
         data = _little_endian(_elements(data, name, implicit_vr=False, little_endian=False))
     implicit_vr = begins.implicit
     if implicit_vr and syntaxes.is_encapsulated(syntax):  # compressed pixels stand in Explicit VR only
         data, implicit_vr = _as_explicit(_header(data, syntax, True, name), name), False
     header = _header(data, syntax, implicit_vr, name)
-    return _unpacked(header, name) if syntaxes.is_encapsulated(syntax) else header
+    return _unpacked(_laid_out(header, name), name) if syntaxes.is_encapsulated(syntax) else header
+
+
+def _laid_out(header: Header, name: str) -> Header:
+    """Return a header whose Basic Offset Table is right, or empty."""
+    value = header.raw(PIXEL_DATA)
+    if value is None or header.raw(0x7FE00001):
+        return header
+    right = laid_out(value, frame_count(header.raw(0x00280008)))
+    if right == value:
+        return header
+    parts = [
+        _ENCAPSULATED + right + _SEQUENCE_END if tag == PIXEL_DATA else header.data[start:stop]
+        for tag, start, stop in header.spans
+    ]
+    return replace(_header(b"".join(parts), header.transfer_syntax_uid, False, name), mended=True)
 
 
 def _unpacked(header: Header, name: str) -> Header:
@@ -202,6 +271,9 @@ def _header(data: bytes, syntax: str, implicit_vr: bool, name: str) -> Header:
         stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=syntaxes.is_encapsulated(syntax)
     ):
         stop, tag = stream.tell(), int(element.tag)
+        if not stands_in_data_sets(tag):
+            start = stop
+            continue
         if tag in elements:
             twice = tag_text(tag)
             raise SeriesReadError(f"{name} is damaged: it holds {twice} twice.", path=name, tag=twice)
@@ -338,9 +410,14 @@ def complete(
             try:
                 parts[tag] = spans.edited_element(source.data, start, stop, edit, implicit_vr=implicit_vr)
             except ValueError:
-                raise SeriesReadError(f"{name} is damaged: {tag_text(tag)} holds no items.", path=name) from None
+                raise SeriesReadError(
+                    f"{name}: {keyword_for_tag(tag)} {tag_text(tag)} is no sequence, so that nothing can be added to"
+                    " it; a copy keeps it as it stands.",
+                    path=name,
+                    tag=tag_text(tag),
+                ) from None
         elif edit is None and not is_group_length(tag):
-            parts[tag] = source.data[start:stop]
+            parts[tag] = source.stood.get(tag) or source.data[start:stop]
     if pixel_data is not None:
         for tag in ENCAPSULATION_TAGS if source.encapsulated else ():
             parts.pop(tag, None)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom import uid
 
 from itk_roundtrip import compression, kinds, reader, syntaxes, view
@@ -20,6 +19,7 @@ from itk_roundtrip.functional_groups import functional_group_edits
 from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, complete, nested_pixels, transcoded
 from itk_roundtrip.kinds import Carriage
 from itk_roundtrip.pixels import DTYPES, Array, components, digest, digest_of_frames, masked, with_unused_bits
+from itk_roundtrip.reading import read_file
 from itk_roundtrip.rules import UNCHANGED, decoder_difference, is_lossless
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.spans import items
@@ -306,7 +306,7 @@ def check_decodes(one: Instance, source: Header, folder: Path, backend: Backend 
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     try:
-        stored_values(pixels_of(pydicom.dcmread(one.path, force=True)))
+        stored_values(pixels_of(read_file(one.path)))
     except UndecodableError as error:
         if how.path == "source" and not error.damaged:
             return  # nothing here can, which is no fault of theirs

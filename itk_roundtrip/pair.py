@@ -13,9 +13,9 @@ from itk_roundtrip import rules
 from itk_roundtrip.attributes import Comparison, Difference, Element, decoded, text, value_of
 from itk_roundtrip.colours import Contradiction
 from itk_roundtrip.findings import Finding, Identity, Severity, make_finding
+from itk_roundtrip.regular import Problem
 from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.stored import PixelDifference, Pixels
-from itk_roundtrip.structure import Problem
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,27 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydicom import uid
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import codestream
 from itk_roundtrip.codestream import Stream
 from itk_roundtrip.decimals import decimals
+from itk_roundtrip.findings import tag_text
 from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Cosines, Point
 from itk_roundtrip.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.part10 import Opening, opening
@@ -38,6 +41,7 @@ from itk_roundtrip.places import (
     grouped_values,
     header_places,
 )
+from itk_roundtrip.regular import VRS, IrregularError, regular, stands_in_data_sets
 from itk_roundtrip.rules import is_lossy
 from itk_roundtrip.syntaxes import is_encapsulated
 
@@ -112,12 +116,20 @@ _TAGS: list[Any] = [
     *(one.group << 16 | block for one in _B_VALUES for block in _BLOCKS),
     *(one.group << 16 | block << 8 | one.element for one in (*_B_VALUES, _TILES) for block in _BLOCKS),
 ]
+_NUMBERS_AS_TEXT = frozenset({"CS", "DS", "IS", "LO", "LT", "SH", "ST", "UC", "UT"})
 _IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows"))
 """An odd file that has none of these is no instance."""
 Elements = dict[int, DataElement | RawDataElement]
 _PIXEL_TAGS = {0x7FE00010: "integer", 0x7FE00008: "float", 0x7FE00009: "double"}
 _GROUP_TAGS = tuple(_TAG[keyword] for keyword in _PRESENCE)
+_PIXELS = frozenset(_PIXEL_TAGS)
 _STOPS = frozenset({*_PIXEL_TAGS, *_GROUP_TAGS})
+_ITEM, _SEQUENCE_END = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"
+_USUAL_VRS = {
+    tag: frozenset({*dictionary_VR(tag).split(" or "), "UN"})
+    for tag in (_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE))
+}
+"""VRs of the attributes that matter here; a relay may have given any of them VR UN (PS3.5 6.2.2)."""
 _LIKE_THE_HEADER = (*SPACINGS, "SpacingBetweenSlices", "SliceThickness", "ImagePositionPatient",
                     "ImageOrientationPatient")  # fmt: skip
 _NO_PREFIX = "not DICOM (no DICM prefix)"
@@ -314,11 +326,12 @@ def read_instance(path: Path, name: str) -> Instance | Skipped:
                     return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
                 if opened.media_storage_sop_class_uid == uid.MediaStorageDirectoryStorage:
                     return Skipped(name, "DICOMDIR")
-                dataset, pixel_data, truncated, groups, start = _header(content, opened)
+                found = _header(content, opened)
+                dataset, pixel_data, truncated, groups = found[:4]
                 streams: tuple[Stream, ...] = ()
-                if start and is_encapsulated(opened.transfer_syntax_uid):
-                    streams = tuple(dict.fromkeys(codestream.streams(content, start)))
-        note = opened.note
+                if found.start and is_encapsulated(opened.transfer_syntax_uid):
+                    streams = tuple(dict.fromkeys(codestream.streams(found.content, found.start)))
+        note = ", ".join(filter(None, (opened.note, *found.notes)))
         if len(dataset) == 0 or (note and not any(tag in dataset for tag in _IDENTIFYING)):
             return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
         one = _instance(path, name, dataset, opened.transfer_syntax_uid, pixel_data, truncated, groups, note)
@@ -331,62 +344,146 @@ def read_instance(path: Path, name: str) -> Instance | Skipped:
         return Skipped(name, _UNPARSED)
 
 
-def _header(content: mmap.mmap, opened: Opening) -> tuple[Dataset, str, bool, Groups | None, int]:
-    """Return the data set up to its pixels, which kind of pixel data follows, and whether the file ends before it.
+class _Header(NamedTuple):
+    """A data set up to its pixels, which kind of pixel data follows, and whether the file ends before it.
 
-    And functional groups, which are read beside it: of thousands of frames, little is wanted; and where in the file the
-    value of pixel data starts, 0 if there is none or the data set is deflated.
+    And functional groups, which are read beside it: of thousands of frames, little is wanted; where in ``content`` the
+    value of pixel data starts, 0 if there is none; and what is irregular, as phrases for people.
     """
-    stream: Any = content
-    stream.seek(opened.start)
+
+    dataset: Dataset
+    pixel_data: str
+    truncated: bool
+    groups: Groups | None
+    start: int
+    content: bytes | mmap.mmap
+    notes: tuple[str, ...]
+
+
+class _Watch:
+    """What pydicom passes over without a word: asked at every element of the top level, where it ends its reading."""
+
+    def __init__(self, implicit: bool) -> None:
+        self.implicit = implicit
+        self.last = -1
+        self.notes: dict[str, None] = {}
+        self.unreadable = False
+        """There is a VR that nobody knows; where its element ends is then a guess."""
+
+    def stops_at(self, stops: frozenset[int]) -> Callable[[int, str | None, int], bool]:
+        """Return what pydicom asks."""
+
+        def stop(tag: int, vr: str | None, _length: int) -> bool:
+            if tag <= self.last:
+                self._note(tag, "stands out of order")
+            elif tag < 0x00080000 and not stands_in_data_sets(tag):
+                self._note(tag, "stands in the data set")
+            self.last = tag
+            if not self.implicit:
+                if vr not in VRS:
+                    self.unreadable = True
+                elif tag in _USUAL_VRS and vr not in _USUAL_VRS[tag]:
+                    self._note(tag, f"has VR {vr}")
+            return tag in stops
+
+        return stop
+
+    def _note(self, tag: int, what: str) -> None:
+        self.notes[f"{_named(tag)} {what}"] = None
+
+
+def _named(tag: int) -> str:
+    return keyword_for_tag(tag) or tag_text(tag)
+
+
+def _header(content: mmap.mmap, opened: Opening) -> _Header:
+    """Read a data set up to its pixels; one that is not quite DICOM as what others take it for."""
     whole: bytes | mmap.mmap = content
+    start = opened.start
     if opened.deflated:
-        whole = zlib.decompress(content[opened.start :], -zlib.MAX_WBITS)
-        stream = BytesIO(whole)
-    dataset, groups = _elements(stream, whole, opened)
+        whole, start = zlib.decompress(content[opened.start :], -zlib.MAX_WBITS), 0
+    try:
+        found = _described(whole, start, opened)
+    except Exception:  # whatever pydicom meets in irregular bytes
+        found = None
+    if found is not None and "" not in found.notes:
+        return found
+    encoding = {"implicit": opened.implicit, "little_endian": opened.little_endian}
+    mended = regular(whole, start, **encoding, encapsulated=is_encapsulated(opened.transfer_syntax_uid))
+    if found is None and not mended.problems:
+        raise IrregularError("nothing is irregular")
+    found = _described(mended.data, 0, opened)
+    told = [f"{_named(tag)} {what}" if tag else what for tag, what in sorted(mended.problems, key=str)]
+    return found._replace(notes=tuple(dict.fromkeys((*filter(None, found.notes), *told))))
+
+
+def _described(whole: bytes | mmap.mmap, begin: int, opened: Opening) -> _Header:
+    """Return the header of a data set; among its notes is an empty one if there is more that must be looked at."""
+    stream: Any = BytesIO(whole) if isinstance(whole, bytes) else whole
+    stream.seek(begin)
+    watch = _Watch(opened.implicit)
+    dataset, groups = _elements(stream, whole, opened, watch)
+    notes = (*watch.notes, *([""] if watch.unreadable else []))
     position, head = stream.tell(), stream.read(12)
+    nothing = _Header(dataset, "", False, groups, 0, whole, notes)
     if len(head) < 8:
-        return dataset, "", False, groups, 0
+        return nothing
     kind = _PIXEL_TAGS.get(_tag(head, opened), "")
     if not kind:
-        return dataset, "", False, groups, 0
-    begin, end = 4, 8
+        return nothing
+    first, last = 4, 8
     if not opened.implicit:
-        begin, end = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
-    length = int.from_bytes(head[begin:end], "little" if opened.little_endian else "big")
+        first, last = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
+    length = int.from_bytes(head[first:last], "little" if opened.little_endian else "big")
     found = _found(dataset)
-    start = 0 if opened.deflated else position + end
-    if length == 0xFFFFFFFF:
+    frames = _frames(_text(found, "NumberOfFrames"))
+    start = position + last
+    if is_encapsulated(opened.transfer_syntax_uid) and whole[start : start + 4] == _ITEM:
+        if length != 0xFFFFFFFF or (not opened.implicit and head[4:6] != b"OB") or whole[-8:-4] != _SEQUENCE_END:
+            notes = (*notes, "")
+        if not _is_table(whole, start, frames):
+            notes = (*notes, f"{_named(0x7FE00010)} has a Basic Offset Table that is not one of its frames")
         # Each frame has a fragment of its own, but for those of a video; the position is that of the pixels.
-        here = stream.tell()
-        room = stream.seek(0, 2) or stream.tell()
-        stream.seek(here)
         video = opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes
-        short = not video and _frames(_text(found, "NumberOfFrames")) * 8 > room - position
-        return dataset, kind, short, groups, start
-    expected = _frames(_text(found, "NumberOfFrames"))
+        short = not video and frames * 8 > len(whole) - position
+        return _Header(dataset, kind, short, groups, start, whole, notes)
+    if length == 0xFFFFFFFF:
+        return _Header(dataset, kind, frames * 8 > len(whole) - position, groups, start, whole, notes)
+    expected = frames
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         expected *= _number(found, keyword) or 1
     if _text(found, "PhotometricInterpretation").endswith("_422"):
         expected = expected * 2 // 3  # chroma of half the resolution
-    stream.seek(0, 2)
-    return dataset, kind, position + end + length > stream.tell() or length < expected // 8, groups, start
+    beyond = start + length - len(whole)
+    if beyond == 1 and -(-expected // 8) == length - 1:
+        beyond, notes = 0, (*notes, "")  # nothing but the pad byte is missing
+    short = beyond > 0 or length < expected // 8
+    return _Header(dataset, kind, short, groups, start, whole, notes)
 
 
-def _elements(stream: Any, whole: bytes | mmap.mmap, opened: Opening) -> tuple[Dataset, Groups | None]:
+def _is_table(whole: bytes | mmap.mmap, start: int, frames: int) -> bool:
+    """Tell whether the Basic Offset Table that starts here is empty or has one ascending entry for each frame."""
+    length = int.from_bytes(whole[start + 4 : start + 8], "little")
+    if not length:
+        return True
+    offsets = struct.unpack(f"<{frames}L", whole[start + 8 : start + 8 + length]) if length == 4 * frames else ()
+    return bool(offsets) and not offsets[0] and all(one < other for one, other in pairwise(offsets))
+
+
+def _elements(stream: Any, whole: bytes | mmap.mmap, opened: Opening, watch: _Watch) -> tuple[Dataset, Groups | None]:
     """Return the data set up to its pixels without its functional groups, and these; the stream stands behind them."""
     how = Encoding(opened.implicit, "<" if opened.little_endian else ">")
     encoding = opened.implicit, opened.little_endian
-    dataset = read_dataset(stream, *encoding, stop_when=_at_stop, specific_tags=_TAGS)
+    dataset = read_dataset(stream, *encoding, stop_when=watch.stops_at(_STOPS), specific_tags=_TAGS)
     found: dict[int, list[Texts]] = {}
     while (tag := _tag(_peek(stream), opened)) in _GROUP_TAGS:
         try:
             found[tag], end = sequence(whole, stream.tell(), how, GROUP_NODES)
         except ValueError:  # whatever it is, pydicom may make something of it
-            dataset.update(read_dataset(stream, *encoding, stop_when=_at_pixel_data, specific_tags=_TAGS))
+            dataset.update(read_dataset(stream, *encoding, stop_when=watch.stops_at(_PIXELS), specific_tags=_TAGS))
             break
         stream.seek(end)
-        dataset.update(read_dataset(stream, *encoding, stop_when=_at_stop, specific_tags=_TAGS))
+        dataset.update(read_dataset(stream, *encoding, stop_when=watch.stops_at(_STOPS), specific_tags=_TAGS))
     return dataset, _groups(dataset, found)
 
 
@@ -415,14 +512,6 @@ def _tag(head: bytes, opened: Opening) -> int:
     return int(group << 16 | element)
 
 
-def _at_stop(tag: int, _vr: str | None, _length: int) -> bool:
-    return tag in _STOPS
-
-
-def _at_pixel_data(tag: int, _vr: str | None, _length: int) -> bool:
-    return tag in _PIXEL_TAGS
-
-
 def describe(path: Path, name: str, dataset: Dataset) -> Instance:
     """Return the instance that a whole data set is, as :func:`find_series` would find it in a sound file.
 
@@ -444,7 +533,7 @@ def _text(found: Elements, keyword: str) -> str:
 
 def _decoded(element: DataElement | RawDataElement) -> str:
     if isinstance(element, RawDataElement):
-        return bytes(element.value or b"").decode("ascii", "replace").strip(" \0")
+        return decoded(bytes(element.value or b""), element.VR or "", "<" if element.is_little_endian else ">")
     value = element.value
     several = value if isinstance(value, list | tuple | MultiValue) else ["" if value is None else value]
     return "\\".join(map(str, several))
@@ -454,7 +543,11 @@ def _number(found: Elements, keyword: str) -> int | None:
     element = found.get(_TAG[keyword])
     if not isinstance(element, RawDataElement) or not element.value:
         return None
-    return int.from_bytes(element.value[:2], "little" if element.is_little_endian else "big")
+    if element.VR in _NUMBERS_AS_TEXT:
+        text = _decoded(element).split("\\")[0].strip()
+        return int(text) if text.isdecimal() and len(text) < 6 else None
+    size = 4 if element.VR in ("UL", "SL") else 2
+    return int.from_bytes(element.value[:size], "little" if element.is_little_endian else "big")
 
 
 def _instance(
@@ -667,6 +760,7 @@ def _source_image(item: Dataset) -> tuple[str, str]:
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
     tag = _TAG.get(keyword) or tag_for_keyword(keyword) or 0
     try:
-        return list(dataset[tag].value or ()) if tag in dataset else []
+        value = dataset[tag].value if tag in dataset else None
     except Exception:  # bytes that are no items
         return []
+    return list(value) if isinstance(value, Sequence) else []

@@ -145,6 +145,8 @@ def edited(data: bytes, start: int, stop: int, edits: Mapping[int, Edit | Items 
 
 def _edited_sequence(data: bytes, one: Span, edit: Appended | Nested, implicit_vr: bool) -> bytes:
     """Return a sequence with items added, or with edits in its items; its VR stays, its length becomes defined."""
+    if not implicit_vr and one.vr not in ("SQ", "UN"):
+        raise ValueError("no sequence")
     inside = implicit_vr or one.vr == "UN"  # the items of VR UN are in Implicit VR (PS3.5 6.2.2)
     if isinstance(edit, Appended):
         for _ in items(data, one.value, one.stop, implicit_vr=inside):

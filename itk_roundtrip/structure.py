@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import syntaxes
+from itk_roundtrip.regular import Buffer, IrregularError, Problem, regular
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
@@ -21,12 +21,6 @@ _START = 132
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 _SHORT = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_16)
 _VRS = _LONG | _SHORT
-
-Problem = tuple[int | None, str]
-"""Tag of the top level, if it is one element's, and what is wrong."""
-
-
-Buffer = bytes | mmap.mmap
 
 
 def problems(content: Buffer) -> set[Problem]:
@@ -40,8 +34,17 @@ def problems(content: Buffer) -> set[Problem]:
         if syntaxes.is_deflated(syntax):
             content, start = zlib.decompress(content[start:], -zlib.MAX_WBITS), 0
         order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
-        _Walk(content, found).elements(start, len(content), syntax == uid.ImplicitVRLittleEndian, order)
-    except (struct.error, _BrokenError, zlib.error):
+        implicit = syntax == uid.ImplicitVRLittleEndian
+        try:
+            strict: set[Problem] = set()
+            _Walk(content, strict).elements(start, len(content), implicit, order)
+        except (struct.error, _BrokenError):
+            mended = regular(content, start, implicit=implicit, little_endian=order == "<",
+                             encapsulated=syntaxes.is_encapsulated(syntax))  # fmt: skip
+            strict = set(mended.problems)
+            _Walk(mended.data, strict).elements(0, len(mended.data), implicit, order)
+        found |= strict
+    except (struct.error, _BrokenError, IrregularError, zlib.error):
         found.add((None, "a length does not fit what it is the length of"))
     return found
 
@@ -110,7 +113,7 @@ class _Walk:
             elif tag < last:
                 self.found.add((self.top, "stands out of order"))
             if vr and vr not in _VRS:
-                self.found.add((self.top, "has a VR that there is none of"))
+                raise _BrokenError  # its length is a guess
             last = tag
             start = self._value(tag, vr, length, value, stop, implicit, order)
         if delimited or start != stop:

@@ -23,6 +23,7 @@ from itk_roundtrip import spans
 from itk_roundtrip.frames import Frames, fragments
 from itk_roundtrip.headers import PIXEL_DATA, Header, PixelData, file_bytes
 from itk_roundtrip.kinds import Carriage
+from itk_roundtrip.nested import decoded
 from itk_roundtrip.places import Place
 from itk_roundtrip.rules import DERIVED_PREFIX, ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.series import Instance, Slice
@@ -167,6 +168,7 @@ def is_shown_as_it_is(plane: Plane, header: Header, hiding: Hiding) -> bool:
         and how.seen == how.pixel_format
         and not plane.instance.opening_note
         and not header.unpacked
+        and not header.mended
         and (not header.encapsulated or fragments(header, plane.instance.name) == 1)
     )
 
@@ -327,9 +329,26 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
             or hiding is Hiding.NOTHING
             or (hiding is Hiding.UNCARRIABLE and _is_carried(header, tag))
         ):
-            parts[tag] = header.data[start:stop]
+            part = header.data[start:stop]
+            if tag in _PIXEL_TAGS and hiding is not Hiding.NOTHING:
+                part = _with_usual_vr(header, tag, part)
+            parts[tag] = part
     ordered = [parts[tag] for tag in sorted(parts)]
     return file_bytes(ordered, header.transfer_syntax_of_data, sop_class_uid, header.raw(0x00080018))
+
+
+def _with_usual_vr(header: Header, tag: int, part: bytes) -> bytes:
+    """Return an element with the VR of the dictionary, which GDCM insists on; empty if its value is not of that VR."""
+    element, usual = header.elements[tag], dictionary_VR(tag)
+    stated = str(element.VR)
+    if header.implicit_vr or tag == PIXEL_DATA or stated in (*usual.split(" or "), "UN"):
+        return part
+    text = decoded(header.raw(tag) or b"", stated, "<")
+    try:
+        value = struct.pack("<H", int(text)) if usual == "US" else spans.padded(text.encode("ascii"), usual)
+    except (ValueError, struct.error):
+        return b""
+    return spans.encode(tag, usual, value, implicit_vr=False)
 
 
 def _is_carried(header: Header, tag: int) -> bool:

@@ -1,0 +1,471 @@
+"""A data set that is not quite DICOM, as the regular one that GDCM and dcmtk take it for (PS3.5 6.2, 7.1.2, 7.5, A.4).
+
+Nothing is decoded: every value keeps its bytes. What is there cannot be told from damage by one element alone, so an
+element of a VR that nobody knows has the length after which the next element makes sense.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
+Problem = tuple[int | None, str]
+"""Tag of the top level, if it is one element's, and what is wrong."""
+Buffer = bytes | mmap.mmap
+
+LONG_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
+SHORT_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
+VRS = frozenset(vr.decode() for vr in LONG_VRS | SHORT_VRS)
+NO_SUCH_VR = "has a VR that there is none of"
+_NO_VR = "has no VR"
+_NO_END = "has no proper end"
+_NOT_ENCAPSULATED = "is not encapsulated as it must be"
+_FOLLOWED = "is followed by bytes that are no elements"
+_ODD = "has a fragment of odd length"
+_PIXEL_DATA = 0x7FE00010
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_UNDEFINED = 0xFFFFFFFF
+_FIRST_GROUP = 0x0008
+"""Of data sets: GDCM leaves smaller groups, but those of directories, out of them."""
+_LOOK = 6
+"""So many elements of unknown VR in a row are looked through."""
+_STREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
+"""JPEG and JPEG-LS, JPEG 2000, and the file format around it."""
+
+
+class IrregularError(ValueError):
+    """The bytes are no data set, whatever is forgiven."""
+
+
+class PixelDataError(IrregularError):
+    """Encapsulated Pixel Data is damaged; says how, as the rest of a sentence that begins with the file's name."""
+
+
+def stands_in_data_sets(tag: int) -> bool:
+    """Tell whether an element may stand in a data set, and not only before it (PS3.7 6.3, PS3.10 7.1)."""
+    return tag >> 16 >= _FIRST_GROUP or tag >> 16 == 0x0004
+
+
+@dataclass(frozen=True)
+class Regular:
+    """A regular data set.
+
+    Attributes
+    ----------
+    data
+        The encoded elements.
+    problems
+        What was not as it must be.
+    stood
+        The elements of the top level that others can carry but not read, as they stood, by tag.
+    """
+
+    data: bytes
+    problems: frozenset[Problem]
+    stood: Mapping[int, bytes]
+
+
+def regular(data: Buffer, start: int = 0, *, implicit: bool, little_endian: bool, encapsulated: bool) -> Regular:
+    """Return the regular data set that irregular bytes stand for.
+
+    Parameters
+    ----------
+    data, start
+        The data set begins at ``start``.
+    implicit, little_endian
+        How it is encoded.
+    encapsulated
+        Pixel Data is a sequence of fragments, by the transfer syntax.
+
+    Raises
+    ------
+    IrregularError
+        It stands for none: a length fits nothing, or it ends early.
+    """
+    walk = _Walk(data, "<" if little_endian else ">", encapsulated)
+    try:
+        return walk.data_set(start, implicit)
+    except (struct.error, RecursionError):
+        raise IrregularError("ends early") from None
+
+
+class _Head(NamedTuple):
+    """Tag, VR as it stands (empty if none does), length, and place of the value."""
+
+    tag: int
+    vr: bytes
+    length: int
+    value: int
+
+
+@dataclass
+class _Walk:
+    data: Buffer
+    order: str
+    encapsulated: bool
+    problems: set[Problem] = field(default_factory=set)
+    top: int | None = None
+
+    def data_set(self, start: int, implicit: bool) -> Regular:
+        parts: list[bytes] = []
+        stood: dict[int, bytes] = {}
+        stop = len(self.data)
+        behind_pixels = False
+        while start < stop:
+            if behind_pixels and not any(self.data[start:]):
+                break  # the file is filled up with zeros, which are no elements
+            try:
+                head = self._head(start, stop, implicit)
+            except IrregularError:
+                if not behind_pixels:
+                    raise
+                head = None
+            if head is None or (behind_pixels and head.tag <= _PIXEL_DATA):
+                self.problems.add((_PIXEL_DATA, _FOLLOWED))
+                break
+            self.top = head.tag
+            if head.tag == _PIXEL_DATA and self.encapsulated:
+                part, end = self._pixel_data(head, start)
+                behind_pixels = True
+            elif head.tag == _PIXEL_DATA and head.length % 2 == 0 and head.value + head.length == stop + 1:
+                self._says("lacks its pad byte")
+                part, end = bytes(self.data[start:stop]) + b"\0", stop
+            else:
+                part, end = self._element(head, start, stop, implicit)
+                if part is not None and not implicit:
+                    stood[head.tag] = self.data[start:end]
+            parts.append(self.data[start:end] if part is None else part)
+            start = end
+        return Regular(b"".join(parts), frozenset(self.problems), stood)
+
+    def _says(self, what: str) -> None:
+        self.problems.add((self.top, what))
+
+    def _tag(self, at: int, order: str) -> int:
+        if at + 4 > len(self.data):
+            return 0
+        group, element = struct.unpack_from(order + "HH", self.data, at)
+        return int(group << 16 | element)
+
+    def _head(self, at: int, stop: int, implicit: bool, order: str = "") -> _Head:
+        """Return the head of the element that stands here; of one with an unknown VR, the form that fits."""
+        heads = list(self._heads(at, stop, implicit, order or self.order))
+        if heads[0].tag == _PIXEL_DATA and (implicit or heads[0].vr in LONG_VRS):
+            return heads[0]
+        if len(heads) == 1:
+            return heads[0]
+        for head in heads:
+            if self._fits(head, stop, order or self.order, _LOOK):
+                return head
+        raise IrregularError("a length fits nothing")
+
+    def _heads(self, at: int, stop: int, implicit: bool, order: str) -> Iterator[_Head]:
+        """Yield the heads that an element may have; one if its VR is known and its length fits."""
+        if at + 8 > stop:
+            raise IrregularError("ends inside an element")
+        tag, vr = self._tag(at, order), bytes(self.data[at + 4 : at + 6])
+        without = _Head(tag, b"", struct.unpack_from(order + "L", self.data, at + 4)[0], at + 8)
+        if implicit:
+            yield without
+            return
+        short = _Head(tag, vr, struct.unpack_from(order + "H", self.data, at + 6)[0], at + 8)
+        long = short
+        if at + 12 <= stop:
+            long = _Head(tag, vr, struct.unpack_from(order + "L", self.data, at + 8)[0], at + 12)
+        if vr in LONG_VRS or vr in SHORT_VRS:
+            own, other = (long, short) if vr in LONG_VRS else (short, long)
+            yield own
+            if own.length != _UNDEFINED and own.value + own.length > stop:
+                yield other
+            return
+        yield short
+        yield from (long, without) if vr.isalpha() and vr.isupper() else (without, long)
+
+    def _fits(self, head: _Head, stop: int, order: str, depth: int) -> bool:
+        """Tell whether what follows an element makes sense."""
+        if head.length == _UNDEFINED:
+            return self._tag(head.value, order) in (_ITEM, _SEQUENCE_END)
+        end = head.value + head.length
+        if end >= stop or depth == 0:
+            return end == stop or end < stop
+        tag = self._tag(end, order)
+        if tag in (_ITEM, _ITEM_END, _SEQUENCE_END):
+            return True
+        vr = self.data[end + 4 : end + 6]
+        known = vr in LONG_VRS or vr in SHORT_VRS
+        if end + 8 > stop or (tag <= head.tag and not (known and dictionary_has_tag(tag))):
+            return False
+        if known and tag == _PIXEL_DATA:
+            return True
+        return any(self._fits(each, stop, order, depth - 1) for each in self._heads(end, stop, False, order))
+
+    def _element(self, head: _Head, start: int, stop: int, implicit: bool, order: str = "") -> tuple[bytes | None, int]:
+        """Return the regular bytes of an element, ``None`` if it is regular, and where it ends."""
+        order = order or self.order
+        vr, tag = head.vr, head.tag
+        odd = not implicit and vr not in LONG_VRS and vr not in SHORT_VRS
+        if odd:
+            self._says(NO_SUCH_VR if vr else _NO_VR)
+        elif not implicit and head.value - start != (12 if vr in LONG_VRS else 8):
+            self._says("has a length of another form than that of its VR")
+            odd = True
+        dictionary = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+        undefined = head.length == _UNDEFINED
+        if undefined and vr in (b"OB", b"OW"):  # the pixels of an icon
+            _, end, problems = self._fragments(head.value, stop)
+            if problems:
+                raise IrregularError("fragments have no end")
+            return None, end
+        if undefined or vr == b"SQ" or ((implicit or odd) and dictionary == "SQ"):
+            found = self._sequence(head, stop, implicit, order, odd)
+            if found is not None:
+                return found
+        end = head.value + head.length
+        if undefined or end > stop:
+            raise IrregularError("an element ends behind its data set")
+        if not odd:
+            return None, end
+        value = bytes(self.data[head.value : end])
+        known = dictionary if len(dictionary) == 2 and dictionary != "SQ" else "UN"
+        if known.encode() not in LONG_VRS and len(value) > 0xFFFF:
+            known = "UN"
+        return _encoded(tag, known.encode(), value, order), end
+
+    def _sequence(
+        self, head: _Head, stop: int, implicit: bool, order: str, odd: bool
+    ) -> tuple[bytes | None, int] | None:
+        """Return a sequence as :meth:`_element` does; ``None`` if its length is defined and it holds no items."""
+        undefined = head.length == _UNDEFINED
+        last = stop if undefined else head.value + head.length
+        if last > stop:
+            raise IrregularError("a sequence ends behind its data set")
+        ways = [(implicit, order)]
+        if not implicit and head.vr == b"UN":
+            ways = [(True, "<"), (False, order)]
+        elif odd:
+            ways = [(False, order), (True, "<")]
+        before = set(self.problems)
+        for inner, inner_order in ways:
+            try:
+                items, end, changed = self._items(head.value, last, inner, inner_order, undefined)
+            except (IrregularError, struct.error):
+                self.problems.clear()
+                self.problems.update(before)
+                continue
+            vr = b"SQ" if inner == implicit else b"UN"
+            if not changed and not odd and (implicit or vr == head.vr):
+                return None, end
+            value = b"".join(items)
+            if implicit:
+                return struct.pack(order + "HHL", head.tag >> 16, head.tag & 0xFFFF, len(value)) + value, end
+            return _encoded(head.tag, vr, value, order, delimited=vr == b"UN"), end
+        if undefined:
+            raise IrregularError("a sequence has no end")
+        return None
+
+    def _items(self, at: int, stop: int, implicit: bool, order: str, delimited: bool) -> tuple[list[bytes], int, bool]:
+        """Return the items of a sequence, where it ends, and whether anything in it was not regular."""
+        items: list[bytes] = []
+        changed = False
+        while at < stop:
+            tag = self._tag(at, order)
+            if tag == _SEQUENCE_END and delimited:
+                return items, at + 8, changed
+            if tag == _ITEM_END and delimited:
+                # It stands for the delimiter of the sequence, unless it is that of an item around it.
+                self._says(_NO_END)
+                outer = self.depth > 0 and self._tag(at + 8, order) in (_ITEM, _SEQUENCE_END)
+                return items, at if outer else at + 8, True
+            if tag != _ITEM or at + 8 > stop:
+                raise IrregularError("a sequence holds something else than items")
+            (length,) = struct.unpack_from(order + "L", self.data, at + 4)
+            undefined = length == _UNDEFINED
+            last = stop if undefined else at + 8 + length
+            if last > stop:
+                raise IrregularError("an item ends behind its sequence")
+            self.depth += 1
+            try:
+                parts, end, odd = self._item(at + 8, last, implicit, order, undefined)
+            finally:
+                self.depth -= 1
+            changed |= odd
+            if odd:
+                value = b"".join(parts)
+                items.append(struct.pack(order + "HHL", 0xFFFE, 0xE000, len(value)) + value)
+            else:
+                items.append(bytes(self.data[at:end]))
+            at = end
+        if delimited:
+            if stop == len(self.data):
+                raise IrregularError("a sequence has no end")
+            self._says(_NO_END)
+        return items, at, changed or delimited
+
+    depth: int = 0
+
+    def _item(self, at: int, stop: int, implicit: bool, order: str, delimited: bool) -> tuple[list[bytes], int, bool]:
+        """Return the elements of an item, where it ends, and whether anything in it was not regular."""
+        parts: list[bytes] = []
+        changed = False
+        while at < stop:
+            tag = self._tag(at, order)
+            if delimited and tag == _ITEM_END:
+                return parts, at + 8, changed
+            if delimited and tag in (_SEQUENCE_END, _ITEM):
+                # A delimiter of the wrong kind, or that of the sequence, and the item has none.
+                self._says(_NO_END)
+                closes = tag == _SEQUENCE_END and self._tag(at + 8, order) in (_ITEM, _SEQUENCE_END)
+                return parts, at + 8 if closes else at, True
+            head = self._head(at, stop, implicit, order)
+            part, end = self._element(head, at, stop, implicit, order)
+            parts.append(bytes(self.data[at:end]) if part is None else part)
+            changed |= part is not None
+            at = end
+        if delimited:
+            if stop == len(self.data):
+                raise IrregularError("an item has no end")
+            self._says(_NO_END)
+        return parts, at, changed or delimited
+
+    def _pixel_data(self, head: _Head, start: int) -> tuple[bytes | None, int]:
+        """Return encapsulated Pixel Data as it must be (PS3.5 A.4), and where it ends."""
+        undefined = head.length == _UNDEFINED
+        stop = len(self.data) if undefined else head.value + head.length
+        if stop > len(self.data):
+            raise PixelDataError("is truncated: it ends before its pixels do.")
+        if self._tag(head.value, "<") != _ITEM:
+            return None, stop  # as it is, for the reader to refuse
+        fragments, end, problems = self._fragments(head.value, stop)
+        if not undefined or head.vr != b"OB":
+            problems.append(_NOT_ENCAPSULATED)
+        self.problems.update((_PIXEL_DATA, problem) for problem in problems)
+        if not problems:
+            return None, end
+        value = b"".join(_item(each + b"\0" * (len(each) % 2)) for each in fragments)
+        return _encoded(_PIXEL_DATA, b"OB", value, "<", delimited=True), end if undefined else stop
+
+    def _fragments(self, at: int, stop: int) -> tuple[list[bytes], int, list[str]]:
+        """Return the fragments, where they end, and what is wrong with them."""
+        fragments: list[bytes] = []
+        problems: list[str] = []
+        while at < stop:
+            tag = self._tag(at, "<") if at + 8 <= stop else 0
+            if tag == _SEQUENCE_END:
+                return fragments, at + 8, problems
+            if tag != _ITEM:
+                rest = bytes(self.data[at:stop])
+                vr = rest[4:6]
+                follows = tag > _PIXEL_DATA and (vr in LONG_VRS or vr in SHORT_VRS)
+                if not (follows or _DELIMITER.startswith(rest) or not any(rest)):
+                    raise PixelDataError("is damaged: its pixel data hold something else than fragments.")
+                problems.append(_NO_END)
+                return fragments, at if follows else stop, problems
+            (length,) = struct.unpack_from("<L", self.data, at + 4)
+            begin, at = at + 8, at + 8 + length
+            if at > stop + (length % 2 == 0 and at == stop + 1):
+                raise PixelDataError("is truncated: it ends before its pixels do.")
+            fragments.append(bytes(self.data[begin : min(at, stop)]))
+            if length % 2:
+                problems.append(_ODD)
+                if at < stop and self._tag(at, "<") not in (_ITEM, _SEQUENCE_END):
+                    at += 1  # padded, and the pad byte not counted
+        problems.append(_NO_END)
+        return fragments, min(at, stop), problems
+
+
+def _item(value: bytes) -> bytes:
+    return struct.pack("<HHL", 0xFFFE, 0xE000, len(value)) + value
+
+
+def _encoded(tag: int, vr: bytes, value: bytes, order: str, *, delimited: bool = False) -> bytes:
+    """Return an element in Explicit VR."""
+    head = struct.pack(order + "HH2s", tag >> 16, tag & 0xFFFF, vr)
+    if delimited:
+        return head + b"\0\0\xff\xff\xff\xff" + value + struct.pack(order + "HHL", 0xFFFE, 0xE0DD, 0)
+    if vr in LONG_VRS:
+        return head + struct.pack(order + "HL", 0, len(value)) + value
+    return head + struct.pack(order + "H", len(value)) + value
+
+
+def frame_count(value: bytes | None) -> int:
+    """Return Number of Frames (0028,0008) as a number; 1 if it is none or not positive."""
+    try:
+        return max(1, int((value or b"").strip(b" \0")))
+    except ValueError:
+        return 1
+
+
+def laid_out(value: bytes, frames: int) -> bytes:
+    """Return the value of encapsulated Pixel Data with a Basic Offset Table that tells its frames apart (PS3.5 A.4).
+
+    Parameters
+    ----------
+    value
+        Table and fragments, with or without a delimiter behind them.
+    frames
+        Number of Frames.
+
+    Returns
+    -------
+    bytes
+        The value itself where the table is right or empty, and where the frames cannot be told apart.
+    """
+    fragments: list[bytes] = []
+    starts: list[int] = []
+    at = 0
+    while at + 8 <= len(value) and value[at : at + 4] == b"\xfe\xff\0\xe0":
+        length = int.from_bytes(value[at + 4 : at + 8], "little")
+        if at + 8 + length > len(value):
+            return value
+        starts.append(at)
+        fragments.append(value[at + 8 : at + 8 + length])
+        at += 8 + length
+    if len(fragments) < 2 or (at != len(value) and value[at : at + 8] != _DELIMITER):
+        return value
+    table, fragments = fragments[0], fragments[1:]
+    first = starts[1]
+    by_start = {start - first: fragment for start, fragment in zip(starts[1:], fragments, strict=True)}
+    if all(fragments) and (not table or _is_right(table, by_start, frames)):
+        return value
+    streams = _streams([each for each in fragments if each], frames)
+    if streams is None:
+        return value
+    offsets, place, parts = [], 0, []
+    for stream in streams:
+        offsets.append(place)
+        parts.append(_item(stream + b"\0" * (len(stream) % 2)))
+        place += len(parts[-1])
+    told = struct.pack(f"<{len(offsets)}L", *offsets) if place < 1 << 32 else b""
+    return _item(told) + b"".join(parts)
+
+
+def _is_right(table: bytes, fragments: Mapping[int, bytes], frames: int) -> bool:
+    """Tell whether a Basic Offset Table names where each frame starts."""
+    if len(table) != 4 * frames:
+        return False
+    offsets = struct.unpack(f"<{frames}L", table)
+    ascending = all(one < other for one, other in pairwise(offsets))
+    if offsets[0] != 0 or not ascending or not fragments.keys() >= set(offsets):
+        return False
+    known = fragments[0].startswith(_STREAM_STARTS)
+    return all(fragments[offset].startswith(_STREAM_STARTS) == known for offset in offsets)
+
+
+def _streams(fragments: Sequence[bytes], frames: int) -> list[bytes] | None:
+    """Return the stream of each frame; ``None`` if they cannot be told apart."""
+    if len(fragments) == frames:
+        return list(fragments)
+    streams: list[list[bytes]] = []
+    for fragment in fragments:
+        if not streams or fragment.startswith(_STREAM_STARTS):
+            streams.append([])
+        streams[-1].append(fragment)
+    return [b"".join(parts) for parts in streams] if len(streams) == frames else None

@@ -1,0 +1,157 @@
+"""Files that are not quite DICOM: read as others read them, carried as they stand, judged, and told."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydicom
+import pytest
+from conftest import Run, Verify
+from synthetic import case_values, write_case, write_series
+
+from itk_roundtrip import RoundtripError, find_series, read_series
+from itk_roundtrip.regular import laid_out, regular
+
+END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+CREATOR = b"\x19\0\x10\0LO\x08\0INVENTED"
+NEXT = b"\x19\0\x20\x10LO\4\0next"
+TAG = b"\x19\0\x10\x10"
+
+
+def short(vr: bytes) -> bytes:
+    return TAG + vr + b"\4\0ABCD"
+
+
+def long(vr: bytes) -> bytes:
+    return TAG + vr + b"\0\0\4\0\0\0ABCD"
+
+
+def sequence(item_end: bytes, end: bytes) -> bytes:
+    inner = b"\x08\0\x50\x11UI\x1a\x001.2.840.10008.5.1.4.1.1.2\0"
+    return TAG + b"SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff" + inner + item_end + end
+
+
+ITEM_END = b"\xfe\xff\x0d\xe0\0\0\0\0"
+ODD = {
+    **{f"{vr!r} {form.__name__}": form(vr) for vr in (b"??", b"RE", b"ZZ", b"\0\0", b"  ", b"cs")
+       for form in (short, long)},
+    "none": TAG + b"\4\0\0\0ABCD",
+    "item closed by a sequence delimiter": sequence(END, END),
+    "item not closed": sequence(b"", END),
+    "sequence closed by an item delimiter": sequence(ITEM_END, ITEM_END),
+}  # fmt: skip
+
+
+def insert(file: Path, element: bytes) -> None:
+    """Put private elements before those of group 0020."""
+    content = file.read_bytes()
+    at = content.index(b"\x20\0\x0d\0UI")
+    file.write_bytes(content[:at] + CREATOR + element + NEXT + content[at:])
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("identity", ["derived", "copy"])
+def test_an_odd_element_is_carried_byte_for_byte(
+    name: str, identity: Literal["derived", "copy"], run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    """GDCM and dcmtk read such files; their other elements, and the pixels, are sound."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    files = write_series(source, slices=2)
+    sound = [pydicom.dcmread(file).PixelData for file in files]
+    for file in files:
+        insert(file, ODD[name])
+    assert any(one.kind == "encoding" for one in find_series(source)[0].irregularities)
+    run(source, written, identity=identity)
+    outputs = sorted(written.iterdir())
+    for file, pixels in zip(outputs, sound, strict=True):
+        content = file.read_bytes()
+        assert CREATOR + ODD[name] + NEXT in content
+        assert content.endswith(pixels)
+    assert verify(source, written, identity=identity).verdict == "pass"
+
+
+def _ends(content: bytes) -> dict[str, bytes]:
+    at = content.index(b"\xe0\x7f\x10\0OB") + 12
+    head, value = content[: at - 12], content[at : -len(END)]
+    table = 8 + int.from_bytes(value[4:8], "little")
+    size = int.from_bytes(value[table + 4 : table + 8], "little")
+    stream = value[table + 8 : table + 8 + size]
+    half = size // 4 * 2
+    parts = [_item(stream[:half]), _item(stream[half:])]
+    per_fragment = _item(struct.pack("<2L", 0, len(parts[0]))) + b"".join(parts)
+    start = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff"
+    whole = value + END
+    return {
+        "none": head + start + value,
+        "zeros": head + start + value + bytes(8),
+        "cut": head + start + value + END[:3],
+        "trailing": head + start + whole + b"noise",
+        "defined": head + start[:8] + struct.pack("<L", len(whole)) + whole,
+        "UN": head + start[:4] + b"UN" + start[6:] + whole,
+        "per fragment": head + start + per_fragment + END,
+        "wrong": head + start + _item(b"\7\0\0\0") + value[table:] + END,
+        "empty fragment": head + start + _item(b"") + _item(b"") + value[table:] + END,
+    }
+
+
+def _item(value: bytes) -> bytes:
+    return b"\xfe\xff\0\xe0" + struct.pack("<L", len(value)) + value
+
+
+@pytest.mark.parametrize("name", ["none", "zeros", "cut", "trailing", "defined", "UN", "per fragment", "wrong",
+                                  "empty fragment"])  # fmt: skip
+def test_an_odd_encapsulation_is_read_as_gdcm_reads_it(name: str, run: Run, verify: Verify, tmp_path: Path) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    files = write_case("jpeg_lossless", source)
+    for file in files:
+        file.write_bytes(_ends(file.read_bytes())[name])
+    run(source, written)
+    for file, values in zip(sorted(written.iterdir()), case_values("jpeg_lossless"), strict=True):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
+    assert verify(source, written).verdict == "pass"
+
+
+def test_a_damaged_item_tag_is_damage(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for file in write_case("jpeg_lossless", source):
+        content = file.read_bytes()
+        at = content.rindex(b"\xfe\xff\0\xe0")
+        file.write_bytes(content[:at] + b"\xfe\xff\1\xe1" + content[at + 4 :])
+    with pytest.raises(RoundtripError, match="is damaged: its pixel data"):
+        run(source, tmp_path / "written")
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("keyword", ["SourceImageSequence", "ContributingEquipmentSequence"])
+def test_a_sequence_that_is_none_is_refused_by_name(keyword: str, run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for file in write_series(source, slices=2):
+        dataset = pydicom.dcmread(file)
+        tag = pydicom.datadict.tag_for_keyword(keyword)
+        dataset.add(pydicom.DataElement(tag, "OB", b"text"))
+        dataset.save_as(file)
+    with pytest.raises(RoundtripError, match=f"{keyword}.*is no sequence"):
+        run(source, tmp_path / "written")
+    run(source, tmp_path / "copy", identity="copy")
+
+
+def test_geometry_of_another_vr_is_known(tmp_path: Path) -> None:
+    for index, file in enumerate(write_series(tmp_path / "source", slices=2)):
+        dataset = pydicom.dcmread(file)
+        del dataset.ImagePositionPatient
+        dataset.add(pydicom.DataElement(0x00200032, "FD", [1.0, 2.0, 3.0 * index]))
+        dataset.save_as(file)
+    found = find_series(tmp_path / "source")[0]
+    assert "encoding" in {one.kind for one in found.irregularities}
+    assert read_series(found).image.GetSpacing()[2] == pytest.approx(3)
+
+
+def test_a_regular_data_set_stays_as_it_is() -> None:
+    data = CREATOR + NEXT
+    found = regular(data, implicit=False, little_endian=True, encapsulated=False)
+    assert (found.data, found.problems) == (data, frozenset())
+    value = _item(bytes(4)) + _item(b"abcd")
+    assert laid_out(value, 1) is value
