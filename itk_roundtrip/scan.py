@@ -441,10 +441,10 @@ def _described(whole: bytes | mmap.mmap, begin: int, opened: Opening) -> _Header
     if is_encapsulated(opened.transfer_syntax_uid) and whole[start : start + 4] == _ITEM:
         if length != 0xFFFFFFFF or (not opened.implicit and head[4:6] != b"OB") or whole[-8:-4] != _SEQUENCE_END:
             notes = (*notes, "")
-        if not _is_table(whole, start, frames):
-            notes = (*notes, f"{_named(0x7FE00010)} has a Basic Offset Table that is not one of its frames")
         # Each frame has a fragment of its own, but for those of a video; the position is that of the pixels.
         video = opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes
+        if not video and not _is_table(whole, start, frames):
+            notes = (*notes, f"{_named(0x7FE00010)} has a Basic Offset Table that is not one of its frames")
         short = not video and frames * 8 > len(whole) - position
         return _Header(dataset, kind, short, groups, start, whole, notes)
     if length == 0xFFFFFFFF:

@@ -429,7 +429,7 @@ SERIES_DEFECTS: dict[str, tuple[FolderPlant, str, str | None]] = {
     "empty file": (rewrite(lambda content: b""), "FIL-01", None),
     "no DICM prefix": (rewrite(lambda content: content[:128] + b"XXXX" + content[132:]), "FIL-01", None),
     "cut near its end": (rewrite(lambda content: content[:-7]), "FIL-01", "(7FE0,0010)"),
-    "cut by one byte": (rewrite(lambda content: content[:-1]), "FIL-01", None),
+    "cut by one byte": (rewrite(lambda content: content[:-1]), "FIL-01", "(7FE0,0010)"),
     "cut in the header": (rewrite(lambda content: content[:700]), "FIL-01", None),
     "cut in the file meta": (rewrite(lambda content: content[:200]), "FIL-01", None),
     "bytes after the end": (rewrite(lambda content: content + b"\xff" * 6), "FIL-01", None),

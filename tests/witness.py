@@ -87,11 +87,11 @@ _METHODS = {
     uid.MPEG4HP41: "ISO_14496_10",
 }
 """What Lossy Image Compression Method says of a transfer syntax (PS3.3 C.7.6.1.1.5.1)."""
-_ONLY_PRIMARY = frozenset(f"1.2.840.10008.5.1.4.1.1.77.1.5.{number}" for number in (1, 2, 5, 6))
-"""The Ophthalmic Photography and the Wide Field Ophthalmic Photography SOP Classes (PS3.3 C.8.17.2.1.4)."""
-_PRIMARY_CLASSES = frozenset({
-    uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage, uid.SegmentationStorage,
+_ONLY_PRIMARY = frozenset({
+    *(f"1.2.840.10008.5.1.4.1.1.77.1.5.{number}" for number in (1, 2, 5, 6)), uid.SegmentationStorage,
 })  # fmt: skip
+"""The Ophthalmic Photography and the Wide Field Ophthalmic Photography SOP Classes (PS3.3 C.8.17.2.1.4); C.8.20.2."""
+_PRIMARY_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
 
 # ----------------------------------------------------------------------------------------------- parsing
 
