@@ -125,7 +125,7 @@ def _geometry(
     for keyword, attribute in PLANE_ATTRIBUTES.items():
         malformed = [one for one in slices if keyword in one.place.malformed]
         if malformed:
-            what = f"{len(malformed)} of {len(slices)} {_noun(slices)}"
+            what = f"{len(malformed)} of {counted(len(slices), _noun(slices))}"
             text = f"{attribute.name} is not {attribute.expected}: {what}"
             yield Irregularity(attribute.irregularity, text, _files(malformed))
     yield from _unplaced(slices)

@@ -56,7 +56,9 @@ def read(stream: mmap.mmap) -> FileDataset:
         if not any(tag in dataset for tag in _PIXELS):
             _check_end(stream, begins)
         odd = not begins.implicit and any(
-            element.VR not in VRS for element in dataset.values() if isinstance(element, RawDataElement)
+            element.VR not in VRS and stands_in_data_sets(tag)
+            for tag, element in dataset.items()
+            if isinstance(element, RawDataElement)
         )
     except Exception as error:  # whatever pydicom meets in irregular bytes
         try:

@@ -142,6 +142,7 @@ class _Walk:
                 part, end = self._element(head, start, stop, implicit)
                 if part is not None and not implicit:
                     stood[head.tag] = self.data[start:end]
+                behind_pixels = behind_pixels or head.tag == _PIXEL_DATA
             parts.append(self.data[start:end] if part is None else part)
             start = end
         return Regular(b"".join(parts), frozenset(self.problems), stood)

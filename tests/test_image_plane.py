@@ -57,6 +57,7 @@ def test_geometry_that_is_none(keyword: str, value: bytes, tmp_path: Path) -> No
     told = {one.kind: one for one in series.irregularities}
     assert set(told) - {"no-position"} == {kind}
     assert told[kind].message.startswith(f"{name} is not ")
+    assert told[kind].message.endswith(": 2 of 2 files")
     assert told[kind].files == tuple(file.name for file in files)
     document = find_document(find_series(tmp_path), tmp_path)["series"][0]
     if keyword == "ImageOrientationPatient":

@@ -125,6 +125,57 @@ def test_a_damaged_item_tag_is_damage(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "written").exists()
 
 
+@pytest.mark.parametrize("zeros", [2, 6, 8, 12, 1000])
+@pytest.mark.parametrize("case", ["u16_ct", "implicit", "jpeg_lossless"])
+def test_zeros_behind_the_last_element_are_nothing(
+    zeros: int, case: str, run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_case(case, source):
+        file.write_bytes(file.read_bytes() + bytes(zeros))
+    run(source, written)
+    for file, values in zip(sorted(written.iterdir()), case_values(case), strict=True):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
+    assert verify(source, written).verdict == "pass"
+
+
+@pytest.mark.parametrize("declared", ["even", "odd"])
+@pytest.mark.parametrize("identity", ["derived", "copy"])
+@pytest.mark.parametrize("transfer_syntax", ["explicit", "implicit"])
+def test_a_missing_pad_byte_is_added(
+    declared: str, identity: Literal["derived", "copy"], transfer_syntax: str, run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    sound = {}
+    for file in write_series(source, rows=11, columns=13, bits_allocated=8, bits_stored=8, modality="SC",
+                             transfer_syntax=transfer_syntax):  # fmt: skip
+        content = file.read_bytes()
+        sound[file.name] = content[-144:-1]
+        if declared == "odd":
+            content = content[:-148] + struct.pack("<L", 143) + content[-144:]
+        file.write_bytes(content[:-1])
+    run(source, written, identity=identity)
+    for file in written.iterdir():
+        pixels = pydicom.dcmread(file).PixelData
+        assert (len(pixels), pixels[:-1]) == (144, sound[file.name.removeprefix("derived_")])
+    assert verify(source, written, identity=identity).verdict == "pass"
+
+
+@pytest.mark.parametrize("text", [b" 2", b"2 ", b"  2 ", b"+2", b"02", b"2\0"])
+@pytest.mark.parametrize("identity", ["derived", "copy"])
+def test_number_of_frames_with_blanks_is_a_number(
+    text: bytes, identity: Literal["derived", "copy"], run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    write_series(source, slices=2, frames=2, modality="SC", attributes={"NumberOfFrames": text})
+    assert [one.instance.frames for one in find_series(source)[0].slices] == [2] * 4
+    run(source, written, identity=identity)
+    assert verify(source, written, identity=identity).verdict == "pass"
+    for before, after in zip(sorted(source.iterdir()), sorted(written.iterdir()), strict=True):
+        assert pydicom.dcmread(after).PixelData == pydicom.dcmread(before).PixelData
+        assert pydicom.dcmread(after).get_item("NumberOfFrames").value.strip(b" \0") == text.strip(b" \0")
+
+
 @pytest.mark.parametrize("keyword", ["SourceImageSequence", "ContributingEquipmentSequence"])
 def test_a_sequence_that_is_none_is_refused_by_name(keyword: str, run: Run, tmp_path: Path) -> None:
     source = tmp_path / "source"
