@@ -125,10 +125,10 @@ class _Walk:
             try:
                 head = self._head(start, stop, implicit)
             except IrregularError:
-                if not behind_pixels:
+                if not (behind_pixels and self.encapsulated):
                     raise
                 head = None
-            if head is None or (behind_pixels and head.tag <= _PIXEL_DATA):
+            if head is None or (behind_pixels and self.encapsulated and head.tag <= _PIXEL_DATA):
                 self.problems.add((_PIXEL_DATA, _FOLLOWED))
                 break
             self.top = head.tag

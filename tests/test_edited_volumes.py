@@ -62,6 +62,12 @@ def turned_round(image: Any) -> Any:
     return result
 
 
+def shifted(image: Any) -> Any:
+    result = copied(image)
+    itk.array_view_from_image(result)[...] += 1
+    return result
+
+
 def copied(image: Any) -> Any:
     return SimpleITK.Image(image) if isinstance(image, SimpleITK.Image) else itk.image_duplicator(image)
 
@@ -90,16 +96,16 @@ EDITS: dict[str, tuple[Callable[[Given], rt.Volume], str]] = {
     # the image
     "median": (of_both(lambda i: itk.median_image_filter(i, radius=1), lambda i: SimpleITK.Median(i, (1, 1, 1))),
                "pixels of .* in `image`"),
-    "shifted by one": (of_both(lambda i: itk.shift_scale_image_filter(i, shift=1), lambda i: i + 1),
+    "shifted by one": (of_both(shifted, lambda i: i + 1),
                        "pixels of .* in `image`"),
     "image of floats": (of_both(lambda i: itk.cast_image_filter(i, ttype=(type(i), itk.Image[itk.F, 3])),
                                 lambda i: SimpleITK.Cast(i, SimpleITK.sitkFloat32)), "`image` .* another type"),
     "cropped": (of_both(lambda i: itk.crop_image_filter(i, boundary_crop_size=(1, 1, 0)),
                         lambda i: SimpleITK.Crop(i, (1, 1, 0), (1, 1, 0))), "`image` .* another size"),
     "one slice": (of_both(lambda i: itk.array_from_image(i)[0], lambda i: i[:, :, 0]), "`image` .* another"),
-    "filter, not its output": (of_both(lambda i: itk.MedianImageFilter.New(i), lambda i: SimpleITK.MedianImageFilter()),
+    "filter, not its output": (of_both(lambda i: itk.CastImageFilter.New(i), lambda i: SimpleITK.CastImageFilter()),
                                "`image` .* another type"),
-    "not updated": (of_both(lambda i: itk.MedianImageFilter[type(i), type(i)].New(Input=i).GetOutput(),
+    "not updated": (of_both(lambda i: itk.CastImageFilter[type(i), type(i)].New(Input=i).GetOutput(),
                             lambda i: SimpleITK.Image(2, 2, 2, SimpleITK.sitkInt16)), "`image` .* another size"),
     "flipped": (of_both(turned_round, turned_round), "geometry of the image"),
     "image of another series": (lambda g: replace(g.volume, image=g.other.image), "pixels of .* in `image`"),
