@@ -154,7 +154,8 @@ def _kept(pair: Pair) -> Iterator[Finding]:
             elif one.outcome == "reformatted" and check == "PIX-02":
                 check = rules.DEFAULT_CHECK  # the values are the same
             detail = _moved_corners(pair) if check == "GEO-01" and one.outcome != "VR changed" else one.detail
-            message = f"{one.outcome} {detail}".strip() + " although it must be kept"
+            broken = "although the source does not have it" if one.outcome == "added" else "although it must be kept"
+            message = f"{one.outcome} {detail}".strip() + f" {broken}"
             yield pair.finding(check, tag, message, path=one.path, severity=_severity(one, detail))
 
 

@@ -79,7 +79,7 @@ def run(
         HeaderMode,
         typer.Option(help="Restore what ITK loses, or leave what ITK alone writes (not verified)."),
     ] = "complete",
-    backend: Annotated[Backend, typer.Option(help="Front end that reads and writes the pixels; same output.")] = "itk",
+    backend: Annotated[Backend, typer.Option(help="Front end that reads and writes; same pixels and headers.")] = "itk",
     transfer_syntax: Annotated[
         TransferSyntax | None,
         typer.Option(help="Lossless encoding of the output; that of the source, uncompressed, by default."),

@@ -213,7 +213,12 @@ def _source_image(pair: Pair) -> Iterator[Finding]:
         return
     located = [one for one in added if text(one, 0x00081155) == own[1]]
     if not added:
-        yield pair.finding("DER-03", tag, "does not refer to the source slice")
+        what = (
+            "does not refer to the source slice"
+            if items(pair.written, tag)
+            else "is missing: it names the source slice"
+        )
+        yield pair.finding("DER-03", tag, what)
     elif not located:
         yield pair.finding("DER-03", tag, "the items that were added do not refer to the source slice")
     for item in located:
@@ -244,7 +249,7 @@ def _referenced_series(pair: Pair) -> Iterator[Finding]:
         return pair.finding("DER-04", tag, message, path=path, severity="warning")
 
     if series and instance and instance not in present.get(series, set()):
-        yield warning("does not refer to the source slice")
+        yield warning("does not refer to the source slice" if after else "is missing: it names the source series")
     if len(after) < len(before):
         yield warning("an item of the source was lost")
     for old, new in zip(before, after, strict=False):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Regularity
+from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Regularity, positions_on_normal
 from itk_roundtrip.rules import is_lossless
 from itk_roundtrip.scan import Instance
 from itk_roundtrip.shared import mixed
@@ -181,8 +181,8 @@ def _uneven(stacks: Sequence[tuple[Sequence[Slice], Regularity | None]]) -> Iter
         first, before, behind = gaps[0]
         yield Irregularity(
             "gap",
-            f"uneven spacing in {counted(len(gaps), 'place')} (median {first.spacing_mm:g} mm), first between"
-            f" {before.name} and {behind.name}",
+            f"uneven spacing in {counted(len(gaps), 'place')}: {before.name} and {behind.name} are"
+            f" {_apart(before, behind):.4g} mm apart, most neighbours {first.spacing_mm:.4g} mm",
             _files([one for _, *pair in gaps for one in pair], once=False),
         )
     tilted = [(found.tilt_degrees, one) for one, found in stacks if found and found.tilt_degrees]
@@ -192,6 +192,14 @@ def _uneven(stacks: Sequence[tuple[Sequence[Slice], Regularity | None]]) -> Iter
             f"tilt: slices step sideways by {max(degrees for degrees, _ in tilted):.1f} degrees",
             _files([each for _, one in tilted for each in one]),
         )
+
+
+def _apart(before: Slice, behind: Slice) -> float:
+    """Return how far one slice lies before another along its normal, in mm; both have a place."""
+    corners = [each.place.position for each in (before, behind) if each.place.position is not None]
+    assert before.place.orientation is not None
+    start, end = positions_on_normal(corners, before.place.orientation)
+    return float(end - start)
 
 
 def _noun(slices: Sequence[Slice]) -> str:

@@ -30,6 +30,7 @@ from itk_roundtrip.series import (
     list_files,
     of_volume,
     read_files,
+    without_pixels,
 )
 from itk_roundtrip.verify import Options
 from itk_roundtrip.workers import Task, Workers
@@ -78,7 +79,10 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     sides = Sides(
         chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity, found.skipped
     )
-    return judge(sides, tally, folders, guessed=options.identity is None, warnings=left_out(found.skipped))
+    warnings = left_out(found.skipped)
+    if options.series is None and options.volume is None:
+        warnings += without_pixels(found, chosen)
+    return judge(sides, tally, folders, guessed=options.identity is None, warnings=warnings)
 
 
 def uids_of(found: SeriesList) -> tuple[frozenset[str], frozenset[str]]:

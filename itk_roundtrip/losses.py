@@ -283,8 +283,9 @@ def _versions(workers: Workers, folder: Path) -> Versions:
     files = folder / "itk.dcm", folder / "simpleitk.dcm"
     inside = []
     for write, file in zip((_itk.write_nothing, _simpleitk.write_nothing), files, strict=True):
-        workers.call(attempt, write, (str(file),), _SECONDS)
-        meta = pydicom.filereader.read_file_meta_info(file) if file.exists() else pydicom.Dataset()
+        outcome = workers.call(attempt, write, (str(file),), _SECONDS)
+        whole = not outcome.crashed and outcome.value[0] == "written"  # else it may be there in part
+        meta = pydicom.filereader.read_file_meta_info(file) if whole else pydicom.Dataset()
         names = str(meta.get("ImplementationVersionName", "")), str(meta.get("SourceApplicationEntityTitle", ""))
         inside.append([name.split()[-1] if " " in name else "unknown" for name in names])
     (gdcm, _), (other_gdcm, other_itk) = inside

@@ -223,7 +223,7 @@ def carry(
     """Make one round trip in an open staging folder, with workers that may have served others before."""
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip import acceptance, compression, judge, kinds, scheduling, slabs
-    from itk_roundtrip.series import choose_series, find_series, left_out
+    from itk_roundtrip.series import choose_series, find_series, left_out, without_pixels
     from itk_roundtrip.shared import check_derivable
 
     compression.check_available(options.transfer_syntax)
@@ -244,6 +244,8 @@ def carry(
             )
     staging.refuse_sources([one.path for one in chosen.instances])
     warnings = [*left_out(found.skipped), *_irregular(chosen)]
+    if options.series is None:
+        warnings += without_pixels(found, chosen)
     its_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
     versions = _named_versions(its_versions)
 
@@ -412,7 +414,7 @@ def _check_readable(skipped: Sequence[Skipped]) -> None:
 
 def _irregular(series: Series) -> list[str]:
     return [
-        f"{one.message}{f', first {one.files[0]}' if one.files else ''}"
+        f"{one.message}{f', first {one.files[0]}' if one.files and one.files[0] not in one.message else ''}"
         + ("." if one.kind in ("lossy-stream", "lossy-range") else "; each slice is carried as it stands.")
         for one in series.irregularities
         if one.kind not in ("multi-frame", "unknown-spacing")  # nothing to be careful about

@@ -13,6 +13,7 @@ from itk_roundtrip.attributes import elements, items, numbers, text
 from itk_roundtrip.findings import Finding
 from itk_roundtrip.pair import Pair
 from itk_roundtrip.stored import PIXEL_DATA, Pixels
+from itk_roundtrip.words import agreeing
 
 _PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 
@@ -33,7 +34,8 @@ def _stored(pair: Pair) -> Iterator[Finding]:
     elif difference.wrong_colours:
         yield pair.finding("PIX-02", PIXEL_DATA, f"colours that the stream does not say: {pair.contradiction}")
     elif difference.changed:
-        amount = f"{difference.changed} of {difference.count} stored values differ, by at most {difference.largest:g}"
+        differ = agreeing(difference.changed, "differs", "differ")
+        amount = f"{difference.changed} of {difference.count} stored values {differ}, by at most {difference.largest:g}"
         if pair.processed:
             yield pair.finding("PIX-03", PIXEL_DATA, f"{amount} ({difference.largest_real:g} in real-world values)",
                                severity="info")  # fmt: skip
@@ -63,7 +65,7 @@ def _stored(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
     for tag in _PIXEL_TAGS:
         if tag != ours.tag and tag in pair.written and tag not in pair.source:
-            yield pair.finding("HDR-02", tag, "added although it must be kept")
+            yield pair.finding("HDR-02", tag, "added although the source does not have it")
     if not pair.derived and lossy and theirs.syntax != ours.syntax:
         yield pair.finding("LOS-01", 0x00020010, "a copy of a lossy source must keep its compressed bytes")
 
@@ -224,8 +226,10 @@ def _lossy(pair: Pair) -> Iterator[Finding]:
         kept = not pair.derived and old == new
         yield pair.finding("LOS-01", 0x00282110, "a lossy compression is not said", inherited=kept)
     elif 0x00282110 in pair.differing and not may_add:
-        check = "HDR-02" if 0x00282110 not in source else "LOS-01"
-        yield pair.finding(check, 0x00282110, f"{pair.differing[0x00282110][0].outcome} although it must be kept")
+        check, broken = "LOS-01", "it must be kept"
+        if 0x00282110 not in source:
+            check, broken = "HDR-02", "the source does not have it"
+        yield pair.finding(check, 0x00282110, f"{pair.differing[0x00282110][0].outcome} although {broken}")
     for tag in (0x00282112, 0x00282114):
         before, after = (value.split(b"\\") if value else [] for value in pair.values(tag))
         if after[: len(before)] != before or (len(after) != len(before) and not may_add):

@@ -26,7 +26,7 @@ VRS = frozenset(vr.decode() for vr in LONG_VRS | SHORT_VRS)
 NO_SUCH_VR = "has a VR that there is none of"
 _NO_VR = "has no VR"
 _NO_END = "has no proper end"
-_NOT_ENCAPSULATED = "is not encapsulated as it must be"
+_DEFINED = "is encapsulated and of defined length"
 _FOLLOWED = "is followed by bytes that are no elements"
 _ODD = "has a fragment of odd length"
 _PIXEL_DATA = 0x7FE00010
@@ -125,10 +125,10 @@ class _Walk:
             try:
                 head = self._head(start, stop, implicit)
             except IrregularError:
-                if not (behind_pixels and self.encapsulated):
+                if not behind_pixels:
                     raise
                 head = None
-            if head is None or (behind_pixels and self.encapsulated and head.tag <= _PIXEL_DATA):
+            if head is None or (behind_pixels and head.tag <= _PIXEL_DATA):
                 self.problems.add((_PIXEL_DATA, _FOLLOWED))
                 break
             self.top = head.tag
@@ -142,7 +142,6 @@ class _Walk:
                 part, end = self._element(head, start, stop, implicit)
                 if part is not None and not implicit:
                     stood[head.tag] = self.data[start:end]
-                behind_pixels = behind_pixels or head.tag == _PIXEL_DATA
             parts.append(self.data[start:end] if part is None else part)
             start = end
         return Regular(b"".join(parts), frozenset(self.problems), stood)
@@ -345,8 +344,11 @@ class _Walk:
         if self._tag(head.value, "<") != _ITEM:
             return None, stop  # as it is, for the reader to refuse
         fragments, end, problems = self._fragments(head.value, stop)
-        if not undefined or head.vr != b"OB":
-            problems.append(_NOT_ENCAPSULATED)
+        if not undefined:
+            problems.append(_DEFINED)
+        if head.vr != b"OB":
+            known = head.vr in LONG_VRS or head.vr in SHORT_VRS
+            problems.append(f"is encapsulated and has VR {head.vr.decode()}, not OB" if known else NO_SUCH_VR)
         self.problems.update((_PIXEL_DATA, problem) for problem in problems)
         if not problems:
             return None, end

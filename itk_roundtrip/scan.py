@@ -363,9 +363,12 @@ class _Header(NamedTuple):
 class _Watch:
     """What pydicom passes over without a word: asked at every element of the top level, where it ends its reading."""
 
-    def __init__(self, implicit: bool) -> None:
+    def __init__(self, implicit: bool, stream: Any) -> None:
         self.implicit = implicit
+        self.stream = stream
         self.last = -1
+        self.end = 0
+        """Where the last element ends; 0 if its length is undefined."""
         self.notes: dict[str, None] = {}
         self.unreadable = False
         """There is a VR that nobody knows; where its element ends is then a guess."""
@@ -373,12 +376,13 @@ class _Watch:
     def stops_at(self, stops: frozenset[int]) -> Callable[[int, str | None, int], bool]:
         """Return what pydicom asks."""
 
-        def stop(tag: int, vr: str | None, _length: int) -> bool:
+        def stop(tag: int, vr: str | None, length: int) -> bool:
             if tag <= self.last:
                 self._note(tag, "stands out of order")
             elif tag < 0x00080000 and not stands_in_data_sets(tag):
                 self._note(tag, "stands in the data set")
             self.last = tag
+            self.end = self.stream.tell() + length if length != 0xFFFFFFFF else 0
             if not self.implicit:
                 if vr not in VRS:
                     self.unreadable = True
@@ -421,12 +425,14 @@ def _described(whole: bytes | mmap.mmap, begin: int, opened: Opening) -> _Header
     """Return the header of a data set; among its notes is an empty one if there is more that must be looked at."""
     stream: Any = BytesIO(whole) if isinstance(whole, bytes) else whole
     stream.seek(begin)
-    watch = _Watch(opened.implicit)
+    watch = _Watch(opened.implicit, stream)
     dataset, groups = _elements(stream, whole, opened, watch)
     notes = (*watch.notes, *([""] if watch.unreadable else []))
     position, head = stream.tell(), stream.read(12)
     nothing = _Header(dataset, "", False, groups, 0, whole, notes)
     if len(head) < 8:
+        if watch.end and (watch.end > len(whole) or any(whole[watch.end :])):
+            raise IrregularError("ends inside an element")  # pydicom returns what stands before it
         return nothing
     kind = _PIXEL_TAGS.get(_tag(head, opened), "")
     if not kind:

@@ -289,6 +289,15 @@ def left_out(skipped: Sequence[Skipped]) -> list[str]:
     return told
 
 
+def without_pixels(found: SeriesList, chosen: Series) -> list[str]:
+    """Return what is said of files without pixels beside the series: reports, or what is left of images."""
+    names = [one.name for series in found if series is not chosen and not series.has_pixels for one in series.instances]
+    if not names:
+        return []
+    what = f"{counted(len(names), 'file')} without pixels {agreeing(len(names), 'was', 'were')} left out"
+    return [f"{what}, first {names[0]}; `find` lists them." if len(names) > 1 else f"{what}: {names[0]}."]
+
+
 def choose_series(found: SeriesList, series_instance_uid: str | None, directory: str) -> Series:
     """Return the one series with pixels, or the one asked for.
 

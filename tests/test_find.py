@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
+from conftest import Run, Verify
 from pydicom import uid
 from rich.console import Console
 from synthetic import make_uid, write_series
@@ -807,3 +809,24 @@ def test_several_series_are_named_once_each(tmp_path: Path) -> None:
         f"folder holds 3 series ({first.series_instance_uid} in 2 studies, {second.series_instance_uid});"
         " choose one with series=UID."
     )
+
+
+@pytest.mark.parametrize("transfer_syntax", ["explicit", "implicit"])
+def test_a_header_that_is_cut_off_never_passes(transfer_syntax: str, run: Run, verify: Verify, tmp_path: Path) -> None:
+    """Within an element the file is broken; between two it has no pixels. Neither is left out without a word."""
+    source = tmp_path / "source"
+    last = write_series(source, slices=3, transfer_syntax=transfer_syntax)[-1]
+    content = last.read_bytes()
+    ends = {element.file_tell for element in pydicom.dcmread(last)}
+    heads = 8 if transfer_syntax == "implicit" else 12
+    for cut in range(opening(content).start + 1, len(content) - 200, 5):
+        last.write_bytes(content[:cut])
+        found = find_series(source)
+        if not found.skipped:  # between two elements, or within the pixels
+            (instance,) = [each for series in found for each in series.instances if each.name == last.name]
+            assert instance.truncated or (not instance.pixel_data and {cut + 8, cut + heads} & ends)
+    at = content.index(b"\x20\0\x0d\0")
+    last.write_bytes(content[:at])  # as if there had been no more of it
+    told = f"1 file without pixels was left out: {last.name}."
+    assert told in run(source, tmp_path / "written").warnings
+    assert told in verify(source, tmp_path / "written").warnings
