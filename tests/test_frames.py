@@ -126,7 +126,7 @@ def test_what_is_irregular_among_frames_is_told(name: str, tmp_path: Path) -> No
     told = series.irregularities[-1]
     assert told.files == (file.name,)
     if name == "enhanced_gap":
-        assert f"first between {file.name} frame 3 and {file.name} frame 4" in told.message
+        assert f"{file.name} frame 3 and {file.name} frame 4 are 7.5 mm apart, most neighbours 2.5 mm" in told.message
     assert series.slice_spacing_mm == 2.5
     assert rt.read_series(series).image.GetSpacing()[2] == pytest.approx(2.5)
 
