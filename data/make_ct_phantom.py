@@ -4,7 +4,9 @@ The same files, byte for byte, come out of every run: fixed seed, fixed dates, n
 The patient, the hospital and the vendor are invented.  The headers hold what a conversion through
 ITK usually drops; see ``data/README.md``.
 
-    python data/make_ct_phantom.py [FOLDER]
+    python data/make_ct_phantom.py [FOLDER [NUMBER...]]
+
+With numbers, only these of the slices 1 to 24.
 """
 
 import sys
@@ -282,13 +284,13 @@ def draw(depth: float) -> Array:
     return hu
 
 
-def slice_pixels(number: int, random: np.random.RandomState) -> npt.NDArray[np.uint16]:
+def slice_pixels(number: int, noise: Array) -> npt.NDArray[np.uint16]:
     """Stored values (HU + 1024) of one slice: slab mean, pixel mean, slight blur, noise."""
     depth = number * GAP
     fine = sum(draw(depth + step) for step in (-0.8, 0.0, 0.8)) / 3
     hu = np.asarray(fine).reshape(SIDE, FINE, SIDE, FINE).mean(axis=(1, 3))
     hu = smooth(hu, 0.08)
-    noise = smooth(random.standard_normal((SIDE, SIDE)), 0.16)
+    noise = smooth(noise, 0.16)
     radius = np.hypot(*np.meshgrid(np.arange(SIDE) - 63.5, np.arange(SIDE) - 63.5))
     hu += noise * (20 - 11 * radius / 64)
     stored = np.clip(np.rint(hu) + 1024, 1, 4095)
@@ -597,12 +599,14 @@ def main() -> None:
     """Write the series, in place of an earlier one."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "ct-phantom"
     random = np.random.RandomState(SEED)
-    series = [slice_dataset(number, slice_pixels(number, random)) for number in range(SLICES)]
+    noise = [random.standard_normal((SIDE, SIDE)) for _ in range(SLICES)]
+    numbers = [int(number) - 1 for number in sys.argv[2:]] or range(SLICES)
+    series = {number: slice_dataset(number, slice_pixels(number, noise[number])) for number in numbers}
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("CT*.dcm"):
         old.unlink()
-    for number, made in enumerate(series, 1):
-        made.save_as(folder / f"CT{number:04}.dcm", enforce_file_format=True)
+    for number, made in series.items():
+        made.save_as(folder / f"CT{number + 1:04}.dcm", enforce_file_format=True)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,12 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(folder.iterdir()) == []
 
 
+@pytest.fixture
+def _itk_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the first example only: each takes a second."""
+    monkeypatch.setattr(losses, "IDIOMS", {"ITK": losses.IDIOMS["ITK"]})
+
+
 def row(table: LossTable, idiom: str) -> IdiomLosses:
     return next(one for one in table.rows if one.idiom == idiom)
 
@@ -185,6 +191,7 @@ def test_an_example_that_does_not_end_is_told(scratch: Path, tmp_path: Path, mon
     assert set(states(table).values()) == {"timed out"}
 
 
+@pytest.mark.usefixtures("_itk_alone")
 def test_wrong_pixels_are_told(scratch: Path, tmp_path: Path) -> None:
     write_case("mono1_ct", tmp_path / "source")
     one = row(find_losses(tmp_path / "source"), "ITK")
@@ -192,6 +199,7 @@ def test_wrong_pixels_are_told(scratch: Path, tmp_path: Path) -> None:
     assert "PhotometricInterpretation" in names(one, "changed")
 
 
+@pytest.mark.usefixtures("_itk_alone")
 def test_invented_attributes_are_told(scratch: Path, tmp_path: Path) -> None:
     write_case("no_positions", tmp_path / "source")
     one = row(find_losses(tmp_path / "source"), "ITK")
@@ -199,6 +207,7 @@ def test_invented_attributes_are_told(scratch: Path, tmp_path: Path) -> None:
     assert ("invented: 2", "ImagePositionPatient, ImageOrientationPatient") in losses.as_lines(one, 4)
 
 
+@pytest.mark.usefixtures("_itk_alone")
 def test_an_invented_uid_is_told(scratch: Path, tmp_path: Path) -> None:
     write_case("cr_plain", tmp_path / "source")
     one = row(find_losses(tmp_path / "source"), "ITK")

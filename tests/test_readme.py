@@ -80,10 +80,11 @@ def test_table_of_checks_is_the_one_in_the_code() -> None:
 
 def test_the_sample_series_is_what_its_script_makes(tmp_path: Path) -> None:
     """The committed files must not drift from the script that is said to make them."""
-    subprocess.run([sys.executable, ROOT / "data" / "make_ct_phantom.py", tmp_path / "made"], check=True)
-    made, kept = tmp_path / "made", ROOT / "data" / "ct-phantom"
-    names = sorted(path.name for path in kept.iterdir())
-    assert sorted(path.name for path in made.iterdir()) == names
+    script, made, kept = ROOT / "data" / "make_ct_phantom.py", tmp_path / "made", ROOT / "data" / "ct-phantom"
+    subprocess.run([sys.executable, script, made, "1", "9", "16", "24"], check=True)  # a slice takes half a second
+    assert sorted(path.name for path in kept.iterdir()) == [f"CT{number:04}.dcm" for number in range(1, 25)]
+    names = sorted(path.name for path in made.iterdir())
+    assert names == ["CT0001.dcm", "CT0009.dcm", "CT0016.dcm", "CT0024.dcm"]
     version = re.compile(rb"PYDICOM [0-9.]+\0?")  # pydicom names itself in the file meta information
     for name in names:
         assert version.sub(b"", (made / name).read_bytes()) == version.sub(b"", (kept / name).read_bytes())
