@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ ORTHONORMAL_TOLERANCE = 1e-3
 as gdcm::DirectionCosines::IsValid has it; real series are within 1e-6."""
 POSITION_TOLERANCE_MM = 1e-2
 """Slices closer than this along the normal are at one position; spacings that differ by less are equal."""
+POSITION_TOLERANCE_PIXELS = 0.1
+"""The same in pixels, where these are so small that it is less: slices of micro-CT are some micrometres apart."""
 SPACING_TOLERANCE_FRACTION = 1e-2
 """Spacings that differ by less than this part of their median are equal too (scanners round positions)."""
 TILT_TOLERANCE_DEGREES = 0.1
@@ -94,6 +97,12 @@ PLANE_ATTRIBUTES: Mapping[str, PlaneAttribute] = {
 """By keyword."""
 
 
+def position_tolerance(pixel_spacings: Iterable[tuple[float, float] | None]) -> float:
+    """Return how close, in mm, slices of these pixel spacings are at one position."""
+    finest = min((min(spacing) for spacing in pixel_spacings if spacing), default=math.inf)
+    return min(POSITION_TOLERANCE_MM, POSITION_TOLERANCE_PIXELS * finest)
+
+
 def normal(image_orientation_patient: Cosines) -> NDArray[np.float64]:
     """Return the unit normal, shape (3,), of Image Orientation (Patient) (0020,0037); zeros if it spans no plane."""
     cosines = np.asarray(image_orientation_patient, dtype=np.float64)
@@ -127,7 +136,7 @@ class Regularity:
     duplicates
         Groups of indices that share one position.
     tilt_degrees
-        Angle between the line of the slice corners and the normal.
+        Angle between the line of the slice corners and the normal; the largest one if they are on no line.
     """
 
     spacing_mm: float | None
@@ -137,7 +146,9 @@ class Regularity:
     tilt_degrees: float
 
 
-def regularity(image_positions_patient: Sequence[Point], orientation: Cosines) -> Regularity:
+def regularity(
+    image_positions_patient: Sequence[Point], orientation: Cosines, tolerance_mm: float = POSITION_TOLERANCE_MM
+) -> Regularity:
     """Describe the spacing of slices given in the order of their positions on the normal.
 
     Parameters
@@ -146,12 +157,14 @@ def regularity(image_positions_patient: Sequence[Point], orientation: Cosines) -
         One (x, y, z) in mm per slice, sorted along the normal.
     orientation
         Direction cosines shared by all of them.
+    tolerance_mm
+        Of positions, as :func:`position_tolerance` returns it.
     """
     points = np.asarray(image_positions_patient, dtype=np.float64).reshape(-1, 3)
     along = positions_on_normal(image_positions_patient, orientation)
     groups: list[list[int]] = []
     for index, position in enumerate(along):
-        if groups and abs(position - along[groups[-1][0]]) < POSITION_TOLERANCE_MM:
+        if groups and abs(position - along[groups[-1][0]]) < tolerance_mm:
             groups[-1].append(index)
         else:
             groups.append([index])
@@ -161,12 +174,9 @@ def regularity(image_positions_patient: Sequence[Point], orientation: Cosines) -
     gaps: tuple[tuple[int, int], ...] = ()
     tilt = 0.0
     if spacing is not None:
-        tolerance = max(POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION * spacing)
+        tolerance = max(tolerance_mm, SPACING_TOLERANCE_FRACTION * spacing)
         gaps = tuple((groups[i][-1], firsts[i + 1]) for i, step in enumerate(steps) if abs(step - spacing) > tolerance)
-        walk = points[firsts[-1]] - points[firsts[0]]
-        length = float(np.linalg.norm(walk))
-        cosine = abs(float(along[firsts[-1]] - along[firsts[0]])) / length if length > 0 else 1.0
-        tilt = float(np.degrees(np.arccos(min(1.0, cosine))))
+        tilt = _tilt(points[firsts], along[firsts], tolerance)
     return Regularity(
         spacing_mm=spacing,
         positions=len(groups),
@@ -176,17 +186,30 @@ def regularity(image_positions_patient: Sequence[Point], orientation: Cosines) -
     )
 
 
-def step(along: NDArray[np.float64]) -> float:
+def _tilt(points: NDArray[np.float64], along: NDArray[np.float64], tolerance_mm: float) -> float:
+    """Return the angle between the normal and the line of corners, in degrees; of the steepest step if they leave it.
+
+    Rounded corners lie beside the line by no more than twice the tolerance.
+    """
+    steps, rises = points[-1:] - points[0], along[-1:] - along[0]
+    beside = points - points[0] - np.outer((along - along[0]) / rises, steps)
+    if np.abs(beside).max() > 2 * tolerance_mm:
+        steps, rises = np.diff(points, axis=0), np.diff(along)
+    cosines = np.minimum(1.0, np.abs(rises) / np.linalg.norm(steps, axis=1))
+    return float(np.degrees(np.arccos(cosines.min())))
+
+
+def step(along: NDArray[np.float64], tolerance_mm: float = POSITION_TOLERANCE_MM) -> float:
     """Return how far apart slices are along the normal, in mm, with its sign: all of them, or most neighbours.
 
     0 if they are at one place, or there is only one.
     """
     steps = np.diff(along)
-    apart = steps[np.abs(steps) > POSITION_TOLERANCE_MM]
+    apart = steps[np.abs(steps) > tolerance_mm]
     if not len(apart):
         return 0.0
     usual = float(np.median(apart))
-    tolerance = max(POSITION_TOLERANCE_MM, SPACING_TOLERANCE_FRACTION * abs(usual))
+    tolerance = max(tolerance_mm, SPACING_TOLERANCE_FRACTION * abs(usual))
     return float(steps.mean()) if np.all(np.abs(steps - usual) <= tolerance) else usual
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, same_orientation
+from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, position_tolerance, same_orientation
 from itk_roundtrip.rules import DERIVED_PREFIX, PURPOSE_SOURCE_IMAGE
 from itk_roundtrip.series import Instance
 
@@ -62,7 +62,8 @@ def same_place(one: Instance, other: Instance) -> bool:
     axes, others = one.image_orientation_patient, other.image_orientation_patient
     if (axes is None) != (others is None) or (axes and others and not same_orientation(axes, others)):
         return False
-    return bool(np.max(np.abs(np.subtract(ours, theirs))) < POSITION_TOLERANCE_MM)
+    noise = position_tolerance((one.pixel_spacing, other.pixel_spacing))
+    return bool(np.max(np.abs(np.subtract(ours, theirs))) < noise)
 
 
 class _Pairer:

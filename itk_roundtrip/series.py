@@ -15,7 +15,7 @@ from pathlib import Path
 from itk_roundtrip.arguments import checked
 from itk_roundtrip.decimals import decimal
 from itk_roundtrip.errors import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError
-from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, Regularity, positions_on_normal
+from itk_roundtrip.geometry import POSITION_TOLERANCE_MM, Regularity, position_tolerance, positions_on_normal
 from itk_roundtrip.irregularities import Irregularity, find_irregularities
 from itk_roundtrip.scan import Instance, Skipped, describe, read_instance
 from itk_roundtrip.volumes import (
@@ -372,16 +372,17 @@ def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Return instances as `find_series` orders them: by position along the normal, then by number and name."""
     orientation = next((one.image_orientation_patient for one in instances if one.image_orientation_patient), None)
     located = orientation is not None and all(one.image_position_patient for one in instances)
-    places: dict[str, float] = {}
+    places: dict[str, int] = {}
     if located and orientation is not None:
         along = positions_on_normal([one.image_position_patient or (0, 0, 0) for one in instances], orientation)
         # Positions that differ by rounding must not break the order of the passes over them.
-        places = {one.name: round(float(place), 2) for one, place in zip(instances, along, strict=True)}
+        noise = position_tolerance({one.pixel_spacing for one in instances})
+        places = {one.name: round(float(place) / noise) for one, place in zip(instances, along, strict=True)}
     return tuple(
         sorted(
             instances,
             key=lambda one: (
-                places.get(one.name, 0.0),
+                places.get(one.name, 0),
                 *(
                     decimal(text) or 0.0
                     for text in (

@@ -19,6 +19,7 @@ from itk_roundtrip.geometry import (
     Regularity,
     normal,
     plane_name,
+    position_tolerance,
     positions_on_normal,
     regularity,
     same_orientation,
@@ -258,12 +259,17 @@ def distance(slices: Sequence[Slice]) -> float | None:
     DICOM PS3.3 C.7.6.2.1.1, C.7.6.16.2.1 Pixel Measures, C.8.4.15 NM Reconstruction, C.8.8.3.2 Grid Frame Offset Vector
     """
     along = along_normal(slices)
-    if along is not None and (found := step(along)):
+    if along is not None and (found := step(along, tolerance(slices))):
         return found
     first = slices[0].place
     if first.between:
         return first.between if slices[0].instance.modality == "NM" else abs(first.between)
     return first.thickness if first.thickness and first.thickness > 0 else None
+
+
+def tolerance(slices: Sequence[Slice]) -> float:
+    """Return how close, in mm, slices are at one position."""
+    return position_tolerance({one.place.spacing for one in slices})
 
 
 def is_one_orientation(slices: Sequence[Slice]) -> bool:
@@ -280,7 +286,7 @@ def geometry_of(slices: Sequence[Slice]) -> Regularity | None:
     if not is_one_orientation(slices) or any(one.place.position is None for one in slices):
         return None
     found = points(slices)
-    return None if found is None else regularity(*found)
+    return None if found is None else regularity(*found, tolerance(slices))
 
 
 def sorted_slices(slices: Sequence[Slice]) -> tuple[Slice, ...]:
@@ -289,7 +295,8 @@ def sorted_slices(slices: Sequence[Slice]) -> tuple[Slice, ...]:
     if along is None:
         return tuple(slices)
     # Rounded, so that what differs by noise stays in the order it is in.
-    order = sorted(range(len(slices)), key=lambda index: round(float(along[index]), 2))
+    noise = tolerance(slices)
+    order = sorted(range(len(slices)), key=lambda index: round(float(along[index]) / noise))
     return tuple(slices[index] for index in order)
 
 
@@ -427,7 +434,7 @@ def _places(slices: tuple[Slice, ...]) -> tuple[tuple[Slice, ...], list[int]]:
     """Return slices in slice order, and a number for the position of each; each its own without positions."""
     slices, numbers = sorted_slices(slices), list(range(len(slices)))
     found = points(slices)
-    for group in regularity(*found).duplicates if found is not None else ():
+    for group in regularity(*found, tolerance(slices)).duplicates if found is not None else ():
         for index in group:
             numbers[index] = group[0]
     return slices, numbers

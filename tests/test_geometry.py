@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from synthetic import make_uid, series_instance_uid, write_series
 
-from itk_roundtrip import Series, find_series
+from itk_roundtrip import Series, find_series, read_series
 from itk_roundtrip.geometry import (
     ORIENTATION_TOLERANCE,
     POSITION_TOLERANCE_MM,
@@ -185,6 +185,13 @@ def test_tilt_below_the_tolerance_is_none() -> None:
     assert regularity([(0, shift * index, 2.5 * index) for index in range(4)], AXIAL).tilt_degrees == 0
 
 
+@pytest.mark.parametrize(("beside", "degrees"), [(30.0, math.degrees(math.atan(12))), (0.01, 0)])
+def test_a_slice_beside_the_line_of_the_others(beside: float, degrees: float) -> None:
+    """First and last corner alone do not tell where the others are; rounded ones are on the line."""
+    points: list[Point] = [(beside * (index == 2), 0, 2.5 * index) for index in range(5)]
+    assert regularity(points, AXIAL).tilt_degrees == pytest.approx(degrees)
+
+
 def test_descending_positions_along_the_normal_tilt_alike() -> None:
     """Whichever end is the first, the angle is the same."""
     points: list[Point] = [(0, 1.0 * index, 2.5 * index) for index in range(4)]
@@ -226,6 +233,22 @@ def test_order_is_by_position_not_by_name(tmp_path: Path) -> None:
     series = found_in(tmp_path)
     assert [one.path.name for one in series.instances] == [file.name for file in files]
     assert [one.instance_number for one in series.instances] == [str(number) for number in range(1, 10)]
+
+
+@pytest.mark.parametrize("spacing", [0.009, 0.004, 0.0009])
+def test_slices_of_some_micrometres_are_one_volume(spacing: float, tmp_path: Path) -> None:
+    """Micro-CT has slices that are closer than the noise of other positions."""
+    order = [3, 0, 5, 1, 4, 2]
+    write_series(tmp_path, slices=6, attributes={
+        "ImagePositionPatient": [rf"0\0\{spacing * place:.6f}" for place in order],
+        "PixelSpacing": rf"{spacing}\{spacing}", "SpacingBetweenSlices": f"{spacing}", "SliceThickness": f"{spacing}",
+    })  # fmt: skip
+    series = found_in(tmp_path)
+    assert kinds(series) == []
+    assert heights(series) == sorted(heights(series))
+    assert series.slice_spacing_mm == pytest.approx(spacing)
+    volume = read_series(series)
+    assert list(volume.image.GetSpacing()) == pytest.approx([spacing] * 3)
 
 
 def test_order_without_positions_is_by_number(tmp_path: Path) -> None:
