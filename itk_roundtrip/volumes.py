@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property, partial
 from itertools import combinations
 
@@ -63,6 +65,7 @@ _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
     "FrameAcquisitionNumber": lambda one: "",
     "TemporalPositionTimeOffset": lambda one: "",
     "AcquisitionTime": lambda one: one.acquisition_time,
+    "AcquisitionDateTime": lambda one: one.texts.get("AcquisitionDateTime", ""),
     "FrameReferenceDateTime": lambda one: "",
     "FrameAcquisitionDateTime": lambda one: "",
     "ContentTime": lambda one: one.content_time,
@@ -74,9 +77,9 @@ _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
 }
 """What may tell volumes at the same positions apart, the likeliest first; what only frames have is empty of a file."""
 _CLOCKS = frozenset({
-    "TriggerTime", "FrameReferenceTime", "AcquisitionTime", "ContentTime", "ActualCardiacTriggerDelayTime",
-    "ActualRespiratoryTriggerDelayTime", "FrameReferenceDateTime", "FrameAcquisitionDateTime",
-    "TemporalPositionTimeOffset",
+    "TriggerTime", "FrameReferenceTime", "AcquisitionTime", "AcquisitionDateTime", "ContentTime",
+    "ActualCardiacTriggerDelayTime", "ActualRespiratoryTriggerDelayTime", "FrameReferenceDateTime",
+    "FrameAcquisitionDateTime", "TemporalPositionTimeOffset",
 })  # fmt: skip
 """These differ from slice to slice in many series, whatever volume it is of."""
 _APART = ("StackID", "ReferencedSegmentNumber")
@@ -316,6 +319,11 @@ def _cut(part: _Part, by: str, groups: Sequence[tuple[str, Sequence[Slice]]]) ->
     return [_Part(tuple(group), (*part.by, by), (*part.labels, label)) for label, group in groups]
 
 
+def _label(keyword: str, text: str) -> str:
+    """Return what tells a volume apart in one respect; labels are joined by commas, so that it has none."""
+    return f"{keyword} {text.replace(', ', ',') or '(none)'}"
+
+
 def _by_size(part: _Part) -> list[_Part]:
     groups: dict[tuple[int | None, ...], list[Slice]] = defaultdict(list)
     for one in part.slices:
@@ -369,7 +377,7 @@ def _by_value(part: _Part, keyword: str) -> list[_Part]:
     for one in part.slices:
         groups[one.value(keyword)].append(one)
     ordered = sorted(groups.items(), key=lambda item: _sortable(item[0]))
-    return _cut(part, keyword, [(f"{keyword} {name or '(none)'}", group) for name, group in ordered])
+    return _cut(part, keyword, [(_label(keyword, name), group) for name, group in ordered])
 
 
 def are_apart(slices: Sequence[Slice]) -> bool:
@@ -426,7 +434,7 @@ def _by_attributes(part: _Part) -> list[_Part]:
     named = []
     for key, group in sorted(groups.items(), key=lambda item: [_sortable(text) for text in item[0]]):
         texts = [text if name in _ORDERS else group[0].value(name) for name, text in zip(by, key, strict=True)]
-        named.append((", ".join(f"{name} {text or '(none)'}" for name, text in zip(by, texts, strict=True)), group))
+        named.append((", ".join(_label(name, text) for name, text in zip(by, texts, strict=True)), group))
     return _cut(part, ", ".join(by), named)
 
 
@@ -440,9 +448,22 @@ def _places(slices: tuple[Slice, ...]) -> tuple[tuple[Slice, ...], list[int]]:
     return slices, numbers
 
 
-_IN_TIME = ("FrameReferenceTime", "TriggerTime")
+_IN_TIME = (
+    "FrameReferenceTime", "TriggerTime", "FrameReferenceDateTime", "FrameAcquisitionDateTime", "AcquisitionDateTime",
+    "AcquisitionTime",
+)  # fmt: skip
 """What orders the slices at one position in time, where no two volumes share a value."""
-_ORDERS = ("instance order", "frame order", "file order", *(f"{name} order" for name in _IN_TIME))
+_ORDERS = ("instance order", "frame order", "file order", *(f"{name} order" for name in (*_IN_TIME, "ContentTime")))
+_MOMENTS = frozenset({
+    "AcquisitionTime", "ContentTime", "AcquisitionDateTime", "FrameReferenceDateTime", "FrameAcquisitionDateTime",
+})  # fmt: skip
+"""Those of VR DT, or TM, which a date may stand before."""
+_MOMENT = re.compile(
+    r"((?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2}))?"
+    r"(?P<hours>[0-9]{2})((?P<minutes>[0-9]{2})(?P<seconds>[0-9]{2}(\.[0-9]*)?)?)?([+-][0-9]{4})?"
+)
+_DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
+"""The day of each time of the day."""
 
 
 def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[str, ...], list[Key]]:
@@ -465,6 +486,9 @@ def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[st
             return (f"{name} order",), by_time
     numbers = [_canonical(one.instance.instance_number) for one in slices]
     numbered = len(set(zip(places, numbers, strict=True))) == len(places)
+    made = None if numbered else _ranks(places, values.get("ContentTime", ()))
+    if made is not None:  # when images were made, several hosts and a queue may have decided
+        return ("ContentTime order",), made
     framed = len({id(one.instance) for one in slices}) == 1
     passes: Counter[int] = Counter()
     order: list[Key] = []
@@ -492,8 +516,23 @@ def _ranks(places: Sequence[int], times: Sequence[str]) -> list[Key] | None:
 def _varying(slices: Sequence[Slice]) -> Mapping[str, list[str]]:
     """Return the values of each attribute that differs among slices, the likeliest to tell volumes apart first."""
     names = dict.fromkeys((*_ATTRIBUTES, *(name for one in slices[:1] for name in one.instance.frame_values)))
-    values = {name: [_canonical(one.value(name)) for one in slices] for name in names if name not in _NOT_TELLING}
+    values = {name: [_comparable(one, name) for one in slices] for name in names if name not in _NOT_TELLING}
     return {name: texts for name, texts in values.items() if len(set(texts)) > 1}
+
+
+def _comparable(one: Slice, name: str) -> str:
+    """Return one text for all texts of a number or a moment, which is told in seconds."""
+    text = one.value(name)
+    day = one.instance.texts.get(_DATES[name], "") if name in _DATES else ""
+    moment = _MOMENT.fullmatch(day + text) if name in _MOMENTS else None
+    if moment is None:
+        return _canonical(text)
+    try:
+        days = date(*map(int, moment.group("year", "month", "day"))).toordinal() if moment["day"] else 0
+    except ValueError:
+        return _canonical(text)
+    hours, minutes, seconds = (float(moment[part] or 0) for part in ("hours", "minutes", "seconds"))
+    return repr(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _canonical(text: str) -> str:

@@ -234,6 +234,19 @@ CASES_IN_TIME: dict[str, tuple[str, str, dict[str, Any]]] = {
         "TemporalPositionIdentifier": ["1", "2", "3", "10"]}),
     "MR by Trigger Time of each slice": ("MR", "TriggerTime order", {
         "TriggerTime": [str(300 * (one // SLICES) + 11 * (one % SLICES)) for one in range(SLICES * TIMES)]}),
+    "MR by Acquisition Time of each slice": ("MR", "AcquisitionTime order", {
+        "AcquisitionTime": [f"10{one // SLICES:02d}{one % SLICES:02d}.5" for one in range(SLICES * TIMES)]}),
+    "MR by Acquisition Time, numbers permuted": ("MR", "AcquisitionTime order", {
+        "AcquisitionTime": [f"10{one // SLICES:02d}{one % SLICES:02d}" for one in range(SLICES * TIMES)],
+        "InstanceNumber": [str(5 * one % 13) for one in range(1, 13)]}),
+    "CT by Acquisition Time, over midnight": ("CT", "AcquisitionTime", {
+        "AcquisitionDate": ["20200203"] * 2 + ["20200204"] * 2,
+        "AcquisitionTime": ["235930", "235950", "000010", "000030"]}),
+    "CT by Acquisition DateTime of each slice": ("CT", "AcquisitionDateTime order", {
+        "AcquisitionDateTime": [f"2020020{3 + one // 6}{'00' if one > 5 else '23'}{one:02d}00.25+0100"
+                                for one in range(SLICES * TIMES)]}),
+    "MR by Content Time of each slice": ("MR", "ContentTime order", {
+        "ContentTime": [f"10{one // SLICES:02d}{one % SLICES:02d}" for one in range(SLICES * TIMES)]}),
     "CT by Temporal Position Identifier": ("CT", "TemporalPositionIdentifier", {
         "TemporalPositionIdentifier": ["1", "2", "3", "4"], "InstanceNumber": ["3", "2", "1"] * TIMES}),
 }  # fmt: skip
