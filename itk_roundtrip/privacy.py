@@ -92,3 +92,14 @@ def may_show(top: int, tag: int, vr: str) -> bool:
         return top in _SEQUENCES_OF_HARMLESS_CODES
     known = dictionary_VR(tag) if dictionary_has_tag(tag) else ""  # not only the VR that a faulty file states
     return tag in _SHOWN or all(one in _SHOWN_VRS for one in (*vr.split(" or "), *known.split(" or ")))
+
+
+def shown_label(label: str) -> str:
+    """Return what tells a volume from others without the values that may identify a person, such as times."""
+    parts = []
+    for part in label.split(", "):
+        keyword, _, value = part.partition(" ")
+        tag = tag_for_keyword(keyword)
+        shown = tag is None or value.startswith("order ") or may_show(tag, tag, dictionary_VR(tag))
+        parts.append(part if shown else f"{keyword} (hidden)")
+    return ", ".join(parts)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from itk_roundtrip import kinds, view
 from itk_roundtrip.arguments import CHECKS, Backend, checked, instance_of
@@ -42,7 +41,7 @@ from itk_roundtrip.pixels import (
     stored_values,
     uninverted,
 )
-from itk_roundtrip.privacy import may_show
+from itk_roundtrip.privacy import shown_label
 from itk_roundtrip.series import Instance, Series, Skipped, Slice, of_volume, ordered, read_files
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.volume import Derivation, Volume
@@ -194,7 +193,7 @@ def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Sli
         return series, volumes[0].slices
     if index is None:
         listed = [
-            f"{number}: {_harmless(part.label)}, {slices} slice{'' if slices == 1 else 's'}"
+            f"{number}: {shown_label(part.label)}, {slices} slice{'' if slices == 1 else 's'}"
             for number, part in enumerate(volumes[:_LISTED_VOLUMES])
             for slices in [len(part.slices)]
         ]
@@ -205,16 +204,6 @@ def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Sli
             series=series.series_instance_uid,
         )
     return of_volume(series, index), volumes[index].slices
-
-
-def _harmless(label: str) -> str:
-    """Return what tells a volume from others without the values that may identify a person, such as times."""
-    parts = []
-    for part in label.split(", "):
-        tag = tag_for_keyword(part.partition(" ")[0])
-        shown = tag is None or may_show(tag, tag, dictionary_VR(tag))
-        parts.append(part if shown else f"{part.partition(' ')[0]} (hidden)")
-    return ", ".join(parts)
 
 
 def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> Volume:

@@ -17,6 +17,7 @@ from rich.text import Text
 from itk_roundtrip import syntaxes
 from itk_roundtrip.findings import grouped
 from itk_roundtrip.geometry import plane_name
+from itk_roundtrip.privacy import shown_label
 from itk_roundtrip.words import counted
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _series_document(series: Series) -> dict[str, Any]:
         "frames": sum(one.frames for one in series.instances),
         "volumes": [
             {
-                "label": volume.label,
+                "label": shown_label(volume.label),
                 "files": [one.name for one in volume.instances],
                 **({"frames": volume.frames} if any(one.frames > 1 for one in volume.instances) else {}),
             }

@@ -70,6 +70,17 @@ def test_find_prints_json_without_patient_data(tmp_path: Path) -> None:
     assert "ller" not in done.stdout.replace(str(SAMPLE), "")
 
 
+def test_find_prints_no_times_that_tell_volumes_apart(tmp_path: Path) -> None:
+    """They identify; the error of ``read_series`` hides them too."""
+    write_series(tmp_path, modality="MR", attributes={
+        "ImagePositionPatient": [rf"0\0\{k % 2}" for k in range(4)], "AcquisitionNumber": "1",
+        "AcquisitionTime": [f"12345{k // 2}" for k in range(4)]})  # fmt: skip
+    done = command("find", tmp_path, "--json")
+    (series,) = json.loads(done.stdout)["series"]
+    assert [one["label"] for one in series["volumes"]] == ["AcquisitionTime (hidden)"] * 2
+    assert "12345" not in done.stdout
+
+
 def test_find_ends_well_without_a_series_and_refuses_a_missing_folder(tmp_path: Path) -> None:
     empty = CliRunner().invoke(app, ["find", str(tmp_path)])
     assert empty.exit_code == 0
