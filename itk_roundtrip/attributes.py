@@ -501,6 +501,11 @@ def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, sides:
 
 
 @lru_cache(maxsize=2000)
+def are_known_character_sets(character_set: str) -> bool:
+    """Tell whether a value of Specific Character Set (0008,0005) holds terms of the standard (PS3.3 C.12.1.1.2)."""
+    return all(term.strip() in python_encoding for term in character_set.split("\\"))
+
+
 def read_text(value: bytes, vr: str, character_set: str) -> str | None:
     """Return an encoded text, decoded strictly; ``None`` if it does not fit its character set, or that is unknown.
 
@@ -517,7 +522,7 @@ def read_text(value: bytes, vr: str, character_set: str) -> str | None:
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")  # in every character set
     terms = [term.strip() for term in character_set.split("\\")]
-    if any(term not in python_encoding for term in terms):
+    if not are_known_character_sets(character_set):
         return None
     if terms in ([""], ["ISO_IR 6"]):
         return None

@@ -26,6 +26,7 @@ from itk_roundtrip.attributes import (
     ENCODED_VRS,
     Difference,
     Element,
+    are_known_character_sets,
     decoded,
     elements,
     items,
@@ -197,7 +198,9 @@ def _is_allowed(pair: Pair, one: Difference) -> bool:
         colour = text(pair.source, 0x00280004).startswith("YBR") and text(pair.written, 0x00280004) == "RGB"
         return decoded and colour and text(pair.written, 0x00280006) in ("", "0", "\0\0")
     if tag == 0x00080005:
-        return pair.derived and one.outcome == "changed" and _reads_as_before(pair)
+        names = pair.values(tag)[1].decode("ascii", "replace")
+        known = are_known_character_sets(names)
+        return pair.derived and one.outcome == "changed" and known and _reads_as_before(pair)
     if tag in rules.ENCAPSULATION_TAGS:
         return theirs.encapsulated or (uncompressed and tag not in pair.written)
     return False

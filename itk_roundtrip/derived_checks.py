@@ -243,13 +243,18 @@ def _referenced_series(pair: Pair) -> Iterator[Finding]:
     tag = 0x00081115
     before, after = items(pair.source, tag), items(pair.written, tag)
     series, instance = text(pair.source, 0x0020000E), text(pair.source, 0x00080018)
-    present = {text(item, 0x0020000E): {text(one, 0x00081155) for one in items(item, 0x0008114A)} for item in after}
+    present = {
+        text(item, 0x0020000E): {text(one, 0x00081155): text(one, 0x00081150) for one in items(item, 0x0008114A)}
+        for item in after
+    }
 
     def warning(message: str, path: str | None = None) -> Finding:
         return pair.finding("DER-04", tag, message, path=path, severity="warning")
 
-    if series and instance and instance not in present.get(series, set()):
+    if series and instance and instance not in present.get(series, {}):
         yield warning("does not refer to the source slice" if after else "is missing: it names the source series")
+    elif series and instance and present[series][instance] != text(pair.source, 0x00080016):
+        yield warning("names another SOP Class than that of the source slice")
     if len(after) < len(before):
         yield warning("an item of the source was lost")
     for old, new in zip(before, after, strict=False):

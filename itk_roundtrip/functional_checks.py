@@ -61,15 +61,23 @@ def _has_groups(dataset: Dataset) -> bool:
 
 def _evidence(pair: Pair) -> Iterator[Finding]:
     """Check that the source that frames refer to is listed by study and series (C.8.13.2.1.2)."""
-    own = text(pair.source, 0x0020000D), text(pair.source, 0x0020000E), text(pair.source, 0x00080018)
+    own = tuple(text(pair.source, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018, 0x00080016))
     listed = {
-        (text(study, 0x0020000D), text(series, 0x0020000E), text(one, 0x00081155))
+        (text(study, 0x0020000D), text(series, 0x0020000E), text(one, 0x00081155), text(one, 0x00081150))
         for study in items(pair.written, _EVIDENCE)
         for series in items(study, 0x00081115)
         for one in items(series, 0x00081199)
     }
     if all(own) and own not in listed:
         yield pair.finding("DER-04", _EVIDENCE, "does not list the source", severity="warning")
+
+
+def _is_complete(code: Dataset) -> bool:
+    """Tell whether an item is a code: a value of a scheme, or a URN, with its meaning (PS3.3 8)."""
+    value, scheme, meaning, long, urn = (
+        text(code, tag) for tag in (0x00080100, 0x00080102, 0x00080104, 0x00080119, 0x00080120)
+    )
+    return bool(meaning and (urn or (scheme and (value or long))))
 
 
 def _path(tag: int, index: int) -> str:
@@ -104,6 +112,8 @@ def _derivation(pair: Pair, tag: int, index: int, added: list[Dataset], frame: i
         ]
         if not codes:
             yield pair.finding("DER-02", tag, "no code for what was done, which must be there", path=path)
+        elif not all(map(_is_complete, items(item, 0x00089215))):
+            yield pair.finding("DER-02", tag, "a code without its value, scheme or meaning", path=path)
         elif any(code[1] == "DCM" and not is_in_context_group(7203, code) for code in codes):
             message = "a DCM code that is not in CID 7203, or with another meaning"
             yield pair.finding("DER-02", tag, message, path=path)

@@ -227,6 +227,10 @@ DEFECTS: dict[str, Defect] = {
     "other referenced series changed": (
         first("ReferencedSeriesSequence", put("SeriesInstanceUID", "2.25.1")), "DER-04", "(0008,1115)",
     ),
+    "referenced series of another SOP Class": (
+        lambda d: setattr(d.ReferencedSeriesSequence[-1].ReferencedInstanceSequence[-1], "ReferencedSOPClassUID",
+                          uid.MRImageStorage), "DER-04", "(0008,1115)",
+    ),
     "other referenced series lost": (lambda d: d.ReferencedSeriesSequence.pop(0), "DER-04", "(0008,1115)"),
     "series refers to another slice": (
         lambda d: setattr(

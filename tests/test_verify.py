@@ -100,6 +100,7 @@ ANYWHERE: Mapping[str, Defect] = {
     "SOP Instance UID reused": DEFECTS["SOP Instance UID reused"],
     "Series Instance UID reused": DEFECTS["Series Instance UID reused"],
     "file meta instance": DEFECTS["file meta instance"],
+    "character set that is none": (put("SpecificCharacterSet", "ISO_IR 999"), "HDR-04", "(0008,0005)"),
     "not DERIVED": (lambda d: setattr(d, "ImageType", ["ORIGINAL", *d.ImageType[1:]]), "TYP-01", "(0008,0008)"),
     "derivation lost": DEFECTS["derivation lost"],
     "reference for another purpose": DEFECTS["reference for another purpose"],
@@ -254,6 +255,28 @@ def test_defect_of_any_series_is_found(
     made = make(**OTHERS[kind])
     planted(made, tmp_path / "out", plant)
     check_planted(verify(made.source, tmp_path / "out"), check, tag)
+
+
+@pytest.mark.parametrize("keyword", ["CodeValue", "CodingSchemeDesignator", "CodeMeaning"])
+def test_the_code_of_a_frame_is_a_whole_one(run: Run, verify: Verify, tmp_path: Path, keyword: str) -> None:
+    write_case("enhanced", tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out")
+    (file,) = (tmp_path / "out").iterdir()
+    dataset = pydicom.dcmread(file)
+    del dataset.PerFrameFunctionalGroupsSequence[1].DerivationImageSequence[-1].DerivationCodeSequence[0][keyword]
+    dataset.save_as(file)
+    check_planted(verify(tmp_path / "in", tmp_path / "out"), "DER-02", "(5200,9230)")
+
+
+def test_the_evidence_of_a_frame_names_its_class(run: Run, verify: Verify, tmp_path: Path) -> None:
+    write_case("enhanced", tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "out")
+    (file,) = (tmp_path / "out").iterdir()
+    dataset = pydicom.dcmread(file)
+    series = dataset.SourceImageEvidenceSequence[-1].ReferencedSeriesSequence[0]
+    series.ReferencedSOPSequence[0].ReferencedSOPClassUID = pydicom.uid.CTImageStorage
+    dataset.save_as(file)
+    assert ("DER-04", "(0008,9154)") in said(verify(tmp_path / "in", tmp_path / "out"), "warning")
 
 
 def test_only_what_was_planted_is_found(make: Callable[..., Made], verify: Verify, tmp_path: Path) -> None:
