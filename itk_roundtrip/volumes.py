@@ -479,7 +479,8 @@ def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[st
             keys: list[Key] = list(zip(*(values[name] for name in way), strict=True))
             if len(set(keys)) <= allowed and len(set(zip(places, keys, strict=True))) == len(places):
                 return way, keys
-    by_number = _ranks(places, [one.instance.instance_number for one in slices])
+    framed = len({id(one.instance) for one in slices}) == 1
+    by_number = _ranks(places, [str(one.frame) if framed else one.instance.instance_number for one in slices])
     for name in _IN_TIME:
         by_time = _ranks(places, values.get(name, ()))
         if by_time is not None and by_time != by_number:  # numbers may restart, or be in any order
@@ -489,7 +490,6 @@ def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[st
     made = None if numbered else _ranks(places, values.get("ContentTime", ()))
     if made is not None:  # when images were made, several hosts and a queue may have decided
         return ("ContentTime order",), made
-    framed = len({id(one.instance) for one in slices}) == 1
     passes: Counter[int] = Counter()
     order: list[Key] = []
     for place in places:

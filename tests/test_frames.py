@@ -177,6 +177,24 @@ def test_attribute_that_tells_frames_apart(name: str, values: list[Any], tmp_pat
     assert all(volume.label.startswith(keyword) for volume in series.volumes)
 
 
+@pytest.mark.parametrize("keyword", ["FrameReferenceDateTime", "FrameAcquisitionDateTime"])
+def test_times_of_each_frame_order_the_frames_of_a_place(keyword: str, tmp_path: Path) -> None:
+    """No two frames share a time, and their order in the file is none."""
+    order = [(place, time) for time in (1, 2, 0) for place in (2, 0, 1)]
+    frames = {
+        "PlanePositionSequence.ImagePositionPatient": [rf"1\2\{3 * place}" for place, _ in order],
+        "FrameContentSequence.FrameReferenceDateTime": ["20200203100001"],
+        "FrameContentSequence.FrameAcquisitionDateTime": ["20200203100001"],
+        f"FrameContentSequence.{keyword}": [f"2020020323{50 + 5 * time}{place:02d}.5" for place, time in order],
+    }
+    write_series(tmp_path, **{**CASES["enhanced"].keywords, "slices": 1, "frames": 9, "frame_values": frames})
+    series = one_series(tmp_path)
+    assert series.separated_by == f"{keyword} order"
+    assert [[order[one.frame or 0] for one in volume.slices] for volume in series.volumes] == [
+        [(place, time) for place in range(3)] for time in range(3)
+    ]
+
+
 def test_any_declared_dimension_tells_frames_apart(tmp_path: Path) -> None:
     """Dimension Index Sequence may point to what nobody has heard of (PS3.3 C.7.6.17)."""
     (file,) = write_series(tmp_path, modality="EMR", slices=1, frames=6, functional_groups="per_frame")
