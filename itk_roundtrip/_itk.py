@@ -93,6 +93,11 @@ def copies(dictionaries: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(dictionary(one) for one in dictionaries)
 
 
+def dictionary_of(image: Any) -> Any:
+    """Return the MetaDataDictionary of an image itself."""
+    return image.GetMetaDataDictionary()
+
+
 def first_difference(one: Any, other: Any) -> str | None:
     """Return the first key, as ``gggg|eeee``, in which two MetaDataDictionaries differ."""
     keys = sorted({*one.GetKeys(), *other.GetKeys()})

@@ -78,6 +78,11 @@ def copies(dictionaries: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(Dictionary(one) for one in dictionaries)
 
 
+def dictionary_of(image: Any) -> Dictionary:
+    """Return the metadata of an image itself."""
+    return Dictionary((key, image.GetMetaData(key)) for key in image.GetMetaDataKeys())
+
+
 def first_difference(one: Any, other: Any) -> str | None:
     """Return the first key in which two dictionaries differ."""
     return next((key for key in sorted({*one, *other}) if one.get(key) != other.get(key)), None)

@@ -52,7 +52,10 @@ def checked(**special: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            given = signature.bind(*args, **kwargs)
+            try:
+                given = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
             for name, value in given.arguments.items():
                 if value is not None or signature.parameters[name].default is not None:
                     given.arguments[name] = checks[name](name, value)

@@ -513,6 +513,11 @@ def check_unedited(volume: Volume) -> None:
     _check_metadata(volume, again)
     front = front_end(again.backend, again.pixel_type)
     _check_image_type(volume, again)
+    key = front.first_difference(front.dictionary_of(volume.image), front.dictionary_of(again.image))
+    if key is not None:
+        raise SeriesWriteError(
+            f"The metadata of `image` were edited ({key}), which is not carried: headers come from the source."
+        )
     for field, pixels in (("array_zyx", volume.array_zyx), ("image", front.array_view(volume.image, again.pixel_type))):
         if pixels.shape != again.array_zyx.shape:
             raise VerificationError(
@@ -562,14 +567,15 @@ def _check_source(volume: Volume) -> None:
         (found,) = read_files(series.directory, [instance.name])
         if isinstance(found, Skipped):
             raise SeriesReadError(f"{instance.name} cannot be read again: {found.reason}.", path=instance.name)
-        if repr(found) != repr(instance):  # not by value: a number may be NaN
+        if _told(found) != _told(instance):
             raise VerificationError(
                 f"{instance.name} is not what was read: its header, or what the volume says of it, is another one.",
                 path=instance.name,
             )
     by_name = {instance.name: instance for instance in series.instances}
     for plane in volume.planes:
-        if not isinstance(plane, Plane) or repr(by_name.get(plane.instance.name)) != repr(plane.instance):
+        known = by_name.get(plane.instance.name) if isinstance(plane, Plane) else None
+        if known is None or _told(known) != _told(plane.instance):
             raise _edited("planes", "are not those of its series")
     seen = list(dict.fromkeys(plane.instance.name for plane in volume.planes))
     if set(seen) != set(by_name):
@@ -578,6 +584,11 @@ def _check_source(volume: Volume) -> None:
         raise _edited("series", "holds its instances in another order")
     if {instance.series_instance_uid for instance in series.instances} != {series.series_instance_uid}:
         raise _edited("series", "has another Series Instance UID than its instances")
+
+
+def _told(instance: Instance) -> tuple[str, object]:
+    """Return all that is said of an instance, to be compared: as text, because a number may be NaN."""
+    return repr(instance), instance.texts
 
 
 def _check_metadata(volume: Volume, again: Volume) -> None:

@@ -157,6 +157,11 @@ def test_a_near_miss_is_told_what_to_pass(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_argument_that_there_is_none_of_is_told_with_its_function(made: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"roundtrip\(\) got an unexpected keyword argument 'volume'"):
+        rt.roundtrip(made["folder"], tmp_path / "out", volume=0)  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize("value", [None, 5, np.zeros((2, 3, 4)), "image", ["volume"]])
 def test_no_volume_at_all(value: Any, tmp_path: Path) -> None:
     for function in (rt.derive, lambda volume: rt.write_series(volume, tmp_path / "out")):

@@ -72,6 +72,16 @@ def copied(image: Any) -> Any:
     return SimpleITK.Image(image) if isinstance(image, SimpleITK.Image) else itk.image_duplicator(image)
 
 
+def with_metadata(image: Any) -> Any:
+    """Return the same image, which says something of itself, as programs with SimpleITK have it."""
+    result = copied(image)
+    if isinstance(result, SimpleITK.Image):
+        result.SetMetaData("0008|103e", "Median")
+    else:
+        result.GetMetaDataDictionary()["0008|103e"] = "Median"
+    return result
+
+
 def edited_copies(dictionaries: Any) -> list[Any]:
     """Return copies of dictionaries, the last one with another description."""
     kind = type(dictionaries[0])
@@ -108,6 +118,7 @@ EDITS: dict[str, tuple[Callable[[Given], rt.Volume], str]] = {
     "not updated": (of_both(lambda i: itk.CastImageFilter[type(i), type(i)].New(Input=i).GetOutput(),
                             lambda i: SimpleITK.Image(2, 2, 2, SimpleITK.sitkInt16)), "`image` .* another size"),
     "flipped": (of_both(turned_round, turned_round), "geometry of the image"),
+    "image with metadata of its own": (of_both(with_metadata, with_metadata), r"metadata of `image` .*0008.103e"),
     "image of another series": (lambda g: replace(g.volume, image=g.other.image), "pixels of .* in `image`"),
     "image of another size": (lambda g: replace(g.volume, image=g.larger.image), "`image` .* another size"),
     "array for an image": (lambda g: replace(g.volume, image=g.volume.array_zyx), "`image` .* another type"),
@@ -166,6 +177,7 @@ EDITS: dict[str, tuple[Callable[[Given], rt.Volume], str]] = {
     "an instance of another slope": (lambda g: with_other_instance(g, rescale_slope=2.0), "not what was read"),
     "an instance of another position": (lambda g: with_other_instance(g, image_position_patient=(1, 2, 3)),
                                         "not what was read"),
+    "an instance of another patient": (lambda g: with_other_instance(g, texts={"PatientID": ""}), "not what was read"),
     "pixel type": (lambda g: replace(g.volume, pixel_type="F"), "`pixel_type` .* is F"),
     "pixel type none of ITK's": (lambda g: replace(g.volume, pixel_type="int16"), "`pixel_type` .* is int16"),
     "the other front end": (lambda g: replace(g.volume, backend="simpleitk" if g.volume.backend == "itk" else "itk"),
