@@ -165,6 +165,8 @@ def _geometry(
             )
         else:
             taken = agreeing(len(geometry.duplicates), "is", "are")
+            if separated_by.endswith(" order") and len(sizes) + (len(geometry.duplicates) < geometry.positions) > 1:
+                apart += "; not all positions have as many, so that a volume may mix them"
             yield Irregularity(
                 "duplicate-position",
                 f"{counted(len(geometry.duplicates), 'position')} {taken} taken by several {_noun(twice)}s{apart}",

@@ -274,6 +274,18 @@ def test_the_volumes_of_a_dynamic_series_are_read(tmp_path: Path) -> None:
     assert tuple(volume.image.GetSpacing())[2] == SPACING_MM
 
 
+@pytest.mark.parametrize("keyword", ["EchoTime", "InstanceNumber"])
+def test_a_missing_file_may_mix_what_only_an_order_tells_apart(keyword: str, tmp_path: Path) -> None:
+    """Nobody can say which of its volumes it is missing in, if not an attribute of their own."""
+    files = write_series(tmp_path, slices=6, modality="MR", attributes={
+        "ImagePositionPatient": [rf"0\0\{one % 3}" for one in range(6)], "AcquisitionNumber": "1",
+        "EchoTime": [str(one // 3 if keyword == "EchoTime" else 3) for one in range(6)]})  # fmt: skip
+    files[1].unlink()
+    (told,) = only_series(tmp_path).irregularities
+    assert told.kind == "duplicate-position"
+    assert ("a volume may mix them" in told.message) == (keyword == "InstanceNumber")
+
+
 def test_a_whole_body_is_one_volume(tmp_path: Path) -> None:
     """Beds have their own times, and no position twice."""
     write_series(tmp_path, slices=6, modality="PT", attributes={
