@@ -470,7 +470,7 @@ class PixelDifference:
         Of the written stored values.
     unused_changed
         Bits that hold no stored value differ, where both sides show them: in uncompressed words, or under an embedded
-        overlay.
+        overlay. Where compressed ones were decoded, they are neither those of the decoder nor zeros or signs.
     beyond
         Written words hold values that Bits Stored cannot.
     wrong_colours
@@ -592,7 +592,12 @@ def compare_pixels(
         largest_real=real,
         decoders=tuple(sorted(decoders)),
         sha256=digest(values),
-        unused_changed=_shows_all_bits(source, written) and not changed and not np.array_equal(words, before),
+        unused_changed=not changed
+        and (
+            not np.array_equal(words, before)
+            if _shows_all_bits(source, written)
+            else _holds_stray_bits(words, values, before, source, written)
+        ),
         beyond=bool(changed) and not np.array_equal(words, values),
         clipped=int(np.count_nonzero(_whole(before, source) != reference)) if source.bits_beyond else 0,
         agreeing=agreeing,
@@ -707,3 +712,21 @@ def _shows_all_bits(source: Pixels, written: Pixels) -> bool:
     )
     native = source.native and not written.encapsulated
     return (native or overlay) and source.tag == written.tag == PIXEL_DATA and source.bits_allocated >= 8
+
+
+def _holds_stray_bits(words: Array, values: Array, before: Array, source: Pixels, written: Pixels) -> bool:
+    """Tell whether words that were decoded from a stream hold more than the stored values, which not all readers cut.
+
+    Beside a value stand zeros, its sign, or what the decoder gives there.
+    """
+    spare = 8 <= written.bits_stored < written.bits_allocated and written.high_bit == written.bits_stored - 1
+    if (
+        not spare
+        or source.native
+        or written.encapsulated
+        or words.dtype.kind not in "iu"
+        or words.shape != before.shape
+    ):
+        return False
+    cut = values & ((1 << written.bits_stored) - 1)
+    return not bool(np.all((words == values) | (words == cut) | (words == before)))

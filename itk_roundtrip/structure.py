@@ -105,6 +105,7 @@ class _Walk:
         while start < stop:
             tag, vr, length, value = _head(self.data, start, implicit, order)
             if tag == _ITEM_END and delimited:
+                self._check_delimiter(length)
                 return value
             if not nested:
                 self.top = tag
@@ -114,6 +115,8 @@ class _Walk:
                 self.found.add((self.top, "stands out of order"))
             if vr and vr not in _VRS:
                 raise _BrokenError  # its length is a guess
+            if vr in _LONG and self.data[start + 6 : start + 8] != b"\0\0":
+                self.found.add((self.top, "has reserved bytes that are not zero"))
             last = tag
             start = self._value(tag, vr, length, value, stop, implicit, order)
         if delimited or start != stop:
@@ -142,6 +145,7 @@ class _Walk:
         while start < stop:
             tag, _, length, value = _head(self.data, start, True, order)
             if delimited and tag == _SEQUENCE_END:
+                self._check_delimiter(length)
                 return value
             if tag != _ITEM:
                 raise _BrokenError
@@ -153,11 +157,16 @@ class _Walk:
             raise _BrokenError
         return start
 
+    def _check_delimiter(self, length: int) -> None:
+        if length:
+            self.found.add((self.top, "has a delimiter whose length is not zero"))
+
     def _fragments(self, start: int) -> Iterator[int]:
         """Yield the lengths of the fragments of compressed pixels, and note where they end."""
         while True:
             tag, _, length, value = _head(self.data, start, True, "<")
             if tag == _SEQUENCE_END:
+                self._check_delimiter(length)
                 self._end = value
                 return
             if tag != _ITEM or value + length > len(self.data):

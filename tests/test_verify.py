@@ -448,6 +448,45 @@ def test_values_of_a_big_endian_source(make: Callable[..., Made], verify: Verify
         assert (check, tag) in said(verify(made.source, tmp_path / name)), name
 
 
+@pytest.mark.parametrize(("signed", "bits", "wrong"), [
+    (False, 0xF000, True), (False, 0x1000, True), (True, 0x4000, True), (True, None, False),
+])  # fmt: skip
+def test_bits_beside_decoded_values_are_zeros_or_signs(
+    run: Run, verify: Verify, tmp_path: Path, signed: bool, bits: int | None, wrong: bool
+) -> None:
+    """Not all readers cut them off: the pixels would be other ones there."""
+    write_series(tmp_path / "in", slices=1, transfer_syntax="rle", signed=signed)
+    run(tmp_path / "in", tmp_path / "out", identity="copy")
+    (file,) = (tmp_path / "out").iterdir()
+    dataset = pydicom.dcmread(file)
+    words = np.frombuffer(dataset.PixelData, "<u2").copy()
+    if bits is None:
+        words &= 0x0FFF  # no sign
+    else:
+        words[7] ^= bits
+    dataset.PixelData = words.tobytes()
+    dataset.save_as(file)
+    report = verify(tmp_path / "in", tmp_path / "out")
+    assert (("PIX-02", "(7FE0,0010)") in said(report)) == wrong
+    assert report.verdict == ("fail" if wrong else "pass")
+
+
+@pytest.mark.parametrize(("before", "after", "message"), [
+    (b"SQ\0\0\xff\xff\xff\xff", b"SQ\0\x04\xff\xff\xff\xff", "reserved bytes"),
+    (b"\xfe\xff\x0d\xe0\0\0\0\0", b"\xfe\xff\x0d\xe0\0\0\x01\0", "a delimiter"),
+    (b"\xfe\xff\xdd\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\x08\0\0\0", "a delimiter"),
+])  # fmt: skip
+def test_bytes_that_must_be_zero(verify: Verify, tmp_path: Path, before: bytes, after: bytes, message: str) -> None:
+    """pydicom skips them, other parsers stop there (PS3.5 7.1.2 and 7.5.1)."""
+    (file,) = write_series(tmp_path / "in", slices=1, nested_sequences="undefined")
+    content = file.read_bytes()
+    assert before in content
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / file.name).write_bytes(content.replace(before, after, 1))
+    report = verify(tmp_path / "in", tmp_path / "out")
+    assert [(one.check, message in one.message) for one in faults(report)] == [("FIL-01", True)]
+
+
 def test_compressed_source_describes_no_compression_any_more(
     make: Callable[..., Made], verify: Verify, tmp_path: Path
 ) -> None:
