@@ -157,10 +157,8 @@ def verify(
 ) -> None:
     """Audit a round trip, anyone's: every slice, attribute and stored value of DST against SRC. Exit 1: it differs."""
     with _reported():
-        if html is not None and not Path(html).absolute().parent.is_dir():
-            raise RoundtripError(f"The folder for {html} does not exist; make it first.", path=html)
-        if html is not None and (not html or Path(html).is_dir()):
-            raise RoundtripError(f"{html or 'The page'} is no file; name the file that --html writes.", path=html)
+        if html is not None:
+            _check_page(html, (source, written))
         if pictures and html is None:
             raise RoundtripError(
                 "--pictures shows pictures in the page of --html FILE; name that file or leave it out."
@@ -191,6 +189,17 @@ def verify(
         _print(verify_document(report) if as_json else verify_table(report))
         if report.verdict == "fail":
             raise typer.Exit(EXIT_DIFFERENT)
+
+
+def _check_page(html: str, folders: tuple[str, str]) -> None:
+    """Refuse a place for the page where it cannot be, or where it would replace or add to what is judged."""
+    if not Path(html).absolute().parent.is_dir():
+        raise RoundtripError(f"The folder for {html} does not exist; make it first.", path=html)
+    if not html or Path(html).is_dir():
+        raise RoundtripError(f"{html or 'The page'} is no file; name the file that --html writes.", path=html)
+    for folder in filter(None, folders):
+        if Path(os.path.realpath(html)).is_relative_to(os.path.realpath(folder)):
+            raise RoundtripError(f"{html} lies in {folder}, which is not written to; name a file elsewhere.", path=html)
 
 
 SAMPLE = os.path.join("data", "ct-phantom")

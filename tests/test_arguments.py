@@ -224,6 +224,9 @@ MESSAGES = [
     (["find", "./nowhere"], "./nowhere is not a folder."),
     (["verify", "./in", "dat/nowhere"], "dat/nowhere is not a folder."),
     (["verify", "./in", "./in", "--pictures"], "--pictures shows pictures in the page of --html FILE; .*"),
+    (["verify", "./in", "two", "--html", "in/IM0001.dcm"], "in/IM0001.dcm lies in ./in, which is not written to; .*"),
+    (["verify", "./in", "two", "--html", "./two/x.html"], "./two/x.html lies in two, which is not written to; .*"),
+    (["verify", "./in", "two", "--html", "link.html"], "link.html lies in ./in, which is not written to; .*"),
     (["verify", "./in", "./in", "--reference", "no/such.npy"], "no/such.npy cannot be read .*"),
     (["losses", "./nowhere"], "./nowhere is not a folder."),
 ]
@@ -242,12 +245,15 @@ def test_messages_of_the_command_line(
     Path("deep").mkdir()
     Path("out").mkdir()
     (Path("out") / "old").write_text("old")
+    Path("link.html").symlink_to("in/IM0001.dcm")
+    before = Path("in/IM0001.dcm").read_bytes()
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 2
     assert ended.stdout == ""
     (line,) = ended.stderr.splitlines()
     assert re.fullmatch(re.escape("itk-roundtrip: ") + message, line), line
     assert not Path("new").exists()
+    assert Path("in/IM0001.dcm").read_bytes() == before
 
 
 def test_errors_of_python_name_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
