@@ -159,9 +159,9 @@ def _geometry(
         twice = [slices[index] for group in geometry.duplicates for index in group]
         sizes = {len(group) for group in geometry.duplicates}
         apart = f", told apart by {separated_by}"
-        if len(geometry.duplicates) == geometry.positions and len(sizes) == 1 and geometry.positions > 1:
+        if len(geometry.duplicates) == geometry.positions and sizes == {len(volumes)} and geometry.positions > 1:
             yield Irregularity(
-                "4-D", f"4-D: {sizes.pop()} volumes of {geometry.positions} positions{apart}", _files(twice)
+                "4-D", f"4-D: {len(volumes)} volumes of {geometry.positions} positions{apart}", _files(twice)
             )
         else:
             taken = agreeing(len(geometry.duplicates), "is", "are")

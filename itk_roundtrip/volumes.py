@@ -472,12 +472,17 @@ def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[st
     ways = [way for count in range(1, _TOGETHER + 1) for way in combinations(values, count)]
     counts = set(Counter(places).values())
     # Where files are missing, no position may have all values; then volumes of two slices each are the least.
-    for allowed in (max(counts), len(slices) // 2) if len(counts) > 1 else (max(counts),):
+    # If as many are missing everywhere, a value that is at half of the positions, or more, is that of a volume.
+    half = len(slices) // 2, len(set(places)) / 2, _CLOCKS | {"AcquisitionNumber"}
+    missing = (len(slices) // 2, 1, _CLOCKS) if len(counts) > 1 else half
+    for allowed, least, ignored in ((max(counts), 1, frozenset()), missing):
         for way in ways:
-            if allowed > max(counts) and not _CLOCKS.isdisjoint(way):
+            if not ignored.isdisjoint(way):
                 continue
             keys: list[Key] = list(zip(*(values[name] for name in way), strict=True))
-            if len(set(keys)) <= allowed and len(set(zip(places, keys, strict=True))) == len(places):
+            found = Counter(keys)
+            apart = len(set(zip(places, keys, strict=True))) == len(places)
+            if apart and len(found) <= allowed and min(found.values()) >= least:
                 return way, keys
     framed = len({id(one.instance) for one in slices}) == 1
     by_number = _ranks(places, [str(one.frame) if framed else one.instance.instance_number for one in slices])

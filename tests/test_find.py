@@ -669,6 +669,17 @@ def test_volumes_with_files_missing(tmp_path: Path) -> None:
     assert shape(series) == ("EchoTime", [("EchoTime 2.5", 2), ("EchoTime 5", 2), ("EchoTime 7.5", 3)])
 
 
+def test_volumes_with_a_file_missing_at_every_position(tmp_path: Path) -> None:
+    """Each position has two of the three echoes, which tell of no two volumes of mixed echoes."""
+    series = passes(tmp_path, 3, 4, {"EchoTime": each(["2.5", "5", "7.5"], 4)})
+    for echo, position in ((0, 2), (1, 0), (2, 3), (1, 1)):
+        (tmp_path / f"IM{4 * echo + position + 1:04d}.dcm").unlink()
+    series = found_in(tmp_path)
+    assert shape(series) == ("EchoTime", [("EchoTime 2.5", 3), ("EchoTime 5", 2), ("EchoTime 7.5", 3)])
+    told = "4 positions are taken by several files, told apart by EchoTime"
+    assert kinds(series)["duplicate-position"] == told
+
+
 def test_times_of_one_position(tmp_path: Path) -> None:
     write_series(tmp_path, geometry="same", attributes={"TemporalPositionIdentifier": ["1", "2", "3", "4"]})
     series = found_in(tmp_path)
