@@ -74,7 +74,7 @@ def verify_series(
     AmbiguousSeriesError
         The source holds several series, and the written files refer to none or to several of them.
     RoundtripError
-        The reference does not fit the written series, or cannot be read.
+        The reference does not fit the written series, is not there, or cannot be read.
 
     References
     ----------
@@ -92,6 +92,8 @@ def verify_series(
             path=folders[0],
         )
     place = None if reference is None else Path(reference)
+    if place is not None and not place.is_file():
+        raise RoundtripError(f"There is no file {place} to compare with.", path=str(place))
     options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None), volume)
     with Workers(count, prepare="audit") as workers:
         from itk_roundtrip.judge import verify_folders  # pydicom and numpy, while the workers import them too

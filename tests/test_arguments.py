@@ -227,7 +227,7 @@ MESSAGES = [
     (["verify", "./in", "two", "--html", "in/IM0001.dcm"], "in/IM0001.dcm lies in ./in, which is not written to; .*"),
     (["verify", "./in", "two", "--html", "./two/x.html"], "./two/x.html lies in two, which is not written to; .*"),
     (["verify", "./in", "two", "--html", "link.html"], "link.html lies in ./in, which is not written to; .*"),
-    (["verify", "./in", "./in", "--reference", "no/such.npy"], "no/such.npy cannot be read .*"),
+    (["verify", "./in", "./in", "--reference", "no/such.npy"], "There is no file no/such.npy to compare with."),
     (["losses", "./nowhere"], "./nowhere is not a folder."),
 ]
 
