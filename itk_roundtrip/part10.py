@@ -61,6 +61,8 @@ class Opening:
         (0002,0002); empty if there is none.
     implicit_meta
         Group 0002 is in Implicit VR, which it must not be.
+    odd_meta
+        Group 0002 has a VR that there is none of.
     """
 
     start: int
@@ -73,6 +75,7 @@ class Opening:
     deflated: bool = False
     media_storage_sop_class_uid: str = ""
     implicit_meta: bool = False
+    odd_meta: bool = False
 
     @property
     def note(self) -> str:
@@ -84,6 +87,8 @@ class Opening:
             told.append("no Transfer Syntax UID")
         if self.implicit_meta:
             told.append("File Meta Information in Implicit VR")
+        if self.odd_meta:
+            told.append("a VR that there is none of in File Meta Information")
         real = _DEFLATED if self.deflated else _ENCODINGS[self.implicit, "<" if self.little_endian else ">"]
         claimed = self.claimed
         as_it_says = claimed == real or (self.deflated and syntaxes.is_deflated(claimed))
@@ -118,7 +123,7 @@ def opening(content: bytes | mmap) -> Opening:
 
 
 def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
-    start, meta, implicit_meta = _file_meta(content, at)
+    start, meta, implicit_meta, odd_meta = _file_meta(content, at)
     claimed = meta.get(0x00020010, "")
     # Without a group 0002, only what begins as every data set does is believed to be one.
     sure = len(meta) > (not prefix)
@@ -142,26 +147,46 @@ def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
         deflated=deflated,
         media_storage_sop_class_uid=meta.get(0x00020002, ""),
         implicit_meta=implicit_meta,
+        odd_meta=odd_meta,
     )
 
 
-def _file_meta(content: bytes | mmap, at: int) -> tuple[int, dict[int, str], bool]:
-    """Return where group 0002 ends, its values by tag, and whether it is in Implicit VR.
+def _file_meta(content: bytes | mmap, at: int) -> tuple[int, dict[int, str], bool, bool]:
+    """Return where group 0002 ends, its values by tag, whether it is in Implicit VR, and whether it has unknown VRs.
 
     Its end is where its tags end: the length that (0002,0000) gives is often wrong.
     """
     values: dict[int, str] = {}
+    odd = False
     implicit = content[at + 4 : at + 6] not in _SHORT_VRS | _LONG_VRS
     while content[at : at + 2] == b"\2\0":
         element = _element(content, at, "<", implicit=implicit)
+        if element is None and (element := _odd_element(content, at)) is not None:
+            odd = True
         if element is None or element[1] + element[2] > len(content):
-            return len(content), values, implicit  # the file ends here, or the rest cannot be told from noise
+            return len(content), values, implicit, odd  # the file ends here, or the rest cannot be told from noise
         tag, begin, length = element
         at = begin + length
         # The only values asked for; the others may be large.
         wanted = tag in (0x00020002, 0x00020010)
         values[tag] = content[begin:at].decode("ascii", "replace").strip(" \0") if wanted else ""
-    return at, values, implicit and bool(values)
+    return at, values, implicit and bool(values), odd
+
+
+def _odd_element(content: bytes | mmap, at: int) -> tuple[int, int, int] | None:
+    """Return as :func:`_element` the one of group 0002 with an unknown VR: with the length behind which one stands."""
+    head = content[at : at + 12]
+    if len(head) < 12:
+        return None
+    tag = int.from_bytes(head[:2], "little") << 16 | int.from_bytes(head[2:4], "little")
+    for size, first in ((12, 8), (8, 6), (8, 4)):
+        length = int.from_bytes(head[first:size], "little")
+        end = at + size + length
+        group, element, vr = content[end : end + 2], content[end + 2 : end + 4], content[end + 4 : end + 6]
+        follows = group == b"\2\0" and int.from_bytes(element, "little") > tag & 0xFFFF
+        if follows or (group in (b"\x08\0", b"\0\x08") and (vr in _SHORT_VRS | _LONG_VRS or b"\0" in vr)):
+            return tag, at + size, length
+    return None
 
 
 def _encoding(

@@ -13,6 +13,7 @@ from conftest import Run, Verify
 from synthetic import case_values, write_case, write_series
 
 from itk_roundtrip import RoundtripError, find_series, read_series
+from itk_roundtrip.part10 import opening
 from itk_roundtrip.regular import laid_out, regular
 
 END = b"\xfe\xff\xdd\xe0\0\0\0\0"
@@ -206,3 +207,19 @@ def test_a_regular_data_set_stays_as_it_is() -> None:
     assert (found.data, found.problems) == (data, frozenset())
     value = _item(bytes(4)) + _item(b"abcd")
     assert laid_out(value, 1) is value
+
+
+@pytest.mark.parametrize("element", [b"??\4\0ABCD", b"??\0\0\4\0\0\0ABCD", b"\4\0\0\0ABCD"])
+def test_an_odd_element_in_file_meta_information_is_passed_over(
+    element: bytes, run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_case("u12_ct", source):
+        content = file.read_bytes()
+        start = opening(content).start
+        file.write_bytes(content[:start] + b"\2\0\x10\1" + element + content[start:])
+    assert "File Meta Information" in find_series(source)[0].slices[0].instance.opening_note
+    run(source, written)
+    assert verify(source, written).verdict == "pass"
+    for file, values in zip(sorted(written.iterdir()), case_values("u12_ct"), strict=True):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
