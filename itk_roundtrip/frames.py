@@ -82,6 +82,10 @@ def even(value: bytes) -> bytes:
 def _apart(header: Header, value: bytes, count: int, name: str) -> list[bytes]:
     tables = header.raw(0x7FE00001), header.raw(0x7FE00002)
     extended = (tables[0], tables[1]) if tables[0] and tables[1] else None
+    if extended is not None and not _name_fragments(extended[0], extended[1], value):
+        raise SeriesReadError(
+            f"{name} is damaged: its Extended Offset Table does not say where its frames are.", path=name
+        )
     if extended is not None and not _are_ascending(extended[0], count):
         raise SeriesReadError(
             f"{name} is damaged: its Extended Offset Table is not in the order of its frames.", path=name
@@ -99,6 +103,17 @@ def _are_ascending(table: bytes, count: int) -> bool:
     """Tell whether an Extended Offset Table names as many frames, one behind the other."""
     offsets = np.frombuffer(table[: len(table) // 8 * 8], "<u8")
     return len(offsets) == count and offsets[0] == 0 and bool(np.all(offsets[1:] > offsets[:-1]))
+
+
+def _name_fragments(offsets: bytes, lengths: bytes, value: bytes) -> bool:
+    """Tell whether each entry of an Extended Offset Table lies within the one fragment of its frame."""
+    try:
+        places = list(items(value, 0, len(value), implicit_vr=False))[1:]
+    except ValueError:
+        return False
+    sizes = {start - places[0][0]: stop - start - len(_NO_OFFSETS) for start, stop in places}
+    entries = (np.frombuffer(each[: len(each) // 8 * 8], "<u8").tolist() for each in (offsets, lengths))
+    return all(length <= sizes.get(offset, -1) for offset, length in zip(*entries, strict=False))
 
 
 def encapsulated(streams: Sequence[bytes]) -> bytes:

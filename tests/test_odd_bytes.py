@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from conftest import Run, Verify
+from pydicom.encaps import generate_frames
 from synthetic import case_values, write_case, write_series
 
 from itk_roundtrip import RoundtripError, find_series, read_series
@@ -223,3 +224,17 @@ def test_an_odd_element_in_file_meta_information_is_passed_over(
     assert verify(source, written).verdict == "pass"
     for file, values in zip(sorted(written.iterdir()), case_values("u12_ct"), strict=True):
         assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
+
+
+def test_an_extended_offset_table_that_names_no_fragments_is_refused(run: Run, tmp_path: Path) -> None:
+    """Decoders would be given the head of the second fragment as a part of the stream."""
+    source = tmp_path / "source"
+    for file in write_case("jpeg_ls_u12", source):
+        dataset = pydicom.dcmread(file)
+        stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        dataset.PixelData = _item(b"") + _item(stream[:90]) + _item(stream[90:])
+        dataset.ExtendedOffsetTable = bytes(8)
+        dataset.ExtendedOffsetTableLengths = struct.pack("<Q", len(stream))
+        dataset.save_as(file)
+    with pytest.raises(RoundtripError, match="Extended Offset Table does not say where its frames are"):
+        run(source, tmp_path / "written")
