@@ -33,10 +33,11 @@ from itk_roundtrip.findings import tag_text
 from itk_roundtrip.native_frames import native_pixels
 from itk_roundtrip.part10 import Opening, opening
 from itk_roundtrip.regular import (
-    VRS,
     IrregularError,
     PixelDataError,
+    are_fragments,
     frame_count,
+    has_unknown_vrs,
     laid_out,
     regular,
     stands_in_data_sets,
@@ -153,11 +154,11 @@ def read_header(path: Path, name: str | None = None) -> Header:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _parse(content, opening(content), name)
-    except OSError as error:
-        raise SeriesReadError(f"{name} cannot be read: {error.strerror}.", path=name) from None
     except SeriesReadError:
         raise
-    except Exception:  # whatever pydicom meets in a damaged file
+    except Exception as error:  # whatever pydicom meets in a damaged file
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not pydicom's
+            raise SeriesReadError(f"{name} cannot be read: {error.strerror}.", path=name) from None
         raise SeriesReadError(f"{name} is damaged: its elements cannot be parsed.", path=name) from None
 
 
@@ -169,8 +170,10 @@ def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
     if begins.deflated:
         data = zlib.decompress(data, -zlib.MAX_WBITS)
     try:
+        if not begins.little_endian and _is_irregular(data, begins):
+            return _parse_irregular(data, begins, name)
         header = _parse_data(data, begins, name)
-        if not _has_unknown_vrs(header):
+        if header.implicit_vr or not has_unknown_vrs(header.elements, header.data):
             return header
     except Exception as error:  # whatever pydicom meets in irregular bytes
         try:
@@ -185,10 +188,10 @@ def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
         raise SeriesReadError(f"{name} is not encoded as its transfer syntax says.", path=name) from None
 
 
-def _has_unknown_vrs(header: Header) -> bool:
-    return not header.implicit_vr and any(
-        element.VR not in VRS for element in header.elements.values() if isinstance(element, RawDataElement)
-    )
+def _is_irregular(data: bytes, begins: Opening) -> bool:
+    """Tell whether elements in Big Endian, whose words are going to be swapped, have unknown VRs, at any depth."""
+    elements = data_element_generator(BytesIO(data), begins.implicit, begins.little_endian)
+    return has_unknown_vrs({element.tag: element for element in elements})
 
 
 def _parse_irregular(data: bytes, begins: Opening, name: str) -> Header:
@@ -220,7 +223,13 @@ def _parse_data(data: bytes, begins: Opening, name: str) -> Header:
 def _laid_out(header: Header, name: str) -> Header:
     """Return a header whose Basic Offset Table is right, or empty."""
     value = header.raw(PIXEL_DATA)
-    if value is None or header.raw(0x7FE00001):
+    if value is None:
+        return header
+    if not are_fragments(value):  # pydicom looks for their end, whatever stands before it
+        raise SeriesReadError(
+            f"{name} is damaged: its pixel data hold something else than fragments.", path=name, tag="(7FE0,0010)"
+        )
+    if header.raw(0x7FE00001):
         return header
     right = laid_out(value, frame_count(header.raw(0x00280008)))
     if right == value:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 Wanted = Mapping[str, "Wanted | None"]
 """Keywords of what is wanted of an item: ``None`` for a value, and for a sequence what is wanted of its first item."""
@@ -18,6 +18,7 @@ Buffer = bytes | mmap.mmap
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
+_SHORT = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_16)
 _LONG = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
 _BINARY = {"FD": "d", "FL": "f", "US": "H", "UL": "L", "SS": "h", "SL": "l", "AT": "HH"}
 
@@ -78,6 +79,8 @@ def _head(data: Buffer, start: int, how: Encoding) -> tuple[int, bytes, int, int
     tag = group << 16 | element
     if vr in _LONG:
         return tag, vr, struct.unpack_from(how.order + "L", data, start + 8)[0], start + 12
+    if vr not in _SHORT and group != 0xFFFE:
+        raise ValueError("where an element of a VR that there is none of ends is a guess")
     if group == 0xFFFE:
         return tag, b"", struct.unpack_from(how.order + "L", data, start + 4)[0], start + 8
     return tag, vr, short, start + 8
@@ -149,6 +152,8 @@ def _read(data: Buffer, start: int, stop: int, how: Encoding, wanted: dict[int, 
                 raise ValueError("an element ends behind its item")
             texts[node.keyword] = decoded(data[value : value + length], node.vr, how.order)
             start = value + length
+    if start > stop:
+        raise ValueError("an element ends behind its item")
 
 
 def decoded(value: bytes, vr: str, order: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import mmap
 import zlib
-from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -19,12 +18,21 @@ from pydicom.filereader import data_element_generator, read_dataset
 
 from itk_roundtrip import syntaxes
 from itk_roundtrip.part10 import Opening, opening
-from itk_roundtrip.regular import VRS, IrregularError, frame_count, laid_out, regular, stands_in_data_sets
+from itk_roundtrip.regular import (
+    IrregularError,
+    are_fragments,
+    frame_count,
+    has_unknown_vrs,
+    laid_out,
+    regular,
+    stands_in_data_sets,
+)
 
 _PIXEL_DATA = 0x7FE00010
 _PIXELS = (_PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 _EXTENDED_TABLE = 0x7FE00001
 _NUMBER_OF_FRAMES = 0x00280008
+_UNDEFINED = 0xFFFFFFFF
 
 
 @contextmanager
@@ -38,6 +46,15 @@ def read_file(path: Path) -> FileDataset:
     """Read a file as :func:`read` does."""
     with mapped(path) as stream:
         return read(stream)
+
+
+def read_regular(path: Path) -> FileDataset:
+    """Read a file as :func:`read` does; what is irregular inside its sequences is put right as well."""
+    with mapped(path) as stream:
+        try:
+            return _read_irregular(stream, opening(stream))
+        except IrregularError:
+            return read(stream)
 
 
 def read(stream: mmap.mmap) -> FileDataset:
@@ -55,24 +72,29 @@ def read(stream: mmap.mmap) -> FileDataset:
         dataset = _read(stream, begins)
         if not any(tag in dataset for tag in _PIXELS):
             _check_end(stream, begins)
-        odd = not begins.implicit and any(
-            element.VR not in VRS and stands_in_data_sets(tag)
-            for tag, element in dataset.items()
-            if isinstance(element, RawDataElement)
-        )
+        odd = not begins.implicit and has_unknown_vrs(dict(dataset.items()))
     except Exception as error:  # whatever pydicom meets in irregular bytes
         try:
             dataset = _read_irregular(stream, begins)
         except IrregularError:
             raise error from None
     else:
-        if odd:
-            dataset = _read_irregular(stream, begins)
+        if odd or (syntaxes.is_encapsulated(begins.transfer_syntax_uid) and _holds_no_fragments(dataset)):
+            with suppress(IrregularError):
+                dataset = _read_irregular(stream, begins)
     for tag in [tag for tag, _ in dataset.items() if not stands_in_data_sets(tag)]:
         del dataset[tag]
     if syntaxes.is_encapsulated(begins.transfer_syntax_uid) and _EXTENDED_TABLE not in dataset:
         _lay_out(dataset)
     return dataset
+
+
+def _holds_no_fragments(dataset: FileDataset) -> bool:
+    """Tell whether Pixel Data is there, and is not encapsulated as it must be; pydicom only looks for its end."""
+    element = dataset.get_item(_PIXEL_DATA) if _PIXEL_DATA in dataset else None
+    return isinstance(element, RawDataElement) and (
+        element.length != _UNDEFINED or not are_fragments(element.value or b"")
+    )
 
 
 def _read(stream: mmap.mmap, begins: Opening) -> FileDataset:
@@ -91,7 +113,9 @@ def _check_end(stream: mmap.mmap, begins: Opening) -> None:
     if not begins.deflated:
         stream.seek(begins.start)
         whole: Any = stream
-        deque(data_element_generator(whole, begins.implicit, begins.little_endian), maxlen=0)
+        for element in data_element_generator(whole, begins.implicit, begins.little_endian):
+            if isinstance(element, RawDataElement) and len(element.value or b"") < element.length != _UNDEFINED:
+                raise EOFError("an element ends behind its data set")
 
 
 def _read_irregular(stream: mmap.mmap, begins: Opening) -> FileDataset:

@@ -11,9 +11,10 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 Problem = tuple[int | None, str]
@@ -31,6 +32,8 @@ _FOLLOWED = "is followed by bytes that are no elements"
 _ODD = "has a fragment of odd length"
 _PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_DELIMITERS = 0xFFFE
+"""Group of the three: at the top level they are no elements."""
 _DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _UNDEFINED = 0xFFFFFFFF
 _FIRST_GROUP = 0x0008
@@ -39,6 +42,9 @@ _LOOK = 6
 """So many elements of unknown VR in a row are looked through."""
 _STREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
 """JPEG and JPEG-LS, JPEG 2000, and the file format around it."""
+_STREAM_END = b"\xff\xd9"
+"""Of the same."""
+_RLE_HEADER = 64
 
 
 class IrregularError(ValueError):
@@ -47,6 +53,13 @@ class IrregularError(ValueError):
 
 class PixelDataError(IrregularError):
     """Encapsulated Pixel Data is damaged; says how, as the rest of a sentence that begins with the file's name."""
+
+
+class TruncatedError(PixelDataError):
+    """The file ends before its pixels do."""
+
+    def __init__(self) -> None:
+        super().__init__("is truncated: it ends before its pixels do.")
 
 
 def stands_in_data_sets(tag: int) -> bool:
@@ -128,7 +141,7 @@ class _Walk:
                 if not behind_pixels:
                     raise
                 head = None
-            if head is None or (behind_pixels and head.tag <= _PIXEL_DATA):
+            if head is None or (behind_pixels and (head.tag <= _PIXEL_DATA or head.tag >> 16 == _DELIMITERS)):
                 self.problems.add((_PIXEL_DATA, _FOLLOWED))
                 break
             self.top = head.tag
@@ -186,8 +199,8 @@ class _Walk:
             if own.length != _UNDEFINED and own.value + own.length > stop:
                 yield other
             return
-        yield short
-        yield from (long, without) if vr.isalpha() and vr.isupper() else (without, long)
+        heads = (short, long, without) if vr.isalpha() and vr.isupper() else (short, without, long)
+        yield from sorted(heads, key=lambda head: head.length != _UNDEFINED)  # no other number is so little of a chance
 
     def _fits(self, head: _Head, stop: int, order: str, depth: int) -> bool:
         """Tell whether what follows an element makes sense."""
@@ -340,7 +353,7 @@ class _Walk:
         undefined = head.length == _UNDEFINED
         stop = len(self.data) if undefined else head.value + head.length
         if stop > len(self.data):
-            raise PixelDataError("is truncated: it ends before its pixels do.")
+            raise TruncatedError
         if self._tag(head.value, "<") != _ITEM:
             return None, stop  # as it is, for the reader to refuse
         fragments, end, problems = self._fragments(head.value, stop)
@@ -363,6 +376,9 @@ class _Walk:
             tag = self._tag(at, "<") if at + 8 <= stop else 0
             if tag == _SEQUENCE_END:
                 return fragments, at + 8, problems
+            if tag == _ITEM_END:  # it stands for the delimiter
+                problems.append(_NO_END)
+                return fragments, at + 8, problems
             if tag != _ITEM:
                 rest = bytes(self.data[at:stop])
                 vr = rest[4:6]
@@ -373,8 +389,9 @@ class _Walk:
                 return fragments, at if follows else stop, problems
             (length,) = struct.unpack_from("<L", self.data, at + 4)
             begin, at = at + 8, at + 8 + length
-            if at > stop + (length % 2 == 0 and at == stop + 1):
-                raise PixelDataError("is truncated: it ends before its pixels do.")
+            # The last byte may be missing if it was no more than padding, which only a mark of the end tells.
+            if at > stop and not (at == stop + 1 and length % 2 == 0 and self.data[stop - 2 : stop] == _STREAM_END):
+                raise TruncatedError
             fragments.append(bytes(self.data[begin : min(at, stop)]))
             if length % 2:
                 problems.append(_ODD)
@@ -458,8 +475,57 @@ def _is_right(table: bytes, fragments: Mapping[int, bytes], frames: int) -> bool
     ascending = all(one < other for one, other in pairwise(offsets))
     if offsets[0] != 0 or not ascending or not fragments.keys() >= set(offsets):
         return False
-    known = fragments[0].startswith(_STREAM_STARTS)
-    return all(fragments[offset].startswith(_STREAM_STARTS) == known for offset in offsets)
+    known = _starts_stream(fragments[0])
+    return all(_starts_stream(fragments[offset]) == known for offset in offsets)
+
+
+def _starts_stream(fragment: bytes) -> bool:
+    """Tell whether a fragment begins as a compressed stream, or an RLE header (PS3.5 G.5), does."""
+    if fragment.startswith(_STREAM_STARTS):
+        return True
+    if len(fragment) < _RLE_HEADER:
+        return False
+    segments, first, *others = struct.unpack(f"<{_RLE_HEADER // 4}L", fragment[:_RLE_HEADER])
+    return 1 <= segments <= 15 and first == _RLE_HEADER and not any(others[segments - 1 :])
+
+
+def has_unknown_vrs(elements: Mapping[Any, Any], data: Buffer = b"") -> bool:
+    """Tell whether elements in Explicit VR that pydicom has read have a VR that there is none of, at any depth.
+
+    Parameters
+    ----------
+    elements
+        As pydicom keeps them, by tag.
+    data
+        What they were read from, if the reading of long values was deferred.
+    """
+    return any(_has_unknown_vr(element, data) for element in elements.values() if stands_in_data_sets(element.tag))
+
+
+def _has_unknown_vr(element: Any, data: Buffer) -> bool:
+    if isinstance(element, RawDataElement):
+        return element.VR not in VRS or (element.VR == "SQ" and not _is_regular(element, data))
+    return element.VR == "SQ" and any(has_unknown_vrs(dict(item.items())) for item in element.value)
+
+
+def _is_regular(element: RawDataElement, data: Buffer) -> bool:
+    """Tell whether a sequence of defined length holds no items that can be put right."""
+    value = element.value
+    if value is None:
+        value = data[element.value_tell : element.value_tell + element.length]
+    walk = _Walk(value, "<" if element.is_little_endian else ">", encapsulated=False)
+    try:
+        return not walk._items(0, len(value), False, walk.order, delimited=False)[2]
+    except (IrregularError, struct.error, RecursionError):
+        return True  # whatever it is, it is carried as it stands
+
+
+def are_fragments(value: bytes) -> bool:
+    """Tell whether a value of encapsulated Pixel Data is a row of fragments, as it must be (PS3.5 A.4)."""
+    at = 0
+    while at + 8 <= len(value) and value[at : at + 4] == b"\xfe\xff\0\xe0":
+        at += 8 + int.from_bytes(value[at + 4 : at + 8], "little")
+    return at == len(value)
 
 
 def _streams(fragments: Sequence[bytes], frames: int) -> list[bytes] | None:
@@ -468,7 +534,7 @@ def _streams(fragments: Sequence[bytes], frames: int) -> list[bytes] | None:
         return list(fragments)
     streams: list[list[bytes]] = []
     for fragment in fragments:
-        if not streams or fragment.startswith(_STREAM_STARTS):
+        if not streams or _starts_stream(fragment):
             streams.append([])
         streams[-1].append(fragment)
     return [b"".join(parts) for parts in streams] if len(streams) == frames else None

@@ -41,7 +41,7 @@ from itk_roundtrip.places import (
     grouped_values,
     header_places,
 )
-from itk_roundtrip.regular import VRS, IrregularError, regular, stands_in_data_sets
+from itk_roundtrip.regular import VRS, IrregularError, TruncatedError, regular, stands_in_data_sets
 from itk_roundtrip.rules import is_lossy
 from itk_roundtrip.syntaxes import is_encapsulated
 
@@ -371,7 +371,7 @@ class _Watch:
         """Where the last element ends; 0 if its length is undefined."""
         self.notes: dict[str, None] = {}
         self.unreadable = False
-        """There is a VR that nobody knows; where its element ends is then a guess."""
+        """There is a VR that nobody knows, or no sequence where one must be; where its element ends is then a guess."""
 
     def stops_at(self, stops: frozenset[int]) -> Callable[[int, str | None, int], bool]:
         """Return what pydicom asks."""
@@ -413,7 +413,13 @@ def _header(content: mmap.mmap, opened: Opening) -> _Header:
     if found is not None and "" not in found.notes:
         return found
     encoding = {"implicit": opened.implicit, "little_endian": opened.little_endian}
-    mended = regular(whole, start, **encoding, encapsulated=is_encapsulated(opened.transfer_syntax_uid))
+    try:
+        mended = regular(whole, start, **encoding, encapsulated=is_encapsulated(opened.transfer_syntax_uid))
+    except IrregularError as damage:  # told in full where the pixels are wanted
+        if found is None:
+            raise
+        truncated = found.truncated or isinstance(damage, TruncatedError)
+        return found._replace(truncated=truncated, notes=tuple(filter(None, found.notes)))
     if found is None and not mended.problems:
         raise IrregularError("nothing is irregular")
     found = _described(mended.data, 0, opened)
@@ -429,7 +435,7 @@ def _described(whole: bytes | mmap.mmap, begin: int, opened: Opening) -> _Header
     dataset, groups = _elements(stream, whole, opened, watch)
     notes = (*watch.notes, *([""] if watch.unreadable else []))
     position, head = stream.tell(), stream.read(12)
-    nothing = _Header(dataset, "", False, groups, 0, whole, notes)
+    nothing = _Header(dataset, "", False, groups, 0, whole, (*notes, ""))  # pydicom passes over where it ends early
     if len(head) < 8:
         if watch.end and (watch.end > len(whole) or any(whole[watch.end :])):
             raise IrregularError("ends inside an element")  # pydicom returns what stands before it
@@ -486,6 +492,7 @@ def _elements(stream: Any, whole: bytes | mmap.mmap, opened: Opening, watch: _Wa
         try:
             found[tag], end = sequence(whole, stream.tell(), how, GROUP_NODES)
         except ValueError:  # whatever it is, pydicom may make something of it
+            watch.unreadable = True
             dataset.update(read_dataset(stream, *encoding, stop_when=watch.stops_at(_PIXELS), specific_tags=_TAGS))
             break
         stream.seek(end)

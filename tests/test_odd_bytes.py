@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +14,10 @@ from conftest import Run, Verify
 from pydicom.encaps import generate_frames
 from synthetic import case_values, write_case, write_series
 
-from itk_roundtrip import RoundtripError, find_series, read_series
+from itk_roundtrip import RoundtripError, find_series, read_series, spans
 from itk_roundtrip.part10 import opening
 from itk_roundtrip.regular import laid_out, regular
+from itk_roundtrip.spans import elements
 
 END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 CREATOR = b"\x19\0\x10\0LO\x08\0INVENTED"
@@ -75,6 +77,119 @@ def test_an_odd_element_is_carried_byte_for_byte(
     assert verify(source, written, identity=identity).verdict == "pass"
 
 
+def _within(tag: bytes, inner: bytes) -> bytes:
+    """Return a sequence whose one item holds an odd element between others."""
+    return tag + b"SQ\0\0" + struct.pack("<L", len(inner) + 8) + _item(inner)
+
+
+FORMS = {"short": short(b"??"), "long": long(b"??"), "NUL": long(bytes(2)), "none": ODD["none"],
+         "OB short": short(b"OB")}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("identity", ["derived", "copy"])
+def test_an_odd_element_in_a_functional_group_is_no_obstacle(
+    form: str, identity: Literal["derived", "copy"], run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    """The frames lie where the other elements say; where items are added, the sequence is put right."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_case("enhanced", source):
+        content = file.read_bytes()
+        start = opening(content).start
+        groups = next(each for each in elements(content, start, len(content), implicit_vr=False)
+                      if each.tag == 0x52009230)  # fmt: skip
+        inside = [content[slice(*spans.content(content, *each))]
+                  for each in spans.items(content, groups.value, groups.stop, implicit_vr=False)]  # fmt: skip
+        value = b"".join(_item(CREATOR + FORMS[form] + NEXT + each) for each in inside)
+        head = b"\0\x52\x30\x92SQ\0\0" + struct.pack("<L", len(value))
+        file.write_bytes(content[: groups.start] + head + value + content[groups.end :])
+    series = find_series(source)[0]
+    assert "no-position" not in {one.kind for one in series.irregularities}
+    run(source, written, identity=identity)
+    assert verify(source, written, identity=identity).verdict == "pass"
+    for file, values in zip(sorted(written.iterdir()), case_values("enhanced"), strict=True):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_odd_element_in_a_sequence_of_references_is_no_obstacle(
+    form: str, run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_series(source, slices=2):
+        content = file.read_bytes()
+        at = content.index(b"\x10\0\x10\0PN")
+        references = b"\x08\0\x50\x11UI\x1a\x001.2.840.10008.5.1.4.1.1.2\0\x08\0\x55\x11UI\4\x001.2\0"
+        added = _within(b"\x08\0\x12\x21", references + CREATOR + FORMS[form] + NEXT)
+        file.write_bytes(content[:at] + added + content[at:])
+    run(source, written)
+    assert verify(source, written).verdict == "pass"
+    for file in written.iterdir():
+        assert pydicom.dcmread(file).SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2"
+
+
+@pytest.mark.parametrize("form", ["short", "long", "none"])
+@pytest.mark.parametrize("identity", ["derived", "copy"])
+def test_an_odd_element_in_big_endian_is_kept(
+    form: str, identity: Literal["derived", "copy"], run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    """What is re-encoded must be known by its ends."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    tag = b"\0\x19\x10\x10"
+    odd = {"short": tag + b"??\0\4ABCD", "long": tag + b"??\0\0\0\0\0\4ABCD", "none": tag + b"\0\0\0\4ABCD"}[form]
+    inner = b"\0\x19\0\x10LO\0\x08INVENTED" + odd + b"\0\x19\x10\x20LO\0\4next"
+    item = b"\xff\xfe\xe0\0" + struct.pack(">L", len(inner)) + inner
+    for file in write_case("big_endian", source):
+        content = file.read_bytes()
+        at = content.index(b"\0\x20\0\x0dUI")
+        added = b"\0\x18\xff\xffSQ\0\0" + struct.pack(">L", len(item)) + item
+        file.write_bytes(content[:at] + added + content[at:])
+    run(source, written, identity=identity)
+    assert verify(source, written, identity=identity).verdict == "pass"
+    for file in written.iterdir():
+        inside = pydicom.dcmread(file)[0x0018FFFF].value[0]
+        assert (inside[0x00191010].value, inside[0x00191020].value) == (b"ABCD", "next")
+
+
+@pytest.mark.parametrize("element", [b"??\4\0ABCD", b"??\0\0\4\0\0\0ABCD", b"\4\0\0\0ABCD"])
+def test_an_odd_element_in_file_meta_information_is_passed_over(
+    element: bytes, run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_case("u12_ct", source):
+        content = file.read_bytes()
+        start = opening(content).start
+        file.write_bytes(content[:start] + b"\2\0\x10\1" + element + content[start:])
+    assert "File Meta Information" in find_series(source)[0].slices[0].instance.opening_note
+    run(source, written)
+    assert verify(source, written).verdict == "pass"
+    for file, values in zip(sorted(written.iterdir()), case_values("u12_ct"), strict=True):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
+
+
+def test_an_element_that_ends_behind_the_file_is_read_alike(run: Run, verify: Verify, tmp_path: Path) -> None:
+    """pydicom returns what stands before it, without a word."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_series(source, slices=2):
+        insert(file, FORMS["OB short"])
+    run(source, written)
+    assert verify(source, written).verdict == "pass"
+
+
+def test_an_extended_offset_table_that_names_no_fragments_is_refused(run: Run, tmp_path: Path) -> None:
+    """Decoders would be given the head of the second fragment as a part of the stream."""
+    source = tmp_path / "source"
+    for file in write_case("jpeg_ls_u12", source):
+        dataset = pydicom.dcmread(file)
+        stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        dataset.PixelData = _item(b"") + _item(stream[:90]) + _item(stream[90:])
+        dataset.ExtendedOffsetTable = bytes(8)
+        dataset.ExtendedOffsetTableLengths = struct.pack("<Q", len(stream))
+        dataset.save_as(file)
+    with pytest.raises(RoundtripError, match="Extended Offset Table does not say where its frames are"):
+        run(source, tmp_path / "written")
+
+
 def _ends(content: bytes) -> dict[str, bytes]:
     at = content.index(b"\xe0\x7f\x10\0OB") + 12
     head, value = content[: at - 12], content[at : -len(END)]
@@ -90,9 +205,15 @@ def _ends(content: bytes) -> dict[str, bytes]:
         "none": head + start + value,
         "zeros": head + start + value + bytes(8),
         "cut": head + start + value + END[:3],
+        "item delimiter": head + start + value + ITEM_END,
         "trailing": head + start + whole + b"noise",
+        "trailing item": head + start + whole + _item(b"item"),
         "defined": head + start[:8] + struct.pack("<L", len(whole)) + whole,
         "UN": head + start[:4] + b"UN" + start[6:] + whole,
+        "??": head + start[:4] + b"??" + start[6:] + whole,
+        "ob": head + start[:4] + b"ob" + start[6:] + whole,
+        "NUL": head + start[:4] + bytes(2) + start[6:] + whole,
+        "odd": head + start + value[:table] + _item(stream + b"\0" * (1 - size % 2)) + b"\0" + END,
         "per fragment": head + start + per_fragment + END,
         "wrong": head + start + _item(b"\7\0\0\0") + value[table:] + END,
         "empty fragment": head + start + _item(b"") + _item(b"") + value[table:] + END,
@@ -103,7 +224,8 @@ def _item(value: bytes) -> bytes:
     return b"\xfe\xff\0\xe0" + struct.pack("<L", len(value)) + value
 
 
-@pytest.mark.parametrize("name", ["none", "zeros", "cut", "trailing", "defined", "UN", "per fragment", "wrong",
+@pytest.mark.parametrize("name", ["none", "zeros", "cut", "item delimiter", "trailing", "trailing item", "defined",
+                                  "UN", "??", "ob", "NUL", "odd", "per fragment", "wrong",
                                   "empty fragment"])  # fmt: skip
 def test_an_odd_encapsulation_is_read_as_gdcm_reads_it(name: str, run: Run, verify: Verify, tmp_path: Path) -> None:
     source, written = tmp_path / "source", tmp_path / "written"
@@ -113,6 +235,57 @@ def test_an_odd_encapsulation_is_read_as_gdcm_reads_it(name: str, run: Run, veri
     run(source, written)
     for file, values in zip(sorted(written.iterdir()), case_values("jpeg_lossless"), strict=True):
         assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
+        assert b"item" not in file.read_bytes()
+    assert verify(source, written).verdict == "pass"
+
+
+def test_what_defines_its_length_is_decoded_alike(run: Run, verify: Verify, tmp_path: Path) -> None:
+    """A delimiter that the length counts is no part of a stream."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_case("jpeg_baseline_frames", source):
+        file.write_bytes(_ends(file.read_bytes())["defined"])
+    run(source, written, identity="copy")
+    report = verify(source, written, identity="copy")
+    assert report.verdict == "pass"
+    assert not [one.message for one in report.findings if "decoders do not agree" in one.message]
+
+
+def test_a_byte_of_rle_is_not_padding(run: Run, tmp_path: Path) -> None:
+    """Without its last byte a stream that has no mark of its end may have lost a pixel."""
+    source = tmp_path / "source"
+    for file in write_case("rle_u12", source):
+        content = file.read_bytes()
+        assert content.endswith(END)
+        file.write_bytes(content[: -len(END) - 1])
+    with pytest.raises(RoundtripError, match="is truncated"):
+        run(source, tmp_path / "written")
+
+
+def test_frames_that_number_of_frames_denies_are_not_joined(run: Run, tmp_path: Path) -> None:
+    """A table with an entry per fragment is put right only where the fragments are parts of one stream."""
+    source = tmp_path / "source"
+    for file in write_case("frames_rle", source):
+        dataset = pydicom.dcmread(file)
+        del dataset.NumberOfFrames
+        dataset.save_as(file)
+    with pytest.raises(RoundtripError, match="does not hold 1 compressed frames"):
+        run(source, tmp_path / "written")
+
+
+def test_rle_frames_in_several_fragments_are_told_apart(run: Run, verify: Verify, tmp_path: Path) -> None:
+    source, written = tmp_path / "source", tmp_path / "written"
+    files = write_case("frames_rle", source)
+    sound = [pydicom.dcmread(file).pixel_array for file in files]
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        frames = list(generate_frames(dataset.PixelData, number_of_frames=int(dataset.NumberOfFrames)))
+        parts = [part for frame in frames for part in (frame[:90], frame[90:])]
+        starts = [0, *accumulate(len(part) + 8 for part in parts)][:-1]
+        dataset.PixelData = _item(struct.pack(f"<{len(starts)}L", *starts)) + b"".join(map(_item, parts))
+        dataset.save_as(file)
+    run(source, written)
+    for file, pixels in zip(sorted(written.iterdir()), sound, strict=True):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array, pixels)
     assert verify(source, written).verdict == "pass"
 
 
@@ -208,33 +381,3 @@ def test_a_regular_data_set_stays_as_it_is() -> None:
     assert (found.data, found.problems) == (data, frozenset())
     value = _item(bytes(4)) + _item(b"abcd")
     assert laid_out(value, 1) is value
-
-
-@pytest.mark.parametrize("element", [b"??\4\0ABCD", b"??\0\0\4\0\0\0ABCD", b"\4\0\0\0ABCD"])
-def test_an_odd_element_in_file_meta_information_is_passed_over(
-    element: bytes, run: Run, verify: Verify, tmp_path: Path
-) -> None:
-    source, written = tmp_path / "source", tmp_path / "written"
-    for file in write_case("u12_ct", source):
-        content = file.read_bytes()
-        start = opening(content).start
-        file.write_bytes(content[:start] + b"\2\0\x10\1" + element + content[start:])
-    assert "File Meta Information" in find_series(source)[0].slices[0].instance.opening_note
-    run(source, written)
-    assert verify(source, written).verdict == "pass"
-    for file, values in zip(sorted(written.iterdir()), case_values("u12_ct"), strict=True):
-        assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
-
-
-def test_an_extended_offset_table_that_names_no_fragments_is_refused(run: Run, tmp_path: Path) -> None:
-    """Decoders would be given the head of the second fragment as a part of the stream."""
-    source = tmp_path / "source"
-    for file in write_case("jpeg_ls_u12", source):
-        dataset = pydicom.dcmread(file)
-        stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        dataset.PixelData = _item(b"") + _item(stream[:90]) + _item(stream[90:])
-        dataset.ExtendedOffsetTable = bytes(8)
-        dataset.ExtendedOffsetTableLengths = struct.pack("<Q", len(stream))
-        dataset.save_as(file)
-    with pytest.raises(RoundtripError, match="Extended Offset Table does not say where its frames are"):
-        run(source, tmp_path / "written")
