@@ -28,7 +28,7 @@ from pydicom.tag import BaseTag
 from itk_roundtrip.findings import Finding, Severity, tag_text
 from itk_roundtrip.pairing import Paired
 from itk_roundtrip.privacy import may_show, names_in
-from itk_roundtrip.reading import read_file
+from itk_roundtrip.reading import read_file, read_regular
 from itk_roundtrip.rules import RULES
 from itk_roundtrip.workers import Task, Workers
 
@@ -203,6 +203,9 @@ def new_messages(program: Path, source: Path, written: Path) -> Judgement | None
         shown = _values(source, written)
         values = _NOTHING if shown is _ANYTHING else shown
         after = _ask(program, _inflated(written, Path(folder, "written")), values)
+        if after is not None and after.stops:  # conditions are then asked of half a file
+            readable = _clean_copy(written, written, Path(folder, "readable"))
+            after = (_ask(program, readable, values) if readable else None) or after
         if after is None:
             return None
         before = _ask(program, _inflated(source, Path(folder, "source")), values)
@@ -282,7 +285,7 @@ def _clean_copy(source: Path, written: Path, copy: Path, *, derived: bool = Fals
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            elements, others = read_file(source), read_file(written)
+            elements, others = read_regular(source), read_regular(written)
             syntax = others.file_meta.TransferSyntaxUID
             if not syntax.is_encapsulated and syntax != pydicom.uid.ImplicitVRLittleEndian:
                 syntax = pydicom.uid.ExplicitVRLittleEndian

@@ -193,6 +193,19 @@ def test_what_is_published_passes(name: str, identity: Identity, tmp_path: Path,
         assert any("does not read the source as it stands" in finding.message for finding in told)
 
 
+@pytest.mark.parametrize("vr", [b"??", b"ul", b"RE"])
+def test_an_odd_vr_in_a_functional_group_is_no_obstacle(vr: bytes, tmp_path: Path, run: Run, verify: Verify) -> None:
+    """dciodvfy gives up there, in both files, and of half a file it says what is true of neither."""
+    for file in write_case("enhanced", tmp_path / "in"):
+        content = file.read_bytes()
+        assert b"\x20\0\x57\x90UL" in content
+        file.write_bytes(content.replace(b"\x20\0\x57\x90UL", b"\x20\0\x57\x90" + vr))
+    run(tmp_path / "in", tmp_path / "out")
+    report = verify(tmp_path / "in", tmp_path / "out", dciodvfy=True)
+    assert report.verdict == "pass"
+    assert not [finding.message for finding in report.findings if "not judged" in finding.message]
+
+
 @pytest.mark.parametrize("name", ["claims_implicit", "out_of_order", "meta_bare", "uid_leading_zero"])
 def test_an_error_of_the_output_is_found_whatever_the_source(
     name: str, tmp_path: Path, run: Run, verify: Verify
