@@ -283,6 +283,8 @@ def _header(data: bytes, syntax: str, implicit_vr: bool, name: str) -> Header:
         if not stands_in_data_sets(tag):
             start = stop
             continue
+        if tag >> 16 == 0xFFFE:
+            raise SeriesReadError(f"{name} is damaged: an item or a delimiter stands for an element.", path=name)
         if tag in elements:
             twice = tag_text(tag)
             raise SeriesReadError(f"{name} is damaged: it holds {twice} twice.", path=name, tag=twice)

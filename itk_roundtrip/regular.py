@@ -144,6 +144,8 @@ class _Walk:
             if head is None or (behind_pixels and (head.tag <= _PIXEL_DATA or head.tag >> 16 == _DELIMITERS)):
                 self.problems.add((_PIXEL_DATA, _FOLLOWED))
                 break
+            if head.tag >> 16 == _DELIMITERS:
+                raise IrregularError("a delimiter stands for an element")
             self.top = head.tag
             if head.tag == _PIXEL_DATA and self.encapsulated:
                 part, end = self._pixel_data(head, start)

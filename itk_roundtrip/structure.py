@@ -11,7 +11,8 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import syntaxes
-from itk_roundtrip.regular import Buffer, IrregularError, Problem, regular
+from itk_roundtrip.part10 import opening
+from itk_roundtrip.regular import NO_SUCH_VR, Buffer, Problem, regular
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
@@ -27,8 +28,7 @@ def problems(content: Buffer) -> set[Problem]:
     """Return what is wrong with the structure of a file: elements twice or out of order, lengths that do not fit."""
     found: set[Problem] = set()
     try:
-        start = _check_meta(content, found)
-        syntax = _meta_value(content, start, 0x0010).decode("ascii", "replace")
+        start, syntax = _opened(content, found)
         if not syntaxes.is_known(syntax):
             return found
         if syntaxes.is_deflated(syntax):
@@ -44,13 +44,23 @@ def problems(content: Buffer) -> set[Problem]:
             strict = set(mended.problems)
             _Walk(mended.data, strict).elements(0, len(mended.data), implicit, order)
         found |= strict
-    except (struct.error, _BrokenError, IrregularError, zlib.error):
+    except (struct.error, ValueError, _BrokenError, zlib.error):
         found.add((None, "a length does not fit what it is the length of"))
     return found
 
 
 class _BrokenError(Exception):
     """The lengths do not fit; what follows cannot be found."""
+
+
+def _opened(content: Buffer, found: set[Problem]) -> tuple[int, str]:
+    """Return where the data set starts, and its transfer syntax; behind unknown VRs, as others find them."""
+    begins = opening(content) if content[128:_START] == b"DICM" else None
+    if begins is not None and begins.odd_meta:
+        found.add((0x00020000, NO_SUCH_VR))
+        return begins.start, begins.transfer_syntax_uid
+    start = _check_meta(content, found)
+    return start, _meta_value(content, start, 0x0010).decode("ascii", "replace")
 
 
 def _check_meta(content: Buffer, found: set[Problem]) -> int:

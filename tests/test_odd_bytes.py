@@ -167,6 +167,30 @@ def test_an_odd_element_in_file_meta_information_is_passed_over(
         assert np.array_equal(pydicom.dcmread(file).pixel_array.ravel(), values.ravel())
 
 
+@pytest.mark.parametrize("identity", ["derived", "copy"])
+def test_an_item_among_the_elements_is_damage(identity: Literal["derived", "copy"], run: Run, tmp_path: Path) -> None:
+    """In the order of the tags it would stand behind the pixels, as the damage of what was written."""
+    source = tmp_path / "source"
+    for file in write_series(source, slices=2):
+        content = file.read_bytes()
+        at = content.index(b"\x20\0\x13\0IS")
+        file.write_bytes(content[:at] + b"\xfe\xff\0\xe0" + content[at + 4 :])
+    with pytest.raises(RoundtripError, match="is damaged: an item or a delimiter stands for an element"):
+        run(source, tmp_path / "written", identity=identity)
+
+
+def test_odd_elements_are_told_of_both_files(run: Run, verify: Verify, tmp_path: Path) -> None:
+    """Also where the data set cannot be found without passing over an odd one."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_series(source, slices=2):
+        insert(file, FORMS["long"])
+        content = file.read_bytes()
+        assert b"\2\0\x10\0UI\x14\0" in content
+        file.write_bytes(content.replace(b"\2\0\x10\0UI\x14\0", b"\2\0\x10\0\x14\0\0\0"))
+    run(source, written)
+    assert verify(source, written).verdict == "pass"
+
+
 def test_an_element_that_ends_behind_the_file_is_read_alike(run: Run, verify: Verify, tmp_path: Path) -> None:
     """pydicom returns what stands before it, without a word."""
     source, written = tmp_path / "source", tmp_path / "written"
