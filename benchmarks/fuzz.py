@@ -2,14 +2,16 @@
 
 ``python benchmarks/fuzz.py --files 20000 --every 20`` mutates synthetic series and files of the pydicom wheel, finds
 the series in every mutant, carries and verifies every so many, and prints whatever must never be: an error that is none
-of the package's, something left behind, an output that verification fails, other pixels than pydicom sees, a text of a
-patient in a message. Each mutant is named by its seed, and ``--seed N --files 1`` makes it again.
+of the package's, an output that fails its own checks, something left behind, an output that verification fails, other
+pixels than pydicom sees, a text of a patient in a message. Each mutant is named by its seed, and
+``--seed N --files 1`` makes it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import shutil
 import struct
 import sys
@@ -51,6 +53,7 @@ _LARGEST = 400_000
 _SLOW = 60
 """Seconds after which a step counts as hung."""
 _PIXEL_DATA, _NUMBER_OF_FRAMES = 0x7FE00010, 0x00280008
+_FILE = re.compile(r"\b(derived_)?\d+\.dcm")
 _ITEM_TAGS = (b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0", b"\xfe\xff\0\xe0")
 _KEYS = (
     0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x0020000E, 0x00200011, 0x00200013,
@@ -448,6 +451,7 @@ class Campaign:
     def __init__(self, work: Path, carriers: Workers, auditors: Workers) -> None:
         self.work, self.carriers, self.auditors = work, carriers, auditors
         self.otherwise: dict[int, bool] = {}
+        self.refusals: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
 
@@ -464,8 +468,11 @@ class Campaign:
         except RoundtripError as error:
             self.counts[f"{step}: refused"] += 1
             text = str(error)
+            self.refusals[_FILE.sub("FILE", f"{step.split()[0]}: {text}").replace(str(self.work), "")[:140]] += 1
             if MARK.lower() in text.lower():
                 self.fault(seed, f"{step}: a text of the patient in a message")
+            if "What was written is not what it must be" in text:
+                self.fault(seed, f"{step}: {_FILE.sub('FILE', text)[:160]}")
             if "Internal error" in text or len(text.splitlines()) > 1:
                 self.fault(seed, f"{step}: {text[:160]}")
         except Exception as error:
@@ -579,11 +586,14 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=20, help="carry and verify every so many series")
     parser.add_argument("--seed", type=int, default=0, help="of the first series")
     parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--dciodvfy", action="store_true", help="verify with dciodvfy too, where it is installed")
+    parser.add_argument("--refusals", action="store_true", help="count for what is refused")
     parser.add_argument("--keep", type=Path, help="folder for the mutants of the last series")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    conformance.find_program = lambda: None  # type: ignore[assignment]
+    if not arguments.dciodvfy:
+        conformance.find_program = lambda: None  # type: ignore[assignment]
     with (
         tempfile.TemporaryDirectory() as folder,
         Workers(1) as carriers,
@@ -608,6 +618,8 @@ def main() -> int:
             if seed % 1000 == 0:
                 print(f"{seed}: {campaign.counts['files']} files", flush=True)
     print(dict(campaign.counts))
+    if arguments.refusals:
+        print(*(f"{count} refused: {what}" for what, count in campaign.refusals.most_common()), sep="\n")
     print(*(f"{count} x {what}" for what, count in campaign.faults.most_common()), sep="\n")
     return 1 if campaign.faults else 0
 
