@@ -292,7 +292,10 @@ def _shaped(value: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array
 def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
     """Return what the first decoder makes of pixels that it does not refuse: one of pydicom's, or GDCM in SimpleITK."""
     if not one.encapsulated:
-        return _by_pydicom(one, as_rgb), "pydicom"
+        try:
+            return _by_pydicom(one, as_rgb), "pydicom"
+        except Exception:  # whatever pydicom misses in the header
+            raise UndecodableError("its header does not say how its pixels are to be read") from None
     plugins = _pydicom_plugins(one)
     for reading in _readings(one, as_rgb=as_rgb):
         if _denies_sign(one, reading.words):

@@ -405,3 +405,16 @@ def test_a_regular_data_set_stays_as_it_is() -> None:
     assert (found.data, found.problems) == (data, frozenset())
     value = _item(bytes(4)) + _item(b"abcd")
     assert laid_out(value, 1) is value
+
+
+def test_colour_without_planar_configuration_is_carried(run: Run, verify: Verify, tmp_path: Path) -> None:
+    """Its pixels are the same bytes, whatever they mean."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_case("ybr", source):
+        dataset = pydicom.dcmread(file)
+        del dataset.PlanarConfiguration
+        dataset.save_as(file)
+    run(source, written, identity="copy")
+    assert verify(source, written, identity="copy").verdict == "pass"
+    for before, after in zip(sorted(source.iterdir()), sorted(written.iterdir()), strict=True):
+        assert pydicom.dcmread(after).PixelData == pydicom.dcmread(before).PixelData
