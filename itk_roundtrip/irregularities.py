@@ -161,7 +161,7 @@ def _geometry(
         apart = f", told apart by {separated_by}"
         if len(geometry.duplicates) == geometry.positions and sizes == {len(volumes)} and geometry.positions > 1:
             yield Irregularity(
-                "4-D", f"4-D: {len(volumes)} volumes of {geometry.positions} positions{apart}", _files(twice)
+                "4-D", f"4-D: {counted(len(volumes), 'volume')} of {geometry.positions} positions{apart}", _files(twice)
             )
         else:
             taken = agreeing(len(geometry.duplicates), "is", "are")

@@ -506,6 +506,8 @@ def has_unknown_vrs(elements: Mapping[Any, Any], data: Buffer = b"") -> bool:
 
 def _has_unknown_vr(element: Any, data: Buffer) -> bool:
     if isinstance(element, RawDataElement):
+        if element.is_implicit_VR:  # of items of VR UN
+            return False
         return element.VR not in VRS or (element.VR == "SQ" and not _is_regular(element, data))
     return element.VR == "SQ" and any(has_unknown_vrs(dict(item.items())) for item in element.value)
 
