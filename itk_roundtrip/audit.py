@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import re
 import warnings
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -23,7 +22,6 @@ from itk_roundtrip.errors import kind_and_place
 from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair, tag_text
 from itk_roundtrip.functional_checks import is_set_by_rule
 from itk_roundtrip.pair import Pair, decoder_tolerance
-from itk_roundtrip.part10 import opening
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
 from itk_roundtrip.privacy import may_show
 from itk_roundtrip.reading import mapped, read, read_file
@@ -142,12 +140,7 @@ def trust_values() -> None:
 
 def _structure(path: Path) -> set[Problem]:
     with mapped(path) as stream:
-        return _problems(stream)
-
-
-def _problems(stream: mmap.mmap) -> set[Problem]:
-    note = opening(stream).note
-    return problems(stream) | ({(None, note)} if note else set())
+        return problems(stream)
 
 
 def compare_files(request: Request, known: Container[Key] = frozenset()) -> PairReport:
@@ -175,7 +168,7 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
             return failure("its source cannot be read, so that nothing is proven")
         try:
             with mapped(request.written_file) as stream:
-                written, broken = read(stream), _problems(stream)
+                written, broken = read(stream), problems(stream)
             inherited = _structure(request.source_file) if broken else set()
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")

@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
@@ -28,8 +30,9 @@ from pydicom.tag import BaseTag
 from itk_roundtrip.findings import Finding, Severity, tag_text
 from itk_roundtrip.pairing import Paired
 from itk_roundtrip.privacy import may_show, names_in
-from itk_roundtrip.reading import read_file, read_regular
+from itk_roundtrip.reading import mapped, read_file, read_regular
 from itk_roundtrip.rules import RULES
+from itk_roundtrip.structure import problems
 from itk_roundtrip.workers import Task, Workers
 
 PROGRAM = "dciodvfy"
@@ -185,11 +188,14 @@ class Judgement:
         Those that it would also have for the source, were that called DERIVED.
     unlike
         It reads the source as it stands in another way than the same elements cleanly encoded.
+    unproven
+        The source is not quite DICOM, so that what it would say of it, were it read as others read it, is not known.
     """
 
     lines: tuple[str, ...] = ()
     inherited: tuple[str, ...] = ()
     unlike: bool = False
+    unproven: bool = False
 
 
 def new_messages(program: Path, source: Path, written: Path) -> Judgement | None:
@@ -197,7 +203,8 @@ def new_messages(program: Path, source: Path, written: Path) -> Judgement | None
 
     dciodvfy stops reading where a file is not quite DICOM and then finds no fault in what follows. So whatever it says
     of the written file only is asked again of the elements of the source, cleanly encoded, and, if any of it is left,
-    of these with Image Type value 1 as in the written file: what must not or need not be in a derived image.
+    of these with Image Type value 1 as in the written file: what must not or need not be in a derived image. What is
+    left where the source is not quite DICOM is not judged: any reader makes something else of such elements.
     """
     with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
         shown = _values(source, written)
@@ -227,7 +234,16 @@ def new_messages(program: Path, source: Path, written: Path) -> Judgement | None
     lines, inherited = (
         tuple(sorted({_masked(line, shown) for line, _ in some})) for some in (rest, Counter(beyond_clean) - rest)
     )
-    return Judgement(lines, inherited, before is None or len(beyond_clean) < len(left))
+    unproven = bool(lines) and _is_irregular(source) and _is_irregular(written)
+    return Judgement(lines, inherited, before is None or len(beyond_clean) < len(left), unproven)
+
+
+def _is_irregular(file: Path) -> bool:
+    try:
+        with mapped(file) as stream:
+            return bool(problems(stream))
+    except Exception:  # whatever can be wrong with it
+        return True
 
 
 def _beyond(after: _Answer, before: Sequence[_Answer]) -> list[tuple[str, str]]:
@@ -295,6 +311,10 @@ def _clean_copy(source: Path, written: Path, copy: Path, *, derived: bool = Fals
                     if (element := _encodable(dataset, tag, syntax)) is not None:
                         clean[tag] = element
                         break
+            if elements.original_encoding == (syntax.is_implicit_VR, True):  # else pydicom decodes every element
+                clean.set_original_encoding(*elements.original_encoding, clean._character_set)
+            if not elements.original_encoding[1]:
+                _swap_words(clean)
             if derived and not _call_derived(clean, others):
                 return None
             clean.file_meta = FileMetaDataset()
@@ -307,8 +327,21 @@ def _clean_copy(source: Path, written: Path, copy: Path, *, derived: bool = Fals
     return copy
 
 
-def _encodable(dataset: pydicom.Dataset, tag: BaseTag, syntax: pydicom.uid.UID) -> pydicom.DataElement | None:
-    """Return an element if pydicom can read and encode it; ``None`` if not, or if it is not there."""
+def _encodable(
+    dataset: pydicom.Dataset, tag: BaseTag, syntax: pydicom.uid.UID
+) -> pydicom.DataElement | RawDataElement | None:
+    """Return an element if pydicom can encode it; ``None`` if not, or if it is not there.
+
+    As it stands if it can be written so: pydicom would take a value for what it means, and its faults would be gone.
+    """
+    stood = dataset.get_item(tag)
+    if (
+        isinstance(stood, RawDataElement)
+        and (stood.is_implicit_VR, stood.is_little_endian) == (syntax.is_implicit_VR, True)
+        and stood.value is not None
+        and stood.VR != "SQ"
+    ):
+        return stood
     stream = DicomBytesIO()
     stream.is_little_endian, stream.is_implicit_VR = True, syntax.is_implicit_VR
     try:
@@ -317,6 +350,17 @@ def _encodable(dataset: pydicom.Dataset, tag: BaseTag, syntax: pydicom.uid.UID) 
     except Exception:  # whatever pydicom meets in a broken file
         return None
     return element
+
+
+def _swap_words(dataset: pydicom.Dataset) -> None:
+    """Put words in Little Endian, which pydicom leaves in Big Endian; the pixels are not of the source."""
+    for element in dataset.iterall():
+        if (size := _WORDS.get(element.VR)) and element.tag.group != _PIXELS and isinstance(element.value, bytes):
+            words = element.value[: len(element.value) // size * size]
+            element.value = np.frombuffer(words, f">u{size}").astype(f"<u{size}").tobytes()
+
+
+_WORDS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
 def _call_derived(dataset: pydicom.Dataset, written: pydicom.Dataset) -> bool:
@@ -391,7 +435,10 @@ def _findings(name: str, judgement: Judgement | None) -> Iterator[Finding]:
     for line in (*judgement.lines, *judgement.inherited):
         if _ABOUT_VALUES in line or "Unrecognized tag" in line:
             continue
-        if line in judgement.lines:
+        if line in judgement.lines and judgement.unproven:
+            message = f"not judged, as the source is not quite DICOM: dciodvfy: {line}"
+            yield _finding(message, name, "warning")
+        elif line in judgement.lines:
             yield _finding(f"dciodvfy: {line}", name, "error" if "Error - " in line else "warning")
         else:
             message = f"dciodvfy: {line} (as the source would have, were it called DERIVED)"

@@ -25,7 +25,12 @@ _VRS = _LONG | _SHORT
 
 
 def problems(content: Buffer) -> set[Problem]:
-    """Return what is wrong with the structure of a file: elements twice or out of order, lengths that do not fit."""
+    """Return what is wrong with a file: how it begins, elements twice or out of order, lengths that do not fit."""
+    note = opening(content).note
+    return _problems(content) | ({(None, note)} if note else set())
+
+
+def _problems(content: Buffer) -> set[Problem]:
     found: set[Problem] = set()
     try:
         start, syntax = _opened(content, found)
@@ -54,12 +59,14 @@ class _BrokenError(Exception):
 
 
 def _opened(content: Buffer, found: set[Problem]) -> tuple[int, str]:
-    """Return where the data set starts, and its transfer syntax; behind unknown VRs, as others find them."""
+    """Return where the data set starts, and the transfer syntax that it is in, whatever it says."""
     begins = opening(content) if content[128:_START] == b"DICM" else None
     if begins is not None and begins.odd_meta:
         found.add((0x00020000, NO_SUCH_VR))
         return begins.start, begins.transfer_syntax_uid
     start = _check_meta(content, found)
+    if begins is not None and begins.start == start:
+        return start, begins.transfer_syntax_uid
     return start, _meta_value(content, start, 0x0010).decode("ascii", "replace")
 
 

@@ -418,3 +418,17 @@ def test_colour_without_planar_configuration_is_carried(run: Run, verify: Verify
     assert verify(source, written, identity="copy").verdict == "pass"
     for before, after in zip(sorted(source.iterdir()), sorted(written.iterdir()), strict=True):
         assert pydicom.dcmread(after).PixelData == pydicom.dcmread(before).PixelData
+
+
+@pytest.mark.parametrize("identity", ["derived", "copy"])
+def test_an_odd_vr_behind_a_wrong_transfer_syntax_is_inherited(
+    identity: Literal["derived", "copy"], run: Run, verify: Verify, tmp_path: Path
+) -> None:
+    """The source is judged as what it is, not as what it says, so that its faults are not those of the output."""
+    source, written = tmp_path / "source", tmp_path / "written"
+    for file in write_case("claims_big", source):
+        insert(file, ODD["b'??' short"])
+    run(source, written, identity=identity)
+    report = verify(source, written, identity=identity)
+    assert report.verdict == "pass"
+    assert any(one.check == "FIL-01" and one.inherited for one in report.findings)
