@@ -377,6 +377,7 @@ class _Watch:
         """Return what pydicom asks."""
 
         def stop(tag: int, vr: str | None, length: int) -> bool:
+            tag = int(tag)  # pydicom's own compares slowly
             if tag <= self.last:
                 self._note(tag, "stands out of order")
             elif tag < 0x00080000 and not stands_in_data_sets(tag):
