@@ -16,7 +16,7 @@ from pydicom.dataset import FileDataset
 
 from itk_roundtrip import rules
 from itk_roundtrip.attributes import Difference, compare, elements, numbers, undecoded
-from itk_roundtrip.checks import check_pair
+from itk_roundtrip.checks import check_pair, is_allowed
 from itk_roundtrip.derived_checks import declared_bound, declared_clipped
 from itk_roundtrip.errors import kind_and_place
 from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair, tag_text
@@ -235,7 +235,9 @@ def _changes(pair: Pair, show_values: bool, known: Container[Key]) -> Iterator[C
     """Yield what became of each attribute that is not as it was."""
     for one in pair.comparison.differences:
         rule = pair.rule(one.tag)
-        change = Change(_outcome(one, rule, pair), tag_text(one.tag), one.path, rule.action, rule.check, 1, pair.name)
+        outcome = _outcome(one, rule, pair)
+        action = "set" if outcome == "set by rule" and rule.action == "keep" else rule.action
+        change = Change(outcome, tag_text(one.tag), one.path, action, rule.check, 1, pair.name)
         if key_of(change) in known:
             yield change
         elif show_values or may_show(one.tag, one.leaf, one.vr):
@@ -255,11 +257,19 @@ def key_of(change: Change) -> Key:
 def _outcome(one: Difference, rule: rules.Rule, pair: Pair) -> Outcome:
     if rule.action == "remove" and one.outcome == "lost":
         return "removed by rule"
-    if is_set_by_rule(pair, one):
+    if is_set_by_rule(pair, one) or _is_of_decoding(pair, one):
         return "set by rule"
     if rule.action in ("new", "set", "append") or (rule.processed != "keep" and pair.processed):
         return "set by rule"
     return one.outcome
+
+
+def _is_of_decoding(pair: Pair, one: Difference) -> bool:
+    """Tell whether a difference says what became of compressed pixels: that they lost something, or are RGB now."""
+    if one.tag in (0x00280004, 0x00280006):
+        return one.outcome in ("added", "changed") and is_allowed(pair, one)
+    lossy = one.tag in (0x00282110, 0x00282112, 0x00282114)
+    return lossy and one.outcome in ("added", "changed") and pair.derived and pair.lossy[0]
 
 
 def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:

@@ -140,7 +140,7 @@ def _kept(pair: Pair) -> Iterator[Finding]:
         if pair.derived and rule.check in ("EQP-01", "DER-02"):
             continue
         for one in differences:
-            if _is_allowed(pair, one):
+            if is_allowed(pair, one):
                 continue
             if rule.action == "remove":
                 own = tag == 0x00080014 and one.outcome != "lost"  # Instance Creator UID of the writer
@@ -179,7 +179,7 @@ def _severity(one: Difference, detail: str) -> Severity:
     return "error"
 
 
-def _is_allowed(pair: Pair, one: Difference) -> bool:
+def is_allowed(pair: Pair, one: Difference) -> bool:
     """Tell whether the rule table lets a kept attribute differ here in this way."""
     tag, rule = one.tag, pair.rule(one.tag)
     if is_set_by_rule(pair, one):

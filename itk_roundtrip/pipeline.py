@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -393,8 +394,8 @@ def _result(
         order=order,
         # Of what was read again from the disk, as `verify` counts it, where anything was.
         kept=report.outcomes().get("kept", 0) if report else result.kept,
-        replaced=_by_tag(result.replaced),
-        removed=_by_tag(result.removed),
+        replaced=_by_outcome(report, "set by rule") if report else _by_tag(result.replaced),
+        removed=_by_outcome(report, "removed by rule") if report else _by_tag(result.removed),
         lost=_by_tag(result.lost),
         altered=_by_tag(result.altered),
         invented=_by_tag(result.invented),
@@ -482,6 +483,14 @@ def _plan(
         software_versions=versions,
         unchanged=unchanged,
     )
+
+
+def _by_outcome(report: Report, outcome: str) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for change in report.changes:
+        if change.outcome == outcome:
+            counts[change.tag] += change.slices
+    return dict(sorted(counts.items()))
 
 
 def _by_tag(counts: Mapping[int, int]) -> dict[str, int]:

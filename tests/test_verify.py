@@ -1010,3 +1010,15 @@ def test_kinds_that_are_not_carried_are_judged_all_the_same(verify: Verify, tmp_
     setattr(dataset, keyword, bytes(content))
     resaved(dataset, file)
     assert ("PIX-02", "(7FE0,0010)") in said(verify(tmp_path / "in", tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["plain_ct", "enhanced", "segmentation", "jpeg_baseline", "jpeg_ls_near", "ybr_rct"])
+def test_run_counts_as_verify_does(name: str, run: Run, verify: Verify, tmp_path: Path) -> None:
+    """One element is one element, in functional groups too; what decoding made of a lossy stream is set by rule."""
+    write_case(name, tmp_path / "in")
+    result = run(tmp_path / "in", tmp_path / "out")
+    report = verify(tmp_path / "in", tmp_path / "out")
+    counts = {"kept": result.kept, "set by rule": sum(result.replaced.values()),
+              "removed by rule": sum(result.removed.values())}  # fmt: skip
+    assert report.outcomes() == {outcome: count for outcome, count in counts.items() if count}
+    assert {change.rule for change in report.changes if change.outcome == "set by rule"} <= {"new", "set", "append"}
