@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from itk_roundtrip.derivation import derive
     from itk_roundtrip.errors import (
         AmbiguousSeriesError,
         DestinationError,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.reader import read_series
     from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, Slice, SubVolume, find_series
     from itk_roundtrip.verify import verify_series
-    from itk_roundtrip.volume import Volume
+    from itk_roundtrip.volume import Volume, derive
 
 _HOMES = {
     "AmbiguousSeriesError": "errors",
@@ -59,7 +58,7 @@ _HOMES = {
     "VerificationError": "errors",
     "Versions": "losses",
     "Volume": "volume",
-    "derive": "derivation",
+    "derive": "volume",
     "find_losses": "losses",
     "find_series": "series",
     "read_series": "reader",

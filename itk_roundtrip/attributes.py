@@ -22,7 +22,8 @@ from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
 from itk_roundtrip.decimals import decimal, decimals
-from itk_roundtrip.findings import Outcome, tag_text
+from itk_roundtrip.findings import Outcome
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.words import counted
 
 Element = DataElement | RawDataElement

@@ -19,7 +19,7 @@ from itk_roundtrip.attributes import Difference, compare, elements, numbers, und
 from itk_roundtrip.checks import check_pair, is_allowed
 from itk_roundtrip.derived_checks import declared_bound, declared_clipped
 from itk_roundtrip.errors import kind_and_place
-from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair, tag_text
+from itk_roundtrip.findings import Change, Finding, Identity, Outcome, SlicePair
 from itk_roundtrip.functional_checks import is_set_by_rule
 from itk_roundtrip.pair import Pair, decoder_tolerance
 from itk_roundtrip.pixel_checks import as_stored, padding_mask
@@ -30,6 +30,7 @@ from itk_roundtrip.rules import rule_for
 from itk_roundtrip.series import Instance, describe
 from itk_roundtrip.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
 from itk_roundtrip.structure import problems
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.words import agreeing, counted
 
 PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})

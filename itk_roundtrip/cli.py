@@ -323,7 +323,7 @@ def _progress(as_json: bool) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from itk_roundtrip.staging import uninterrupted
+    from itk_roundtrip.workers import uninterrupted
 
     bar = Bar(console=Console(stderr=True), transient=True)
     with uninterrupted():  # the thread that draws inherits it and leaves signals to this one

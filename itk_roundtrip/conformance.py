@@ -27,12 +27,13 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag
 
-from itk_roundtrip.findings import Finding, Severity, tag_text
+from itk_roundtrip.findings import Finding, Severity
 from itk_roundtrip.pairing import Paired
 from itk_roundtrip.privacy import may_show, names_in
 from itk_roundtrip.reading import mapped, read_file, read_regular
 from itk_roundtrip.rules import RULES
 from itk_roundtrip.structure import problems
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.workers import Task, Workers
 
 PROGRAM = "dciodvfy"

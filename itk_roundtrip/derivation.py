@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 import pydicom
@@ -18,7 +18,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import uids
-from itk_roundtrip.arguments import checked
+from itk_roundtrip.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
 from itk_roundtrip.rules import (
     COMMENT,
@@ -33,57 +33,11 @@ from itk_roundtrip.rules import (
     image_type_values_2,
     is_primary,
 )
-from itk_roundtrip.volume import Derivation, Volume, check_volume
 
 OPERATION = "read and written with ITK"
 SERIES_NUMBER_STEP = 1000
 _ELISION = "..."
 _UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A new value for one attribute, as encoded text without padding."""
-
-    tag: int
-    vr: str
-    value: bytes
-
-
-@dataclass(frozen=True)
-class Items:
-    """A new value for one sequence: all its items."""
-
-    tag: int
-    items: tuple[Item, ...]
-
-
-@dataclass(frozen=True)
-class Appended:
-    """Items behind those that a sequence has, or the first ones."""
-
-    tag: int
-    items: tuple[Item, ...]
-
-
-@dataclass(frozen=True)
-class Nested:
-    """Edits inside items of a sequence, by index of the item."""
-
-    tag: int
-    edits: Mapping[int, Edits]
-
-
-@dataclass(frozen=True)
-class Removed:
-    """An attribute of the top level that the source has and the derived instance must not have."""
-
-    tag: int
-
-
-Item = tuple[Edit | Items, ...]
-"""A new item of a sequence, its attributes in ascending order."""
-Edits = dict[int, Edit | Items | Appended | Nested | Removed]
 
 
 @dataclass(frozen=True)
@@ -275,32 +229,6 @@ def _in_offset(moment: datetime, timezone_offset: str) -> datetime:
     sign = -1 if timezone_offset[0] == "-" else 1
     offset = timedelta(hours=int(timezone_offset[1:3]), minutes=int(timezone_offset[3:5]))
     return moment.astimezone(timezone(sign * offset)) if offset < timedelta(hours=24) else moment
-
-
-@checked(volume=check_volume)
-def derive(volume: Volume, *, description: str | None = None) -> Volume:
-    """Return a volume that :func:`write_series` writes as a new series of derived instances.
-
-    Parameters
-    ----------
-    volume
-        From :func:`read_series`; its pixels must stay as they were read.
-    description
-        Comment in Derivation Description (0008,2111), one line of ASCII. It stands behind ``user comment``: as long as
-        pixels stay as they are, no other operation is named there than that they were read and written.
-
-    Raises
-    ------
-    RoundtripError
-        The volume is derived already: what was said of it would be lost.
-
-    References
-    ----------
-    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.7.6.1.1.3 Derivation Description
-    """
-    if volume.derivation is not None:
-        raise RoundtripError("The volume is derived already; derive the one that read_series returned.")
-    return replace(volume, derivation=Derivation(description or ""))
 
 
 def edits(

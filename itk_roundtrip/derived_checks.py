@@ -23,9 +23,10 @@ from itk_roundtrip.attributes import (
     vr_of,
 )
 from itk_roundtrip.codes import is_in_context_group
-from itk_roundtrip.findings import Finding, tag_text
+from itk_roundtrip.findings import Finding
 from itk_roundtrip.functional_checks import PER_FRAME, SHARED, functional_groups
 from itk_roundtrip.pair import Pair, is_valid_uid, kept_parts
+from itk_roundtrip.tags import tag_text
 
 _LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
 _ERROR = re.compile(r"err|dev|diff", re.I)

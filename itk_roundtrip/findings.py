@@ -10,6 +10,7 @@ from typing import Literal
 from pydicom.datadict import keyword_for_tag
 
 from itk_roundtrip.arguments import Identity as Identity  # public here too
+from itk_roundtrip.tags import tag_text
 
 Severity = Literal["error", "warning", "info"]
 Verdict = Literal["pass", "fail"]
@@ -211,11 +212,6 @@ class Report:
         for change in self.changes:
             counts[change.outcome] = counts.get(change.outcome, 0) + change.slices
         return counts
-
-
-def tag_text(tag: int) -> str:
-    """Return a tag as ``(gggg,eeee)``."""
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def make_finding(

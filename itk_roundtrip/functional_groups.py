@@ -11,18 +11,8 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from itk_roundtrip.derivation import (
-    Appended,
-    Edit,
-    Edits,
-    Item,
-    Items,
-    Nested,
-    coded,
-    items_of,
-    source_evidence,
-    source_reference,
-)
+from itk_roundtrip.derivation import coded, items_of, source_evidence, source_reference
+from itk_roundtrip.edits import Appended, Edit, Edits, Item, Items, Nested
 from itk_roundtrip.rules import DERIVATION_CODE
 
 SHARED, PER_FRAME = 0x52009229, 0x52009230

@@ -27,9 +27,8 @@ from pydicom.filereader import data_element_generator
 from pydicom.values import convert_SQ
 
 from itk_roundtrip import spans, syntaxes
-from itk_roundtrip.derivation import Appended, Edit, Items, Nested, Removed
+from itk_roundtrip.edits import Appended, Edit, Items, Nested, Removed
 from itk_roundtrip.errors import SeriesReadError
-from itk_roundtrip.findings import tag_text
 from itk_roundtrip.native_frames import native_pixels
 from itk_roundtrip.part10 import Opening, opening
 from itk_roundtrip.regular import (
@@ -43,6 +42,7 @@ from itk_roundtrip.regular import (
     stands_in_data_sets,
 )
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.transcoding import as_explicit, as_implicit
 
 PIXEL_DATA = 0x7FE00010

@@ -10,9 +10,9 @@ import numpy as np
 from pydicom import uid
 
 from itk_roundtrip import compression, kinds, reader, syntaxes, view
-from itk_roundtrip.derivation import Edits, PixelChange, SeriesPlan, edits, pixel_edits, statement
+from itk_roundtrip.derivation import PixelChange, SeriesPlan, edits, pixel_edits, statement
+from itk_roundtrip.edits import Edits
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
-from itk_roundtrip.findings import tag_text
 from itk_roundtrip.frames import encapsulated, even
 from itk_roundtrip.front_ends import Backend
 from itk_roundtrip.functional_groups import functional_group_edits
@@ -25,6 +25,7 @@ from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.spans import items
 from itk_roundtrip.stored import UndecodableError, stored_values
 from itk_roundtrip.stored import pixels as pixels_of
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.uids import sop_instance_uid
 from itk_roundtrip.view import Hiding, Plane
 from itk_roundtrip.words import counted

@@ -13,9 +13,9 @@ from typing import Literal
 from pydicom import uid
 
 from itk_roundtrip import colours, syntaxes
+from itk_roundtrip.arguments import Identity
 from itk_roundtrip.decimals import decimal
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
-from itk_roundtrip.findings import Identity
 from itk_roundtrip.pixels import PixelFormat
 from itk_roundtrip.series import Instance, Series
 from itk_roundtrip.words import counted

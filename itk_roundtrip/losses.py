@@ -33,10 +33,9 @@ from itk_roundtrip.findings import Outcome, Report
 from itk_roundtrip.itk_calls import refusal
 from itk_roundtrip.judge import verify_folders
 from itk_roundtrip.series import Instance, Series, choose_series, find_series, list_files, read_files
-from itk_roundtrip.staging import uninterrupted
 from itk_roundtrip.verify import Options
 from itk_roundtrip.words import counted
-from itk_roundtrip.workers import Workers, processors
+from itk_roundtrip.workers import Workers, processors, uninterrupted
 
 State = Literal["written", "refused", "crashed", "timed out"]
 

@@ -25,7 +25,6 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from itk_roundtrip import codestream
 from itk_roundtrip.codestream import Stream
 from itk_roundtrip.decimals import decimals
-from itk_roundtrip.findings import tag_text
 from itk_roundtrip.geometry import PLANE_ATTRIBUTES, Cosines, Point
 from itk_roundtrip.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.part10 import Opening, opening
@@ -44,6 +43,7 @@ from itk_roundtrip.places import (
 from itk_roundtrip.regular import VRS, IrregularError, TruncatedError, regular, stands_in_data_sets
 from itk_roundtrip.rules import is_lossy
 from itk_roundtrip.syntaxes import is_encapsulated
+from itk_roundtrip.tags import tag_text
 
 
 class _Private(NamedTuple):

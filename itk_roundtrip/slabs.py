@@ -17,7 +17,8 @@ from pydicom.filereader import read_file_meta_info
 from itk_roundtrip import audit, compression, kinds, reader, view, writer
 from itk_roundtrip.arguments import Backend, HeaderMode, Identity
 from itk_roundtrip.audit import PairReport, Request, Tally, compare_into
-from itk_roundtrip.derivation import Edits, Removed, SeriesPlan, dictionary_edits
+from itk_roundtrip.derivation import SeriesPlan, dictionary_edits
+from itk_roundtrip.edits import Edits, Removed
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
 from itk_roundtrip.front_ends import NAMES, front_end
 from itk_roundtrip.headers import Header, compare_with_itk, nested_pixels, read_header

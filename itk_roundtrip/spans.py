@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from itk_roundtrip.derivation import Appended, Edit, Item, Items, Nested, Removed
+from itk_roundtrip.edits import Appended, Edit, Item, Items, Nested, Removed
 from itk_roundtrip.rules import is_group_length
 
 UNDEFINED = 0xFFFFFFFF

@@ -7,27 +7,16 @@ import ctypes
 import fcntl
 import os
 import shutil
-import signal
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from itk_roundtrip.errors import DestinationError
+from itk_roundtrip.workers import uninterrupted
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C, SIGTERM and SIGHUP until the end of a few lines that must not be left halfway."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Staging:

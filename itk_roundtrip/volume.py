@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from itk_roundtrip.arguments import instance_of
+from itk_roundtrip.arguments import checked, instance_of
+from itk_roundtrip.errors import RoundtripError
 
 if TYPE_CHECKING:
     from itk_roundtrip.arguments import Backend
@@ -70,3 +71,29 @@ check_volume = instance_of(
     path="find and read what it holds first: read_series(find_series(path)[0])",
 )
 """Check of an argument that must be a volume; it says what else to pass."""
+
+
+@checked(volume=check_volume)
+def derive(volume: Volume, *, description: str | None = None) -> Volume:
+    """Return a volume that :func:`write_series` writes as a new series of derived instances.
+
+    Parameters
+    ----------
+    volume
+        From :func:`read_series`; its pixels must stay as they were read.
+    description
+        Comment in Derivation Description (0008,2111), one line of ASCII. It stands behind ``user comment``: as long as
+        pixels stay as they are, no other operation is named there than that they were read and written.
+
+    Raises
+    ------
+    RoundtripError
+        The volume is derived already: what was said of it would be lost.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.7.6.1.1.3 Derivation Description
+    """
+    if volume.derivation is not None:
+        raise RoundtripError("The volume is derived already; derive the one that read_series returned.")
+    return replace(volume, derivation=Derivation(description or ""))

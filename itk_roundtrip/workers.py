@@ -24,7 +24,6 @@ from types import TracebackType
 from typing import Any
 
 from itk_roundtrip.errors import RoundtripError, internal_error
-from itk_roundtrip.staging import uninterrupted
 
 _GARBAGE_THRESHOLD = 50_000
 """A header has thousands of elements and hardly a cycle: collecting after every 700 objects finds nothing."""
@@ -202,3 +201,13 @@ def _serve(connection: Connection[Any, Any]) -> None:
         except BaseException as error:  # what is thrown in Rust, as in a decoder, is no Exception
             answer = (None, internal_error(error))
         connection.send(answer)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C, SIGTERM and SIGHUP until the end of a few lines that must not be left halfway."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
