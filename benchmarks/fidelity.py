@@ -52,8 +52,8 @@ from rich.text import Text
 from roundtrip import LABELS, build_cpp_example, machine
 
 from itk_roundtrip import find_series
+from itk_roundtrip.processes import processors
 from itk_roundtrip.rules import RULES
-from itk_roundtrip.workers import processors
 
 if TYPE_CHECKING:
     from itk_roundtrip import Instance

@@ -29,18 +29,20 @@ import numpy as np
 import pydicom
 from pydicom import uid
 
-from itk_roundtrip import RoundtripError, conformance, find_series, spans
-from itk_roundtrip.headers import WORD_BYTES
-from itk_roundtrip.judge import verify_folders
-from itk_roundtrip.part10 import opening
+from itk_roundtrip import RoundtripError, find_series
+from itk_roundtrip.carry.staging import Staging
+from itk_roundtrip.dicom import spans
+from itk_roundtrip.dicom.headers import WORD_BYTES
+from itk_roundtrip.dicom.part10 import opening
+from itk_roundtrip.dicom.transcoding import as_implicit
 from itk_roundtrip.pipeline import Options as RunOptions
 from itk_roundtrip.pipeline import carry
-from itk_roundtrip.scan import Instance
-from itk_roundtrip.series import Series
-from itk_roundtrip.staging import Staging
-from itk_roundtrip.transcoding import as_implicit
-from itk_roundtrip.verify import Options
-from itk_roundtrip.workers import Workers
+from itk_roundtrip.processes import Workers
+from itk_roundtrip.series.find import Series
+from itk_roundtrip.series.instance import Instance
+from itk_roundtrip.verify import conformance
+from itk_roundtrip.verify.judge import verify_folders
+from itk_roundtrip.verify.options import Options
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from synthetic import CASES, is_available, write_case
@@ -597,7 +599,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         Workers(1) as carriers,
-        Workers(1, prepare="audit") as auditors,
+        Workers(1, prepare="verify.audit") as auditors,
     ):
         series = bases(Path(folder))
         if arguments.keep:

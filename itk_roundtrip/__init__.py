@@ -22,48 +22,57 @@ if TYPE_CHECKING:
         UnsupportedSeriesError,
         VerificationError,
     )
-    from itk_roundtrip.findings import Change, Finding, Report, SlicePair
     from itk_roundtrip.losses import IdiomLosses, Loss, LossTable, PixelLosses, Versions, find_losses
     from itk_roundtrip.pipeline import RoundtripResult, roundtrip, write_series
-    from itk_roundtrip.reader import read_series
-    from itk_roundtrip.series import Instance, Irregularity, Series, SeriesList, Skipped, Slice, SubVolume, find_series
-    from itk_roundtrip.verify import verify_series
-    from itk_roundtrip.volume import Volume, derive
+    from itk_roundtrip.series.find import (
+        Instance,
+        Irregularity,
+        Series,
+        SeriesList,
+        Skipped,
+        Slice,
+        SubVolume,
+        find_series,
+    )
+    from itk_roundtrip.verify.findings import Change, Finding, Report, SlicePair
+    from itk_roundtrip.verify.series import verify_series
+    from itk_roundtrip.volume.read import read_series
+    from itk_roundtrip.volume.volume import Volume, derive
 
 _HOMES = {
     "AmbiguousSeriesError": "errors",
-    "Change": "findings",
+    "Change": "verify.findings",
     "DestinationError": "errors",
-    "Finding": "findings",
+    "Finding": "verify.findings",
     "ITKCrashError": "errors",
     "IdiomLosses": "losses",
-    "Instance": "series",
-    "Irregularity": "series",
+    "Instance": "series.find",
+    "Irregularity": "series.find",
     "Loss": "losses",
     "LossTable": "losses",
     "PixelLosses": "losses",
-    "Report": "findings",
+    "Report": "verify.findings",
     "RoundtripError": "errors",
     "RoundtripResult": "pipeline",
-    "Series": "series",
-    "SeriesList": "series",
+    "Series": "series.find",
+    "SeriesList": "series.find",
     "SeriesNotFoundError": "errors",
     "SeriesReadError": "errors",
     "SeriesWriteError": "errors",
-    "Skipped": "series",
-    "Slice": "series",
-    "SlicePair": "findings",
-    "SubVolume": "series",
+    "Skipped": "series.find",
+    "Slice": "series.find",
+    "SlicePair": "verify.findings",
+    "SubVolume": "series.find",
     "UnsupportedSeriesError": "errors",
     "VerificationError": "errors",
     "Versions": "losses",
-    "Volume": "volume",
-    "derive": "volume",
+    "Volume": "volume.volume",
+    "derive": "volume.volume",
     "find_losses": "losses",
-    "find_series": "series",
-    "read_series": "reader",
+    "find_series": "series.find",
+    "read_series": "volume.read",
     "roundtrip": "pipeline",
-    "verify_series": "verify",
+    "verify_series": "verify.series",
     "write_series": "pipeline",
 }
 

@@ -56,10 +56,10 @@ def find(
     """List the DICOM series in a folder: files, geometry, pixel format, and every irregularity. Reads no pixels."""
     with _reported():
         with _progress(as_json) as progress:
-            from itk_roundtrip.series import find_series
+            from itk_roundtrip.series.find import find_series
 
             found = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
-        from itk_roundtrip import report
+        from itk_roundtrip.show import report
 
         _print(report.find_document(found, Path(directory)) if as_json else report.find_table(found))
 
@@ -113,7 +113,7 @@ def run(
                 progress=progress,
             )
         try:
-            from itk_roundtrip import report
+            from itk_roundtrip.show import report
 
             for warning in result.warnings:
                 _say(f"warning: {warning}")
@@ -164,7 +164,7 @@ def verify(
                 "--pictures shows pictures in the page of --html FILE; name that file or leave it out."
             )
         with _progress(as_json) as progress:
-            from itk_roundtrip.verify import verify_series
+            from itk_roundtrip.verify.series import verify_series
 
             report = verify_series(
                 source,
@@ -179,10 +179,10 @@ def verify(
                 progress=progress,
             )
             if html is not None:
-                from itk_roundtrip.page import write_page
+                from itk_roundtrip.show.page import write_page
 
                 write_page(report, Path(source), Path(written), Path(html), pictures=pictures, show_values=show_values)
-        from itk_roundtrip.report import verify_document, verify_table
+        from itk_roundtrip.show.report import verify_document, verify_table
 
         for warning in report.warnings:
             _say(f"warning: {warning}")
@@ -225,7 +225,7 @@ def losses(
             from itk_roundtrip.losses import find_losses
 
             table = find_losses(SAMPLE if source is None else source, series=series, progress=progress)
-        from itk_roundtrip.report import losses_document, losses_table
+        from itk_roundtrip.show.report import losses_document, losses_table
 
         _print(losses_document(table) if as_json else losses_table(table))
 
@@ -256,7 +256,7 @@ def _reported(as_json: bool = False) -> Iterator[None]:
         return
     except VerificationError as error:
         if as_json:
-            from itk_roundtrip import report
+            from itk_roundtrip.show import report
 
             _print(report.failure_document(error))
         _say(_as_typed(error))
@@ -323,7 +323,7 @@ def _progress(as_json: bool) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from itk_roundtrip.workers import uninterrupted
+    from itk_roundtrip.processes import uninterrupted
 
     bar = Bar(console=Console(stderr=True), transient=True)
     with uninterrupted():  # the thread that draws inherits it and leaves signals to this one

@@ -25,17 +25,17 @@ from typing import Any, Literal
 
 import pydicom
 
-from itk_roundtrip import _itk, _simpleitk
 from itk_roundtrip.arguments import Progress, checked
-from itk_roundtrip.attributes import vr_of
 from itk_roundtrip.errors import RoundtripError, internal_error
-from itk_roundtrip.findings import Outcome, Report
-from itk_roundtrip.itk_calls import refusal
-from itk_roundtrip.judge import verify_folders
-from itk_roundtrip.series import Instance, Series, choose_series, find_series, list_files, read_files
-from itk_roundtrip.verify import Options
+from itk_roundtrip.itk_io import _itk, _simpleitk
+from itk_roundtrip.itk_io.calls import refusal
+from itk_roundtrip.processes import Workers, processors, uninterrupted
+from itk_roundtrip.series.find import Instance, Series, choose_series, find_series, list_files, read_files
+from itk_roundtrip.verify.attributes import vr_of
+from itk_roundtrip.verify.findings import Outcome, Report
+from itk_roundtrip.verify.judge import verify_folders
+from itk_roundtrip.verify.options import Options
 from itk_roundtrip.words import counted
-from itk_roundtrip.workers import Workers, processors, uninterrupted
 
 State = Literal["written", "refused", "crashed", "timed out"]
 
@@ -303,7 +303,7 @@ def _row(idiom: str, series: Series, shown: Path, output: Path, workers: Workers
         state, reason = "refused", "no file"
     if state == "written":
         options = Options(None, "copy", None, None, processors(), False, lambda *_: None)
-        with Workers(options.jobs, prepare="audit") as auditors:
+        with Workers(options.jobs, prepare="verify.audit") as auditors:
             row = _compared(idiom, verify_folders((str(shown), str(output)), options, auditors))
         _remove(output)
         return row

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Literal
 
 from itk_roundtrip import __version__
 from itk_roundtrip.arguments import Backend, HeaderMode, Identity, Progress, TransferSyntax, checked
+from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.errors import (
     RoundtripError,
     SeriesNotFoundError,
     SeriesReadError,
 )
-from itk_roundtrip.staging import Staging
-from itk_roundtrip.volume import check_volume
-from itk_roundtrip.workers import Outcome, Task, Workers, processors
+from itk_roundtrip.processes import Outcome, Task, Workers, processors
+from itk_roundtrip.volume.volume import check_volume
 
 if TYPE_CHECKING:
-    from itk_roundtrip.derivation import SeriesPlan
-    from itk_roundtrip.findings import Finding, Report
-    from itk_roundtrip.series import Series, Skipped
-    from itk_roundtrip.slabs import Job, Slab, SlabResult
-    from itk_roundtrip.volume import Volume
+    from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
+    from itk_roundtrip.derivation.plan import SeriesPlan
+    from itk_roundtrip.series.find import Series, Skipped
+    from itk_roundtrip.verify.findings import Finding, Report
+    from itk_roundtrip.volume.volume import Volume
 
 PUBLISHED = "the output was written and verified"
 """Argument of a KeyboardInterrupt that came after publication."""
@@ -182,7 +182,7 @@ def roundtrip(
         raise SeriesNotFoundError(f"{os.fspath(source)} is not a folder.", path=os.fspath(source))
     staging = Staging(source, destination, overwrite=overwrite)
     try:
-        with staging, Workers(jobs, (staging.lock,), prepare=f"slabs:{backend}") as workers:
+        with staging, Workers(jobs, (staging.lock,), prepare=f"carry.slabs:{backend}") as workers:
             return carry(source, destination, options, staging, workers)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*([PUBLISHED] if staging.published else [])) from None
@@ -223,9 +223,11 @@ def carry(
 ) -> RoundtripResult:
     """Make one round trip in an open staging folder, with workers that may have served others before."""
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
-    from itk_roundtrip import acceptance, compression, judge, kinds, scheduling, slabs
-    from itk_roundtrip.series import choose_series, find_series, left_out, without_pixels
-    from itk_roundtrip.shared import check_derivable
+    from itk_roundtrip.carry import acceptance, compression, scheduling, slabs
+    from itk_roundtrip.pixels import kinds
+    from itk_roundtrip.series.find import choose_series, find_series, left_out, without_pixels
+    from itk_roundtrip.series.shared import check_derivable
+    from itk_roundtrip.verify import judge
 
     compression.check_available(options.transfer_syntax)
     found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
@@ -326,9 +328,12 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
     """
-    from itk_roundtrip import acceptance, judge, kinds, reader, scheduling, slabs
-    from itk_roundtrip.series import SeriesList
-    from itk_roundtrip.shared import check_derivable
+    from itk_roundtrip.carry import acceptance, scheduling, slabs
+    from itk_roundtrip.pixels import kinds
+    from itk_roundtrip.series.find import SeriesList
+    from itk_roundtrip.series.shared import check_derivable
+    from itk_roundtrip.verify import judge
+    from itk_roundtrip.volume import read as reader
 
     series = volume.series
     reader.check_unedited(volume)
@@ -374,7 +379,7 @@ def _result(
     report: Report | None,
     parts: Sequence[Slab],
 ) -> RoundtripResult:
-    from itk_roundtrip.scheduling import pixel_types
+    from itk_roundtrip.carry.scheduling import pixel_types
 
     return RoundtripResult(
         verdict="pass" if job.headers == "complete" else "unverified",
@@ -423,7 +428,7 @@ def _irregular(series: Series) -> list[str]:
 
 
 def _names(series: Series) -> tuple[str, ...]:
-    from itk_roundtrip import view
+    from itk_roundtrip.itk_io import view
 
     return tuple(view.names([(one.path.name, one.name) for one in series.instances]))
 
@@ -457,7 +462,7 @@ def _plan(
     versions: tuple[str, ...],
     unchanged: bool,
 ) -> SeriesPlan:
-    from itk_roundtrip.derivation import SourceSlice, plan_series
+    from itk_roundtrip.derivation.plan import SourceSlice, plan_series
 
     passes = dict(zip((one.name for one in by_position.instances), by_position.pass_indices, strict=True))
     slices = [

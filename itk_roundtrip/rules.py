@@ -296,7 +296,7 @@ def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, stream_is_l
     lossy_image_compression
         Value of (0028,2110).
     stream_is_lossy
-        What the streams of all frames say, as :func:`itk_roundtrip.codestream.lost` has it.
+        What the streams of all frames say, as :func:`itk_roundtrip.dicom.codestream.lost` has it.
     """
     syntax = transfer_syntax_uid
     if not syntaxes.is_encapsulated(syntax):

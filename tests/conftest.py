@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from itk_roundtrip import Report, RoundtripResult, conformance
-from itk_roundtrip.judge import verify_folders
+from itk_roundtrip import Report, RoundtripResult
+from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.pipeline import Options as RunOptions
 from itk_roundtrip.pipeline import carry
-from itk_roundtrip.staging import Staging
-from itk_roundtrip.verify import Options
-from itk_roundtrip.workers import Workers
+from itk_roundtrip.processes import Workers
+from itk_roundtrip.verify import conformance
+from itk_roundtrip.verify.judge import verify_folders
+from itk_roundtrip.verify.options import Options
 
 SAMPLE = Path(__file__).parent.parent / "data" / "ct-phantom"
 
@@ -47,7 +48,7 @@ Verify = Callable[..., Report]
 @pytest.fixture(scope="session")
 def auditors() -> Iterator[Workers]:
     """One worker for all verifications."""
-    with Workers(1, prepare="audit") as pool:
+    with Workers(1, prepare="verify.audit") as pool:
         yield pool
 
 

@@ -12,7 +12,7 @@ from conftest import Run, Verify
 from pydicom.dataset import Dataset, FileDataset
 from synthetic import write_case
 
-from itk_roundtrip.attributes import compare, shown
+from itk_roundtrip.verify.attributes import compare, shown
 
 
 def written(*, big: bool = False, **values: Any) -> FileDataset:

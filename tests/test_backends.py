@@ -13,7 +13,7 @@ from synthetic import CASES, MALFORMED, Case, Identity, is_available, series_ins
 from test_real_series import Sample, _in_corpus, _in_wheel
 
 from itk_roundtrip import RoundtripError, pipeline
-from itk_roundtrip.front_ends import NAMES
+from itk_roundtrip.itk_io.front_ends import NAMES
 
 ALL: dict[str, Case] = {**CASES, **MALFORMED}
 IDENTITIES: tuple[Identity, ...] = ("derived", "copy")

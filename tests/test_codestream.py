@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from itk_roundtrip import codestream
-from itk_roundtrip.codestream import Component, Stream
+from itk_roundtrip.dicom import codestream
+from itk_roundtrip.dicom.codestream import Component, Stream
 
 jpeg_ls: Any = pytest.importorskip("jpeg_ls")
 openjpeg: Any = pytest.importorskip("openjpeg.utils")

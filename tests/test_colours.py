@@ -14,8 +14,8 @@ from pydicom.pixels.processing import convert_color_space
 from synthetic import CASES, write_case
 
 from itk_roundtrip import UnsupportedSeriesError, find_series, read_series, verify_series
-from itk_roundtrip.colours import stated_colours
-from itk_roundtrip.findings import Finding
+from itk_roundtrip.dicom.colours import stated_colours
+from itk_roundtrip.verify.findings import Finding
 
 AMBIGUOUS = [name for name in CASES if "_says_r" in name or "_says_ybr" in name]
 HARMLESS = ["j2k_rgb_rct", "j2k_rgb_ict"]
@@ -113,7 +113,7 @@ def _as_the_stream_holds_them(file: Path) -> NDArray[np.int64]:
 
 def test_colours_that_a_stream_says() -> None:
     """By libjpeg's rule: JFIF before Adobe before the names of the components."""
-    from itk_roundtrip.codestream import Component, Stream
+    from itk_roundtrip.dicom.codestream import Component, Stream
 
     def stream(names: bytes = b"\1\2\3", luminance: int = 1, **said: object) -> Stream:
         factors = [(luminance, 1), (1, 1), (1, 1)][: len(names)]

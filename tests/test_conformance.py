@@ -16,9 +16,10 @@ from conftest import SAMPLE, Run, Verify
 from pydicom import uid
 from synthetic import CASES, write_case, write_series
 
-from itk_roundtrip import conformance, find_series
-from itk_roundtrip.conformance import Judgement, find_program, new_messages
+from itk_roundtrip import find_series
 from itk_roundtrip.rules import PRIMARY_SOP_CLASSES
+from itk_roundtrip.verify import conformance
+from itk_roundtrip.verify.conformance import Judgement, find_program, new_messages
 
 DCIODVFY = Path(sys.executable).with_name("dciodvfy")
 WHEEL = Path(pydicom.data.__file__).parent / "test_files"
@@ -270,7 +271,7 @@ def test_image_type_value_3_of_ophthalmic_photography_is_told(tmp_path: Path, ru
 def test_a_checker_that_crashes_hangs_or_is_mute_judges_nothing(
     does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("itk_roundtrip.conformance.TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("itk_roundtrip.verify.conformance.TIMEOUT_SECONDS", 0.3)
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\n{does}\n")
     program.chmod(0o755)

@@ -14,11 +14,12 @@ from pydicom.pixels.decoders.base import Decoder
 from rich.console import Console
 from synthetic import CASES, case_values, is_available, write_case
 
-from itk_roundtrip import stored, verify_series
-from itk_roundtrip.audit import Request, compare_files
-from itk_roundtrip.findings import Report
-from itk_roundtrip.report import verify_table
-from itk_roundtrip.stored import pixels, stored_values
+from itk_roundtrip import verify_series
+from itk_roundtrip.show.report import verify_table
+from itk_roundtrip.verify import stored
+from itk_roundtrip.verify.audit import Request, compare_files
+from itk_roundtrip.verify.findings import Report
+from itk_roundtrip.verify.stored import pixels, stored_values
 
 _LOSSLESS = ("rle", "jpeg_ls", "jpeg_lossless", "jpeg_lossless_14", "j2k")
 COMPRESSED = [

@@ -21,10 +21,10 @@ from witness import compare
 
 from itk_roundtrip import RoundtripError, UnsupportedSeriesError, __version__
 from itk_roundtrip.arguments import DESCRIPTION_LIMIT
-from itk_roundtrip.derivation import DECLARED_LIMIT, SeriesPlan, SourceSlice, dictionary_edits, edits, plan_series
-from itk_roundtrip.headers import read_header
+from itk_roundtrip.derivation.plan import DECLARED_LIMIT, SeriesPlan, SourceSlice, dictionary_edits, edits, plan_series
+from itk_roundtrip.dicom.headers import read_header
+from itk_roundtrip.itk_io.view import derived_names
 from itk_roundtrip.rules import COMMENT, RULES, UNCHANGED
-from itk_roundtrip.view import derived_names
 
 SUFFIX = " ITK round trip"
 OPERATION = "read and written with ITK"

@@ -19,7 +19,7 @@ from synthetic import write_case, write_series
 from test_read_series import BACKENDS, Backend, one_series
 
 import itk_roundtrip as rt
-from itk_roundtrip.volume import Derivation
+from itk_roundtrip.volume.volume import Derivation
 
 
 class Given(NamedTuple):

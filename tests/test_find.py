@@ -21,9 +21,9 @@ from rich.console import Console
 from synthetic import make_uid, write_series
 
 from itk_roundtrip import AmbiguousSeriesError, Instance, Series, find_series
-from itk_roundtrip.part10 import opening
-from itk_roundtrip.report import find_document, find_table
-from itk_roundtrip.series import choose_series
+from itk_roundtrip.dicom.part10 import opening
+from itk_roundtrip.series.find import choose_series
+from itk_roundtrip.show.report import find_document, find_table
 
 IMPLICIT, EXPLICIT = str(uid.ImplicitVRLittleEndian), str(uid.ExplicitVRLittleEndian)
 BIG, DEFLATED = str(uid.ExplicitVRBigEndian), str(uid.DeflatedExplicitVRLittleEndian)

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from synthetic import CASES, write_case, write_series
 
 import itk_roundtrip as rt
-from itk_roundtrip.scan import describe
+from itk_roundtrip.series.instance import describe
 
 Backend = Literal["itk", "simpleitk"]
 BACKENDS: tuple[Backend, ...] = ("itk", "simpleitk")

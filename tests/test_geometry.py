@@ -12,7 +12,8 @@ import pytest
 from synthetic import make_uid, series_instance_uid, write_series
 
 from itk_roundtrip import Series, find_series, read_series
-from itk_roundtrip.geometry import (
+from itk_roundtrip.itk_io.view import names
+from itk_roundtrip.series.geometry import (
     ORIENTATION_TOLERANCE,
     POSITION_TOLERANCE_MM,
     SPACING_TOLERANCE_FRACTION,
@@ -25,7 +26,6 @@ from itk_roundtrip.geometry import (
     regularity,
     same_orientation,
 )
-from itk_roundtrip.view import names
 
 AXIAL: Cosines = (1, 0, 0, 0, 1, 0)
 SAGITTAL: Cosines = (0, 1, 0, 0, 0, -1)

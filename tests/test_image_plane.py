@@ -10,8 +10,8 @@ from conftest import Run, Verify
 from synthetic import CASES, write_series
 
 from itk_roundtrip import UnsupportedSeriesError, find_series, read_series
-from itk_roundtrip.decimals import decimal, decimals
-from itk_roundtrip.report import find_document
+from itk_roundtrip.dicom.decimals import decimal, decimals
+from itk_roundtrip.show.report import find_document
 
 
 @pytest.mark.parametrize(

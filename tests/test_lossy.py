@@ -19,7 +19,7 @@ from synthetic import CASES, is_available, write_case, write_series
 
 from itk_roundtrip import UnsupportedSeriesError, find_series, read_series
 from itk_roundtrip.rules import is_lossy
-from itk_roundtrip.stored import pixels, stored_values
+from itk_roundtrip.verify.stored import pixels, stored_values
 
 LOSSY = {
     "stream_lossy_70": "ISO_10918_1", "stream_lossy_57": "ISO_10918_1", "stream_lossy_70_fragments": "ISO_10918_1",

@@ -25,7 +25,7 @@ from itk_roundtrip import (
 from itk_roundtrip import (
     write_series as write_volume,
 )
-from itk_roundtrip.report import find_document
+from itk_roundtrip.show.report import find_document
 
 PATIENT = ("INVENTED-1", "INVENTED-2", "Nobody", "Other^One", "19700101", "19710203")
 """Values of patients in the cases."""

@@ -14,10 +14,11 @@ from conftest import Run, Verify
 from pydicom.encaps import generate_frames
 from synthetic import case_values, write_case, write_series
 
-from itk_roundtrip import RoundtripError, find_series, read_series, spans
-from itk_roundtrip.part10 import opening
-from itk_roundtrip.regular import laid_out, regular
-from itk_roundtrip.spans import elements
+from itk_roundtrip import RoundtripError, find_series, read_series
+from itk_roundtrip.dicom import spans
+from itk_roundtrip.dicom.part10 import opening
+from itk_roundtrip.dicom.regular import laid_out, regular
+from itk_roundtrip.dicom.spans import elements
 
 END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 CREATOR = b"\x19\0\x10\0LO\x08\0INVENTED"

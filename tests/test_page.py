@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from itk_roundtrip import page
-from itk_roundtrip.findings import CHECKS, Change, Finding, Report, SlicePair
+from itk_roundtrip.show import page
+from itk_roundtrip.verify.findings import CHECKS, Change, Finding, Report, SlicePair
 
 VOID = {"input", "img", "link", "meta", "br"}
 SERIES_UID = "2.25.327889855027669762967726590150629923641"

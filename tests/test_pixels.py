@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from itk_roundtrip.pixels import (
+from itk_roundtrip.pixels.formats import (
     DTYPES,
     PixelFormat,
     PixelType,

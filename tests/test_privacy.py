@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from itk_roundtrip.cli import app
-from itk_roundtrip.privacy import may_show
+from itk_roundtrip.dicom.privacy import may_show
 
 MARK = "Zzqx"
 TEXTS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})

@@ -20,9 +20,9 @@ from pydicom.pixels.utils import pixel_array
 from synthetic import CASES, MALFORMED, case_values, is_available, write_case, write_series
 
 import itk_roundtrip as rt
-from itk_roundtrip.kinds import carriages
-from itk_roundtrip.places import Place
-from itk_roundtrip.scan import describe
+from itk_roundtrip.pixels.kinds import carriages
+from itk_roundtrip.series.instance import describe
+from itk_roundtrip.series.places import Place
 
 Backend = Literal["itk", "simpleitk"]
 BACKENDS: tuple[Backend, ...] = ("itk", "simpleitk")

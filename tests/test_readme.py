@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from itk_roundtrip import rules
-from itk_roundtrip.findings import CHECKS
+from itk_roundtrip.verify.findings import CHECKS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -30,11 +30,13 @@ import pydicom
 import pytest
 from synthetic import CASES, is_available, series_instance_uid, write_series
 
-from itk_roundtrip import cli, instances, kinds, scheduling, slabs, staging
+from itk_roundtrip import cli
+from itk_roundtrip.carry import instances, scheduling, slabs, staging
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
-from itk_roundtrip.series import Series, find_series
-from itk_roundtrip.view import Hiding
-from itk_roundtrip.workers import Outcome, Task, Workers
+from itk_roundtrip.itk_io.view import Hiding
+from itk_roundtrip.pixels import kinds
+from itk_roundtrip.processes import Outcome, Task, Workers
+from itk_roundtrip.series.find import Series, find_series
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -184,7 +186,8 @@ def until(condition: Callable[[], bool]) -> bool:
 _STAGED = """
 import contextlib, importlib, signal, sys
 from types import ModuleType, SimpleNamespace
-from itk_roundtrip import cli, staging
+from itk_roundtrip import cli
+from itk_roundtrip.carry import staging
 
 moment = sys.argv.pop(1)
 flow = importlib.import_module("itk_roundtrip.pipeline")
@@ -218,7 +221,8 @@ def carry(source, destination, options, place, workers):
     return SimpleNamespace(warnings=())
 
 flow.carry = carry
-report = sys.modules["itk_roundtrip.report"] = ModuleType("itk_roundtrip.report")  # the real one takes long to import
+name = "itk_roundtrip.show.report"  # the real one takes long to import
+report = sys.modules[name] = ModuleType(name)
 report.run_table = interrupt if moment == "printing" else lambda *_: "carried"
 report.run_document = lambda *_: {"carried": True}
 if moment == "entering":
@@ -354,7 +358,7 @@ _KILLED_WHILE_PUBLISHING = """
 import os, signal, sys
 from itertools import count
 from pathlib import Path
-from itk_roundtrip import staging
+from itk_roundtrip.carry import staging
 
 source, destination, exchange, last = sys.argv[1:]
 steps = count()

@@ -12,8 +12,8 @@ from conftest import Run, Verify
 from synthetic import CASES, case_values, write_case, write_series
 
 from itk_roundtrip import RoundtripError, find_series, read_series
-from itk_roundtrip.report import find_table, verify_table
 from itk_roundtrip.rules import is_lossy
+from itk_roundtrip.show.report import find_table, verify_table
 
 UNPACKED = ["plain_frames", "plain_frames_bits", "deflated_frames", "deflated_frames_rgb", "deflated_frames_bits",
             "rle_bits"]  # fmt: skip

@@ -26,10 +26,11 @@ from pydicom.pixels.encoders.base import get_encoder
 from synthetic import CASES, MALFORMED, is_available, write_series
 from typer.testing import CliRunner
 
-from itk_roundtrip import RoundtripError, SeriesWriteError, UnsupportedSeriesError, compression, roundtrip
+from itk_roundtrip import RoundtripError, SeriesWriteError, UnsupportedSeriesError, roundtrip
+from itk_roundtrip.carry import compression
 from itk_roundtrip.cli import app
-from itk_roundtrip.pixels import PixelFormat
-from itk_roundtrip.transcoding import as_explicit, as_implicit
+from itk_roundtrip.dicom.transcoding import as_explicit, as_implicit
+from itk_roundtrip.pixels.formats import PixelFormat
 
 NATIVE = ("explicit", "implicit")
 COMPRESSED = ("rle", "jpeg-lossless", "jpeg-ls", "jpeg2000")

@@ -12,7 +12,7 @@ from conftest import Run
 from pydicom.uid import UID
 from synthetic import write_series
 
-from itk_roundtrip.uids import series_instance_uid, sop_instance_uid
+from itk_roundtrip.derivation.uids import series_instance_uid, sop_instance_uid
 
 SERIES: dict[str, Any] = {
     "source_series_instance_uid": "1.2.3",

@@ -42,19 +42,11 @@ from pydicom import uid
 from synthetic import make_uid, write_case, write_series
 from typer.testing import CliRunner
 
-from itk_roundtrip import (
-    AmbiguousSeriesError,
-    Finding,
-    Report,
-    RoundtripError,
-    SeriesNotFoundError,
-    audit,
-    judge,
-    verify_series,
-)
-from itk_roundtrip.audit import PairReport, Request, Tally
+from itk_roundtrip import AmbiguousSeriesError, Finding, Report, RoundtripError, SeriesNotFoundError, verify_series
 from itk_roundtrip.cli import app
-from itk_roundtrip.findings import CHECKS
+from itk_roundtrip.verify import audit, judge
+from itk_roundtrip.verify.audit import PairReport, Request, Tally
+from itk_roundtrip.verify.findings import CHECKS
 
 RICH: Mapping[str, Any] = {
     "slices": 3,

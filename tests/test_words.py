@@ -11,10 +11,10 @@ from synthetic import write_series
 
 import itk_roundtrip
 from itk_roundtrip import find_series
-from itk_roundtrip.audit import Tally
-from itk_roundtrip.findings import Finding
-from itk_roundtrip.irregularities import Irregularity
-from itk_roundtrip.report import find_table
+from itk_roundtrip.series.irregularities import Irregularity
+from itk_roundtrip.show.report import find_table
+from itk_roundtrip.verify.audit import Tally
+from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.words import agreeing, counted
 
 PACKAGE = Path(itk_roundtrip.__file__).parent
@@ -34,7 +34,7 @@ def test_no_message_counts_by_itself() -> None:
     counts = re.compile(r"(?<! of )\{(?:len\([^{}]*\)|[a-z_.]*count)\} (?!if\b)[a-z]+s\b")
     never_one = ("series were", "files differ and have", "orientations:", "volumes in one", "volumes, told", "studies'",
                  "series (")  # fmt: skip
-    for file in PACKAGE.glob("*.py"):
+    for file in PACKAGE.rglob("*.py"):
         for line in file.read_text().splitlines():
             assert not counts.search(line) or any(text in line for text in never_one), (file.name, line.strip())
 

@@ -1,0 +1,477 @@
+"""The slices that are in flight together: read with ITK, derived, written with ITK, completed, verified.
+
+A slab needs nothing of the other slabs, so that memory does not grow with the series and several processes can share
+the work. :func:`process` is what a worker process runs; whatever ITK does to it, the parent survives.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydicom.filereader import read_file_meta_info
+
+from itk_roundtrip.arguments import Backend, HeaderMode, Identity
+from itk_roundtrip.carry import compression
+from itk_roundtrip.carry.instances import check_decodes, complete_instance, instance_edits, written_words
+from itk_roundtrip.derivation.plan import SeriesPlan, dictionary_edits
+from itk_roundtrip.dicom.edits import Edits, Removed
+from itk_roundtrip.dicom.headers import Header, compare_with_itk, nested_pixels, read_header
+from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
+from itk_roundtrip.itk_io import view
+from itk_roundtrip.itk_io.calls import translated
+from itk_roundtrip.itk_io.front_ends import NAMES, front_end
+from itk_roundtrip.itk_io.view import Hiding, Plane
+from itk_roundtrip.pixels import kinds
+from itk_roundtrip.pixels.formats import Array, PixelType, bytes_per_pixel
+from itk_roundtrip.pixels.kinds import Carriage
+from itk_roundtrip.rules import decoder_difference, is_group_length
+from itk_roundtrip.series.find import Instance, Series
+from itk_roundtrip.verify import audit
+from itk_roundtrip.verify.audit import PairReport, Request, Tally, compare_into
+from itk_roundtrip.verify.stored import ONLY_GDCM
+from itk_roundtrip.volume import read as reader
+from itk_roundtrip.volume import write as writer
+from itk_roundtrip.volume.volume import Volume
+
+CHUNK_BYTES = 16 << 20
+"""Pixels of frames that ITK holds at once: enough to keep it busy, few enough for any memory."""
+
+
+def prepare(backend: Backend = "itk") -> None:
+    """Import a front end, which takes half a second; called once, before the workers are forked."""
+    audit.trust_values()
+    front_end(backend).load()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all slabs of one round trip.
+
+    Attributes
+    ----------
+    plan
+        Of the derived series; ``None`` writes the same instances again.
+    headers
+        ``complete`` restores what ITK loses; ``itk`` leaves what ITK writes.
+    staging
+        Folder for all that is written; the output is made in its subfolder ``output``.
+    backend
+        Front end that reads and writes.
+    transfer_syntax
+        Key of :data:`itk_roundtrip.carry.compression.UIDS`; empty for that of the source, uncompressed.
+    decoder
+        What ITK decodes compressed pixels with.
+    """
+
+    plan: SeriesPlan | None
+    headers: HeaderMode
+    staging: Path
+    backend: Backend = "itk"
+    transfer_syntax: str = ""
+    decoder: str = ""
+
+    @property
+    def identity(self) -> Identity:
+        """``copy`` or ``derived``."""
+        return "copy" if self.plan is None else "derived"
+
+    @property
+    def output(self) -> Path:
+        """Where the files to be published are."""
+        return self.staging / "output"
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Some instances of a series, in slice order, of one size and one kind.
+
+    Attributes
+    ----------
+    series
+        With only these instances.
+    first
+        Index of the first one in the whole series.
+    output_names
+        What they are written as.
+    carried
+        How the pixels of each are carried.
+    pixel_type
+        Of the image that ITK reads.
+    hiding
+        How much of the headers ITK is not shown.
+    """
+
+    series: Series
+    first: int
+    output_names: tuple[str, ...]
+    carried: tuple[Carriage, ...]
+    pixel_type: PixelType
+    hiding: Hiding = Hiding.NOTHING
+
+    def __len__(self) -> int:
+        return len(self.output_names)
+
+    def one(self, index: int) -> Slab:
+        """Return a slab of one instance only."""
+        return replace(
+            self,
+            series=replace(self.series, instances=self.series.instances[index : index + 1]),
+            first=self.first + index,
+            output_names=self.output_names[index : index + 1],
+            carried=self.carried[index : index + 1],
+        )
+
+    def kept(self, reason: str) -> Slab:
+        """Return the same slab, its pixels to be kept from the source."""
+        return replace(self, carried=tuple(one.kept(reason) for one in self.carried))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether ITK is not to carry the pixels."""
+        return self.carried[0].path == "source"
+
+    @property
+    def planes(self) -> list[Plane]:
+        """What ITK takes for slices."""
+        instances = self.series.instances
+        return view.planes(instances, {one.name: how for one, how in zip(instances, self.carried, strict=True)})
+
+
+@dataclass
+class SlabResult:
+    """What became of a slab.
+
+    Attributes
+    ----------
+    reports, tally
+        Of the comparison of each written file with its source, and what was found on all of them; empty with
+        ``headers="itk"``.
+    paths, reasons
+        How many instances each path carried, and why some were kept from the source.
+    kept
+        Elements of the sources' top level that no edit touches, pixel data aside.
+    replaced, removed, lost, altered, invented
+        By tag, how many elements an edit replaced or added, or removed, and how many ITK lost, altered or invented.
+    hiding
+        How much had to be hidden from ITK.
+    """
+
+    slices: int = 0
+    reports: list[PairReport] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    paths: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
+    replaced: Counter[int] = field(default_factory=Counter)
+    removed: Counter[int] = field(default_factory=Counter)
+    lost: Counter[int] = field(default_factory=Counter)
+    altered: Counter[int] = field(default_factory=Counter)
+    invented: Counter[int] = field(default_factory=Counter)
+    hiding: Hiding = Hiding.NOTHING
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Transfer syntaxes of compressed sources of which ITK turned out not to carry one, and why."""
+    signed: bool = False
+    """A source bears a digital signature that a re-encoded copy may not satisfy."""
+
+    def add(self, other: SlabResult) -> None:
+        """Add the counts of another slab."""
+        self.slices += other.slices
+        self.reports += other.reports
+        self.tally.merge(other.tally)
+        self.kept += other.kept
+        for name in ("paths", "reasons", "replaced", "removed", "lost", "altered", "invented"):
+            getattr(self, name).update(getattr(other, name))
+        self.hiding = max(self.hiding, other.hiding)
+        self.given_up.update(other.given_up)
+        self.signed |= other.signed
+
+
+def process(job: Job, slab: Slab) -> SlabResult:
+    """Carry one slab from its sources to completed, verified files in the staging folder.
+
+    What ITK cannot take is hidden from it step by step. Where it still fails, the instances are tried one by one, and
+    one that ITK cannot carry at all is kept from the source, if something else decodes it.
+    """
+    error: SeriesReadError | SeriesWriteError
+    if slab.is_kept:
+        return _keep(job, slab)
+    steps = [hiding for hiding in Hiding if hiding >= slab.hiding]
+    if job.headers == "itk":
+        steps = [hiding for hiding in steps if hiding < Hiding.ALL_BUT_PIXELS] or steps[:1]
+    elif slab.carried[0].framed:
+        steps = [Hiding.ALL_BUT_PIXELS]
+    for hiding in steps:
+        try:
+            return _carry(job, _shown(slab, hiding))
+        except _ITKRefusal as refusal:
+            error = refusal.error
+    if len(slab) == 1:
+        if job.headers == "itk" or compression.is_compressed(job.transfer_syntax):
+            raise error
+        return _keep(job, slab.kept(_told(error)))
+    total = SlabResult()
+    for index in range(len(slab)):
+        total.add(process(job, slab.one(index)))
+    return total
+
+
+class _ITKRefusal(Exception):
+    """ITK refused; with less shown to it, it may not."""
+
+    def __init__(self, error: SeriesReadError | SeriesWriteError) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _told(error: Exception) -> str:
+    """Return the reason in an error, without the name of the file, which is not the same in all slices."""
+    told = str(error)
+    start = told.rfind("(")
+    return f"ITK cannot carry it: {told[start + 1 :].rstrip(').')}" if start >= 0 else "ITK cannot carry it"
+
+
+def _shown(slab: Slab, hiding: Hiding) -> Slab:
+    """Return the slab as ITK is to be shown it: at the last step as stored values, without slope and intercept."""
+    if hiding is not Hiding.ALL_BUT_PIXELS:
+        return replace(slab, hiding=hiding)
+    carried = tuple(kinds.without_rescale(one) for one in slab.carried)
+    return replace(slab, hiding=hiding, carried=carried, pixel_type=carried[0].seen.stored_pixel_type)
+
+
+def _carry(job: Job, slab: Slab) -> SlabResult:
+    """Let ITK read and write the slices, then complete each instance and compare it with its source."""
+    instances = slab.series.instances
+    headers = {one.name: read_header(one.path, one.name) for one in instances}
+    result = SlabResult(slices=len(slab), hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
+    folder = job.output if job.headers == "itk" else job.staging / f"itk-{slab.first}"
+    folder.mkdir(exist_ok=True)
+    indices = {one.name: index for index, one in enumerate(instances)}
+    edits: dict[str, Edits] = {}
+    pixels: list[Array | None] = []
+    try:
+        for planes in _chunks(slab):
+            volume = _read(job, slab, planes, headers)
+            stored = writer.stored_slices(volume)
+            for plane, words in zip(planes, stored, strict=True):
+                if plane.frame is None:  # those of a frame are known when all of them are
+                    edits[plane.instance.name] = _edits(job, slab, indices[plane.instance.name], headers, [words])
+            files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
+            written = _write(job, slab, volume, stored, edits, files)
+            for plane, by_itk in zip(planes, written, strict=True):
+                one, source = plane.instance, headers[plane.instance.name]
+                if plane.frame is None:
+                    _count_losses(result, source, by_itk, edits[one.name])
+                if job.headers == "itk":
+                    _count(result, source, edits[one.name], job.headers)
+                    result.paths[plane.carriage.path] += 1
+                    continue
+                pixels.append(written_words(by_itk, plane))
+                if plane.frame in (None, one.frames - 1):  # one by one: no more than one is held
+                    index = indices[one.name]
+                    if one.name not in edits:
+                        edits[one.name] = _edits(job, slab, index, headers, pixels)
+                    result.add(_finished(job, slab.one(index), source, edits[one.name], pixels))
+                    pixels.clear()
+    finally:
+        if job.headers == "complete":
+            shutil.rmtree(folder, ignore_errors=True)
+    result.slices = len(slab)
+    return result
+
+
+def _itk_name(slab: Slab, index: int, plane: Plane) -> str:
+    name = slab.output_names[index]
+    return name if plane.frame is None else f"{plane.frame}_{index}.dcm"
+
+
+def _chunks(slab: Slab) -> Iterator[list[Plane]]:
+    planes, first = slab.planes, slab.series.instances[0]
+    size = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(slab.pixel_type)
+    length = max(1, CHUNK_BYTES // size) if slab.carried[0].framed else len(planes)
+    for start in range(0, len(planes), length):
+        yield planes[start : start + length]
+
+
+def _read(job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, Header]) -> Volume:
+    hidden = job.staging / f"hidden-{slab.first}"
+    try:
+        try:
+            files = view.files_to_read(planes, headers, slab.hiding, hidden)
+        except OSError as error:
+            raise writer.disk_error(error) from None
+        try:
+            return reader.read_planes(
+                planes, files, slab.pixel_type, slab.series, job.backend, undo_inversion=job.headers == "complete"
+            )
+        except SeriesReadError as error:
+            raise _ITKRefusal(error) from None
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _write(
+    job: Job, slab: Slab, volume: Volume, stored: Sequence[Array], edits: Mapping[str, Edits], files: Sequence[Path]
+) -> Iterator[Header]:
+    """Write what has been read, and yield what ITK made of each slice."""
+    changes = [dictionary_edits(edits.get(plane.instance.name, {})) for plane in volume.planes]
+    words = list(stored) if job.headers == "complete" else None
+    try:
+        writer.write_slices(volume, files, changes, words)
+    except SeriesWriteError as error:
+        writer.check_disk(files[0].parent, stored[0].nbytes)
+        raise _ITKRefusal(_write_error(error, slab)) from None
+    for file in files:
+        try:
+            by_itk = read_header(file)
+        except SeriesReadError as error:
+            writer.check_disk(file.parent, stored[0].nbytes)
+            raise _ITKRefusal(_write_error(error, slab)) from None
+        if job.headers == "complete":
+            file.unlink()  # its pages need not reach the disk
+        yield by_itk
+
+
+def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
+    name = slab.series.instances[0].name
+    if isinstance(error, SeriesWriteError):
+        return SeriesWriteError(f"{name}: {error}", path=name)
+    return SeriesWriteError(f"ITK wrote an incomplete file for {name}.", path=name)
+
+
+def _edits(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], words: Sequence[Array | None]) -> Edits:
+    one = slab.series.instances[index]
+    return instance_edits(
+        job.plan,
+        headers[one.name],
+        one,
+        slab.carried[index],
+        slab.first + index,
+        words,
+        decoder=job.decoder,
+        transfer_syntax=job.transfer_syntax,
+    )
+
+
+def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequence[Array | None]) -> SlabResult:
+    """Write one instance, complete, and compare it with its source.
+
+    Where ITK's pixels turn out not to be those of the source, the source's own are kept.
+    """
+    one, how = slab.series.instances[0], slab.carried[0]
+    if not job.transfer_syntax and nested_pixels(source):
+        return _keep(job, slab.kept("compressed pixels inside a sequence cannot stand in an uncompressed file"))
+    content = complete_instance(source, edits, pixels, one, how, job.transfer_syntax)
+    if content is None:
+        return _keep(job, slab.kept("ITK carries other values than the file holds"))
+    result = SlabResult(slices=1)
+    _put(job, slab, content)
+    report = compare_into(result.tally, _request(job, slab))
+    if source.encapsulated and ONLY_GDCM in report.decoders:
+        return _keep(job, slab.kept("GDCM alone decodes it, so that nothing proves its values"))
+    if source.encapsulated and (reason := _differs(one, report, result.tally)):
+        return _keep(job, slab.kept(reason))
+    result.reports.append(report)
+    result.paths[how.path] += 1
+    _count(result, source, edits, job.headers)
+    return result
+
+
+def _differs(one: Instance, report: PairReport, tally: Tally) -> str:
+    """Return why what ITK decoded is not believed: no decoder proves it, or another one reads other values."""
+    told = [each.message for each in tally.findings.values() if (each.check, each.severity) == ("PIX-02", "error")]
+    if any(message.startswith("cannot be compared") for message in told):
+        return "no other decoder reads it, so that nothing proves what ITK reads"
+    differs = bool(told) or report.undecided
+    if one.is_lossy and not report.undecided:
+        differs = report.pair.largest > decoder_difference(one.photometric_interpretation)
+    return "another decoder reads other values than ITK does" if differs else ""
+
+
+def _keep(job: Job, slab: Slab) -> SlabResult:
+    """Carry instances whose Pixel Data stand as they do in the source, once they were decoded somehow."""
+    total = SlabResult()
+    for index, (one, how) in enumerate(zip(slab.series.instances, slab.carried, strict=True)):
+        alone, source = slab.one(index), read_header(one.path, one.name)
+        check_decodes(one, source, job.staging / f"hidden-{slab.first}", None if how.itk_failed else job.backend)
+        edits = _edits(job, slab, index, {one.name: source}, [])
+        content = complete_instance(source, edits, None, one, how, job.transfer_syntax)
+        assert content is not None
+        _put(job, alone, content)
+        result = SlabResult(slices=1)
+        result.reports.append(compare_into(result.tally, _request(job, alone)))
+        result.paths[how.path] += 1
+        result.reasons[how.reason] += 1
+        if source.encapsulated and kinds.carriage(one, job.identity).path != "source":
+            result.given_up[one.transfer_syntax_uid] = how.reason
+        _count(result, source, edits, job.headers)
+        total.add(result)
+    return total
+
+
+def _put(job: Job, slab: Slab, content: bytes) -> None:
+    try:
+        job.output.mkdir(exist_ok=True)
+        (job.output / slab.output_names[0]).write_bytes(content)
+    except OSError as error:
+        raise writer.disk_error(error) from None
+
+
+def _count_losses(result: SlabResult, source: Header, by_itk: Header, changes: Edits) -> None:
+    losses = compare_with_itk(source, by_itk, frozenset(changes))
+    result.lost.update(losses.lost)
+    result.altered.update(losses.altered)
+    result.invented.update(losses.invented)
+
+
+def _count(result: SlabResult, source: Header, changes: Edits, headers: HeaderMode) -> None:
+    tags = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
+    result.kept += len(tags - changes.keys() - audit.PIXEL_TAGS)
+    carried = {int(key.replace("|", ""), 16) for key in dictionary_edits(changes)}
+    for tag, edit in changes.items():
+        if headers == "itk" and tag not in carried:
+            continue  # ITK alone cannot write it
+        (result.removed if isinstance(edit, Removed) else result.replaced)[tag] += 1
+    result.signed |= bool(tags & {0xFFFAFFFA, 0x4FFE0001})
+
+
+def _request(job: Job, slab: Slab) -> Request:
+    """Return what the verification is asked of one written file; all it is told are the two files."""
+    instance, name = slab.series.instances[0], slab.output_names[0]
+    return Request(instance.path, job.output / name, instance.name, name, job.identity, describe=True)
+
+
+def order(folder: Path, series: Series, names: tuple[str, ...], backend: Backend) -> tuple[list[str], list[str]]:
+    """Return the names of a series' files in ITK's order, and the names that ITK gives their output.
+
+    Both are empty where GDCMSeriesFileNames does not find exactly this series. It is shown stand-ins in ``folder``.
+    """
+    try:
+        for one, name in zip(series.instances, names, strict=True):
+            (folder / name).write_bytes(view.ordering_file(one))
+    except OSError as error:
+        raise writer.disk_error(error) from None
+    try:
+        with translated(SeriesReadError, "GDCMSeriesFileNames refuses the folder"):
+            front = front_end(backend)
+            inputs, outputs = front.series_file_names(str(folder), series.series_instance_uid, str(folder))
+    except SeriesReadError:
+        return [], []
+    return [Path(name).name for name in inputs], [Path(name).name for name in outputs]
+
+
+def versions(folder: Path, backend: Backend) -> tuple[str, ...]:
+    """Return the versions of a front end and of the GDCM in it, which names itself only in the files that it writes."""
+    file, front = folder / "version.dcm", front_end(backend)
+    gdcm = ""
+    try:
+        front.write_nothing(str(file))
+        gdcm = str(read_file_meta_info(file).get("ImplementationVersionName", ""))
+    except Exception:  # a version is not worth a failure, a full disk is
+        writer.check_disk(folder, 1)
+    finally:
+        file.unlink(missing_ok=True)
+    return (f"{NAMES[backend]} {front.version()}", *([gdcm] if gdcm else []))

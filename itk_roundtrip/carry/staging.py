@@ -1,0 +1,253 @@
+"""An output folder that is complete or absent: made in a locked hidden sibling, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from itk_roundtrip.errors import DestinationError
+from itk_roundtrip.processes import uninterrupted
+
+_AT_FDCWD = -100
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
+
+
+class Staging:
+    """The hidden folder ``.NAME.itk-roundtrip`` beside the output folder ``NAME``, as a context.
+
+    Its lock is held by this process and the workers that inherit it. Entering it moves back an old output that a
+    killed run had moved aside, and removes what that run left. Leaving it removes it.
+
+    Parameters
+    ----------
+    source
+        Folder that is read; never written to.
+    destination
+        The output folder, which messages name as it is given.
+    overwrite
+        Replace what is in it.
+
+    Raises
+    ------
+    DestinationError
+        The output cannot be made there.
+    """
+
+    def __init__(self, source: str | os.PathLike[str], destination: str | os.PathLike[str], *, overwrite: bool) -> None:
+        self.name = os.fspath(destination)
+        self.source = Path(os.path.realpath(source))
+        self.destination = Path(os.path.realpath(destination))
+        self.overwrite = overwrite
+        self.folder = self.destination.parent / f".{self.destination.name}.itk-roundtrip"
+        self._created: list[Path] = []
+        self._lock = -1
+        self.published = False
+
+    @property
+    def output(self) -> Path:
+        """Folder in which the output is made."""
+        return self.folder / "output"
+
+    @property
+    def ordering(self) -> Path:
+        """Folder in which ITK is shown the source to order."""
+        return self.folder / "ordering"
+
+    @property
+    def lock(self) -> int:
+        """File descriptor of the lock."""
+        return self._lock
+
+    def __enter__(self) -> Staging:
+        self._check_place()
+        try:
+            with uninterrupted():
+                self._make_parents()
+                self._acquire()
+                self._recover()
+                self._check_free()
+                for folder in (self.output, self.ordering):
+                    folder.mkdir()
+        except OSError as error:
+            self._abandon()
+            raise self._error(error) from None
+        except BaseException:  # Ctrl-C that was held back, too
+            self._abandon()
+            raise
+        return self
+
+    def _abandon(self) -> None:
+        with uninterrupted():
+            if self._lock >= 0:
+                self._release()
+            else:
+                self._remove_parents()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with uninterrupted():
+            self._release()
+
+    def _error(self, error: OSError) -> DestinationError:
+        reason = os.strerror(error.errno).lower() if error.errno else "the system refused it"
+        return DestinationError(f"{self.name} cannot be written: {reason}.", path=self.name)
+
+    def _check_place(self) -> None:
+        source, destination = self.source, self.destination
+        if source == destination:
+            raise DestinationError(f"{self.name} is the source; choose another output folder.", path=self.name)
+        if source in destination.parents or destination in source.parents or self.folder in (source, *source.parents):
+            raise DestinationError(
+                f"{self.name} and the source lie one inside the other; choose another output folder.", path=self.name
+            )
+        if destination.exists() and not destination.is_dir():
+            raise DestinationError(f"{self.name} is a file; choose another output folder.", path=self.name)
+
+    def refuse_sources(self, files: list[Path]) -> None:
+        """Refuse sources that links in the source folder lead to and that would be replaced with the output."""
+        for file in files:
+            if self.destination in Path(os.path.realpath(file)).parents:
+                raise DestinationError(
+                    f"{file.name} is a link into {self.name}; choose another output folder.", path=self.name
+                )
+
+    def _make_parents(self) -> None:
+        parent = self.destination.parent
+        missing = []
+        while not parent.exists():
+            missing.append(parent)
+            parent = parent.parent
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            self._created.append(folder)
+
+    def _remove_parents(self) -> None:
+        for folder in reversed(self._created):
+            try:
+                folder.rmdir()
+            except OSError:  # somebody else uses it by now
+                break
+
+    def _acquire(self) -> None:
+        """Lock the staging folder; a lock file that its holder removed meanwhile does not count."""
+        while True:
+            if self.folder.is_symlink():
+                raise DestinationError(f"{self.folder} is a link; remove it.", path=str(self.folder))
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            try:
+                descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.folder.rmdir()  # no room for the lock; only an empty folder goes
+                raise
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), os.stat(self.folder / "lock")):
+                    self._lock = descriptor
+                    return
+            except BlockingIOError:
+                os.close(descriptor)
+                raise DestinationError(f"Another run is writing {self.name}; wait for it.", path=self.name) from None
+            except FileNotFoundError:
+                pass
+            os.close(descriptor)
+
+    def _recover(self) -> None:
+        """Undo what a killed run left between its two renames, then remove the rest of it."""
+        old = self.folder / "old"
+        if old.exists() and not (self.destination.exists() and any(self.destination.iterdir())):
+            os.rename(old, self.destination)  # also over an empty folder
+        for left in self.folder.iterdir():
+            if left.name != "lock":
+                _remove(left)
+
+    def _check_free(self) -> None:
+        if self.destination.is_dir() and any(self.destination.iterdir()):
+            if not self.overwrite:
+                raise DestinationError(
+                    f"{self.name} is not empty; choose another folder, or replace it with overwrite=True.",
+                    path=self.name,
+                    option="overwrite=True",
+                )
+            if not os.access(self.destination, os.W_OK | os.X_OK):
+                raise DestinationError(f"{self.name} cannot be replaced: permission denied.", path=self.name)
+
+    def publish(self) -> None:
+        """Put the output in place of whatever stands there, in one step where the system can.
+
+        Raises
+        ------
+        DestinationError
+            It cannot be put there; what stood there still does.
+        """
+        try:
+            with uninterrupted():
+                self._put_in_place()
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _put_in_place(self) -> None:
+        if not self.destination.exists():
+            os.rename(self.output, self.destination)
+        else:
+            mode = stat.S_IMODE(self.destination.stat().st_mode)
+            if not any(self.destination.iterdir()):
+                os.rename(self.output, self.destination)
+            elif not self.overwrite:
+                raise DestinationError(
+                    f"{self.name} was filled by somebody else meanwhile; nothing was written.", path=self.name
+                )
+            elif not _exchange(self.output, self.destination):
+                old = self.folder / "old"
+                os.rename(self.destination, old)
+                try:
+                    os.rename(self.output, self.destination)
+                except OSError:
+                    os.rename(old, self.destination)
+                    raise
+            self.destination.chmod(mode)
+        self.published = True
+
+    def _release(self) -> None:
+        for left in self.folder.iterdir():
+            if left.name != "lock":
+                _remove(left)
+        _remove(self.folder)
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        os.close(self._lock)
+        if not self.published:
+            self._remove_parents()
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, also one with folders that may not be written to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for folder, folders, _ in os.walk(path):
+        for name in (folder, *(os.path.join(folder, one) for one in folders)):
+            if not os.path.islink(name):
+                with contextlib.suppress(OSError):
+                    os.chmod(name, 0o700)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Exchange two folders in one step (``renameat2`` of Linux, ``renamex_np`` of macOS); tell whether it worked."""
+    library = ctypes.CDLL(None)
+    first, second = os.fsencode(a), os.fsencode(b)
+    if sys.platform == "darwin":
+        return hasattr(library, "renamex_np") and library.renamex_np(first, second, _EXCHANGE) == 0
+    if not hasattr(library, "renameat2"):
+        return False
+    return bool(library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _EXCHANGE) == 0)

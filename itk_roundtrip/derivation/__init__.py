@@ -1,0 +1,1 @@
+"""What changes in a derived instance, as data."""

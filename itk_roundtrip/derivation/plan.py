@@ -1,0 +1,552 @@
+"""The derived identity: what a derived instance changes of its source, as data. No input, no output.
+
+:func:`plan_series` settles what is the same in the whole series; :func:`edits` says what changes in one instance.
+The rule table decides which attributes are touched, the functions here with which value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+import pydicom
+from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from itk_roundtrip.derivation import uids
+from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
+from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
+from itk_roundtrip.rules import (
+    COMMENT,
+    DESCRIPTION_SUFFIX,
+    INTEGER_STRING_MAXIMUM,
+    LONG_STRING_LIMIT,
+    PURPOSE_EQUIPMENT,
+    PURPOSE_SOURCE_IMAGE,
+    RULES,
+    SHORT_TEXT_LIMIT,
+    UNCHANGED,
+    image_type_values_2,
+    is_primary,
+)
+
+OPERATION = "read and written with ITK"
+SERIES_NUMBER_STEP = 1000
+_ELISION = "..."
+_UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class PixelChange:
+    """What becomes of the description of the pixels, although their values are carried as they are.
+
+    Attributes
+    ----------
+    photometric, planar
+        New Photometric Interpretation and Planar Configuration; ``None`` keeps what the source has.
+    lossy
+        Method and ratio of the compression by which the source lost something, the method empty if it has no term;
+        ``None`` if it lost nothing.
+    declared
+        What Derivation Description says of it.
+    """
+
+    photometric: str | None = None
+    planar: int | None = None
+    lossy: tuple[str, str] | None = None
+    declared: str = UNCHANGED
+
+
+AS_THEY_ARE = PixelChange()
+DECLARED_LIMIT = 160
+"""Characters of :attr:`PixelChange.declared`."""
+
+
+@dataclass(frozen=True)
+class SeriesPlan:
+    """What all instances of one derived series share.
+
+    Attributes
+    ----------
+    series_instance_uid, series_number
+        Of the derived series.
+    source_series_instance_uid
+        Empty if the source has none.
+    primary
+        PET and NM: the series times are kept.
+    created
+        Moment of creation, aware of its time zone.
+    operation, comment
+        What was done, and what the user says of it, for Derivation Description.
+    instance_numbers
+        By index of the slice, if they must be renumbered; else empty.
+    siblings
+        SOP Class UID by SOP Instance UID of all source instances.
+    software_versions
+        For the equipment item.
+    unchanged
+        The stored values of all instances are those of the source.
+    """
+
+    series_instance_uid: str
+    source_series_instance_uid: str
+    series_number: int
+    primary: bool
+    created: datetime
+    operation: str
+    instance_numbers: tuple[int, ...]
+    siblings: Mapping[str, str] = field(repr=False)
+    software_versions: tuple[str, ...]
+    unchanged: bool = True
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class SourceSlice:
+    """What the plan needs to know of one source instance; texts as they stand, empty if absent."""
+
+    name: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    series_number: str
+    instance_number: str
+    timezone_offset: str
+    pass_index: int
+    """How many slices at the same position come before it."""
+
+
+def plan_series(
+    slices: Sequence[SourceSlice],
+    *,
+    comment: str,
+    options: Mapping[str, str],
+    version: str,
+    software_versions: Iterable[str],
+    unchanged: bool = True,
+) -> SeriesPlan:
+    """Settle what is the same in all instances of the derived series.
+
+    Parameters
+    ----------
+    slices
+        In slice order.
+    comment
+        What the user says of it, one line of ASCII, checked; empty if nothing.
+    options
+        Every option that changes the output; with the operation and ``comment`` they make the UIDs (PS3.5 B.2).
+    version
+        Of itk-roundtrip.
+    software_versions
+        Of all that took part.
+    unchanged
+        Whether the stored values of all instances are those of the source, which Derivation Description then says.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        An instance lacks Study Instance UID or SOP Class UID.
+    """
+    for one in slices:
+        for value, keyword, tag in (
+            (one.study_instance_uid, "Study Instance UID", "(0020,000D)"),
+            (one.sop_class_uid, "SOP Class UID", "(0008,0016)"),
+        ):
+            if not value:
+                raise UnsupportedSeriesError(
+                    f'{one.name} has no {keyword}, without which nothing can be derived from it; use identity="copy".',
+                    path=one.name,
+                    tag=tag,
+                    option='identity="copy"',
+                )
+    first = slices[0]
+    for one in slices:
+        if is_primary(one.modality, one.sop_class_uid) != is_primary(first.modality, first.sop_class_uid):
+            raise UnsupportedSeriesError(
+                f"{one.name} and {first.name} differ in their modality, so that no one series can be derived from them;"
+                ' use identity="copy".',
+                path=one.name,
+                tag="(0008,0060)",
+                option='identity="copy"',
+            )
+    sop_uids = [one.sop_instance_uid for one in slices]
+    return SeriesPlan(
+        series_instance_uid=uids.series_instance_uid(
+            first.series_instance_uid,
+            sop_uids,
+            {**options, "operation": OPERATION, **({"comment": comment} if comment else {})},
+            version,
+        ),
+        source_series_instance_uid=first.series_instance_uid,
+        series_number=_series_number(first.series_number),
+        primary=is_primary(first.modality, first.sop_class_uid),
+        created=_in_offset(_now(), first.timezone_offset),
+        operation=OPERATION,
+        comment=comment,
+        instance_numbers=_renumbered(slices),
+        siblings={one.sop_instance_uid: one.sop_class_uid for one in slices if one.sop_instance_uid},
+        software_versions=tuple(software_versions),
+        unchanged=unchanged,
+    )
+
+
+def _series_number(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]+", text.strip()):
+        return SERIES_NUMBER_STEP + 1
+    number = int(text) + SERIES_NUMBER_STEP
+    return number if abs(number) <= INTEGER_STRING_MAXIMUM else SERIES_NUMBER_STEP + 1
+
+
+def _renumbered(slices: Sequence[SourceSlice]) -> tuple[int, ...]:
+    """Return new instance numbers if one is missing or stands twice within one pass over the positions."""
+    numbers = [(one.pass_index, one.instance_number) for one in slices]
+    if all(number for _, number in numbers) and len(set(numbers)) == len(numbers):
+        return ()
+    return tuple(range(1, len(slices) + 1))
+
+
+def _now() -> datetime:
+    """Return the moment of creation: that of ``SOURCE_DATE_EPOCH`` if it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return datetime.now().astimezone()
+    try:
+        return datetime.fromtimestamp(int(epoch), timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise RoundtripError("SOURCE_DATE_EPOCH is not a number of seconds since 1970.") from None
+
+
+def _in_offset(moment: datetime, timezone_offset: str) -> datetime:
+    """Return the same moment in a Timezone Offset From UTC (0008,0201), if that is one."""
+    if not re.fullmatch(r"[+-][0-9]{4}", timezone_offset):
+        return moment
+    sign = -1 if timezone_offset[0] == "-" else 1
+    offset = timedelta(hours=int(timezone_offset[1:3]), minutes=int(timezone_offset[3:5]))
+    return moment.astimezone(timezone(sign * offset)) if offset < timedelta(hours=24) else moment
+
+
+def edits(
+    plan: SeriesPlan, source: Dataset, index: int, sop_instance_uid: str, pixels: PixelChange = AS_THEY_ARE
+) -> Edits:
+    """Return what changes in one instance, by tag.
+
+    Parameters
+    ----------
+    plan
+        Of the series.
+    source
+        Data set of the source instance, undecoded.
+    index
+        Of the slice, from 0, in slice order.
+    sop_instance_uid
+        Of the derived instance.
+    pixels
+        What becomes of the description of its pixels.
+    """
+    result: Edits = {}
+    for rule in RULES:
+        if rule.action == "remove":
+            if rule.tag in source:
+                result[rule.tag] = Removed(rule.tag)
+        elif rule.action != "keep" and not (rule.kept_for_primary and plan.primary):
+            value = _VALUES[rule.keyword](_Slice(plan, source, index, sop_instance_uid, pixels))
+            if isinstance(value, Appended):
+                result[rule.tag] = value
+            elif value is not None:
+                result[rule.tag] = Edit(rule.tag, rule.vr, value)
+    return _with_referenced_series(
+        plan, source, {**result, **pixel_edits(source, pixels), **_lossy_edits(source, pixels)}
+    )
+
+
+def pixel_edits(source: Dataset, pixels: PixelChange) -> Edits:
+    """Return what changes in the description of the pixels, whatever the identity."""
+    result: Edits = {}
+    if pixels.photometric is not None and pixels.photometric != _text(source, 0x00280004):
+        result[0x00280004] = Edit(0x00280004, "CS", pixels.photometric.encode("ascii"))
+    if pixels.planar is not None and _raw_words(source, 0x00280006) != pixels.planar:
+        result[0x00280006] = Edit(0x00280006, "US", pixels.planar.to_bytes(2, "little"))
+    return result
+
+
+def _raw_words(source: Dataset, tag: int) -> int | None:
+    element = source.get_item(tag) if tag in source else None
+    value = element.value if isinstance(element, RawDataElement) else None
+    return int.from_bytes(value[:2], "little") if value else None
+
+
+def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
+    """Return what says that a compression lost something; what says so already stays (PS3.3 C.7.6.1.1.5)."""
+    if pixels.lossy is None:
+        return {}
+    method, ratio = (text.encode("ascii") for text in pixels.lossy)
+    result: Edits = {}
+    if _text(source, 0x00282110) != "01":
+        result[0x00282110] = Edit(0x00282110, "CS", b"01")
+    if not method:  # a compression that the standard has no term for
+        return result
+    values = {0x00282112: ("DS", ratio, 0x00282114), 0x00282114: ("CS", method, 0x00282112)}
+    for tag, (vr, value, partner) in values.items():
+        if not _raw(source, tag) and b"\\" not in _raw(source, partner):  # both tell one step after the other
+            result[tag] = Edit(tag, vr, value)
+    return result
+
+
+def dictionary_edits(changes: Edits) -> dict[str, str | None]:
+    """Return the edits that ITK's MetaDataDictionary can carry, by its keys ``gggg|eeee``; ``None`` erases.
+
+    Sequences have no place in a dictionary, and ITK's Python cannot set text that is not ASCII.
+    """
+    result: dict[str, str | None] = {}
+    for tag, edit in changes.items():
+        if tag >> 16 == 0x0028:
+            continue  # ITK describes the pixels that it writes
+        key = f"{tag >> 16:04x}|{tag & 0xFFFF:04x}"
+        if isinstance(edit, Removed):
+            result[key] = None
+        elif isinstance(edit, Edit) and edit.value.isascii():
+            result[key] = edit.value.decode("ascii")
+    return result
+
+
+def _raw(source: Dataset, tag: int) -> bytes:
+    """Return the value bytes of an element without its padding; empty if absent."""
+    element = source.get_item(tag) if tag in source else None
+    if isinstance(element, RawDataElement):
+        return (element.value or b"").rstrip(b" \0")
+    return b""
+
+
+def _text(source: Dataset, tag: int) -> str:
+    return _raw(source, tag).decode("ascii", "replace").strip()
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """What a value of the rule table is made from."""
+
+    plan: SeriesPlan
+    source: Dataset
+    index: int
+    sop_instance_uid: str
+    pixels: PixelChange
+
+
+def is_enhanced(source: Dataset) -> bool:
+    """Tell whether an instance has functional groups (PS3.3 C.7.6.16)."""
+    return 0x52009229 in source or 0x52009230 in source
+
+
+def _image_type(one: _Slice) -> bytes:
+    source = one.source
+    values = _raw(source, 0x00080008).split(b"\\")
+    modality, sop_class = _text(source, 0x00080060), _text(source, 0x00080016)
+    old = values[1].decode("ascii", "replace").strip() if len(values) > 1 else ""
+    (second, *_) = image_type_values_2(modality, sop_class, old, functional_groups=is_enhanced(source))
+    return b"\\".join([b"DERIVED", second.encode(), *values[2:]])
+
+
+def _encodings(source: Dataset) -> list[str]:
+    return convert_encodings(source.get("SpecificCharacterSet") or "ISO_IR 6")
+
+
+def _decoded(source: Dataset, text: bytes) -> str:
+    """Return an encoded text of a data set."""
+    return decode_bytes(text, _encodings(source), set())
+
+
+def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *, keep_end: bool) -> bytes:
+    """Return the old text, the separator and the added text, the old one shortened to ``limit`` characters.
+
+    The bytes of the old text stay as they are wherever that is possible, whatever they decode to.
+    """
+    old = _raw(source, tag)
+    if not old:
+        return added.encode("ascii")
+    encodings = _encodings(source)
+    added = separator + added
+    room = limit - len(added)
+    if len(decode_bytes(old, encodings, set())) > room:
+        if keep_end:
+            # The operation is never so long that the dots do not fit.
+            old = _ELISION.encode("ascii") + _cut(old, encodings, room - len(_ELISION), keep_end=True)
+        else:
+            old = _cut(old, encodings, room, keep_end=False).rstrip()
+    return _joined(old, added, encodings)
+
+
+def _cut(old: bytes, encodings: list[str], room: int, *, keep_end: bool) -> bytes:
+    """Return the beginning or the end of an encoded text, at most ``room`` characters of it."""
+    decoded = decode_bytes(old, encodings, set())
+    start = len(decoded) - room if keep_end else 0
+    if room == 0:
+        return b""
+    if len(decoded) == len(old):  # one byte a character: cut the bytes themselves
+        return old[start : start + room]
+    wanted = decoded[start : start + room]
+    encoded = encode_string(wanted, encodings)
+    if decode_bytes(encoded, encodings, set()) == wanted and _UNDECODABLE not in wanted:
+        return encoded
+    # Text that does not fit its character set: the longest piece of its bytes that is short enough.
+    pieces = (old[-size:] if keep_end else old[:size] for size in range(len(old), 0, -1))
+    return next((piece for piece in pieces if len(decode_bytes(piece, encodings, set())) <= room), b"")
+
+
+def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
+    """Return a text with ASCII added, back in ASCII first if the old one ends in another set of ISO 2022."""
+    before = decode_bytes(old, encodings, set())
+    for closing in (b"", b"\x1b(B"):
+        joined = old + closing + added.encode("ascii")
+        if decode_bytes(joined, encodings, set()) == before + added:
+            return joined
+    return old + added.encode("ascii")
+
+
+def _series_description(one: _Slice) -> bytes:
+    old = _raw(one.source, 0x0008103E)
+    if _decoded(one.source, old).endswith(DESCRIPTION_SUFFIX):
+        return old  # of a source that went through a round trip itself
+    return _fitted(one.source, 0x0008103E, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
+
+
+def statement(plan: SeriesPlan, declared: str) -> str:
+    """Return what was done, what became of the stored values, and, named as such, the comment of the user."""
+    parts = (plan.operation, declared, f"{COMMENT}{plan.comment}" if plan.comment else "")
+    return "; ".join(part for part in parts if part)
+
+
+def _derivation_description(one: _Slice) -> bytes:
+    added = f"{one.plan.software_versions[0]}: {statement(one.plan, one.pixels.declared)}"
+    return _fitted(one.source, 0x00082111, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
+
+
+def _creation(one: _Slice) -> datetime:
+    return _in_offset(one.plan.created, _text(one.source, 0x00080201))
+
+
+def _instance_number(one: _Slice) -> bytes | None:
+    return str(one.plan.instance_numbers[one.index]).encode() if one.plan.instance_numbers else None
+
+
+def coded(tag: int, code: tuple[str, str, str]) -> Items:
+    """Return a code sequence of one item: Code Value, Coding Scheme Designator, Code Meaning."""
+    value, scheme, meaning = (text.encode("ascii") for text in code)
+    item = Edit(0x00080100, "SH", value), Edit(0x00080102, "SH", scheme), Edit(0x00080104, "LO", meaning)
+    return Items(tag, (item,))
+
+
+def items_of(source: Dataset, tag: int) -> tuple[Dataset, ...]:
+    """Return the items of a sequence; none if it is absent or no sequence."""
+    try:
+        value = source[tag].value if tag in source else None
+    except Exception:  # whatever pydicom meets in bytes that are no items
+        return ()
+    return tuple(value) if isinstance(value, pydicom.Sequence) else ()
+
+
+def _value_of(item: Dataset, keyword: str) -> str:
+    """Return a UID of an item; empty if it is absent or no text."""
+    try:
+        return str(item.get(keyword, ""))
+    except Exception:  # whatever pydicom meets in bytes that do not fit their VR
+        return ""
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
+    return Edit(0x00081150, "UI", sop_class_uid.encode()), Edit(0x00081155, "UI", sop_instance_uid.encode())
+
+
+def source_reference(source: Dataset, *, frame: int | None = None) -> Item | None:
+    """Return an item that refers to a source instance, or to one frame of it, counted from 1."""
+    source_uid = _text(source, 0x00080018)
+    if not source_uid:
+        return None
+    number = () if frame is None else (Edit(0x00081160, "IS", str(frame).encode()),)
+    return (
+        *_reference(_text(source, 0x00080016), source_uid),
+        *number,
+        Edit(0x0028135A, "CS", b"YES"),
+        coded(0x0040A170, PURPOSE_SOURCE_IMAGE),
+    )
+
+
+def source_evidence(source: Dataset) -> Item | None:
+    """Return an item that refers to a source instance by study and series (PS3.3 Table 10-3b)."""
+    study, series, own = (_text(source, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018))
+    if not (study and series and own):
+        return None
+    instances = Items(0x00081199, (_reference(_text(source, 0x00080016), own),))
+    item: Item = (instances, Edit(0x0020000E, "UI", series.encode()))
+    return Items(0x00081115, (item,)), Edit(0x0020000D, "UI", study.encode())
+
+
+def _source_image(one: _Slice) -> Appended | None:
+    item = source_reference(one.source)
+    return None if item is None else Appended(0x00082112, (item,))
+
+
+def _contributing_equipment(one: _Slice) -> Appended:
+    """Return the item for the processing equipment.
+
+    Manufacturer's Model Name and Software Versions stay out of it: dcm2niix would take them for those of the scanner.
+    """
+    plan = one.plan
+    told = f"{', '.join(plan.software_versions)}: {statement(plan, UNCHANGED if plan.unchanged else '')}"
+    if len(told) > SHORT_TEXT_LIMIT:
+        told = told[: SHORT_TEXT_LIMIT - len(_ELISION)] + _ELISION
+    item = (
+        Edit(0x00080070, "LO", b"itk-roundtrip"),
+        Edit(0x0018A002, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
+        Edit(0x0018A003, "ST", told.encode("ascii")),
+        coded(0x0040A170, PURPOSE_EQUIPMENT),
+    )
+    return Appended(0x0018A001, (item,))
+
+
+_REFERRING = (0x00081140, 0x0008114A, 0x00082112, 0x00420013)
+"""Referenced Image, Referenced Instance, Source Image and Source Instance Sequence."""
+
+
+def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -> Edits:
+    """Add to Referenced Series Sequence every instance of the source series that this instance refers to."""
+    own = _text(source, 0x00080018)
+    if not plan.source_series_instance_uid or not own:
+        return changes
+    referred = [own]
+    for tag in _REFERRING:
+        referred += [_value_of(item, "ReferencedSOPInstanceUID") for item in items_of(source, tag)]
+    wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
+    for index, item in enumerate(items_of(source, 0x00081115)):
+        if _value_of(item, "SeriesInstanceUID") == plan.source_series_instance_uid:
+            present = {_value_of(one, "ReferencedSOPInstanceUID") for one in items_of(item, 0x0008114A)}
+            missing = tuple(_reference(kind, uid) for uid, kind in wanted.items() if uid not in present)
+            inside: Edits = {0x0008114A: Appended(0x0008114A, missing)} if missing else {}
+            return {**changes, 0x00081115: Nested(0x00081115, {index: inside})}
+    references = Items(0x0008114A, tuple(_reference(kind, uid) for uid, kind in wanted.items()))
+    series: Item = (references, Edit(0x0020000E, "UI", plan.source_series_instance_uid.encode()))
+    return {**changes, 0x00081115: Appended(0x00081115, (series,))}
+
+
+_VALUES: dict[str, Callable[[_Slice], bytes | Appended | None]] = {
+    "ImageType": _image_type,
+    "InstanceCreationDate": lambda one: _creation(one).strftime("%Y%m%d").encode(),
+    "InstanceCreationTime": lambda one: _creation(one).strftime("%H%M%S").encode(),
+    "SOPInstanceUID": lambda one: one.sop_instance_uid.encode(),
+    "SeriesDate": lambda one: one.plan.created.strftime("%Y%m%d").encode(),
+    "SeriesTime": lambda one: one.plan.created.strftime("%H%M%S").encode(),
+    "SeriesDescription": _series_description,
+    "ReferencedSeriesSequence": lambda one: None,  # merged last, from all the references of the instance
+    "DerivationDescription": _derivation_description,
+    "SourceImageSequence": _source_image,
+    "ContributingEquipmentSequence": _contributing_equipment,
+    "SeriesInstanceUID": lambda one: one.plan.series_instance_uid.encode(),
+    "SeriesNumber": lambda one: str(one.plan.series_number).encode(),
+    "InstanceNumber": _instance_number,
+}
+"""The value of each attribute that the rule table replaces; ``None`` keeps the attribute as it stands."""

@@ -1,0 +1,1 @@
+"""Encoded data sets as bytes: how a file begins, elements and their edits, frames, streams, readers."""

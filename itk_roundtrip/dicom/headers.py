@@ -1,0 +1,522 @@
+"""Headers as bytes: every element of a source stands in the written file as it stood, but for declared edits.
+
+A data set is cut into the byte spans of its elements and put together again, so that texts, private data, nested
+sequences and their lengths need no decoding. Only big-endian sources (retired) are re-encoded, word by word.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom import uid
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import data_element_generator
+from pydicom.values import convert_SQ
+
+from itk_roundtrip import syntaxes
+from itk_roundtrip.dicom import spans
+from itk_roundtrip.dicom.edits import Appended, Edit, Items, Nested, Removed
+from itk_roundtrip.dicom.native_frames import native_pixels
+from itk_roundtrip.dicom.part10 import Opening, opening
+from itk_roundtrip.dicom.regular import (
+    IrregularError,
+    PixelDataError,
+    are_fragments,
+    frame_count,
+    has_unknown_vrs,
+    laid_out,
+    regular,
+    stands_in_data_sets,
+)
+from itk_roundtrip.dicom.tags import tag_text
+from itk_roundtrip.dicom.transcoding import as_explicit, as_implicit
+from itk_roundtrip.errors import SeriesReadError
+from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
+
+PIXEL_DATA = 0x7FE00010
+DEFERRED_BYTES = 1 << 16
+"""Longer values are not copied out of the data set."""
+_PREAMBLE = bytes(128) + b"DICM"
+_UNDEFINED = 0xFFFFFFFF
+_ENCAPSULATED = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"  # Pixel Data of undefined length, Explicit VR
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_IMPLEMENTATION_VERSION_NAME = f"PYDICOM {pydicom.__version__}".encode()[:16]
+
+WORD_BYTES: dict[str, int] = {
+    "AT": 2, "OW": 2, "SS": 2, "US": 2,
+    "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
+    "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
+}  # fmt: skip
+"""Bytes per word of the VRs whose byte order depends on the transfer syntax (PS3.5 7.3)."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The data set of one file, in Little Endian.
+
+    Attributes
+    ----------
+    transfer_syntax_uid
+        Of the file, (0002,0010).
+    implicit_vr
+        Whether ``data`` is in Implicit VR.
+    data
+        The encoded data set; big-endian and deflated ones converted.
+    spans
+        Where each element of the top level stands in ``data``, in the order of the file.
+    elements
+        The same elements, undecoded, by tag; values longer than :data:`DEFERRED_BYTES` are left in ``data``.
+    """
+
+    transfer_syntax_uid: str
+    implicit_vr: bool
+    data: bytes
+    spans: tuple[tuple[int, int, int], ...]
+    elements: Mapping[int, DataElement | RawDataElement]
+    unpacked: bool = False
+    """Pixel Data were fragments of native frames, and are in Native Format in ``data``."""
+    mended: bool = False
+    """The data set of the file is not regular, or its frames are not told apart as they must be; ``data`` is."""
+    stood: Mapping[int, bytes] = field(default_factory=dict)
+    """Elements of the top level as they stand in the file, where ``data`` holds them in another form."""
+
+    @cached_property
+    def values(self) -> Dataset:
+        """The elements as a data set, for decoding one by one."""
+        values = Dataset(
+            {
+                element.tag: element
+                if not isinstance(element, RawDataElement) or tag == PIXEL_DATA
+                else element._replace(value=self.raw(tag))
+                for tag, element in self.elements.items()
+            }
+        )
+        encodings = convert_encodings(values.get("SpecificCharacterSet") or default_encoding)
+        values.set_original_encoding(self.implicit_vr, True, encodings)
+        return values
+
+    def raw(self, tag: int) -> bytes | None:
+        """Return the value bytes of an element of the top level; ``None`` if absent or a parsed sequence."""
+        element = self.elements.get(tag)
+        if not isinstance(element, RawDataElement):
+            return None
+        if element.value is None and element.length != _UNDEFINED:
+            return self.data[element.value_tell : element.value_tell + element.length]
+        if element.value is None:
+            end = next(stop for each, _, stop in self.spans if each == tag)
+            return self.data[element.value_tell : end - len(_SEQUENCE_END)]
+        return element.value or b""
+
+    @cached_property
+    def encapsulated(self) -> bool:
+        """Whether Pixel Data is compressed."""
+        return syntaxes.is_encapsulated(self.transfer_syntax_uid) and not self.unpacked
+
+    @property
+    def transfer_syntax_of_data(self) -> str:
+        """The transfer syntax of ``data``: that of the file unless it was big-endian, deflated or unpacked."""
+        return self.transfer_syntax_uid if self.encapsulated else self.output_transfer_syntax_uid
+
+    @property
+    def output_transfer_syntax_uid(self) -> str:
+        """Implicit VR stays Implicit VR, everything else becomes Explicit VR, both Little Endian."""
+        return str(uid.ImplicitVRLittleEndian if self.implicit_vr else uid.ExplicitVRLittleEndian)
+
+
+def read_header(path: Path, name: str | None = None) -> Header:
+    """Read a DICOM file (PS3.10) whole.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What messages call it; its own name if not given.
+
+    Raises
+    ------
+    SeriesReadError
+        The file is no DICOM file, is truncated, or is not encoded as its transfer syntax says.
+    """
+    name = name or path.name
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _parse(content, opening(content), name)
+    except SeriesReadError:
+        raise
+    except Exception as error:  # whatever pydicom meets in a damaged file
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not pydicom's
+            raise SeriesReadError(f"{name} cannot be read: {error.strerror}.", path=name) from None
+        raise SeriesReadError(f"{name} is damaged: its elements cannot be parsed.", path=name) from None
+
+
+def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
+    syntax = begins.transfer_syntax_uid
+    if not syntaxes.is_known(syntax):
+        raise SeriesReadError(f"{name} has no transfer syntax that is known.", path=name, tag="(0002,0010)")
+    data = content[begins.start :]
+    if begins.deflated:
+        data = zlib.decompress(data, -zlib.MAX_WBITS)
+    try:
+        if not begins.little_endian and _is_irregular(data, begins):
+            return _parse_irregular(data, begins, name)
+        header = _parse_data(data, begins, name)
+        if header.implicit_vr or not has_unknown_vrs(header.elements, header.data):
+            return header
+    except Exception as error:  # whatever pydicom meets in irregular bytes
+        try:
+            return _parse_irregular(data, begins, name)
+        except PixelDataError as damage:
+            raise SeriesReadError(f"{name} {damage}", path=name, tag="(7FE0,0010)") from None
+        except IrregularError:
+            raise error from None
+    try:
+        return _parse_irregular(data, begins, name)
+    except IrregularError:
+        raise SeriesReadError(f"{name} is not encoded as its transfer syntax says.", path=name) from None
+
+
+def _is_irregular(data: bytes, begins: Opening) -> bool:
+    """Tell whether elements in Big Endian, whose words are going to be swapped, have unknown VRs, at any depth."""
+    elements = data_element_generator(BytesIO(data), begins.implicit, begins.little_endian)
+    return has_unknown_vrs({element.tag: element for element in elements})
+
+
+def _parse_irregular(data: bytes, begins: Opening, name: str) -> Header:
+    """Parse a data set that is not quite DICOM; what others can carry but not read is kept as it stands."""
+    found = regular(
+        data,
+        implicit=begins.implicit,
+        little_endian=begins.little_endian,
+        encapsulated=syntaxes.is_encapsulated(begins.transfer_syntax_uid),
+    )
+    if not found.problems:
+        raise IrregularError("nothing is irregular")
+    header = _parse_data(found.data, begins, name)
+    kept = found.stood if begins.little_endian and header.implicit_vr == begins.implicit else {}
+    return replace(header, mended=True, stood=kept)
+
+
+def _parse_data(data: bytes, begins: Opening, name: str) -> Header:
+    syntax = begins.transfer_syntax_uid
+    if not begins.little_endian:
+        data = _little_endian(_elements(data, name, implicit_vr=False, little_endian=False))
+    implicit_vr = begins.implicit
+    if implicit_vr and syntaxes.is_encapsulated(syntax):  # compressed pixels stand in Explicit VR only
+        data, implicit_vr = _as_explicit(_header(data, syntax, True, name), name), False
+    header = _header(data, syntax, implicit_vr, name)
+    return _unpacked(_laid_out(header, name), name) if syntaxes.is_encapsulated(syntax) else header
+
+
+def _laid_out(header: Header, name: str) -> Header:
+    """Return a header whose Basic Offset Table is right, or empty."""
+    value = header.raw(PIXEL_DATA)
+    if value is None:
+        return header
+    if not are_fragments(value):  # pydicom looks for their end, whatever stands before it
+        raise SeriesReadError(
+            f"{name} is damaged: its pixel data hold something else than fragments.", path=name, tag="(7FE0,0010)"
+        )
+    if header.raw(0x7FE00001):
+        return header
+    right = laid_out(value, frame_count(header.raw(0x00280008)))
+    if right == value:
+        return header
+    parts = [
+        _ENCAPSULATED + right + _SEQUENCE_END if tag == PIXEL_DATA else header.data[start:stop]
+        for tag, start, stop in header.spans
+    ]
+    return replace(_header(b"".join(parts), header.transfer_syntax_uid, False, name), mended=True)
+
+
+def _unpacked(header: Header, name: str) -> Header:
+    """Return a header whose Pixel Data are in Native Format, if they are fragments of native frames.
+
+    Those beside an encapsulated icon stay as they are: a native file cannot hold it.
+    """
+    rows, columns, samples, allocated = (
+        int.from_bytes((header.raw(tag) or b"")[:2], "little")
+        for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
+    )
+    if not syntaxes.holds_native_frames(header.transfer_syntax_uid, allocated) or nested_pixels(header):
+        return header
+    bits = rows * columns * max(1, samples) * allocated
+    if (header.raw(0x00280004) or b"").strip(b" \0").endswith(b"_422"):
+        bits = bits * 2 // 3  # chroma of half the resolution
+    frames = header.values.get("NumberOfFrames") or 1
+    tables = header.raw(0x7FE00001), header.raw(0x7FE00002)
+    try:
+        value = native_pixels(header.transfer_syntax_uid, header.raw(PIXEL_DATA) or b"", int(frames), bits, tables)
+    except ValueError:
+        raise SeriesReadError(
+            f"{name} is damaged: its fragments do not hold the frames that its header describes.",
+            path=name,
+            tag="(7FE0,0010)",
+        ) from None
+    parts = {tag: header.data[start:stop] for tag, start, stop in header.spans if tag not in ENCAPSULATION_TAGS}
+    parts[PIXEL_DATA] = spans.encode(PIXEL_DATA, "OW" if allocated > 8 else "OB", value, implicit_vr=False)
+    native = _header(b"".join(parts.values()), str(uid.ExplicitVRLittleEndian), False, name)
+    return replace(native, transfer_syntax_uid=header.transfer_syntax_uid, unpacked=True)
+
+
+def _header(data: bytes, syntax: str, implicit_vr: bool, name: str) -> Header:
+    places: list[tuple[int, int, int]] = []
+    elements: dict[int, DataElement | RawDataElement] = {}
+    start = 0
+    stream = BytesIO(data)
+    for element in _elements(
+        stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=syntaxes.is_encapsulated(syntax)
+    ):
+        stop, tag = stream.tell(), int(element.tag)
+        if not stands_in_data_sets(tag):
+            start = stop
+            continue
+        if tag >> 16 == 0xFFFE:
+            raise SeriesReadError(f"{name} is damaged: an item or a delimiter stands for an element.", path=name)
+        if tag in elements:
+            twice = tag_text(tag)
+            raise SeriesReadError(f"{name} is damaged: it holds {twice} twice.", path=name, tag=twice)
+        places.append((tag, start, stop))
+        elements[tag] = element
+        start = stop
+    return Header(syntax, implicit_vr, data, tuple(places), elements)
+
+
+def transcoded(source: Header, *, implicit_vr: bool, name: str) -> Header:
+    """Return a header in Implicit or Explicit VR; compressed pixels are left out on the way to Implicit VR.
+
+    Raises
+    ------
+    SeriesReadError
+        Something inside it is damaged.
+    """
+    if source.implicit_vr == implicit_vr:
+        return source
+    try:
+        data = as_implicit(source.data) if implicit_vr else _as_explicit(source, name)
+    except ValueError:
+        raise _no_items(name) from None
+    syntax = source.transfer_syntax_uid if source.encapsulated else source.output_transfer_syntax_uid
+    return replace(_header(data, syntax, implicit_vr, name), transfer_syntax_uid=source.transfer_syntax_uid,
+                   unpacked=source.unpacked)  # fmt: skip
+
+
+def _as_explicit(source: Header, name: str) -> bytes:
+    words = (int.from_bytes((source.raw(tag) or b"")[:2], "little") for tag in (0x00280103, 0x00280100))
+    try:
+        return as_explicit(source.data, signed=next(words) == 1, bits_allocated=next(words))
+    except ValueError:
+        raise _no_items(name) from None
+
+
+def _no_items(name: str) -> SeriesReadError:
+    return SeriesReadError(f"{name} is damaged: a sequence in it holds no items.", path=name)
+
+
+def _elements(
+    data: bytes | BytesIO, name: str, *, implicit_vr: bool, little_endian: bool, encapsulated: bool = False
+) -> Iterator[DataElement | RawDataElement]:
+    """Yield the elements of an encoded data set, refusing a truncated one or one of another encoding."""
+    stream = BytesIO(data) if isinstance(data, bytes) else data
+    content = stream.getbuffer()
+    defer = DEFERRED_BYTES if little_endian else None
+    for element in data_element_generator(stream, implicit_vr, little_endian, defer_size=defer):
+        if element.tag == 0 and not any(content[stream.tell() :]):
+            return  # the file is filled up with zeros, which are no elements
+        if isinstance(element, RawDataElement):
+            if element.tag == PIXEL_DATA and (element.length == _UNDEFINED) != encapsulated:
+                raise SeriesReadError(
+                    f"{name} is damaged: its pixel data are {'not ' * encapsulated}compressed, and its transfer syntax"
+                    " says otherwise.",
+                    path=name,
+                    tag="(7FE0,0010)",
+                )
+            if element.length != _UNDEFINED and element.value_tell + element.length > len(content):
+                raise SeriesReadError(f"{name} is truncated: it ends inside an element.", path=name)
+            if not implicit_vr and (element.VR is None or element.is_implicit_VR != implicit_vr):
+                raise SeriesReadError(f"{name} is not encoded as its transfer syntax says.", path=name)
+        yield element
+    if stream.tell() != len(content):
+        raise SeriesReadError(f"{name} is damaged: something follows its last element.", path=name)
+
+
+def _little_endian(elements: Iterator[DataElement | RawDataElement]) -> bytes:
+    """Return big-endian elements in Explicit VR Little Endian. UN has no known words and is kept as it stands."""
+    encoded = []
+    for element in elements:
+        vr = str(element.VR)
+        if vr == "SQ":
+            items: Any = element.value
+            if isinstance(element, RawDataElement):
+                items = convert_SQ(element.value or b"", False, False, [default_encoding])
+            inside = ((item.get_item(tag) for tag in sorted(item.keys())) for item in items)
+            value = b"".join(spans.encode_item(_little_endian(each)) for each in inside)
+        else:
+            value = _swapped(bytes(element.value or b""), WORD_BYTES.get(vr, 1))
+        if not is_group_length(int(element.tag)):
+            encoded.append(spans.encode(int(element.tag), vr, value, implicit_vr=False))
+    return b"".join(encoded)
+
+
+def _swapped(value: bytes, size: int) -> bytes:
+    """Return big-endian words of ``size`` bytes in little endian."""
+    whole = len(value) - len(value) % size
+    return np.frombuffer(value[:whole], dtype=f">u{size}").astype(f"<u{size}").tobytes() + value[whole:]
+
+
+def nested_pixels(source: Header) -> int:
+    """Return the tag of a sequence with compressed pixels inside, such as an icon; 0 if there is none.
+
+    An uncompressed file cannot hold them.
+    """
+    for tag, start, stop in source.spans if source.encapsulated else ():
+        if tag != PIXEL_DATA and _ENCAPSULATED in source.data[start:stop]:
+            return tag
+    return 0
+
+
+def complete(
+    source: Header,
+    edits: Mapping[int, Edit | Items | Appended | Nested | Removed],
+    pixel_data: PixelData | None,
+    name: str,
+) -> bytes:
+    """Return the whole file: the source's elements, the edits in their places, and the pixels.
+
+    Parameters
+    ----------
+    source
+        Of the same slice.
+    edits
+        By tag; every other element of the source is kept as it stands.
+    pixel_data
+        In place of Pixel Data (7FE0,0010); ``None`` keeps what the source holds, in its transfer syntax.
+    name
+        What messages call the source.
+
+    Raises
+    ------
+    SeriesReadError
+        A sequence to be edited is damaged.
+    """
+    implicit_vr, syntax = source.implicit_vr, source.transfer_syntax_of_data
+    if pixel_data is not None:
+        syntax = pixel_data.transfer_syntax_uid or source.output_transfer_syntax_uid
+    parts: dict[int, bytes] = {}
+    for tag, start, stop in source.spans:
+        edit = edits.get(tag)
+        if isinstance(edit, Appended | Nested):
+            try:
+                parts[tag] = spans.edited_element(source.data, start, stop, edit, implicit_vr=implicit_vr)
+            except ValueError:
+                raise SeriesReadError(
+                    f"{name}: {keyword_for_tag(tag)} {tag_text(tag)} is no sequence, so that nothing can be added to"
+                    " it; a copy keeps it as it stands.",
+                    path=name,
+                    tag=tag_text(tag),
+                ) from None
+        elif edit is None and not is_group_length(tag):
+            parts[tag] = source.stood.get(tag) or source.data[start:stop]
+    if pixel_data is not None:
+        for tag in ENCAPSULATION_TAGS if source.encapsulated else ():
+            parts.pop(tag, None)
+        parts[PIXEL_DATA] = pixel_data.encoded(source)
+    for tag, edit in edits.items():
+        if tag not in parts:
+            parts[tag] = spans.new_element(edit, implicit_vr=implicit_vr)
+    instance = edits.get(0x00080018)
+    return file_bytes(
+        [parts[tag] for tag in sorted(parts)],
+        syntax,
+        source.raw(0x00080016),
+        instance.value if isinstance(instance, Edit) else source.raw(0x00080018),
+    )
+
+
+@dataclass(frozen=True)
+class PixelData:
+    """What stands in Pixel Data (7FE0,0010) of a written file.
+
+    Attributes
+    ----------
+    value
+        Native little endian, of even length; or the frames, encapsulated, with their Basic Offset Table.
+    bits_allocated
+        Tells the VR where the source was compressed (PS3.5 8.2).
+    transfer_syntax_uid
+        Of compressed pixels; empty for native ones, which stand in the encoding of the source's header.
+    """
+
+    value: bytes
+    bits_allocated: int
+    transfer_syntax_uid: str = ""
+
+    def encoded(self, source: Header) -> bytes:
+        """Return the element."""
+        if self.transfer_syntax_uid:
+            return _ENCAPSULATED + self.value + _SEQUENCE_END
+        element = source.elements.get(PIXEL_DATA)
+        vr = str(element.VR) if element is not None else "None"
+        if source.encapsulated or vr == "None":
+            vr = "OW" if self.bits_allocated > 8 else "OB"
+        return spans.encode(PIXEL_DATA, vr, self.value, implicit_vr=source.implicit_vr)
+
+
+def file_bytes(
+    parts: Sequence[bytes], transfer_syntax_uid: str, sop_class_uid: bytes | None, sop_instance_uid: bytes | None
+) -> bytes:
+    """Return a DICOM file (PS3.10 7): preamble, File Meta Information of its own, and the encoded elements.
+
+    The File Meta Information tells of the writer of the file: nothing of the source's is taken over.
+    """
+    meta = b"".join(
+        spans.encode(tag, vr, spans.padded(value, vr), implicit_vr=False)
+        for tag, vr, value in (
+            (0x00020001, "OB", b"\0\1"),
+            (0x00020002, "UI", (sop_class_uid or b"").strip(b" \0")),
+            (0x00020003, "UI", (sop_instance_uid or b"").strip(b" \0")),
+            (0x00020010, "UI", transfer_syntax_uid.encode()),
+            (0x00020012, "UI", uid.PYDICOM_IMPLEMENTATION_UID.encode()),
+            (0x00020013, "SH", _IMPLEMENTATION_VERSION_NAME),
+        )
+        if value
+    )
+    length = spans.encode(0x00020000, "UL", struct.pack("<L", len(meta)), implicit_vr=False)
+    return b"".join([_PREAMBLE, length, meta, *parts])
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What ITK alone made of one header: tags of the top level, without pixels and file meta."""
+
+    lost: frozenset[int]
+    altered: frozenset[int]
+    invented: frozenset[int]
+
+
+def compare_with_itk(source: Header, written_by_itk: Header, edited: frozenset[int]) -> Losses:
+    """Tell what ITK lost, altered or invented of a header, ``edited`` attributes apart.
+
+    An attribute is altered if its value bytes differ; VRs are not compared, as ITK writes Implicit VR.
+    """
+    ignored = edited | {PIXEL_DATA, *ENCAPSULATION_TAGS}
+    ours = {tag for tag, _, _ in source.spans if not is_group_length(tag)} - ignored
+    theirs = {tag for tag, _, _ in written_by_itk.spans if not is_group_length(tag)} - ignored
+    return Losses(
+        lost=frozenset(ours - theirs),
+        altered=frozenset(tag for tag in ours & theirs if source.raw(tag) != written_by_itk.raw(tag)),
+        invented=frozenset(theirs - ours),
+    )

@@ -1,0 +1,230 @@
+"""The only module that imports SimpleITK: the other front end, a second decoder, a reader of any image.
+
+As a front end it has the functions of ``_itk``, on the same terms. Its images do not share their memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
+from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
+
+SHARES_MEMORY = False
+"""Whether an array of an image's pixels is a view of them."""
+_PIXEL_IDS: dict[PixelType, str] = {
+    "UC": "sitkUInt8", "SS": "sitkInt16", "US": "sitkUInt16", "F": "sitkFloat32", "D": "sitkFloat64",
+    "RGBUC": "sitkVectorUInt8", "RGBUS": "sitkVectorUInt16",
+}  # fmt: skip
+
+
+class Dictionary(dict[str, str]):
+    """The metadata of one slice by keys ``gggg|eeee``, with the names that ITK's MetaDataDictionary has."""
+
+    def GetKeys(self) -> tuple[str, ...]:  # noqa: N802 - ITK's name
+        """Return the keys."""
+        return tuple(self)
+
+    def HasKey(self, key: str) -> bool:  # noqa: N802 - ITK's name
+        """Tell whether there is an entry."""
+        return key in self
+
+    def Erase(self, key: str) -> bool:  # noqa: N802 - ITK's name
+        """Remove an entry."""
+        return self.pop(key, None) is not None
+
+
+def series_file_names(view: str, series_instance_uid: str, output_directory: str) -> tuple[list[str], list[str]]:
+    """Order the files of a folder with GDCMSeriesFileNames; SimpleITK names no output, so the names stay.
+
+    Returns
+    -------
+    tuple
+        Input and output file names, in the same order; both empty if it does not find exactly this series.
+    """
+    reader = load().ImageSeriesReader
+    if list(reader.GetGDCMSeriesIDs(view)) != [series_instance_uid]:
+        return [], []
+    inputs = list(reader.GetGDCMSeriesFileNames(view, series_instance_uid))
+    return inputs, [os.path.join(output_directory, os.path.basename(name)) for name in inputs]
+
+
+def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
+    """Read slices with ImageSeriesReader and GDCMImageIO: a ``SimpleITK.Image``, and a dictionary per slice."""
+    module = load()
+    reader = module.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames(list(file_names))
+    reader.SetOutputPixelType(getattr(module, _PIXEL_IDS[pixel_type]))
+    reader.MetaDataDictionaryArrayUpdateOn()
+    with kept_locale():
+        image = reader.Execute()
+    metadata = [
+        Dictionary((key, reader.GetMetaData(index, key)) for key in reader.GetMetaDataKeys(index))
+        for index in range(len(file_names))
+    ]
+    return image, metadata
+
+
+def copies(dictionaries: Sequence[Any]) -> tuple[Any, ...]:
+    """Return copies of dictionaries."""
+    return tuple(Dictionary(one) for one in dictionaries)
+
+
+def dictionary_of(image: Any) -> Dictionary:
+    """Return the metadata of an image itself."""
+    return Dictionary((key, image.GetMetaData(key)) for key in image.GetMetaDataKeys())
+
+
+def first_difference(one: Any, other: Any) -> str | None:
+    """Return the first key in which two dictionaries differ."""
+    return next((key for key in sorted({*one, *other}) if one.get(key) != other.get(key)), None)
+
+
+def array_view(image: Any, pixel_type: PixelType) -> Array:
+    """Return the pixels of an image as an array (z, y, x), samples behind: a copy, unlike that of ITK's own Python."""
+    array: Array = load().GetArrayFromImage(image)
+    return (
+        array.reshape((-1, *array.shape[1:])) if array.ndim - (components(pixel_type) > 1) == 3 else array[np.newaxis]
+    )
+
+
+def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
+    """Set or, for ``None``, erase entries of a dictionary in place."""
+    for key, value in edits.items():
+        if value is None:
+            dictionary.pop(key, None)
+        else:
+            dictionary[key] = value
+
+
+def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
+    """Return an image of a copy of an array of shape (slices, rows, columns), with the geometry of another one."""
+    values = np.ascontiguousarray(array_zyx, dtype=DTYPES[pixel_type])
+    image = load().GetImageFromArray(values, isVector=components(pixel_type) > 1)
+    if like is not None:
+        copy_geometry(like, image)
+    return image
+
+
+def write_series(
+    array_zyx: Array,
+    pixel_type: PixelType,
+    like: Any,
+    dictionaries: Sequence[Any],
+    file_names: Sequence[str],
+) -> None:
+    """Write slices with ImageFileWriter and GDCMImageIO, one by one: SimpleITK wraps no writer with dictionaries.
+
+    Parameters
+    ----------
+    array_zyx
+        The pixels, shape (slices, rows, columns), samples behind.
+    pixel_type
+        Of the image that is made of them.
+    like
+        Image that lends its geometry, if any.
+    dictionaries
+        One per slice, or none at all.
+    file_names
+        One per slice.
+    """
+    image = image_of(array_zyx, pixel_type, like)
+    for index, file_name in enumerate(file_names):
+        writer = load().ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.KeepOriginalImageUIDOn()
+        one = image[:, :, index]
+        for key, value in dictionaries[index].items() if len(dictionaries) else ():
+            with contextlib.suppress(TypeError, UnicodeError):  # text that is no UTF-8 cannot be set
+                one.SetMetaData(key, value)
+        writer.SetFileName(str(file_name))
+        with kept_locale():
+            writer.Execute(one)
+
+
+def stored_values(path: Path) -> NDArray[Any]:
+    """Return the stored values, shape (rows, columns), samples behind, of a file that shows no rescale, no MONOCHROME1.
+
+    A single frame.
+    """
+    module = load()
+    reader = module.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    image = reader.Execute()
+    array: NDArray[Any] = module.GetArrayFromImage(image)
+    return array.reshape(array.shape[-3:] if image.GetNumberOfComponentsPerPixel() > 1 else array.shape[-2:])
+
+
+def read_image(path: Path) -> tuple[NDArray[Any], tuple[float, ...], tuple[float, ...], NDArray[Any]]:
+    """Read any image that ITK reads: its array (z, y, x), origin and spacing in mm, (x, y, z), and direction."""
+    module = load()
+    image = module.ReadImage(str(path))
+    size = image.GetDimension()
+    direction = np.array(image.GetDirection()).reshape(size, size)
+    return module.GetArrayFromImage(image), image.GetOrigin(), image.GetSpacing(), direction
+
+
+def load() -> Any:
+    """Import SimpleITK, whose warnings may quote paths and values: they are switched off."""
+    import SimpleITK
+
+    module: Any = SimpleITK
+    module.ProcessObject.GlobalWarningDisplayOff()
+    return module
+
+
+def version() -> str:
+    """Return the version of SimpleITK."""
+    return str(load().Version.VersionString())
+
+
+def write_nothing(file_name: str) -> None:
+    """Write a DICOM file with hardly anything in it, for what it says of its writer."""
+    module = load()
+    module.WriteImage(module.Image(2, 2, module.sitkInt16), file_name)
+
+
+def example(source: str, output: str, *, private: bool) -> None:
+    """Read the series of a folder and write it to a new folder as SimpleITK's example DicomSeriesReadModifyWrite does.
+
+    One ImageFileWriter writes slice by slice with KeepOriginalImageUID on; every entry of the metadata is copied,
+    not only the few that the example names. To be called in a process that has run nothing else with SimpleITK.
+
+    Parameters
+    ----------
+    source
+        Folder with the files of one series.
+    output
+        Folder to make once the series was read.
+    private
+        Switch LoadPrivateTags on, as the example does.
+    """
+    module = load()
+    found = module.ImageSeriesReader.GetGDCMSeriesIDs(source)
+    if not found:
+        raise RuntimeError("no series")
+    reader = module.ImageSeriesReader()
+    reader.SetFileNames(module.ImageSeriesReader.GetGDCMSeriesFileNames(source, found[0]))
+    reader.MetaDataDictionaryArrayUpdateOn()
+    if private:
+        reader.LoadPrivateTagsOn()
+    volume = reader.Execute()
+    os.makedirs(output)
+    writer = module.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for index in range(volume.GetDepth()):
+        image = volume[:, :, index]
+        for key in reader.GetMetaDataKeys(index):
+            with contextlib.suppress(TypeError, UnicodeError):  # text that is no UTF-8 cannot be set: it is lost
+                image.SetMetaData(key, reader.GetMetaData(index, key))
+        writer.SetFileName(os.path.join(output, f"{index:05d}.dcm"))
+        writer.Execute(image)

@@ -1,0 +1,468 @@
+"""Every kind of image as a table: which are refused, which path carries the pixels of the others, and why.
+
+ITK carries what it can: it is shown a file that it does not misread, and an exact inverse undoes what it does all the
+same. What it cannot carry is kept from the source, byte for byte, and the reason is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pydicom import uid
+
+from itk_roundtrip import syntaxes
+from itk_roundtrip.arguments import Identity
+from itk_roundtrip.dicom import colours
+from itk_roundtrip.dicom.decimals import decimal
+from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
+from itk_roundtrip.pixels.formats import PixelFormat
+from itk_roundtrip.series.find import Instance, Series
+from itk_roundtrip.words import counted
+
+Path = Literal["itk", "itk-inverted", "source"]
+"""What carried the pixels: ITK; ITK and an exact inverse of what it did; or nothing, they are the source's bytes."""
+Inverse = Literal["", "MONOCHROME1", "planes", "bits"]
+"""What is undone: the inversion of MONOCHROME1, samples interleaved that were planes, bits spread to bytes."""
+
+UNCOMPRESSED_TRANSFER_SYNTAXES = frozenset({
+    uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+})  # fmt: skip
+_JPEG_2000 = frozenset({uid.JPEG2000Lossless, uid.JPEG2000})
+_COLOUR_CODECS = _JPEG_2000 | {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit}
+"""Codecs that transform colours themselves: what they decode a YBR image to is RGB (PS3.5 8.2.1 and 8.2.4).
+
+But for YBR_FULL in JPEG 2000, which transforms only what it names YBR_RCT or YBR_ICT.
+"""
+_DECODED_BY_GDCM = _COLOUR_CODECS | {
+    uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Carriage:
+    """How the pixels of one instance are carried.
+
+    Attributes
+    ----------
+    path
+        What carries them.
+    reason
+        Why they are kept from the source; empty otherwise.
+    pixel_format
+        How the source stores its values.
+    seen
+        How ITK is shown that it does; the same words, but maybe fewer of their meanings.
+    label
+        Photometric Interpretation that ITK is shown, where it is not to know the true one.
+    inverse
+        What is undone of what ITK does.
+    photometric
+        Photometric Interpretation of what is written.
+    framed
+        ITK is shown frame by frame, without the header, which describes all frames together.
+    extra_rows
+        Rows that ITK is shown behind those of the image: GDCM drops pixels of one bit that do not fill a byte.
+    bits_beyond
+        Precision of its lossy streams, if that is more than Bits Stored: values beyond the range are clipped to it.
+    itk_failed
+        It was tried, so that ITK cannot prove that compressed pixels are sound.
+    """
+
+    path: Path
+    pixel_format: PixelFormat
+    seen: PixelFormat
+    reason: str = ""
+    label: str = ""
+    inverse: Inverse = ""
+    photometric: str = ""
+    framed: bool = False
+    extra_rows: int = 0
+    bits_beyond: int = 0
+    itk_failed: bool = False
+
+    @property
+    def whole_words(self) -> bool:
+        """Whether ITK carries all bits of each pixel word, those that hold no stored value as well."""
+        return self.seen.bits_stored > self.pixel_format.bits_stored and self.inverse != "bits"
+
+    def kept(self, reason: str) -> Carriage:
+        """Return the carriage of the same pixels where ITK turned out not to carry them."""
+        return replace(self, path="source", reason=reason, inverse="", photometric="", bits_beyond=0, itk_failed=True)
+
+
+# ------------------------------------------------------------------------------------------------ refused
+
+
+def _transfer_syntax(one: Instance) -> str:
+    syntax = one.transfer_syntax_uid
+    if syntax in syntaxes.RETIRED:
+        return f"is in a retired transfer syntax ({syntaxes.name(syntax)})"
+    if syntaxes.is_known(syntax):
+        return ""
+    if syntaxes.name(syntax) != syntax:
+        return f"has a private transfer syntax ({syntaxes.name(syntax)}; {syntax})"
+    return "has a transfer syntax that is not known" + (f" ({syntax})" if uid.UID(syntax).is_valid else "")
+
+
+def _pixels(one: Instance) -> str:
+    if one.pixel_data:
+        return ""
+    syntax = one.transfer_syntax_uid
+    where = syntaxes.ELSEWHERE.get(syntax)
+    return f"holds no pixel data: {syntaxes.name(syntax)} leaves them to {where}" if where else "holds no pixel data"
+
+
+def _frames(one: Instance) -> str:
+    text = one.number_of_frames.strip()
+    return "" if not text or text.lstrip("+").isdecimal() else "has a Number of Frames that is no number"
+
+
+def _bits(one: Instance) -> str:
+    if one.pixel_data != "integer":
+        return ""
+    allocated, stored, high = one.bits_allocated, one.bits_stored, one.high_bit
+    if not allocated:
+        return "does not say how many bits a pixel has"
+    if allocated != 1 and allocated % 8:
+        return f"has {allocated} bits allocated"
+    if stored is None or not 1 <= stored <= allocated:
+        return (
+            f"says that {stored} of {counted(allocated, 'bit')} are stored"
+            if stored
+            else "does not say how many bits are stored"
+        )
+    if high is None or not stored - 1 <= high < allocated:
+        return f"has High Bit {high} with {stored} of {allocated} bits stored"
+    return "has no valid Pixel Representation" if one.pixel_representation not in (0, 1) else ""
+
+
+def _word_order(one: Instance) -> str:
+    long = one.pixel_data == "integer" and (one.bits_allocated or 0) > 16
+    if long and one.transfer_syntax_uid == uid.ExplicitVRBigEndian:
+        return "holds pixels of more than 16 bits in Big Endian, whose order readers do not agree on"
+    return ""
+
+
+_PHOTOMETRIC = frozenset({
+    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422",
+    "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB",
+})  # fmt: skip
+"""Defined terms, retired ones too (PS3.3 C.7.6.3.1.2): all else may be any text, and is not repeated."""
+
+
+def _photometric(one: Instance) -> str:
+    name, samples = one.photometric_interpretation, one.samples_per_pixel or 1
+    if not name:
+        return "has no Photometric Interpretation"
+    if name not in _PHOTOMETRIC:
+        return "has a Photometric Interpretation that is not known"
+    expected = {"MONOCHROME1": (1,), "MONOCHROME2": (1,), "PALETTE COLOR": (1,), "ARGB": (4,), "CMYK": (4,)}
+    if samples not in expected.get(name, (3,)):
+        return f"has {counted(samples, 'sample')} per pixel with Photometric Interpretation {name}"
+    return ""
+
+
+def _rescale(one: Instance) -> str:
+    for text, keyword in ((one.rescale_slope, "Rescale Slope"), (one.rescale_intercept, "Rescale Intercept"),
+                          (one.dose_grid_scaling, "Dose Grid Scaling")):  # fmt: skip
+        if text and decimal(text) is None:
+            return f"has a {keyword} that is not a number"
+    return ""
+
+
+_REFUSALS: tuple[Callable[[Instance], str], ...] = (
+    _pixels,
+    _transfer_syntax,
+    _frames,
+    _photometric,
+    _bits,
+    _word_order,
+    lambda one: "" if one.rows and one.columns else "does not say how many rows and columns it has",
+    _rescale,
+)
+"""What each instance must not be, in the order in which it is said."""
+
+
+def check_supported(series: Series, identity: Identity) -> None:
+    """Refuse a series that cannot be carried: damaged, contradictory, or of a kind that has no honest outcome.
+
+    Raises
+    ------
+    SeriesReadError
+        A file is truncated, or two files have one SOP Instance UID.
+    UnsupportedSeriesError
+        An image that is not described, or that nothing can be derived from.
+    """
+    seen: dict[str, Instance] = {}
+    for one in series.instances:
+        for refusal in _REFUSALS:
+            if reason := refusal(one):
+                raise UnsupportedSeriesError(
+                    f"{one.name} {reason}, which is not carried.", path=one.name, series=series.series_instance_uid
+                )
+        if one.truncated:
+            raise SeriesReadError(f"{one.name} is truncated: it ends before its pixels do.", path=one.name)
+        if one.concatenation_uid and identity == "derived":
+            raise UnsupportedSeriesError(
+                f"{one.name} is part of a concatenation, whose parts refer to one another by UIDs of the source; use"
+                ' identity="copy".',
+                path=one.name,
+                tag="(0020,9161)",
+                option='identity="copy"',
+            )
+        other = seen.setdefault(one.sop_instance_uid, one) if one.sop_instance_uid else one
+        if other is not one:
+            raise SeriesReadError(
+                f"{other.name} and {one.name} differ and have one SOP Instance UID; remove one of them, or put each"
+                " into a folder of its own.",
+                path=one.name,
+            )
+
+
+# ---------------------------------------------------------------------------------------------- the paths
+
+
+def _is_compressed(one: Instance) -> bool:
+    """Tell whether a codec must decode the pixels: fragments that hold native frames are unpacked without one."""
+    syntax = one.transfer_syntax_uid
+    return syntax not in UNCOMPRESSED_TRANSFER_SYNTAXES and not syntaxes.holds_native_frames(syntax, one.bits_allocated)
+
+
+def _is_ybr(one: Instance) -> bool:
+    return one.photometric_interpretation.startswith("YBR")
+
+
+def _becomes_rgb(one: Instance) -> bool:
+    """Tell whether a codec decodes the colours of an instance to RGB."""
+    as_they_are = one.photometric_interpretation == "YBR_FULL" and one.transfer_syntax_uid in _JPEG_2000
+    return one.transfer_syntax_uid in _COLOUR_CODECS and not as_they_are
+
+
+def _undecoded(one: Instance, identity: Identity) -> str:
+    if not _is_compressed(one) or one.transfer_syntax_uid in _DECODED_BY_GDCM:
+        return ""
+    return f"GDCM has no decoder for {syntaxes.name(one.transfer_syntax_uid)}"
+
+
+def _lossy_copy(one: Instance, identity: Identity) -> str:
+    if identity == "copy" and one.is_lossy:
+        return "a copy of a lossy source keeps its compressed bytes"
+    return ""
+
+
+def _colour_copy(one: Instance, identity: Identity) -> str:
+    if identity == "copy" and _is_ybr(one) and _becomes_rgb(one):
+        return f"decompressed, {one.photometric_interpretation} would be RGB, which a copy must not be"
+    return ""
+
+
+def _contradicted(one: Instance, identity: Identity) -> str:
+    """Tell where a stream and the header say different colours: ITK follows the header, others the stream."""
+    found = colours.contradiction(one.photometric_interpretation, one.streams)
+    return f"{found}, so that readers see different colours" if found and found.is_ambiguous else ""
+
+
+def _samples(one: Instance, identity: Identity) -> str:
+    samples = one.samples_per_pixel or 1
+    return (
+        ""
+        if samples in (1, 3)
+        else f"ITK has no pixel type of {counted(samples, 'sample')} as {one.photometric_interpretation}"
+    )
+
+
+def _width(one: Instance, identity: Identity) -> str:
+    if one.bits_allocated in ((1, 8, 16, 32) if (one.samples_per_pixel or 1) == 1 else (8, 16)):
+        return ""
+    return f"ITK has no DICOM pixel type of {counted(one.bits_allocated or 0, 'bit')}" + (
+        " per sample" if one.samples_per_pixel != 1 else ""
+    )
+
+
+def _subsampled(one: Instance, identity: Identity) -> str:
+    if one.photometric_interpretation.endswith(("_422", "_420")) and (
+        not _is_compressed(one) or one.transfer_syntax_uid not in _COLOUR_CODECS
+    ):
+        return "GDCM misreads chroma of half the resolution unless JPEG holds it"
+    return ""
+
+
+def _rle_words(one: Instance, identity: Identity) -> str:
+    wide = (one.bits_allocated or 0) > 8 and (one.samples_per_pixel or 1) > 1
+    if one.transfer_syntax_uid == uid.RLELossless and wide:
+        return "GDCM decodes RLE of such words to other values"
+    return ""
+
+
+def _long_codestream(one: Instance, identity: Identity) -> str:
+    if one.transfer_syntax_uid in (uid.JPEG2000Lossless, uid.JPEG2000) and (one.bits_allocated or 0) > 16:
+        return "GDCM decodes JPEG 2000 of more than 16 bits to other values"
+    return ""
+
+
+def _unclear_range(one: Instance, identity: Identity) -> str:
+    """Return why values of streams beyond the range that the header allows cannot be told from others."""
+    if any((stream.precision or 0) > max(8, one.bits_allocated or 0) for stream in one.streams):
+        return "its streams have more bits than are allocated"
+    if not one.is_lossy:
+        return ""
+    if one.pixel_representation == 0 and any(stream.signed for stream in one.streams):
+        return "its lossy streams have signed values, which its header denies"
+    if one.bits_beyond and one.embedded_overlay:
+        return "its lossy streams hold an overlay beside the stored values"
+    if one.bits_beyond and len({(stream.precision, stream.is_lossy) for stream in one.streams}) > 1:
+        return "its frames differ in precision, or were compressed with loss and without"
+    return ""
+
+
+_KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
+    lambda one, identity: "" if one.pixel_data == "integer" else f"ITK reads no {one.pixel_data} pixel data",
+    _undecoded,
+    _lossy_copy,
+    _contradicted,
+    _colour_copy,
+    _samples,
+    _width,
+    _subsampled,
+    _rle_words,
+    _long_codestream,
+    _unclear_range,
+)
+"""Why ITK cannot carry the pixels of an instance, in the order in which it is said."""
+
+
+def pixel_format(one: Instance) -> PixelFormat:
+    """Return how an instance stores its values; of RT Dose, Dose Grid Scaling is the slope (PS3.3 C.8.8.3)."""
+    stored, high = one.bits_stored or 0, one.high_bit
+    dose = decimal(one.dose_grid_scaling)
+    return PixelFormat(
+        bits_allocated=one.bits_allocated or 0,
+        bits_stored=stored,
+        signed=one.pixel_representation == 1,
+        monochrome1=one.photometric_interpretation == "MONOCHROME1",
+        slope=decimal(one.rescale_slope) if dose is None else dose,
+        intercept=decimal(one.rescale_intercept),
+        samples=one.samples_per_pixel or 1,
+        high_bit=None if high == stored - 1 else high,
+    )
+
+
+def carriage(one: Instance, identity: Identity) -> Carriage:
+    """Return how the pixels of a supported instance are carried."""
+    own = pixel_format(one)
+    for rule in _KEPT:
+        if reason := rule(one, identity):
+            return Carriage("source", own, own, reason, photometric=one.photometric_interpretation)
+    compressed = _is_compressed(one)
+    seen, label, photometric = own, "", one.photometric_interpretation
+    inverse: Inverse = ""
+    if own.samples > 1:
+        seen = replace(seen, slope=None, intercept=None)
+        if _becomes_rgb(one):
+            photometric = "RGB"
+        elif photometric != "RGB":
+            label = "RGB"  # ITK would make RGB of it, not exactly
+        if one.planar_configuration == 1 and not compressed:
+            inverse = "planes"
+    elif photometric == "PALETTE COLOR":
+        seen, label = replace(seen, slope=None, intercept=None), "MONOCHROME2"  # ITK would look the colours up
+    if _in_whole_words(one, compressed=compressed):
+        seen = replace(
+            seen, bits_stored=own.bits_allocated, high_bit=None, monochrome1=False, slope=None, intercept=None
+        )
+        label = label or ("MONOCHROME2" if own.monochrome1 else "")
+    elif own.bits_allocated == 1:
+        seen = replace(seen, bits_allocated=8, bits_stored=8, monochrome1=False, slope=None, intercept=None)
+        inverse, label = "bits", "MONOCHROME2" if own.monochrome1 else label
+    elif own.monochrome1 and (own.signed or own.bits_allocated > 16):
+        seen, label = replace(seen, monochrome1=False), "MONOCHROME2"  # GDCM inverts it by another formula or not
+    if one.dose_grid_scaling:
+        seen = replace(seen, slope=None, intercept=None)
+    if seen.monochrome1:
+        inverse = "MONOCHROME1"
+    return Carriage(
+        path="itk-inverted" if inverse else "itk",
+        pixel_format=own,
+        seen=seen,
+        label=label,
+        inverse=inverse,
+        photometric=photometric,
+        framed=one.framed,
+        extra_rows=_extra_rows(one) if inverse == "bits" else 0,
+        bits_beyond=one.bits_beyond,
+    )
+
+
+def _extra_rows(one: Instance) -> int:
+    rows, columns = one.rows or 0, one.columns or 0
+    return next(extra for extra in range(8) if (rows + extra) * columns % 8 == 0)
+
+
+def _in_whole_words(one: Instance, *, compressed: bool) -> bool:
+    """Tell whether GDCM would spoil the stored values, or bits beside them that hold something else."""
+    allocated, stored = one.bits_allocated or 0, one.bits_stored or 0
+    if stored == allocated:
+        return False
+    unlike = allocated in (8, 32) or one.high_bit != stored - 1  # it refuses the first, spoils the others
+    unlike |= one.bits_beyond > 0  # it wraps them, but for JPEG 2000
+    return unlike or (compressed and one.embedded_overlay)
+
+
+def are_unchanged(series: Series, carried: Mapping[str, Carriage]) -> bool:
+    """Tell whether all pixels are what the source stores, none decoded from a lossy stream or to another colour."""
+    return not any(
+        one.is_lossy or carried[one.name].photometric not in ("", one.photometric_interpretation)
+        for one in series.instances
+    )
+
+
+def check_plain(carried: Mapping[str, Carriage]) -> None:
+    """Refuse to publish what ITK alone makes of a kind that it is not shown as it is.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        There is such an instance.
+    """
+    for name, how in carried.items():
+        as_it_is = how.label in ("", "MONOCHROME2") and not how.framed and how.pixel_format.samples == 1
+        if how.path == "source" or not as_it_is or how.inverse == "bits" or how.photometric.startswith("PALETTE"):
+            raise UnsupportedSeriesError(
+                f"{name} is of a kind that ITK alone does not carry, so that there is nothing to write with"
+                ' headers="itk"; `losses` shows what ITK makes of it.',
+                path=name,
+                option='headers="itk"',
+            )
+
+
+def without_rescale(planned: Carriage) -> Carriage:
+    """Return the same carriage with slope and intercept hidden from ITK."""
+    return replace(planned, seen=replace(planned.seen, slope=None, intercept=None))
+
+
+def carriages(series: Series, identity: Identity) -> dict[str, Carriage]:
+    """Return how each instance of a supported series is carried, by its name."""
+    return {one.name: carriage(one, identity) for one in series.instances}
+
+
+def carried_alike(series: Series, carried: Mapping[str, Carriage], given_up: Mapping[str, str]) -> dict[str, Carriage]:
+    """Return how instances are carried once ITK turned out not to carry all of a compressed syntax: none of it then.
+
+    A series of which some slices are decoded and others are not would be of mixed kinds.
+
+    Parameters
+    ----------
+    series, carried
+        As it was planned.
+    given_up
+        Transfer Syntax UIDs of which an instance was kept after all, and why.
+    """
+    return {
+        one.name: carried[one.name].kept(given_up[one.transfer_syntax_uid])
+        if one.transfer_syntax_uid in given_up and carried[one.name].path != "source"
+        else carried[one.name]
+        for one in series.instances
+    }

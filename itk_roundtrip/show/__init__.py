@@ -1,0 +1,1 @@
+"""Results as tables, JSON, and the HTML page with its figures."""

@@ -1,0 +1,380 @@
+"""The pictures and plots of a verification's page: PNG and SVG as text. Nothing is judged here."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import math
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from itk_roundtrip.dicom.reading import read_file
+from itk_roundtrip.verify.findings import SlicePair
+from itk_roundtrip.verify.stored import pixels, stored_values
+from itk_roundtrip.words import counted
+
+Array = NDArray[Any]
+Folders = tuple[Path, Path]
+"""Source and written."""
+Labels = Sequence[tuple[str, str]]
+"""What source and written file of each pair are called."""
+
+_WIDEST = 384
+"""Columns of the widest picture."""
+_BLUE, _ORANGE = (0, 114, 178), (213, 94, 0)
+"""Ends of the scale of differences: Okabe and Ito's blue and vermilion, made to be told apart by the colour blind."""
+_FAINTEST = 0.3
+"""Part of the full colour that the smallest difference gets, so that none is invisible."""
+_MOST_READ = 64
+"""Slices whose pixels are read for the histogram."""
+_BARS = 30
+"""Bars of the histogram on either side of 0."""
+_SAME_PLACE_MM = 0.01
+_GAP = 1.5
+"""Neighbours further apart than so many usual steps have a gap between them."""
+_LISTED = 5
+"""Gaps and displaced slices that are named."""
+_WIDTH, _LEFT, _RIGHT = 480, 72, 16
+"""Of a plot and its margins, in units of its own."""
+
+
+def prepare() -> None:
+    """Import what drawing needs; all of it is by the time this module is."""
+
+
+def draw(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, wanted: bool) -> tuple[str, str]:
+    """Return pictures and histogram, as HTML.
+
+    Parameters
+    ----------
+    pairs
+        Of the report.
+    folders
+        From which the pixels are read.
+    labels
+        What the files are called.
+    wanted
+        Show pictures even if the source says that they hold burned-in annotation.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is irregular in a file, the findings tell
+        return _pictures(pairs, folders, labels, wanted=wanted), _histogram(pairs, folders)
+
+
+def short(value: float) -> str:
+    """Return a number in six digits."""
+    return f"{value:.6g}"
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What the page needs of one file: its values, frames first, and the middle frame for display."""
+
+    stored: Array
+    scale: Array
+    """Slope and intercept of each frame, shape (frames, 2)."""
+    frame: Array
+    """Real-world values, or colours of 8 bits."""
+    window: tuple[float, float]
+    """Ends of the window that fits the file, and where it is from."""
+    window_from: str
+    inverted: bool
+
+    @property
+    def step(self) -> int:
+        """Of so many columns and rows, one is shown."""
+        columns: int = self.stored.shape[2]
+        return math.ceil(columns / _WIDEST)
+
+    def shown(self, window: tuple[float, float]) -> Array:
+        """Return the picture, 8 bits."""
+        frame = self.frame[:: self.step, :: self.step]
+        if frame.ndim == 3:
+            return frame
+        grey = np.clip((frame - window[0]) / (window[1] - window[0]), 0, 1)
+        return np.rint((1 - grey if self.inverted else grey) * 255).astype(np.uint8)
+
+
+def _read(file: Path) -> _Image | None:
+    """Return the image of a file; ``None`` if it cannot be read or decoded."""
+    try:
+        return _image(read_file(file))
+    except Exception:  # whatever a decoder meets in a broken file
+        return None
+
+
+def _image(dataset: Dataset) -> _Image:
+    own = pixels(dataset)
+    values, _ = stored_values(own)
+    if dataset.SamplesPerPixel == 3:
+        rgb = dataset.PhotometricInterpretation == "RGB"
+        shown = values if rgb else dataset.pixel_array.reshape(values.shape)  # RGB, whatever is stored
+        frame = shown[len(shown) // 2]
+        plain = np.tile([1.0, 0.0], (len(values), 1))
+        return _Image(values, plain, (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8), (0, 1), "", False)
+    stored = values[..., 0]
+    scale = np.array([_rescale(dataset, index) or (own.slope, own.intercept) for index in range(len(stored))])
+    slope, intercept = scale[len(stored) // 2]
+    real = np.nan_to_num(stored[len(stored) // 2] * slope + intercept)
+    centre, width = (float(np.ravel(dataset.get(keyword) or 0)[0]) for keyword in ("WindowCenter", "WindowWidth"))
+    ends, origin = (centre - width / 2, centre + width / 2), "Window Center and Width"
+    if not (width > 0 and math.isfinite(centre + width)):
+        low, high = map(float, np.percentile(real, [1, 99]))
+        ends, origin = (low, max(high, low + 1)), "1st and 99th percentile"
+    return _Image(stored, scale, real, ends, origin, dataset.PhotometricInterpretation == "MONOCHROME1")
+
+
+def _rescale(dataset: Dataset, frame: int) -> tuple[float, float] | None:
+    """Return slope and intercept in the functional groups of a frame (PS3.3 C.7.6.16.2.9); ``None`` if they have none.
+
+    Parameters
+    ----------
+    dataset
+        A whole data set.
+    frame
+        Index, from 0.
+    """
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    for groups in (*per_frame[frame : frame + 1], *(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]):
+        for found in groups.get("PixelValueTransformationSequence") or ():
+            return float(found.RescaleSlope), float(found.RescaleIntercept)
+    return None
+
+
+def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, wanted: bool) -> str:
+    if not pairs:
+        return "<p>No slice has a counterpart.</p>"
+    last = len(pairs) - 1
+    worst = max(range(len(pairs)), key=lambda index: (pairs[index].largest_real, pairs[index].changed))
+    sampled = sorted({0, last // 2, last} | ({worst} if _differs(pairs[worst]) else set()))
+    if not wanted and any(_says_burned_in(file) for index in sampled for file in _files(folders, pairs[index])):
+        return (
+            "<p>They are left out because the source says that its pixels hold burned-in annotation, which may "
+            "identify. --pictures shows them all the same.</p>"
+        )
+    note = "<p>The first, the middle and the last slice, and the one with the largest difference if there is any.</p>"
+    return note + "\n".join(_trio(index + 1, pairs[index], folders, labels) for index in sampled)
+
+
+def _differs(pair: SlicePair) -> bool:
+    return pair.changed > 0 or pair.largest_real > 0
+
+
+def _files(folders: Folders, pair: SlicePair) -> tuple[Path, Path]:
+    return folders[0] / pair.source, folders[1] / pair.written
+
+
+def _says_burned_in(file: Path) -> bool:
+    try:
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["BurnedInAnnotation"])
+        return str(dataset.get("BurnedInAnnotation")).strip().upper() == "YES"
+    except Exception:  # whatever pydicom meets in a broken file, of which there is no picture either
+        return False
+
+
+def _trio(number: int, pair: SlicePair, folders: Folders, labels: Labels) -> str:
+    """Return the pictures of source, written and difference of one pair."""
+    titles = labels[number - 1]
+    source, written = images = _read(folders[0] / pair.source), _read(folders[1] / pair.written)
+    figures, notes = [], []
+    leading = source or written
+    if leading and leading.window_from:
+        low, high = map(short, leading.window)
+        whose = titles[0 if source else 1]
+        notes.append(f"Window of both: {low} to {high} in real-world values, {leading.window_from} of {whose}.")
+    if leading and len(leading.stored) > 1:
+        notes.append(f"Frame {len(leading.stored) // 2 + 1} of {len(leading.stored)}.")
+    for title, image in zip(titles, images, strict=True):
+        if image and leading:
+            figures.append(_figure(title, image.shown(leading.window)))
+            notes += [f"{title} is MONOCHROME1: low values are bright."] if image.inverted else []
+        else:
+            figures.append(_figure(title, "No picture: the file cannot be read or decoded."))
+    figures.append(_difference_figure(number, source, written))
+    return (
+        f'<div class="pair"><h3>Slice {number}</h3><div class="trio">{"".join(figures)}</div>'
+        f"<p>{escape(' '.join(notes))}</p></div>"
+    )
+
+
+def _difference_figure(number: int, source: _Image | None, written: _Image | None) -> str:
+    title = f"difference of slice {number}"
+    difference = _difference(source, written)
+    if source is None or written is None or difference is None:
+        return _figure(title, "No difference can be shown: a picture is missing, or the sizes differ.")
+    if not difference.any():
+        same = np.array_equal(source.stored, written.stored)
+        return _figure(
+            title, f"No difference: all {difference.size} {'stored' if same else 'real-world'} values are equal."
+        )
+    largest = float(np.abs(difference).max()) or 1.0
+    bar = f'<img alt="" src="{_png(_coloured(np.linspace(-1, 1, 101)[None], 1, 1))}">'
+    scale = f'<div class="scale">-{short(largest)} {bar} +{short(largest)}</div>'
+    kind = "values" if (source.scale == (1, 0)).all() and (written.scale == (1, 0)).all() else "real-world values"
+    title += f": {np.count_nonzero(difference)} of {difference.size} {kind}, written minus source"
+    return _figure(title, _coloured(difference[len(difference) // 2], largest, source.step), scale)
+
+
+def _difference(source: _Image | None, written: _Image | None) -> Array | None:
+    """Return written minus source real-world values; ``None`` if one is missing or they are of different sizes."""
+    if source is None or written is None or source.stored.shape != written.stored.shape:
+        return None
+    frames = (-1, *([1] * (source.stored.ndim - 1)))
+    before, after = (image.scale.T.reshape(2, *frames) for image in (source, written))
+    if np.array_equal(before, after):  # exact, where the values are whole
+        exact = np.float64 if "f" in source.stored.dtype.kind + written.stored.dtype.kind else np.int64
+        difference: Array = np.subtract(written.stored, source.stored, dtype=exact) * before[0]
+        return np.nan_to_num(difference)
+    old, new = source.stored * before[0] + before[1], written.stored * after[0] + after[1]
+    rounding = 4 * np.spacing(np.maximum(np.abs(old), np.abs(new)))
+    return np.nan_to_num(np.where(np.abs(new - old) <= rounding, 0.0, new - old))
+
+
+def _coloured(difference: Array, largest: float, step: int) -> Array:
+    """Return the colours of the differences of a frame, of each block of ``step`` pixels the largest."""
+    rows, columns = difference.shape[:2]
+    samples = difference.reshape(rows, columns, -1)
+    padded = np.pad(samples, ((0, -rows % step), (0, -columns % step), (0, 0)))
+    rows, columns = (size // step for size in padded.shape[:2])
+    blocks = padded.reshape(rows, step, columns, -1).swapaxes(1, 2).reshape(rows, columns, -1)
+    values = np.take_along_axis(blocks, np.abs(blocks).argmax(2, keepdims=True), 2)
+    strength = np.where(values, _FAINTEST + (1 - _FAINTEST) * np.abs(values) / largest, 0)
+    colours: Array = np.rint(255 + (np.where(values < 0, _BLUE, _ORANGE) - 255) * strength).astype(np.uint8)
+    return colours
+
+
+def _figure(title: str, content: Array | str, scale: str = "") -> str:
+    caption = f"<figcaption>{escape(title)}</figcaption>"
+    if isinstance(content, str):
+        return f'<figure><div class="none">{content}</div>{caption}</figure>'
+    size = 'height="{}" width="{}"'.format(*content.shape)
+    return f'<figure><img alt="{escape(title)}" {size} src="{_png(content)}">{scale}{caption}</figure>'
+
+
+def _png(pixels: Array) -> str:
+    """Return grey or RGB pixels of 8 bits as the URI of a PNG."""
+    rows, columns = pixels.shape[:2]
+    lines = np.pad(pixels.reshape(rows, -1), ((0, 0), (1, 0)))  # a 0 before each line: it is not filtered
+    header = columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes((8, 2 if pixels.ndim == 3 else 0, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b"")):
+        content += len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
+    """Return how many stored values differ by how much, over the changed slices."""
+    changed = [pair for pair in pairs if _differs(pair)]
+    if not changed:
+        compared = sum(pair.pixels > 0 for pair in pairs)
+        return f"<p>None: all stored values of {counted(compared, 'compared slice')} are equal.</p>"
+    largest = max((pair.largest_real for pair in changed if math.isfinite(pair.largest_real)), default=0.0) or 1.0
+    whole = float(largest).is_integer()
+    step = math.ceil(largest / _BARS) | 1 if whole else largest / _BARS  # odd: the bar of 0 is centred on it
+    count = math.floor(largest / step + 0.5)
+    heights = np.zeros(2 * count + 1, np.int64)
+    read = changed[:: math.ceil(len(changed) / _MOST_READ)]
+    for pair in read:
+        difference = _difference(_read(folders[0] / pair.source), _read(folders[1] / pair.written))
+        if difference is not None:
+            bars = np.clip(np.floor(difference / step + 0.5), -count, count).astype(np.int64) + count
+            heights += np.bincount(bars.ravel(), minlength=len(heights))
+    if not heights.any():
+        return "<p>The changed slices cannot be read, or differ in size from their sources.</p>"
+    reach, bottom, levels = (count + 0.5) * step, 220, max(1, math.ceil(math.log10(heights.max())))
+    x = _across(-reach, reach)
+
+    def y(height: float) -> float:  # half a value is at the bottom, so that a single one can be seen
+        return bottom - 200 * math.log10(2 * height) / math.log10(2 * 10**levels)
+
+    parts = [f'<text x="{_LEFT}" y="12">values, counted</text>']
+    for level in range(levels + 1):
+        parts.append(f'<path class="grid" d="M{_LEFT} {y(10**level):.1f}H{_WIDTH - _RIGHT}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y(10**level) + 4:.1f}" text-anchor="end">{short(10**level)}</text>')
+    for place, height in zip(range(-count, count + 1), heights.tolist(), strict=True):
+        if height:
+            left, right = x((place - 0.45) * step), x((place + 0.45) * step)
+            ends = [short(place * step + sign * (step - whole) / 2) for sign in (-1, 1)]
+            parts.append(
+                f'<rect class="bar" x="{left:.1f}" y="{y(height):.1f}" width="{right - left:.1f}" '
+                f'height="{bottom - y(height):.1f}"><title>{" to ".join(dict.fromkeys(ends))}: {height}</title></rect>'
+            )
+    parts.append(_axis(x, -reach, reach, bottom, "written minus source, in real-world values"))
+    some = "" if len(read) == len(changed) else f", {len(read)} of them read here"
+    note = f"<p>Over {counted(len(changed), 'changed slice')}{some}; the counts are on a logarithmic scale.</p>"
+    return note + _plot(260, "Histogram of differences", parts)
+
+
+def positions(pairs: Sequence[SlicePair], labels: Labels) -> str:
+    """Return where the slices are along the normal, and in words what is odd about it."""
+    placed = [
+        (labels[number - 1][1], pair.source_mm, pair.written_mm)
+        for number, pair in enumerate(pairs, 1)
+        if pair.source_mm is not None and pair.written_mm is not None
+        if math.isfinite(pair.source_mm + pair.written_mm)
+    ]
+    if not placed:
+        return "<p>The slices have no positions that could be shown.</p>"
+    places = sorted({round(start / _SAME_PLACE_MM) * _SAME_PLACE_MM for _, start, _ in placed})
+    usual = float(np.median(np.diff(places))) if len(places) > 1 else 0.0
+    gaps = [(low, high) for low, high in itertools.pairwise(places) if high - low > _GAP * usual]
+    moved = [(name, start, end) for name, start, end in placed if abs(end - start) > _SAME_PLACE_MM]
+    sentences = (
+        f"{counted(len(places), 'position')}" + (f", {short(usual)} mm apart (median)." if usual else "."),
+        _listed("gap", [f"{short(low)} to {short(high)} mm" for low, high in gaps]),
+        _listed("displaced slice", [f"{name} by {end - start:+.6g} mm" for name, start, end in moved]),
+    )
+    ends = [place for _, *both in placed for place in both]
+    margin = (max(ends) - min(ends)) * 0.02 or 1.0
+    low, high = min(ends) - margin, max(ends) + margin
+    x = _across(low, high)
+    parts = []
+    for kind, chosen in (("grid", placed), ("moved", moved)):
+        lines = "".join(f"M{x(start):.1f} 35L{x(end):.1f} 95" for _, start, end in chosen)
+        parts.append(f'<path class="{kind}" d="{lines}"/>')
+    diamonds = "".join(f"M{x(start) - 4:.1f} 35l4-4 4 4-4 4z" for _, start, _ in placed)
+    crosses = "".join(f"M{x(end) - 4:.1f} 91l8 8m-8 0l8-8" for _, _, end in placed)
+    parts.append(f'<path class="source" d="{diamonds}"/><path class="written" d="{crosses}"/>')
+    parts += [
+        f'<rect class="gap" x="{x(start):.1f}" y="10" width="{x(end) - x(start):.1f}" height="110"/>'
+        for start, end in gaps
+    ]
+    parts.append('<text x="0" y="39">source &#9671;</text><text x="0" y="99">written &times;</text>')
+    parts.append(_axis(x, low, high, 120, "mm along the normal of the source"))
+    return f"<p>{escape(' '.join(sentences))}</p>{_plot(160, 'Positions of source and written slices', parts)}"
+
+
+def _listed(noun: str, texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
+    return f"{counted(len(texts), noun)}: {', '.join(texts[:_LISTED])}{more}." if texts else f"No {noun}."
+
+
+def _across(low: float, high: float) -> Callable[[float], float]:
+    """Return what places a value on the horizontal axis of a plot."""
+    return lambda value: _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _axis(x: Callable[[float], float], low: float, high: float, y: int, title: str) -> str:
+    base = 10.0 ** math.floor(math.log10((high - low) / 5))
+    step = next(base * factor for factor in (1, 2, 5, 10) if (high - low) / (base * factor) <= 6)
+    ticks = [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    marks = "".join(f"M{x(tick):.1f} {y}v4" for tick in ticks)
+    labels = "".join(f'<text x="{x(tick):.1f}" y="{y + 18}">{short(tick)}</text>' for tick in ticks)
+    return (
+        f'<path class="axis" d="M{_LEFT} {y}H{_WIDTH - _RIGHT}{marks}"/><g text-anchor="middle">{labels}'
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) // 2}" y="{y + 36}">{title}</text></g>'
+    )
+
+
+def _plot(height: int, title: str, parts: Iterable[str]) -> str:
+    return f'<svg class="plot" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{title}">{"".join(parts)}</svg>'

@@ -1,0 +1,297 @@
+"""A verification as one HTML file that loads nothing from anywhere, for people. Nothing is judged here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+
+from itk_roundtrip import __version__
+from itk_roundtrip.processes import Workers
+from itk_roundtrip.show.figures import Folders, draw, positions, short
+from itk_roundtrip.verify.findings import CHECKS, Change, Finding, Report, Severity, SlicePair, first_error, grouped
+from itk_roundtrip.words import counted
+
+_SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
+_SHOWN_ATTRIBUTES = 3
+"""Of those of which one and the same is said; the others are folded."""
+_ABSOLUTE = re.compile(r"(?<![\w.])/(?:[^\s/]+/)+")
+_UID_OR_FILE = re.compile(
+    # Four numbers make a UID; if letters stand before them, as in C.7.6.1.1, it takes six.
+    r"(?P<uid>(?<![\w.])\d+(?:\.\d+){3,}|\d+(?:\.\d+){5,}|2\.25\.\d+)|[^\s/\"'(]+\.(?:dcm|dicom|ima|img)\b",
+    re.IGNORECASE,
+)
+
+
+def write_page(report: Report, source: Path, written: Path, file: Path, *, pictures: bool, show_values: bool) -> None:
+    """Write the page of a verification, as a whole or not at all.
+
+    Parameters
+    ----------
+    report
+        What to show.
+    source, written
+        The two folders; pictures and differences come from the files in them.
+    file
+        The page.
+    pictures
+        Show the pictures even if the source says that they hold burned-in annotation.
+    show_values
+        Show file names, folder names, UIDs and series descriptions.
+
+    Raises
+    ------
+    OSError
+        The page cannot be written.
+    """
+    template = files("itk_roundtrip.show").joinpath("page.html").read_text("utf-8")
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    names, folders = _Names(report, (source, written), show_values), (source, written)
+    labels = [names.pair(number, pair) for number, pair in enumerate(report.pairs, 1)]
+    shown, histogram = _drawn(report.pairs, folders, labels, pictures)
+    page = Template(template).substitute(
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **_summary(report, names, folders),
+        **_findings(report.findings, names),
+        **_changes(report.changes, names),
+        pictures=shown,
+        histogram=histogram,
+        positions=positions(report.pairs, labels),
+        pair_count=len(report.pairs),
+        pair_rows="\n".join(_pair_row(number, pair, names) for number, pair in enumerate(report.pairs, 1)),
+    )
+    content = page.encode("utf-8", "replace")  # file names may hold bytes that are no text
+    file = Path(os.path.realpath(file))
+    if file.exists() and not file.is_file():  # a pipe or a device is written to, not replaced
+        file.write_bytes(content)
+        return
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _drawn(
+    pairs: Sequence[SlicePair], folders: Folders, labels: Sequence[tuple[str, str]], wanted: bool
+) -> tuple[str, str]:
+    """Return pictures and histogram, drawn by a worker: a decoder may end the process that it runs in."""
+    with Workers(1, prepare="show.figures") as workers:
+        outcome = workers.call(draw, pairs, folders, labels, wanted)
+    none = "<p>None: the pixel data of a file end the process that decodes them.</p>"
+    return (none, none) if outcome.crashed else outcome.value
+
+
+class _Names:
+    """What files are called in the page, and texts without what may identify.
+
+    Parameters
+    ----------
+    report
+        Names the files.
+    folders
+        Never named by their path.
+    shown
+        Leave everything else as it stands.
+    """
+
+    def __init__(self, report: Report, folders: Folders, shown: bool) -> None:
+        self.shown = shown
+        paths = {os.path.abspath(folder) for folder in folders} | {report.source, report.written}
+        self._folders = sorted((path for path in paths if len(path) > 1 and path[0] == "/"), key=len, reverse=True)
+        told: tuple[Finding | Change, ...] = (*report.findings, *report.changes)
+        labels = dict.fromkeys((one.slice for one in told if one.slice), "a file")
+        labels |= {pair.source: f"source slice {number}" for number, pair in enumerate(report.pairs, 1)}
+        labels |= {pair.written: f"written slice {number}" for number, pair in enumerate(report.pairs, 1)}
+        self._labels = {name.rpartition("/")[2]: label for name, label in labels.items()} | labels
+        # A name such as 12 says nothing, and would be found in every text with a number.
+        spelled = sorted((name for name in self._labels if not re.fullmatch(r"\d{1,4}", name)), key=len, reverse=True)
+        self._known = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, spelled)) or '(?!)'})(?![\w-]|\.\w)")
+
+    def pair(self, number: int, pair: SlicePair) -> tuple[str, str]:
+        """Return what the source and the written file of a pair are called."""
+        return (pair.source, pair.written) if self.shown else (f"source slice {number}", f"written slice {number}")
+
+    def file(self, name: str | None) -> str:
+        """Return what the file of a finding or a change is called."""
+        return name or "" if self.shown or not name else self._labels[name]
+
+    def text(self, text: str) -> str:
+        """Return a text of ours without absolute paths and, unless they are shown, without file names and UIDs."""
+        for folder in self._folders:
+            text = text.replace(f"{folder}/", "").replace(folder, "the folder")
+        text = _ABSOLUTE.sub("", text)
+        if self.shown:
+            return text
+        text = self._known.sub(lambda match: self._labels[match[0]], text)
+        return _UID_OR_FILE.sub(lambda match: "[UID]" if match["uid"] else "a file", text)
+
+    def values(self, change: Change) -> str:
+        """Return the old and the new value of an attribute, as far as they may be shown."""
+
+        def side(value: str | None, absent: bool) -> str:
+            if value is None:
+                return "hidden" if change.hidden and not absent else "(none)"
+            return value if self.shown else "hidden" if _identifies(change) else self.text(value)
+
+        if change.old is None and change.new is None:
+            return "hidden" if change.hidden else ""
+        old = side(change.old, change.outcome == "added")
+        new = side(change.new, change.outcome in ("lost", "removed by rule"))
+        return old if change.outcome == "kept" or old == new == "hidden" else f"{old} → {new}"
+
+
+def _identifies(change: Change) -> bool:
+    """Tell whether an attribute is a UID or a description of the series."""
+    leaf = re.search(r"(\w*)(?:\[\d+\])?$", change.path)
+    tag = tag_for_keyword(leaf[1]) if leaf else None
+    tag = int(change.tag[1:5] + change.tag[6:10], 16) if tag is None else tag
+    return tag == 0x0008103E or (dictionary_has_tag(tag) and dictionary_VR(tag) == "UI")
+
+
+def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
+    first, pairs = first_error(report.findings), report.pairs
+    severities = Counter(one.severity for one in report.findings)
+    unread = sum(pair.pixels == 0 for pair in pairs)
+    changed = sum(pair.changed > 0 for pair in pairs if pair.pixels)
+    undecoded = sum(pair.pixels > 0 and not pair.sha256 for pair in pairs)
+    facts = {
+        "Compared": f"{counted(report.slices, 'written slice')} with {counted(report.source_slices, 'source slice')}",
+        "Identity": report.identity + (", guessed from the written files" if report.identity_guessed else ""),
+        "Paired by": f"{_counted(Counter(pair.by for pair in pairs))}; without counterpart: "
+        f"{report.slices - len({pair.written for pair in pairs})} written, "
+        f"{report.source_slices - len({pair.source for pair in pairs})} source",
+        "Stored values": f"{counted(len(pairs) - changed - unread, 'slice')} equal, {changed} changed, {unread} not"
+        f" compared{f'; {undecoded} by their compressed bytes, not decoded' if undecoded else ''}",
+        "Attributes": f"{_counted(report.outcomes())}; over all slices",
+        "Decoded by": ", ".join(report.decoders),
+        "Source folder": counted(len(report.warnings), "warning") if report.warnings else "",
+    }
+    if names.shown:
+        facts["Source folder"] = "; ".join(map(names.text, report.warnings))
+        facts["Folders"] = " → ".join(os.path.basename(os.path.abspath(folder)) for folder in folders)
+        facts["Series"] = f"{report.source_series_instance_uid} → {report.series_instance_uid}"
+    return {
+        "title": f"{report.verdict.upper()}: verification of {counted(report.slices, 'slice')} - itk-roundtrip",
+        "verdict": report.verdict,
+        "verdict_icon": _icon("pass" if report.verdict == "pass" else "error"),
+        "verdict_word": report.verdict.upper(),
+        "headline": escape(_headline(first, names) if first else "no error was found"),
+        "counts": "".join(f"<li>{_icon(one)} {counted(severities[one], one)}</li>" for one in _SEVERITIES),
+        "facts": "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text),
+        "privacy": "This page shows names and values that may identify: treat it as you treat the images."
+        if names.shown
+        else "File names, folders, UIDs and series descriptions are left out; --show-values shows them.",
+        "version": __version__,
+    }
+
+
+def _headline(first: Finding, names: _Names) -> str:
+    attribute = f"{names.text(first.path or first.tag or '')} " if first.path or first.tag else ""
+    return f"{first.check}: {attribute}{names.text(first.message)}"
+
+
+def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
+    severities = Counter(one.severity for one in findings)
+    rows = (
+        _row(
+            f"{_icon(one.severity)} {one.severity}",
+            f"{escape(one.check)} <small>{escape(CHECKS.get(one.check, ''))}</small>",
+            escape(names.text(message)) + (" <mark>inherited: the source has it too</mark>" * one.inherited),
+            _attributes(group, names),
+            str(max(each.count for each in group)) if one.slice else "the series",
+            escape(names.file(one.slice)),
+            kind=one.severity,
+            check=one.check,
+        )
+        for message, group in grouped(findings)
+        for one in group[:1]
+    )
+    options = (
+        f'<option value="{escape(check)}">{escape(check)} ({count}) {escape(CHECKS.get(check, ""))}</option>'
+        for check, count in sorted(Counter(one.check for one in findings).items())
+    )
+    return {
+        "severity_boxes": "\n".join(_box(one, severities[one], icon=_icon(one)) for one in _SEVERITIES),
+        "check_options": "".join(options),
+        "finding_rows": "\n".join(rows),
+    }
+
+
+def _changes(changes: Sequence[Change], names: _Names) -> dict[str, str]:
+    rows = (
+        _row(
+            escape(one.outcome),
+            _attribute(one, names),
+            escape(one.rule),
+            f'<abbr title="{escape(CHECKS.get(one.check, ""))}">{escape(one.check)}</abbr>',
+            f"{one.slices} <small>from {escape(names.file(one.slice))}</small>",
+            escape(names.values(one)),
+            kind=one.outcome,
+        )
+        for one in changes
+    )
+    outcomes = Counter(one.outcome for one in changes)
+    return {
+        "outcome_boxes": "\n".join(_box(one, count, checked=one != "kept") for one, count in outcomes.items()),
+        "change_rows": "\n".join(rows),
+    }
+
+
+def _pair_row(number: int, pair: SlicePair, names: _Names) -> str:
+    places = [short(place) for place in (pair.source_mm, pair.written_mm) if place is not None]
+    real = f" ({short(pair.largest_real)} real)" if pair.largest_real != pair.largest else ""
+    return _row(
+        str(number),
+        *map(escape, names.pair(number, pair)),
+        escape(pair.by),
+        " → ".join(dict.fromkeys(places)),
+        f"{pair.changed} of {pair.pixels}" if pair.pixels else "not compared",
+        short(pair.largest) + real if pair.pixels else "",
+        f"<code>{escape(pair.sha256)}</code>",
+        kind="changed" if pair.changed else "equal",
+    )
+
+
+def _attributes(group: Sequence[Finding], names: _Names) -> str:
+    """Return the attributes of findings that say the same, those beyond the first few folded."""
+    told = list(dict.fromkeys(_attribute(one, names) for one in group))
+    if len(told) == 1:
+        return told[0]
+    head, tail = told[:_SHOWN_ATTRIBUTES], told[_SHOWN_ATTRIBUTES:]
+    more = f"<details><summary>and {len(tail)} more</summary>{'<br>'.join(tail)}</details>" if tail else ""
+    return f"<small>{counted(len(told), 'attribute')}: </small>{'<br>'.join(head)}{more}"
+
+
+def _attribute(one: Finding | Change, names: _Names) -> str:
+    path, tag = names.text(one.path or ""), one.tag or ""
+    return escape(path if tag in path else f"{path} {tag}")
+
+
+def _row(*cells: str, **data: str) -> str:
+    attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    return f"<tr{attributes}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _box(name: str, count: int, *, checked: bool = True, icon: str = "") -> str:
+    box = f'<input type="checkbox" autocomplete="off" value="{name}"{" checked" * checked}>'
+    return f"<label>{box} {icon} {name} ({count})</label>"
+
+
+def _icon(name: str) -> str:
+    return f'<svg class="icon {name}" aria-hidden="true"><use href="#{name}"/></svg>'
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

@@ -1,0 +1,1 @@
+"""The checks of a verification: of files, pixels, functional groups, derived instances, and whole series."""

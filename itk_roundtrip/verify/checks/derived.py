@@ -1,0 +1,327 @@
+"""The checks of what a derived instance says of itself and of its source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from itk_roundtrip import rules
+from itk_roundtrip.dicom.tags import tag_text
+from itk_roundtrip.verify.attributes import (
+    compare_items,
+    decoded,
+    elements,
+    items,
+    raw,
+    read_text,
+    text,
+    value_of,
+    vr_of,
+)
+from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, functional_groups
+from itk_roundtrip.verify.codes import is_in_context_group
+from itk_roundtrip.verify.findings import Finding
+from itk_roundtrip.verify.pair import Pair, is_valid_uid, kept_parts
+
+_LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
+_ERROR = re.compile(r"err|dev|diff", re.I)
+_NUMBER = re.compile(r"(?<![\w.])(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!\s*x\s*[0-9]|x|[0-9])")
+_CLIPPED = re.compile(r"([0-9]+)\s+(?:\w+\s+){0,2}?clipped|clipped:?\s+([0-9]+)", re.I)
+
+
+def _image_type(pair: Pair) -> Iterator[Finding]:
+    old, new = ([part.strip() for part in value.split(b"\\")] for value in pair.values(0x00080008))
+    if new[:1] != [b"DERIVED"]:
+        yield pair.finding("TYP-01", 0x00080008, "value 1 is not DERIVED")
+    if new[2:] != old[2:]:
+        yield pair.finding("TYP-01", 0x00080008, "values 3 and on differ from the source")
+    elif text(pair.source, 0x00080060) in ("CT", "MR") and len(new) < 3:
+        yield pair.finding("TYP-01", 0x00080008, "CT and MR images have a value 3", inherited=True)
+    allowed = rules.image_type_values_2(
+        text(pair.source, 0x00080060),
+        text(pair.source, 0x00080016),
+        old[1].decode("ascii", "replace") if len(old) > 1 else "",
+        functional_groups=SHARED in pair.source or PER_FRAME in pair.source,
+    )
+    second = new[1].decode("ascii", "replace") if len(new) > 1 else ""
+    if second not in allowed:
+        yield pair.finding("TYP-02", 0x00080008, "value 2 is not what the SOP Class asks for")
+    elif second == "PRIMARY" and pair.processed and pair.changed and allowed[0] != "PRIMARY":
+        message = "value 2 is PRIMARY although the pixels were processed"
+        yield pair.finding("TYP-02", 0x00080008, message, severity="warning")
+
+
+def _times(pair: Pair) -> Iterator[Finding]:
+    date, time = 0x00080012, 0x00080013
+    for tag in (date, time):
+        if not _is_moment(tag, pair.values(tag)[1]):
+            yield pair.finding("TIM-01", tag, "does not say when the instance was made")
+    before, after = zip(pair.values(date), pair.values(time), strict=True)
+    if before == after and all(after):
+        yield pair.finding("TIM-01", date, "is that of the source", severity="warning")
+    elif before > after and all(after) and len(before[0]) == 8:
+        yield pair.finding("TIM-01", date, "is before that of the source", severity="warning")
+    for tag in (0x00080021, 0x00080031, 0x00080023, 0x00080033):
+        free = pair.rule(tag).action == "new" or (pair.processed and pair.rule(tag).processed == "new")
+        if free and tag in pair.differing and not _is_moment(tag, pair.values(tag)[1]):
+            yield pair.finding("TIM-01", tag, "is neither that of the source nor a new one")
+
+
+_TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
+_DATES = (0x00080012, 0x00080021, 0x00080023)
+
+
+def _is_moment(tag: int, value: bytes) -> bool:
+    """Tell whether a value of VR DA or TM is a date of the calendar or a time of the day."""
+    told = value.decode("ascii", "replace")
+    if tag not in _DATES:
+        return _TIME.fullmatch(told) is not None
+    try:
+        return len(told) == 8 and datetime.strptime(told, "%Y%m%d") is not None
+    except ValueError:
+        return False
+
+
+def _series_texts(pair: Pair) -> Iterator[Finding]:
+    tag, limit = 0x0008103E, rules.LONG_STRING_LIMIT
+    old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
+    before, after = pair.values(tag)
+    whole = after.startswith(before)  # even where neither can be decoded
+    if len(new) > limit:
+        yield pair.finding("HDR-04", tag, f"is longer than {limit} characters", inherited=new == old)
+    if not whole and not new.startswith(old) and not _keeps_start(old, new, limit):
+        yield pair.finding("HDR-04", tag, "does not keep the text of the source")
+    elif new == old and not old.endswith(rules.DESCRIPTION_SUFFIX):
+        yield pair.finding("HDR-04", tag, "does not tell the series from its source", severity="warning")
+    if not re.fullmatch(rb"[+-]?\d{1,10}", pair.values(0x00200011)[1]):
+        yield pair.finding("HDR-04", 0x00200011, "is not a whole number")
+    elif 0x00200011 not in pair.differing:
+        yield pair.finding("HDR-04", 0x00200011, "is that of the source", severity="warning")
+
+
+def _keeps_start(old: str, new: str, limit: int) -> bool:
+    """Tell whether the start of a text stands before what was added, cut just as far as the limit asks for."""
+    kept = 0
+    while kept < min(len(old), len(new)) and old[kept] == new[kept]:
+        kept += 1
+    added = len(new) - len(new[:kept].rstrip())
+    return kept > limit // 4 and len(old) + added > limit
+
+
+def _description(pair: Pair) -> Iterator[Finding]:
+    tag, limit = 0x00082111, rules.SHORT_TEXT_LIMIT
+    old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
+    if len(new) > limit:
+        yield pair.finding("DER-01", tag, f"is longer than {limit} characters")
+    before, after = pair.values(tag)
+    if not after.startswith(before) and not new.startswith(old) and not kept_parts(old, new):
+        yield pair.finding("DER-01", tag, "does not keep the text of the source")
+    if not pair.added_description:
+        yield pair.finding("DER-01", tag, "does not say how the instance was derived")
+    elif not pair.says_unchanged and not pair.decoded_only and declared_bound(pair) is None:
+        message = f"says neither `{rules.UNCHANGED}` nor an operation with its maximum error"
+        yield pair.finding("DER-01", tag, message)
+
+
+def declared_bound(pair: Pair) -> float | None:
+    """Return the maximum error that Derivation Description names; ``None`` if it names none."""
+    for part in pair.added_description.split(";"):
+        largest, error = _LARGEST.search(part), _ERROR.search(part)
+        if largest and error:
+            number = _NUMBER.search(part, max(largest.end(), error.end()))
+            if number:
+                return float(number[0])
+    return None
+
+
+def declared_clipped(pair: Pair) -> int:
+    """Return how many clipped values Derivation Description names."""
+    found = _CLIPPED.search(pair.added_description)
+    return int(found[1] or found[2]) if found else 0
+
+
+def _split(pair: Pair, tag: int, check: str) -> Iterator[Finding]:
+    """Check that the source's items stand first, unchanged."""
+    before, after = items(pair.source, tag), items(pair.written, tag)
+    if len(after) < len(before):
+        yield pair.finding(check, tag, "an item of the source was lost")
+    for one in compare_items(before[: len(after)], after[: len(before)], tag):
+        yield pair.finding(check, tag, f"of an item of the source: {one.outcome}", path=one.path)
+
+
+def _new_items(pair: Pair, tag: int) -> list[Dataset]:
+    return items(pair.written, tag)[len(items(pair.source, tag)) :]
+
+
+def code_of(item: Dataset) -> tuple[str, str, str]:
+    """Return Code Value, Coding Scheme Designator and Code Meaning of an item."""
+    return text(item, 0x00080100), text(item, 0x00080102), text(item, 0x00080104)
+
+
+def _purposes(item: Dataset) -> list[tuple[str, str, str]]:
+    return [code_of(code) for code in items(item, 0x0040A170)]
+
+
+def _added_items(pair: Pair) -> Iterator[Finding]:
+    """Check the values of the items that were added (PS3.5 6.2 and 9)."""
+    for tag in (0x00081115, 0x00082112, 0x00089215, 0x0018A001):
+        for item in _new_items(pair, tag):
+            yield from _item_values(pair, tag, item, keyword_for_tag(tag))
+
+
+_OWN_UIDS = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
+"""Of the source, which what is derived from it must name as they are."""
+
+
+def _item_values(pair: Pair, top: int, item: Dataset, path: str) -> Iterator[Finding]:
+    names = pair.values(0x00080005)[1].decode("ascii", "replace")
+    for tag, element in elements(item).items():
+        inside = f"{path}.{keyword_for_tag(tag) or tag_text(tag)}"
+        for one in items(item, tag):
+            yield from _item_values(pair, top, one, inside)
+        vr, value = str(element.VR or vr_of(tag)), value_of(element)
+        limit = _LIMITS.get(vr)
+        if vr == "UI" and not all(map(is_valid_uid, text(item, tag).split("\\"))):
+            same = text(item, tag) in {text(pair.source, each) for each in _OWN_UIDS}
+            yield pair.finding("UID-04", top, "is no valid UID", path=inside, inherited=same)
+        elif limit is not None and isinstance(element, RawDataElement):
+            told = read_text(bytes(element.value or b""), vr, names)
+            if told is None:
+                yield pair.finding("HDR-04", top, "does not fit its character set", path=inside)
+            elif any(len(part) > limit for part in ([told] if vr in ("LT", "ST") else told.split("\\"))):
+                yield pair.finding("HDR-04", top, f"is longer than {limit} characters", path=inside)
+        elif vr == "DT" and value and not re.fullmatch(rb"\d{4,14}(\.\d{1,6})?([+-]\d{4})?", value):
+            yield pair.finding("HDR-04", top, "is no date and time", path=inside)
+
+
+_LIMITS = {"LO": 64, "LT": 10240, "SH": 16, "ST": 1024}
+"""Characters in a value (PS3.5 6.2)."""
+
+
+def _source_image(pair: Pair) -> Iterator[Finding]:
+    tag = 0x00082112
+    own = text(pair.source, 0x00080016), text(pair.source, 0x00080018)
+    yield from _split(pair, tag, "DER-03")
+    added = _new_items(pair, tag)
+    if not own[1]:
+        if added:
+            yield pair.finding("DER-03", tag, "refers to a source that has no SOP Instance UID")
+        return
+    located = [one for one in added if text(one, 0x00081155) == own[1]]
+    if not added:
+        what = (
+            "does not refer to the source slice"
+            if items(pair.written, tag)
+            else "is missing: it names the source slice"
+        )
+        yield pair.finding("DER-03", tag, what)
+    elif not located:
+        yield pair.finding("DER-03", tag, "the items that were added do not refer to the source slice")
+    for item in located:
+        if text(item, 0x00081150) != own[0]:
+            yield pair.finding("DER-03", tag, "names another SOP Class than that of the source slice")
+        if not _is_purpose(pair, _purposes(item)):
+            yield pair.finding("DER-03", tag, "the source slice has another purpose than that of a source image")
+        if text(item, 0x0028135A) != "YES":
+            yield pair.finding("DER-04", tag, "Spatial Locations Preserved is not YES", severity="warning")
+
+
+def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:
+    """Tell whether one code of CID 7202 says why the source slice is referred to, and truly so."""
+    if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
+        return False
+    lossy = {"121320": pair.lossy[1],
+             "121330": pair.lossy[0] or text(pair.source, 0x00282110) == "01"}  # fmt: skip
+    return lossy.get(purposes[0][0], True)
+
+
+def _referenced_series(pair: Pair) -> Iterator[Finding]:
+    tag = 0x00081115
+    before, after = items(pair.source, tag), items(pair.written, tag)
+    series, instance = text(pair.source, 0x0020000E), text(pair.source, 0x00080018)
+    present = {
+        text(item, 0x0020000E): {text(one, 0x00081155): text(one, 0x00081150) for one in items(item, 0x0008114A)}
+        for item in after
+    }
+
+    def warning(message: str, path: str | None = None) -> Finding:
+        return pair.finding("DER-04", tag, message, path=path, severity="warning")
+
+    if series and instance and instance not in present.get(series, {}):
+        yield warning("does not refer to the source slice" if after else "is missing: it names the source series")
+    elif series and instance and present[series][instance] != text(pair.source, 0x00080016):
+        yield warning("names another SOP Class than that of the source slice")
+    if len(after) < len(before):
+        yield warning("an item of the source was lost")
+    for old, new in zip(before, after, strict=False):
+        if text(old, 0x0020000E) == series:
+            ours, theirs = items(old, 0x0008114A), items(new, 0x0008114A)
+            lost = compare_items(ours, theirs[: len(ours)], 0x0008114A)
+        else:
+            lost = compare_items([old], [new], tag)
+        for one in lost:
+            yield warning(f"of an item of the source: {one.outcome}", one.path)
+
+
+_EQUIPMENT = tuple(rule.tag for rule in rules.RULES if rule.check == "EQP-01" and rule.action == "keep")
+
+
+def _equipment(pair: Pair) -> Iterator[Finding]:
+    """Check that the scanner stays known, and the processing equipment becomes so (PS3.3 C.12.1.1.5)."""
+    tag = 0x0018A001
+    yield from _split(pair, tag, "EQP-01")
+    added = _new_items(pair, tag)
+    for item in added:
+        if not text(item, 0x00080070):
+            yield pair.finding("EQP-01", tag, "an item has no Manufacturer")
+    codes = set()
+    for item in added:
+        purposes = _purposes(item)
+        if len(purposes) != 1 or not is_in_context_group(7005, purposes[0]):
+            yield pair.finding("EQP-01", tag, "an item whose purpose is not one code of CID 7005")
+        else:
+            codes.add((purposes[0][0], raw(item, 0x00080070)))
+    maker, new_maker = pair.values(0x00080070)
+    moved = [one for one in _EQUIPMENT if one in pair.differing]
+    kept = codes & {("109101", maker), ("109102", maker)} if maker else codes
+    if moved and new_maker and kept:
+        return  # the writer's own equipment, and the scanner in the item
+    for one in moved:
+        yield pair.finding("EQP-01", one, f"{pair.differing[one][0].outcome}, and no item keeps the equipment")
+    if not any(code == "109102" for code, _ in codes):
+        yield pair.finding("EQP-01", tag, "no item was added for the processing equipment")
+    if 0x00080070 not in moved and not maker:
+        yield pair.finding("EQP-01", 0x00080070, "is empty or missing", inherited=True)
+
+
+def _derivation_codes(pair: Pair) -> Iterator[Finding]:
+    tag = 0x00089215
+    yield from _split(pair, tag, "DER-02")
+    added = _new_items(pair, tag)
+    for item in added:
+        value, scheme, meaning = code_of(item)
+        if scheme == "DCM" and not is_in_context_group(7203, (value, scheme, meaning)):
+            yield pair.finding("DER-02", tag, "a DCM code that is not in CID 7203, or with another meaning")
+        elif scheme != "DCM":
+            yield pair.finding("DER-02", tag, "a code of another scheme than DCM", severity="warning")
+    if pair.processed and pair.changed and not added:
+        yield pair.finding("DER-02", tag, "no code for what was done", severity="warning")
+
+
+DERIVED_CHECKS = (
+    _image_type,
+    _times,
+    _series_texts,
+    _description,
+    _derivation_codes,
+    functional_groups,
+    _source_image,
+    _referenced_series,
+    _equipment,
+    _added_items,
+)

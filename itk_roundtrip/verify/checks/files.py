@@ -1,0 +1,393 @@
+"""The checks of one written file against its source: the file itself, and every attribute that must be kept.
+
+From the bytes on disk and with pydicom alone: nothing here is shared with the modules that write, so that a mistake of
+theirs does not repeat itself in their judge. The rule table says what may become of each attribute;
+:data:`itk_roundtrip.verify.findings.CHECKS` lists the checks by their ids.
+"""
+
+from __future__ import annotations
+
+import getpass
+import math
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pydicom import uid
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from itk_roundtrip import rules, syntaxes
+from itk_roundtrip.rules import is_group_length
+from itk_roundtrip.verify.attributes import (
+    ENCODED_VRS,
+    Difference,
+    Element,
+    are_known_character_sets,
+    decoded,
+    elements,
+    items,
+    numbers,
+    raw,
+    read_text,
+    text,
+    vr_of,
+)
+from itk_roundtrip.verify.checks.derived import DERIVED_CHECKS
+from itk_roundtrip.verify.checks.functional_groups import is_set_by_rule
+from itk_roundtrip.verify.checks.pixels import PIXEL_CHECKS
+from itk_roundtrip.verify.findings import Finding, Severity
+from itk_roundtrip.verify.pair import Pair, is_valid_uid
+from itk_roundtrip.verify.stored import PIXEL_DATA
+
+GEOMETRY_TOLERANCE_MM = 1e-6
+"""Corners that moved by less were printed anew, not moved."""
+_TOOLKITS = ("1.2.826.0.1.3680043.8.498.", "1.2.826.0.1.3680043.2.1143.", "1.2.276.0.7230010.3.0.")
+"""Roots of the Implementation Class UIDs of pydicom, GDCM and dcmtk: two files of one toolkit may bear the same."""
+
+
+def check_pair(pair: Pair) -> list[Finding]:
+    """Return all findings of one written file."""
+    checks = (*_CHECKS, *PIXEL_CHECKS, *(DERIVED_CHECKS if pair.derived else ()))
+    return [finding for check in checks for finding in check(pair)]
+
+
+def _file(pair: Pair) -> Iterator[Finding]:
+    written, meta = pair.written, pair.written.file_meta
+    for meta_tag, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+        if text(meta, meta_tag) != text(written, tag):
+            before = pair.source.file_meta
+            same = text(before, meta_tag) == text(meta, meta_tag) and tag not in pair.differing
+            yield pair.finding("FIL-01", meta_tag, "differs from the data set", inherited=same)
+    if raw(meta, 0x00020001) not in (b"", b"\0\1"):
+        same = raw(pair.source.file_meta, 0x00020001) == raw(meta, 0x00020001) and not pair.derived
+        yield pair.finding("FIL-01", 0x00020001, "another version than 1", inherited=same)
+    for meta_tag in (0x00020001, 0x00020010, 0x00020012):
+        if not raw(meta, meta_tag):
+            same = not raw(pair.source.file_meta, meta_tag) and not pair.derived
+            yield pair.finding("FIL-01", meta_tag, "is missing in the file meta information", inherited=same)
+    syntax = text(meta, 0x00020010)
+    if syntax and not syntaxes.is_known(syntax):
+        same = text(pair.source.file_meta, 0x00020010) == syntax and not pair.derived
+        yield pair.finding("FIL-01", 0x00020010, "is no transfer syntax that is known", inherited=same)
+    elif syntax and written.original_encoding[0] != (syntax == uid.ImplicitVRLittleEndian):
+        source = pair.source
+        same = text(source.file_meta, 0x00020010) == syntax and source.original_encoding == written.original_encoding
+        yield pair.finding("FIL-01", 0x00020010, "the data set is not encoded as it says", inherited=same)
+    for inherited, found in enumerate(pair.structure):
+        for at, message in sorted(found, key=str):
+            yield pair.finding("FIL-01", at or None, message, inherited=bool(inherited))
+    ours, theirs = pair.pixels
+    for tag in rules.ENCAPSULATION_TAGS:
+        if tag in written and not theirs.encapsulated and ours.encapsulated:
+            yield pair.finding("HDR-01", tag, "describes compressed pixel data, which there are none of")
+    if ours.tag and not theirs.tag:
+        yield pair.finding("FIL-01", PIXEL_DATA, "holds no pixel data")
+    elif theirs.tag == PIXEL_DATA and not theirs.encapsulated:
+        length, expected = len(theirs.value), theirs.expected_length
+        if length < expected - expected % 2 or length % 2:
+            same = pair.difference.identical_value or (ours.native and ours.value == theirs.value)
+            message = "pixel data of another length than rows and columns say"
+            yield pair.finding("FIL-01", PIXEL_DATA, message, inherited=same)
+        elif length > expected:
+            same = pair.difference.identical_value or (not ours.encapsulated and len(ours.value) == length)
+            message = "pixel data longer than rows and columns say"
+            yield pair.finding("FIL-01", PIXEL_DATA, message, inherited=same)
+        element = written.get_item(PIXEL_DATA)
+        vr = element.VR if isinstance(element, RawDataElement) else None
+        if theirs.bits_allocated > 8 and vr not in (None, "OW"):
+            before = pair.source.get_item(PIXEL_DATA) if ours.tag else None
+            same = isinstance(before, RawDataElement) and vr == before.VR and not ours.encapsulated
+            yield pair.finding("FIL-01", PIXEL_DATA, "pixel words of more than 8 bits whose VR is not OW",
+                               inherited=same)  # fmt: skip
+
+
+def _file_meta(pair: Pair) -> Iterator[Finding]:
+    """Check what a writer makes anew for each file (PS3.10 7.1); in a copy, only the syntax is of interest."""
+    source, written, meta = pair.source, pair.written, pair.written.file_meta
+    syntax = pair.pixels[1].syntax
+    if syntax == uid.ExplicitVRBigEndian:
+        same = pair.pixels[0].syntax == syntax
+        yield pair.finding("FIL-02", 0x00020010, "a retired transfer syntax", severity="warning", inherited=same)
+    if not pair.derived:
+        return
+    if any(written.preamble or b""):
+        same = written.preamble == source.preamble
+        yield pair.finding("FIL-02", None, "the preamble is not empty", severity="warning", inherited=same)
+    ours = elements(source)
+    for tag in elements(written):
+        if is_group_length(tag):
+            message = "a retired group length"
+            yield pair.finding("FIL-02", tag, message, severity="warning", inherited=tag in ours)
+    for meta_tag in (0x00020100, 0x00020102):
+        if meta_tag in meta:
+            yield pair.finding("FIL-02", meta_tag, "private information beside the data set", severity="warning")
+    maker = text(meta, 0x00020012)
+    if maker and maker == text(source.file_meta, 0x00020012) and not maker.startswith(_TOOLKITS):
+        yield pair.finding("FIL-02", 0x00020012, "names the writer of the source", severity="warning")
+
+
+def _kept(pair: Pair) -> Iterator[Finding]:
+    """Check that what has no rule stands as it stood, and that what must go is gone; rules have checks below."""
+    for tag, differences in pair.differing.items():
+        rule = pair.rule(tag)
+        if rule.action in ("new", "set", "append") or rule.check == "LOS-01":
+            continue
+        if pair.derived and rule.check in ("EQP-01", "DER-02"):
+            continue
+        for one in differences:
+            if is_allowed(pair, one):
+                continue
+            if rule.action == "remove":
+                own = tag == 0x00080014 and one.outcome != "lost"  # Instance Creator UID of the writer
+                if not own and (one.outcome != "lost" or one.path != keyword_for_tag(tag)):
+                    severity: Severity = "warning" if rule.check == "FIL-02" else "error"
+                    message = "must not be in a derived instance"
+                    yield pair.finding(rule.check, tag, message, path=one.path, severity=severity)
+                continue
+            check = rule.check
+            if one.outcome == "added" and check != "TIM-01":
+                check = "HDR-02"
+            elif one.outcome == "reformatted" and check == "PIX-02":
+                check = rules.DEFAULT_CHECK  # the values are the same
+            detail = _moved_corners(pair) if check == "GEO-01" and one.outcome != "VR changed" else one.detail
+            broken = "although the source does not have it" if one.outcome == "added" else "although it must be kept"
+            message = f"{one.outcome} {detail}".strip() + f" {broken}"
+            yield pair.finding(check, tag, message, path=one.path, severity=_severity(one, detail))
+
+
+def _removed(pair: Pair) -> Iterator[Finding]:
+    """Check that what has no place in a derived instance is not there, not even as it stood."""
+    for tag in sorted(rules.REMOVED_TAGS.intersection(pair.comparison.kept)):
+        rule = pair.rule(tag)
+        if rule.action == "remove" and rule.check == "FIL-02":
+            yield pair.finding("FIL-02", tag, "has no meaning", severity="warning", inherited=True)
+        elif rule.action == "remove":
+            yield pair.finding(rule.check, tag, f"must not be in a derived instance: {rule.detail}")
+
+
+def _severity(one: Difference, detail: str) -> Severity:
+    if one.outcome == "moved" or (detail == _UNMOVED and one.outcome == "changed"):
+        return "warning"
+    tags = (0x00200032, 0x00200037, 0x00280030)
+    if one.outcome == "reformatted" and one.tag in tags and one.leaf == one.tag:
+        return "warning"  # equal numbers: no corner moved
+    return "error"
+
+
+def is_allowed(pair: Pair, one: Difference) -> bool:
+    """Tell whether the rule table lets a kept attribute differ here in this way."""
+    tag, rule = one.tag, pair.rule(one.tag)
+    if is_set_by_rule(pair, one):
+        return True
+    if rule.processed != "keep" and pair.processed:
+        outcomes = _AFTER_PROCESSING.get(tag, ("changed", "reformatted", "lost"))
+        return one.outcome in outcomes and not _is_new_us(pair, tag)
+    ours, theirs = pair.pixels
+    decoded = ours.encapsulated and not pair.difference.identical_value
+    uncompressed = decoded and not theirs.encapsulated
+    recoded = not pair.derived or ours.encapsulated or theirs.encapsulated
+    if tag == 0x00280006 and recoded and ours.samples > 1 and not pair.difference.changed:
+        return True  # only the order of the samples
+    if tag in (0x00280004, 0x00280006):
+        # An encapsulated YBR source that was decoded is RGB, by pixel.
+        colour = text(pair.source, 0x00280004).startswith("YBR") and text(pair.written, 0x00280004) == "RGB"
+        return decoded and colour and text(pair.written, 0x00280006) in ("", "0", "\0\0")
+    if tag == 0x00080005:
+        names = pair.values(tag)[1].decode("ascii", "replace")
+        known = are_known_character_sets(names)
+        return pair.derived and one.outcome == "changed" and known and _reads_as_before(pair)
+    if tag in rules.ENCAPSULATION_TAGS:
+        return theirs.encapsulated or (uncompressed and tag not in pair.written)
+    return False
+
+
+_AFTER_PROCESSING: dict[int, tuple[str, ...]] = {
+    **dict.fromkeys((0x00280101, 0x00280102, 0x00280103, 0x00281052, 0x00281053), ("changed", "reformatted")),
+    0x00281054: ("changed", "added"),
+    0x00409096: ("changed", "added", "lost"),
+    **dict.fromkeys((0x00080023, 0x00080033, 0x00189004), ("changed",)),
+}
+"""What processing may do to an attribute, where it is not to change or to remove it."""
+
+
+def _is_new_us(pair: Pair, tag: int) -> bool:
+    """Tell whether Rescale Type became US, unspecified, as careless tools write it."""
+    return tag == 0x00281054 and text(pair.written, tag) == "US" != text(pair.source, tag)
+
+
+def _reads_as_before(pair: Pair) -> bool:
+    """Tell whether all texts were encoded anew for another character set: they read as they did."""
+    for tag, differences in pair.differing.items():
+        rule = pair.rule(tag)
+        for one in differences:
+            if one.vr not in ENCODED_VRS or one.outcome != "changed" or rule.check in ("EQP-01", "DER-02"):
+                continue
+            if rule.action == "keep":
+                return False
+            sides = zip(pair.values(tag), pair.values(0x00080005), strict=True)
+            old, new = (read_text(value, one.vr, names.decode("ascii", "replace")) for value, names in sides)
+            if new is None or (old is not None and not new.startswith(old[: len(old) // 4])):
+                return False
+    return True
+
+
+_UNMOVED = "(no corner moved)"
+
+
+def _moved_corners(pair: Pair) -> str:
+    """Say how far the corners of the slice moved; nothing if its geometry is not complete."""
+    before, after = (_corners(dataset) for dataset in (pair.source, pair.written))
+    if before is None or after is None:
+        return ""
+    moved = float(np.max(np.linalg.norm(after - before, axis=1)))
+    if not math.isfinite(moved):
+        return "(no place that can be computed)"
+    return f"(corners moved by {moved:.3g} mm)" if moved > GEOMETRY_TOLERANCE_MM else _UNMOVED
+
+
+def _corners(dataset: Dataset) -> np.ndarray[Any, Any] | None:
+    """Return the centres of the four corner pixels, shape (4, 3), in mm (PS3.3 C.7.6.2.1.1)."""
+    position, axes, spacing = (numbers(dataset, tag) for tag in (0x00200032, 0x00200037, 0x00280030))
+    rows, columns = numbers(dataset, 0x00280010), numbers(dataset, 0x00280011)
+    if (len(position), len(axes), len(spacing), len(rows), len(columns)) != (3, 6, 2, 1, 1):
+        return None
+    along_row = np.array(axes[:3]) * spacing[1] * (columns[0] - 1)
+    along_column = np.array(axes[3:]) * spacing[0] * (rows[0] - 1)
+    first = np.array(position)
+    return np.array([first, first + along_row, first + along_column, first + along_row + along_column])
+
+
+def _values_fit(pair: Pair) -> Iterator[Finding]:
+    """Check texts against their character set, DS and IS against their limits (PS3.5 6.2)."""
+    for tag, element in pair.stood[1].items():
+        if not isinstance(element, RawDataElement) or not element.value:
+            continue
+        same, vr = tag not in pair.differing, element.VR or vr_of(tag)
+        if vr == "DS" and any(len(part.strip()) > 16 for part in element.value.split(b"\\")):
+            yield pair.finding("HDR-04", tag, "a decimal string of more than 16 characters", inherited=same)
+        elif vr == "IS" and not all(map(_is_integer_string, element.value.split(b"\\"))):
+            yield pair.finding("HDR-04", tag, "no integer string in its range", inherited=same)
+        elif vr in ENCODED_VRS and not element.value.isascii() and not _is_readable(pair, 1, tag):
+            same = same or not _is_readable(pair, 0, tag)
+            yield pair.finding("HDR-04", tag, "does not fit its character set", inherited=same)
+
+
+def _is_integer_string(part: bytes) -> bool:
+    part = part.strip(b" \0")
+    return not part or (bool(re.fullmatch(rb"[+-]?[0-9]{1,11}", part)) and -(2**31) <= int(part) < 2**31)
+
+
+def _is_readable(pair: Pair, side: int, tag: int) -> bool:
+    """Tell whether the text of the source (side 0) or the written file (side 1) fits its character set."""
+    element = pair.stood[side].get(tag)
+    if not isinstance(element, RawDataElement):
+        return True
+    character_set = pair.values(0x00080005)[side].decode("ascii", "replace")
+    return read_text(bytes(element.value or b""), str(element.VR or vr_of(tag)), character_set) is not None
+
+
+def _uids(pair: Pair) -> Iterator[Finding]:
+    """Check that UIDs are valid (PS3.5 9 and B.2) and that none was made by adding to one of the source's."""
+    old = {text(pair.source, tag) for tag in (0x00080018, 0x0020000E, 0x0020000D)} - {""}
+    required = (0x00080018, 0x0020000E) if pair.derived else ()
+    for tag, element in pair.stood[1].items():
+        if isinstance(element, RawDataElement) and (element.VR or vr_of(tag)) == "UI" and element.value:
+            same = tag not in pair.differing
+            for one in text(pair.written, tag).split("\\"):
+                if not is_valid_uid(one):
+                    yield pair.finding("UID-04", tag, "is no valid UID", inherited=same)
+                elif not same and any(one.startswith(f"{other}.") for other in old):
+                    yield pair.finding("UID-04", tag, "was made by adding to a UID of the source")
+    for tag in required:
+        if not text(pair.written, tag):
+            yield pair.finding("UID-04", tag, "is missing")
+
+
+_PATH = re.compile(
+    r"(?:^|[\s'\"(=,;:])(?:~?/[\w.+-]+(?:/[\w.+-]+)+|[A-Za-z]:\\|\\\\\w+\\|\.\./|\w+://|[\w.+-]+@[\w-]+)"
+)
+
+
+def _privacy(pair: Pair) -> Iterator[Finding]:
+    """Check that nothing identifying was gained: no identity, and no trace of the writer's machine."""
+    removed = text(pair.source, 0x00120062) == "YES"
+    for tag, differences in pair.differing.items():
+        for one in differences if removed else ():
+            identifying = one.vr == "PN" or one.leaf >> 16 == 0x0010 or one.leaf == 0x00080050
+            if identifying and one.outcome in ("added", "changed") and one.new not in (None, ""):
+                yield pair.finding("PHI-01", tag, "an identity was gained by a de-identified instance", path=one.path)
+        if removed and pair.rule(tag).action == "append" and any(_names(one) for one in items(pair.written, tag)
+                                                                 [len(items(pair.source, tag)) :]):  # fmt: skip
+            yield pair.finding("PHI-01", tag, "an identity was gained by a de-identified instance")
+        if not _is_suspect(pair.stood[1].get(tag)):
+            continue
+        old = "\n".join(_texts(pair.source, pair.differing))
+        for told in _texts(pair.written, [tag]):
+            added = told.removeprefix(decoded(pair.source, tag))
+            if told not in old and (_PATH.search(added) or _names_machine(added, old)):
+                yield pair.finding("PHI-01", tag, "a path, host or user name stands in a text that was added")
+
+
+def _names(item: Dataset) -> bool:
+    """Tell whether an item names a person."""
+    return any(
+        any(map(_names, items(item, tag))) or (vr_of(tag) == "PN" and bool(raw(item, tag))) for tag in elements(item)
+    )
+
+
+def _is_suspect(element: Element | None) -> bool:
+    """Tell whether the bytes of an attribute may hold a path or a name of this machine: few do."""
+    return element is not None and (
+        not isinstance(element, RawDataElement) or _suspects().search(element.value or b"") is not None
+    )
+
+
+@cache
+def _suspects() -> re.Pattern[bytes]:
+    names = "".join(f"|{name}" for name in _machine())
+    return re.compile(rb"/[^/\s]+/|:\\|\\\\|\.\./|://|\w@\w" + names.encode(errors="replace"), re.I)
+
+
+def _texts(dataset: Dataset, tags: Iterable[int]) -> Iterator[str]:
+    """Yield the free texts of some attributes, at any depth."""
+    for tag in tags:
+        if tag not in dataset or tag >> 16 & 1:
+            continue
+        nested = items(dataset, tag)
+        if nested:
+            for item in nested:
+                yield from _texts(item, elements(item))
+        elif vr_of(tag) in ENCODED_VRS:
+            yield decoded(dataset, tag)
+
+
+_OWN_WORDS = frozenset({
+    "itk-roundtrip", "roundtrip", "pydicom", "simpleitk", "written", "stored", "values", "unchanged", "source", "image",
+    "processing", "equipment",
+})  # fmt: skip
+"""Words that tools write, and that a machine or a user may be called too."""
+
+
+@cache
+def _machine() -> tuple[str, ...]:
+    """Return the names of this machine and its user, as far as they are no ordinary short words."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in the system's table
+        user = ""
+    names = (socket.gethostname(), user)
+    return tuple(re.escape(name) for name in names if len(name) > 4 and name.casefold() not in _OWN_WORDS)
+
+
+def _names_machine(told: str, old: str) -> bool:
+    return any(
+        re.search(rf"\b{name}\b", told, re.I) and not re.search(rf"\b{name}\b", old, re.I) for name in _machine()
+    )
+
+
+_CHECKS = (_file, _file_meta, _kept, _removed, _values_fit, _uids, _privacy)

@@ -1,0 +1,243 @@
+"""The checks of the pixels of one written file against its source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from itk_roundtrip.verify.attributes import elements, items, numbers, text
+from itk_roundtrip.verify.findings import Finding
+from itk_roundtrip.verify.pair import Pair
+from itk_roundtrip.verify.stored import PIXEL_DATA, Pixels
+from itk_roundtrip.words import agreeing
+
+_PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
+
+
+def _stored(pair: Pair) -> Iterator[Finding]:
+    """Check stored values, slope and intercept."""
+    difference, (ours, theirs) = pair.difference, pair.pixels
+    lossy = pair.lossy[0]
+    if difference.problem and theirs.tag:
+        same = difference.identical_value and ours.description == theirs.description
+        yield pair.finding("PIX-02", PIXEL_DATA, f"cannot be compared: {difference.problem}", inherited=same)
+    elif difference.undecoded:
+        # That they are the same bytes proves that nothing was lost, not that they are sound.
+        message = f"not decoded: {difference.undecoded}; the compressed bytes are those of the source"
+        yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
+    elif pair.undecided:
+        yield pair.finding("PIX-02", PIXEL_DATA, f"not judged: {_opinions(pair)}", severity="warning")
+    elif difference.wrong_colours:
+        yield pair.finding("PIX-02", PIXEL_DATA, f"colours that the stream does not say: {pair.contradiction}")
+    elif difference.changed:
+        differ = agreeing(difference.changed, "differs", "differ")
+        amount = f"{difference.changed} of {difference.count} stored values {differ}, by at most {difference.largest:g}"
+        if pair.processed:
+            yield pair.finding("PIX-03", PIXEL_DATA, f"{amount} ({difference.largest_real:g} in real-world values)",
+                               severity="info")  # fmt: skip
+        elif not pair.decoded_only:
+            claim = ", although Derivation Description says they do not" if pair.says_unchanged else ""
+            undeclared = ", undeclared" if pair.derived and not claim else ""
+            than = (
+                f"; compared with the colours that the stream says: {pair.contradiction}" if pair.contradiction else ""
+            )
+            nearest = f"; {_opinions(pair)}" if difference.disputed else ""
+            yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared + than + nearest)
+    elif pair.processed:
+        if difference.largest_real:
+            amount = f"real-world values differ, by at most {difference.largest_real:g}"
+            yield pair.finding("PIX-03", 0x00281053, amount, severity="info")
+    elif difference.unused_changed:
+        yield pair.finding("PIX-02", PIXEL_DATA, "bits that hold no stored value differ")
+    elif ours.native and theirs.native and not difference.identical_value and ours.tag == theirs.tag != 0:
+        if ours.description == theirs.description:
+            yield pair.finding("PIX-02", PIXEL_DATA, "the padding of the pixel data differs")
+        elif ours.samples == 1:
+            yield pair.finding("PIX-02", PIXEL_DATA, "the value of the pixel data differs, the stored values do not")
+    if difference.disagreeing and not difference.disputed:
+        yield pair.finding("PIX-02", PIXEL_DATA, f"settled by most decoders: {_opinions(pair)}", severity="info")
+    if difference.clipped and not difference.identical_value:
+        message = f"{difference.clipped} values of the lossy source lie beyond Bits Stored: they count as clipped to it"
+        yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
+    for tag in _PIXEL_TAGS:
+        if tag != ours.tag and tag in pair.written and tag not in pair.source:
+            yield pair.finding("HDR-02", tag, "added although the source does not have it")
+    if not pair.derived and lossy and theirs.syntax != ours.syntax:
+        yield pair.finding("LOS-01", 0x00020010, "a copy of a lossy source must keep its compressed bytes")
+
+
+def _opinions(pair: Pair) -> str:
+    """Return which decoders read the compressed pixels in which way."""
+    these, others = (" and ".join(names) for names in (pair.difference.agreeing, pair.difference.disagreeing))
+    return f"decoders do not agree on the compressed pixels; compared with what {these} reads, {others} reads others"
+
+
+def _colours(pair: Pair) -> Iterator[Finding]:
+    """Check that a compressed stream and Photometric Interpretation say the same colours (PS3.5 8.2.1 and 8.2.4)."""
+    before, after = (pixels.contradiction for pixels in pair.pixels)
+    if after is not None:
+        same = before == after and 0x00280004 not in pair.differing
+        yield pair.finding("PIX-01", 0x00280004, str(after), severity="warning", inherited=same)
+    elif before is not None:
+        harmless = pair.contradiction is None
+        yield pair.finding("PIX-01", 0x00280004, str(before), severity="warning", inherited=harmless)
+
+
+def _bits(pair: Pair) -> Iterator[Finding]:
+    before = set(_bit_problems(pair.source, pair.pixels[0]))
+    for tag, message in _bit_problems(pair.written, pair.pixels[1]):
+        inherited = (tag, message) in before and tag not in pair.differing
+        yield pair.finding("PIX-01", tag, message, inherited=inherited)
+
+
+def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]:
+    if pixels.tag != PIXEL_DATA:
+        return
+    modality, allocated, stored = text(dataset, 0x00080060), pixels.bits_allocated, pixels.bits_stored
+    high = numbers(dataset, 0x00280102)
+    if not 1 <= stored <= allocated:
+        yield 0x00280101, "Bits Stored does not fit Bits Allocated"
+    if high != (stored - 1,):
+        yield 0x00280102, "High Bit is not Bits Stored - 1"
+    if modality in ("CT", "MR", "PT") and allocated != 16 and pixels.samples == 1:
+        yield 0x00280100, f"{modality} images have 16 bits allocated"
+    if modality == "PT" and stored != 16:
+        yield 0x00280101, "PT images have 16 bits stored"
+    if modality == "PT" and pixels.intercept:
+        yield 0x00281052, "PT images have no intercept"
+    for tag in (0x00280106, 0x00280107, 0x00280108, 0x00280109, 0x00280120, 0x00280121):
+        element = dataset.get_item(tag) if tag in dataset else None
+        vr = element.VR if element is not None else None
+        if vr in ("US", "SS") and vr != ("SS" if pixels.signed else "US"):
+            yield tag, "its VR disagrees with Pixel Representation"
+
+
+def _padding(pair: Pair) -> Iterator[Finding]:
+    """Check that padding pixels are where they were, and nowhere else."""
+    values, reference = pair.difference.values, pair.difference.reference
+    if values is None or reference is None or values is reference or values.dtype.kind not in "iu":
+        return
+    before = padding_mask(pair.source, pair.pixels[0], reference)
+    after = padding_mask(pair.written, pair.pixels[1], values)
+    if before is not None and after is not None and np.any(before != after):
+        yield pair.finding("PIX-04", 0x00280120, "padding pixels are not where they were")
+
+
+def _padding_range(dataset: Dataset, pixels: Pixels) -> tuple[int, int] | None:
+    value, limit = numbers(dataset, 0x00280120), numbers(dataset, 0x00280121)
+    if not value or pixels.bits_allocated not in (8, 16, 32):
+        return None
+    ends = [as_stored(int(one), pixels) for one in (*value[:1], *(limit[:1] or value[:1]))]
+    return min(ends), max(ends)
+
+
+def padding_mask(dataset: Dataset, pixels: Pixels, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """Return where the padding pixels are, in the shape of ``values``; ``None`` if there are none."""
+    ends = _padding_range(dataset, pixels)
+    return None if ends is None else (values >= ends[0]) & (values <= ends[1])
+
+
+def as_stored(value: int, pixels: Pixels) -> int:
+    """Return a value of VR US or SS as the pixels hold it, whichever of the two they are."""
+    span = 1 << pixels.bits_allocated
+    value %= span
+    return value - span if pixels.signed and value >= span // 2 else value
+
+
+def _limits(pair: Pair) -> Iterator[Finding]:
+    values, pixels = pair.difference.values, pair.pixels[1]
+    if not pair.processed or not pair.difference.changed or values is None or values.dtype.kind not in "iu":
+        return
+    for limit in pixels.limits:
+        if np.count_nonzero(values == limit) * 2 > values.size:
+            yield pair.finding("PIX-05", PIXEL_DATA, "most values are at one limit", severity="warning")
+
+
+def _processed(pair: Pair) -> Iterator[Finding]:
+    """Check what describes the pixels, once they were processed."""
+    values, slope = pair.difference.values, pair.pixels[1].slope
+    if not pair.processed or values is None:
+        return
+    if not math.isfinite(slope) or (slope == 0 and pair.pixels[0].slope):
+        yield pair.finding("PIX-02", 0x00281053, "no slope that stored values can have")
+    if pair.difference.beyond:
+        yield pair.finding("PIX-01", 0x00280101, "stored values beyond Bits Stored")
+    for tag, actual in ((0x00280106, values.min()), (0x00280107, values.max())) if pair.difference.changed else ():
+        stated = numbers(pair.written, tag)
+        if stated and as_stored(int(stated[0]), pair.pixels[1]) != int(actual):
+            yield pair.finding("STL-01", tag, "is not what the processed pixels hold")
+    if pair.difference.changed and 0x00880200 in pair.written and 0x00880200 not in pair.differing:
+        yield pair.finding("STL-01", 0x00880200, "still shows the pixels before they were processed")
+    changed_grid = (pair.pixels[0].slope, pair.pixels[0].intercept) != (pair.pixels[1].slope, pair.pixels[1].intercept)
+    for tag, element in elements(pair.written).items() if changed_grid else ():
+        if element is not None and tag not in pair.differing and _is_private_scale(tag):
+            yield pair.finding("PRV-01", tag, "a private scale factor of the old slope", severity="warning")
+
+
+def _is_private_scale(tag: int) -> bool:
+    """Tell whether a private attribute holds a scale of the stored values: of Philips MR or PET."""
+    group, element = tag >> 16, tag & 0xFF
+    return tag & 0xFF00 >= 0x1000 and (
+        (group == 0x2005 and element in (0x09, 0x0A, 0x0D, 0x0E)) or (group == 0x7053 and element in (0x00, 0x09))
+    )
+
+
+def _real_world(pair: Pair) -> Iterator[Finding]:
+    """Check that real world value mappings give the quantity that they gave."""
+    if not pair.processed:
+        return  # then kept as it stands, as all else
+    before, after = (items(dataset, 0x00409096) for dataset in (pair.source, pair.written))
+    ours, theirs = pair.pixels
+    if not ours.slope or 0x00409096 not in pair.written:
+        return
+    if len(before) != len(after):
+        yield pair.finding("RWV-01", 0x00409096, "another number of mappings")
+    for index, (old, new) in enumerate(zip(before, after, strict=False)):
+        slopes = [numbers(one, 0x00409225) for one in (old, new)]
+        intercepts = [numbers(one, 0x00409224) for one in (old, new)]
+        if not (all(slopes) and all(intercepts)):
+            continue
+        slope = slopes[0][0] * theirs.slope / ours.slope
+        intercept = intercepts[0][0] + slopes[0][0] * (theirs.intercept - ours.intercept) / ours.slope
+        if not np.allclose([slope, intercept], [slopes[1][0], intercepts[1][0]], rtol=1e-9, atol=1e-12):
+            yield pair.finding("RWV-01", 0x00409096, "maps the new stored values to other quantities",
+                               path=f"RealWorldValueMappingSequence[{index}]")  # fmt: skip
+        units = [[text(code, 0x00080100) for code in items(one, 0x004008EA)] for one in (old, new)]
+        if units[0] != units[1]:
+            yield pair.finding("RWV-01", 0x00409096, "has other units",
+                               path=f"RealWorldValueMappingSequence[{index}].MeasurementUnitsCodeSequence")  # fmt: skip
+
+
+def _lossy(pair: Pair) -> Iterator[Finding]:
+    """Check that a lossy compression is never denied (PS3.3 C.7.6.1.1.5)."""
+    source, written = pair.source, pair.written
+    old, new = text(source, 0x00282110), text(written, 0x00282110)
+    by_source, by_output = pair.lossy
+    may_add = (pair.derived and by_source) or by_output
+    if old == "01" and new != "01":
+        yield pair.finding("LOS-01", 0x00282110, "a lossy compression is denied")
+    elif by_output and not by_source and not pair.derived:
+        yield pair.finding("LOS-01", 0x00020010, "a copy must not be compressed with loss")
+    elif new != "01" and (by_source or by_output):
+        kept = not pair.derived and old == new
+        yield pair.finding("LOS-01", 0x00282110, "a lossy compression is not said", inherited=kept)
+    elif 0x00282110 in pair.differing and not may_add:
+        check, broken = "LOS-01", "it must be kept"
+        if 0x00282110 not in source:
+            check, broken = "HDR-02", "the source does not have it"
+        yield pair.finding(check, 0x00282110, f"{pair.differing[0x00282110][0].outcome} although {broken}")
+    for tag in (0x00282112, 0x00282114):
+        before, after = (value.split(b"\\") if value else [] for value in pair.values(tag))
+        if after[: len(before)] != before or (len(after) != len(before) and not may_add):
+            check = "HDR-02" if not before else "LOS-01"
+            yield pair.finding(check, tag, "the history of lossy compressions is not kept")
+        elif new == "01" and not any(after):
+            same = tag not in pair.differing and old == "01"
+            yield pair.finding("LOS-01", tag, "is missing beside a lossy compression", inherited=same)
+
+
+PIXEL_CHECKS = (_stored, _colours, _bits, _padding, _lossy, _limits, _processed, _real_world)

@@ -1,0 +1,268 @@
+"""What a verification says, as data: findings, changes of attributes, pairs of slices, and the report of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydicom.datadict import keyword_for_tag
+
+from itk_roundtrip.arguments import Identity as Identity  # public here too
+from itk_roundtrip.dicom.tags import tag_text
+
+Severity = Literal["error", "warning", "info"]
+Verdict = Literal["pass", "fail"]
+Outcome = Literal[
+    "kept", "set by rule", "removed by rule", "reformatted", "changed", "VR changed", "moved", "lost", "added"
+]
+"""What became of an attribute. ``reformatted``: equal numbers, other text; ``moved``: a private block renumbered."""
+
+CHECKS: Mapping[str, str] = {
+    "FIL-01": "files can be read whole and agree with themselves",
+    "FIL-02": "file meta information and group lengths are the writer's own",
+    "UID-01": "one Series Instance UID, new (derived) or that of the source (copy)",
+    "UID-02": "SOP Instance UIDs unique, new (derived) or those of the source (copy)",
+    "UID-03": "study and frame of reference are those of the source",
+    "UID-04": "UIDs are valid",
+    "CNT-01": "every slice has its counterpart; class, modality and patient are those of the source",
+    "GEO-01": "position, orientation, spacing and size of each slice",
+    "GEO-02": "order and spacing of the slices, and where each frame lies",
+    "TYP-01": "Image Type value 1 is DERIVED, values 3 and on are kept",
+    "TYP-02": "Image Type value 2",
+    "DER-01": "Derivation Description says what was done",
+    "DER-02": "derivation codes",
+    "DER-03": "Source Image refers to the source slice",
+    "DER-04": "spatial locations and referenced series",
+    "EQP-01": "equipment of the source and of the processing",
+    "HDR-01": "attributes that must be kept are kept",
+    "HDR-02": "nothing was added",
+    "HDR-03": "series attributes are the same in all slices",
+    "HDR-04": "texts and numbers fit their character set and VR",
+    "TIM-01": "times",
+    "STL-01": "what speaks of the source only is gone",
+    "LOS-01": "lossy compression is never denied",
+    "PIX-01": "bits, range and VRs of the pixels agree",
+    "PIX-02": "stored values, slope and intercept are those of the source",
+    "PIX-03": "processed pixels are declared, and within half a step of the reference",
+    "PIX-04": "pixel padding",
+    "PIX-05": "processed pixels look processed",
+    "RWV-01": "real world values",
+    "PRV-01": "private scale factors",
+    "VAL-01": "dciodvfy finds no error that the source does not have",
+    "PHI-01": "no identity was gained",
+    "REP-01": "the table of what became of every attribute",
+}
+"""Every check by its id, with what it is about."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it must be, or that a reader of the report should know.
+
+    Attributes
+    ----------
+    check
+        Id of the check, as ``HDR-01``; one of :data:`CHECKS`.
+    severity
+        ``error`` fails the verification.
+    slice
+        The first written file it was found in (or source file, if it has no counterpart), relative to its folder;
+        ``None`` for the whole series.
+    tag
+        As ``"(gggg,eeee)"``, of the top level.
+    path
+        Keywords from the top level down to a nested attribute, as ``"SourceImageSequence[0].CodeValue"``.
+    message
+        For people, without values.
+    count
+        In how many slices.
+    inherited
+        The source has it too, unchanged; then ``severity`` is ``info``, or ``warning`` where no series, or no volume,
+        should be so.
+    """
+
+    check: str
+    severity: Severity
+    slice: str | None
+    tag: str | None
+    path: str | None
+    message: str
+    count: int = 1
+    inherited: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one attribute, in so many slices; a kept one too.
+
+    Attributes
+    ----------
+    outcome
+        One of :data:`Outcome`.
+    tag, path
+        As in :class:`Finding`; of a private attribute the path names its creator.
+    rule
+        What the rule table asks for: ``keep``, ``new``, ``set``, ``append`` or ``remove``.
+    check
+        Id of the check that judges it.
+    slices, slice
+        In how many slices, and the first written file of them.
+    old, new
+        Values in that slice; ``None`` where there is none, or where it identifies and ``show_values`` was not given.
+    hidden
+        A value was left out because it may identify.
+    """
+
+    outcome: Outcome
+    tag: str
+    path: str
+    rule: str
+    check: str
+    slices: int
+    slice: str
+    old: str | None = None
+    new: str | None = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class SlicePair:
+    """A written slice and the source slice it was compared with.
+
+    Attributes
+    ----------
+    source, written
+        File names relative to their folders.
+    by
+        What paired them: ``SOP Instance UID``, ``Source Image``, ``position``, ``instance number`` or ``file name``.
+    source_mm, written_mm
+        Place of each along the normal of the source series, in mm; ``None`` without geometry.
+    sha256
+        Of the written stored values (shape, then little-endian words); empty if they could not be read.
+    pixels
+        Number of stored values; 0 if there are none, they could not be compared, or decoders do not agree on them.
+    changed
+        How many of them differ from the source.
+    largest
+        Largest difference of stored values.
+    largest_real
+        Largest difference of real-world values, each with its own slope and intercept.
+    """
+
+    source: str
+    written: str
+    by: str
+    source_mm: float | None = None
+    written_mm: float | None = None
+    sha256: str = ""
+    pixels: int = 0
+    changed: int = 0
+    largest: float = 0.0
+    largest_real: float = 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`itk_roundtrip.verify_series` found.
+
+    Attributes
+    ----------
+    verdict
+        ``fail`` if any finding is an error.
+    source, written
+        The two folders, as given.
+    identity, identity_guessed
+        What the written files were judged as, and whether that was guessed from them.
+    source_series_instance_uid, series_instance_uid
+        Of the source series and of the written one (the most frequent, if there are several).
+    source_slices, slices
+        Files of the source series, and written files that are DICOM.
+    pairs
+        In the order of the source slices.
+    findings
+        Errors first, then warnings, then infos; each told once with its count.
+    changes
+        What became of every attribute, the kept ones last.
+    decoders
+        What decoded compressed pixels.
+    warnings
+        About the source folder: files left out.
+    """
+
+    verdict: Verdict
+    source: str
+    written: str
+    identity: Identity
+    identity_guessed: bool
+    source_series_instance_uid: str
+    series_instance_uid: str
+    source_slices: int
+    slices: int
+    pairs: tuple[SlicePair, ...] = field(repr=False)
+    findings: tuple[Finding, ...]
+    changes: tuple[Change, ...] = field(repr=False)
+    decoders: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many elements had each outcome, over all slices."""
+        counts: dict[str, int] = {}
+        for change in self.changes:
+            counts[change.outcome] = counts.get(change.outcome, 0) + change.slices
+        return counts
+
+
+def make_finding(
+    check: str,
+    message: str,
+    *,
+    tag: int | None = None,
+    path: str | None = None,
+    name: str | None = None,
+    severity: Severity = "error",
+    count: int = 1,
+    inherited: bool = False,
+    inherited_as: Severity = "info",
+) -> Finding:
+    """Return a finding; an inherited one never fails. Without a ``path``, that of the tag is told."""
+    if inherited:
+        severity, message = inherited_as, f"inherited from the source: {message}"
+    if tag is None:
+        return Finding(check, severity, name, None, path, message, count, inherited)
+    where = path or keyword_for_tag(tag) or tag_text(tag)
+    return Finding(check, severity, name, tag_text(tag), where, message, count, inherited)
+
+
+_PIXEL_DATA = "(7FE0,0010)"
+_GRAVITY = {"PIX": 2, "RWV": 2, "GEO": 3, "CNT": 4, "UID": 4, "PHI": 4}
+"""Values first, then where they are, then whose; all else, texts mostly, comes behind."""
+
+
+def first_error(findings: Iterable[Finding]) -> Finding | None:
+    """Return the gravest finding that fails the verification: of an unreadable file, pixels, geometry, identity."""
+    errors = (finding for finding in findings if finding.severity == "error")
+    return min(errors, key=_gravity, default=None)
+
+
+def _gravity(finding: Finding) -> int:
+    unreadable = finding.check == "FIL-01" and finding.tag is None
+    values = finding.check[:3] == "PIX" and finding.tag == _PIXEL_DATA
+    return 0 if unreadable else 1 if values else _GRAVITY.get(finding.check[:3], 5)
+
+
+_NAMED_IN_MESSAGE = re.compile(
+    r"( - )?\(0x[0-9a-fA-F]{4},\s*0x[0-9a-fA-F]{4}\) [A-Z]{2} .*$|\s*\b(Element=|attribute )<[^<>]*>"
+)
+"""The attribute that dciodvfy speaks of, which a finding names anyway."""
+
+
+def grouped(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Return findings that say the same of several attributes together, each group behind what it says."""
+    groups: dict[tuple[str, str, bool, bool, str], list[Finding]] = {}
+    for finding in findings:
+        said = _NAMED_IN_MESSAGE.sub("", finding.message) if finding.tag else finding.message
+        key = finding.severity, finding.check, finding.inherited, finding.slice is None, said
+        groups.setdefault(key, []).append(finding)
+    return [(key[-1] if len(group) > 1 else group[0].message, group) for key, group in groups.items()]

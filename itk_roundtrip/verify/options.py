@@ -1,0 +1,27 @@
+"""What the caller of a verification asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from itk_roundtrip.arguments import Progress
+
+if TYPE_CHECKING:
+    from itk_roundtrip.arguments import Identity
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller of a verification asked for, checked."""
+
+    series: str | None = None
+    identity: Identity | None = None
+    reference: Path | None = None
+    conformance: bool | None = False
+    """Whether dciodvfy judges all slices, not only three of them; ``None`` leaves it out."""
+    jobs: int = 1
+    show_values: bool = False
+    progress: Progress = lambda stage, done, total: None
+    volume: int | None = None

@@ -1,0 +1,134 @@
+"""Real-world values that a written series must hold, from an image that ITK reads or from a ``.npy`` array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from itk_roundtrip.errors import RoundtripError
+from itk_roundtrip.itk_io import _simpleitk
+from itk_roundtrip.processes import Workers
+from itk_roundtrip.series.find import Instance, Series
+from itk_roundtrip.series.geometry import SPACING_TOLERANCE_FRACTION, normal
+from itk_roundtrip.words import counted
+
+ALIGNMENT_TOLERANCE = 1e-3
+"""Axes whose cosine differs from 1 by more do not run along the slices."""
+ORIGIN_TOLERANCE_MM = 1e-2
+"""A reference whose corner is further than this from that of the first slice is another grid."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The values as a ``.npy`` file, shape (slices, rows, columns), and the index of each written file in it."""
+
+    file: Path
+    indices: Mapping[str, int]
+
+    def of(self, one: Instance) -> tuple[Path, int]:
+        """Return where the values of a written instance are."""
+        return self.file, self.indices[one.name]
+
+
+def read_reference(file: Path, written: Series, folder: Path, workers: Workers) -> Reference:
+    """Read a reference and lay it on the grid of a written series.
+
+    Parameters
+    ----------
+    file
+        ``.npy``, with slices in the order of ``written.instances`` (by position along the normal), or any image
+        that ITK reads, whose own geometry tells how it lies to the slices, in mm and LPS.
+    written
+        The series.
+    folder
+        For a temporary file.
+    workers
+        One of them reads the image, as ITK may end the process that it runs in.
+
+    Raises
+    ------
+    RoundtripError
+        It cannot be read, or does not lie on the grid of the series.
+    """
+    if file.suffix == ".npy":
+        try:
+            array = np.load(file, mmap_mode="r")
+            shape, kind = array.shape, array.dtype.kind
+        except Exception:  # no such file, or none of numpy's
+            raise RoundtripError(f"{file} cannot be read as an array of numpy.", path=str(file)) from None
+        if kind not in "biuf":
+            raise RoundtripError(f"{file} holds something else than real numbers.", path=str(file))
+        if shape[:1] != (len(written.instances),):
+            message = f"{file} holds {counted(shape[0] if shape else 0, 'slice')}, the written series"
+            raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
+        target = file
+    else:
+        target = folder / "reference.npy"
+        outcome = workers.call(lay_on_grid, file, written, target)
+        if outcome.crashed:
+            raise RoundtripError(f"{file} ends the process that reads it.", path=str(file))
+    return Reference(target, {one.name: index for index, one in enumerate(written.instances)})
+
+
+def lay_on_grid(file: Path, written: Series, target: Path) -> None:
+    """Read an image and write it as an array (slices, rows, columns) in the order of the written slices.
+
+    Raises
+    ------
+    RoundtripError
+        It cannot be read, or does not lie on the grid of the series.
+    """
+    try:
+        array, origin, spacing, direction = _simpleitk.read_image(file)
+    except Exception:  # whatever ITK throws; its text may quote values
+        raise RoundtripError(f"{file} cannot be read as an image by ITK.", path=str(file)) from None
+    first = next((one for one in written.instances if one.image_orientation_patient), None)
+    if first is None or first.image_orientation_patient is None or array.ndim < 3:
+        aligned = array.reshape((-1, *array.shape[-2:])) if array.ndim == 2 else array
+    else:
+        aligned = _aligned(file, written, first, array, np.array(origin), np.array(spacing), direction)
+    if aligned.shape[0] != len(written.instances):
+        message = f"{file} holds {counted(aligned.shape[0], 'slice')}, the written series"
+        raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
+    np.save(target, aligned)
+
+
+def _aligned(
+    file: Path,
+    written: Series,
+    first: Instance,
+    array: NDArray[Any],
+    origin: NDArray[Any],
+    spacing: NDArray[Any],
+    direction: NDArray[Any],
+) -> NDArray[Any]:
+    """Turn and flip an array (z, y, x) so that its axes run along the normal, down the columns, along the rows."""
+    cosines = np.array(first.image_orientation_patient)
+    axes = np.stack([normal(tuple(cosines)), cosines[3:], cosines[:3]])  # of the slices: z, y, x
+    own = direction[:3, :3].T[::-1]  # of the image: z, y, x
+    agreement = axes @ own.T
+    order = np.argmax(np.abs(agreement), axis=1)
+    if sorted(order) != [0, 1, 2] or np.any(np.abs(agreement[[0, 1, 2], order]) < 1 - ALIGNMENT_TOLERANCE):
+        raise RoundtripError(f"{file} does not lie along the slices of the written series.", path=str(file))
+    corner = np.array(origin[:3], dtype=float)
+    flipped = []
+    for axis, theirs in enumerate(order):
+        if agreement[axis, theirs] < 0:
+            flipped.append(axis)
+            corner += own[theirs] * spacing[:3][::-1][theirs] * (array.shape[theirs] - 1)
+    turned: NDArray[Any] = np.flip(np.moveaxis(array, list(order), [0, 1, 2]), tuple(flipped))
+    own_spacing = np.array(spacing[:3], dtype=float)[::-1][list(order)]
+    steps = written.geometry.spacing_mm if written.geometry else None
+    wanted = (steps, *(first.pixel_spacing or (None, None)))
+    for ours, theirs in zip(wanted, own_spacing, strict=True):
+        if ours is not None and abs(ours - theirs) > SPACING_TOLERANCE_FRACTION * ours:
+            raise RoundtripError(f"{file} has another spacing than the written series.", path=str(file))
+    place = next((one.image_position_patient for one in written.instances), None)
+    if place is not None and float(np.linalg.norm(corner - np.array(place))) > ORIGIN_TOLERANCE_MM:
+        raise RoundtripError(f"{file} does not begin where the written series does.", path=str(file))
+    return turned

@@ -1,0 +1,101 @@
+"""Audit a round trip, anyone's: pair two series, compare them slice by slice and attribute by attribute.
+
+pydicom reads both sides, and nothing is shared with the modules that write; SimpleITK decodes compressed pixels that
+pydicom has no decoder for, and reads references. Pairs are compared in
+worker processes, a few at a time, so that memory does not grow with the series and a crash of a decoder is survived.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from itk_roundtrip.arguments import Progress, checked
+from itk_roundtrip.errors import RoundtripError, SeriesNotFoundError
+from itk_roundtrip.processes import Workers, processors
+from itk_roundtrip.verify.options import Options
+
+if TYPE_CHECKING:
+    from itk_roundtrip.verify.findings import Identity, Report
+
+
+@checked()
+def verify_series(
+    source: str | os.PathLike[str],
+    written: str | os.PathLike[str],
+    *,
+    series: str | None = None,
+    volume: int | None = None,
+    identity: Identity | None = None,
+    reference: str | os.PathLike[str] | None = None,
+    conformance: bool = False,
+    jobs: int | None = None,
+    show_values: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Compare a written series with its source: every slice, every attribute, every stored value.
+
+    Parameters
+    ----------
+    source
+        Folder with the source series, at any depth.
+    written
+        Folder with what was written of it, by whatever tool; all of it is judged.
+    series
+        Series Instance UID (0020,000E) of the source, if its folder holds several; else the one that the written
+        files refer to.
+    volume
+        Index of one of the source's ``series.volumes``, if that alone was written; else all of them must be there.
+    identity
+        ``derived`` (new instances in one new series of the same study) or ``copy`` (the same instances again);
+        guessed from the written files if not given, and the report says so.
+    reference
+        Image that ITK reads, or ``.npy`` array, with the real-world values that the written series must hold, of
+        shape (slices, rows, columns); slices in the order of their positions along the normal.
+    conformance
+        Let dciodvfy judge every slice, not only the first, the middle and the last one.
+    jobs
+        Processes; as many as there are processors, if not given.
+    show_values
+        Collect values that may identify a person for the table of changes.
+    progress
+        Called with (stage, done, of how many).
+
+    Returns
+    -------
+    Report
+        With the verdict ``pass`` if no finding is an error.
+
+    Raises
+    ------
+    SeriesNotFoundError
+        One of the folders is missing or holds no DICOM file, or the source holds no such series.
+    AmbiguousSeriesError
+        The source holds several series, and the written files refer to none or to several of them.
+    RoundtripError
+        The reference does not fit the written series, is not there, or cannot be read.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
+    """
+    count = processors() if jobs is None else jobs
+    folders = os.fspath(source), os.fspath(written)
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise SeriesNotFoundError(f"{folder} is not a folder.", path=folder)
+    inner, outer = (Path(os.path.realpath(folder)) for folder in folders)
+    if outer in inner.parents:
+        raise RoundtripError(
+            f"{folders[0]} lies inside {folders[1]}; put source and written files into folders of their own.",
+            path=folders[0],
+        )
+    place = None if reference is None else Path(reference)
+    if place is not None and not place.is_file():
+        raise RoundtripError(f"There is no file {place} to compare with.", path=str(place))
+    options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None), volume)
+    with Workers(count, prepare="verify.audit") as workers:
+        from itk_roundtrip.verify.judge import verify_folders  # pydicom and numpy, while the workers import them too
+
+        return verify_folders(folders, options, workers)

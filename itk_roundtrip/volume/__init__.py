@@ -1,0 +1,1 @@
+"""A series as one image with its dictionaries: read, derived, its slices written."""

@@ -1,0 +1,105 @@
+"""Write the slices of a volume with ITK."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from itk_roundtrip.errors import SeriesWriteError
+from itk_roundtrip.itk_io.calls import translated
+from itk_roundtrip.itk_io.front_ends import front_end
+from itk_roundtrip.pixels.formats import DTYPES, Array, stored_values
+from itk_roundtrip.volume.volume import Volume
+from itk_roundtrip.words import counted
+
+_RESCALE_KEYS: Mapping[str, str | None] = {"0028|1052": None, "0028|1053": None}
+
+
+def stored_slices(volume: Volume) -> list[Array]:
+    """Return the words of each slice, shape (rows, columns), as ITK was shown them."""
+    return [
+        stored_values(real, plane.carriage.seen) for real, plane in zip(volume.array_zyx, volume.planes, strict=True)
+    ]
+
+
+def write_slices(
+    volume: Volume,
+    file_names: Sequence[Path],
+    edits: Sequence[Mapping[str, str | None]],
+    stored: Sequence[Array] | None,
+) -> None:
+    """Write each slice with ImageSeriesWriter, its own metadata dictionary beside it.
+
+    Parameters
+    ----------
+    volume
+        With one metadata dictionary per slice, which is edited in place.
+    file_names
+        One per slice.
+    edits
+        To the metadata dictionary of each slice.
+    stored
+        Stored values to write as they are, Rescale Slope and Intercept left out: GDCM refuses many of them, and
+        undoes them for some SOP Classes only. ``None`` leaves the real values to GDCM.
+
+    Raises
+    ------
+    SeriesWriteError
+        ITK or the disk did not take them.
+    """
+    if len(volume.metadata) != len(file_names):
+        raise SeriesWriteError(
+            f"{counted(len(volume.metadata), 'metadata dictionary', 'metadata dictionaries')} for"
+            f" {counted(len(file_names), 'slice')}; nothing was written."
+        )
+    front = front_end(volume.backend, volume.pixel_type)
+    for dictionary, changes in zip(volume.metadata, edits, strict=True):
+        front.edit_dictionary(dictionary, changes)
+    pixel_type, array_zyx = volume.pixel_type, volume.array_zyx
+    if stored is not None:
+        pixel_type = volume.planes[0].carriage.seen.stored_pixel_type
+        array_zyx = np.stack(stored).astype(DTYPES[pixel_type], copy=False)
+        for dictionary in volume.metadata:
+            front.edit_dictionary(dictionary, _RESCALE_KEYS)
+    names = [str(name) for name in file_names]
+    try:
+        with translated(SeriesWriteError, "ITK cannot write the slices"):
+            front_end(volume.backend, pixel_type).write_series(
+                array_zyx, pixel_type, volume.image, volume.metadata, names
+            )
+    except SeriesWriteError:
+        check_disk(file_names[0].parent, array_zyx.nbytes)
+        raise
+
+
+def check_disk(folder: Path, size: int) -> None:
+    """Tell a full disk from other failures: try to write a file of ``size`` bytes.
+
+    Raises
+    ------
+    SeriesWriteError
+        It cannot be written, with the system's reason.
+    """
+    probe = folder / "probe"
+    try:
+        with probe.open("wb") as stream:
+            for _ in range(0, size, 1 << 20):
+                stream.write(bytes(1 << 20))
+    except OSError as error:
+        raise disk_error(error) from None
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def disk_error(error: OSError) -> SeriesWriteError:
+    """Return the error for a write that the system refused."""
+    reason = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EFBIG: "a file-size limit is set",
+    }.get(error.errno or 0, os.strerror(error.errno) if error.errno else "the system refused it")
+    return SeriesWriteError(f"The output cannot be written: {reason}.")
