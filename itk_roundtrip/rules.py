@@ -11,7 +11,7 @@ from typing import Literal
 from pydicom import uid
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from itk_roundtrip import syntaxes
+from itk_roundtrip import syntaxes, tags
 
 Action = Literal["keep", "new", "set", "append", "remove"]
 
@@ -119,63 +119,77 @@ def _kept(
     check: str, reason: str, *keywords: str, processed: Action = "keep", kept_for_primary: bool = False
 ) -> tuple[Rule, ...]:
     """Return rules for attributes that are kept as all others are, and whose loss is reported under ``check``."""
-    tags = {keyword: tag_for_keyword(keyword) or 0 for keyword in keywords}
+    numbers = {keyword: tag_for_keyword(keyword) or 0 for keyword in keywords}
     return tuple(
         Rule(tag, keyword, dictionary_VR(tag), "keep", "as it stands", reason, kept_for_primary, check, processed)
-        for keyword, tag in tags.items()
+        for keyword, tag in numbers.items()
     )
 
 
-def _removed(tag: int, keyword: str, vr: str, detail: str, reason: str, check: str = "STL-01") -> Rule:
-    return Rule(tag, keyword, vr, "remove", detail, reason, check=check)
+def _rule(
+    keyword: str,
+    action: Action,
+    detail: str,
+    reason: str,
+    *,
+    kept_for_primary: bool = False,
+    check: str = DEFAULT_CHECK,
+) -> Rule:
+    """Return the rule for an attribute of the standard."""
+    tag = tag_for_keyword(keyword) or 0
+    return Rule(tag, keyword, dictionary_VR(tag), action, detail, reason, kept_for_primary, check)
+
+
+def _removed(keyword: str, detail: str, reason: str, check: str = "STL-01") -> Rule:
+    return _rule(keyword, "remove", detail, reason, check=check)
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(0x00080008, "ImageType", "CS", "set",
+    _rule("ImageType", "set",
          "DERIVED; SECONDARY, or PRIMARY where the SOP Class allows nothing else; values 3 and on kept",
          "PS3.3 C.7.6.1.1.2; C.8.9.4.1.1, C.8.16.1.2, C.8.17.2.1.4 and others", check="TYP-01"),
-    Rule(0x00080012, "InstanceCreationDate", "DA", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
-    Rule(0x00080013, "InstanceCreationTime", "TM", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
-    Rule(0x00080018, "SOPInstanceUID", "UI", "new", "one per instance, the same again on a rerun",
+    _rule("InstanceCreationDate", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
+    _rule("InstanceCreationTime", "new", "when the instance was made", "PS3.3 C.12.1", check="TIM-01"),
+    _rule("SOPInstanceUID", "new", "one per instance, the same again on a rerun",
          "PS3.3 C.7.6.1.1.2 and C.12.1.1.1", check="UID-02"),
-    Rule(0x00080021, "SeriesDate", "DA", "new", "when the series was made; kept for PET and NM",
+    _rule("SeriesDate", "new", "when the series was made; kept for PET and NM",
          "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
-    Rule(0x00080031, "SeriesTime", "TM", "new", "when the series was made; kept for PET and NM",
+    _rule("SeriesTime", "new", "when the series was made; kept for PET and NM",
          "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
-    Rule(0x0008103E, "SeriesDescription", "LO", "append", "old text, then `ITK round trip` once; at most 64 characters",
+    _rule("SeriesDescription", "append", "old text, then `ITK round trip` once; at most 64 characters",
          "PS3.3 C.7.3.1", check="HDR-04"),
-    Rule(0x00081115, "ReferencedSeriesSequence", "SQ", "append", "the source series with the instances referred to",
+    _rule("ReferencedSeriesSequence", "append", "the source series with the instances referred to",
          "PS3.3 C.12.2", check="DER-04"),
-    Rule(0x00082111, "DerivationDescription", "ST", "append",
+    _rule("DerivationDescription", "append",
          "old text, then tool, operation, `stored values unchanged` and the comment of the user; at most 1024"
          " characters",
          "PS3.3 C.7.6.1.1.3", check="DER-01"),
-    Rule(0x00082112, "SourceImageSequence", "SQ", "append", "the source instance, purpose (121322, DCM)",
+    _rule("SourceImageSequence", "append", "the source instance, purpose (121322, DCM)",
          "PS3.3 C.12.4.1.2", check="DER-03"),
-    Rule(0x0018A001, "ContributingEquipmentSequence", "SQ", "append",
+    _rule("ContributingEquipmentSequence", "append",
          "itk-roundtrip, its versions in the description, purpose (109102, DCM)", "PS3.3 C.12.1.1.5", check="EQP-01"),
-    Rule(0x0020000E, "SeriesInstanceUID", "UI", "new", "one for the series, the same again on a rerun",
+    _rule("SeriesInstanceUID", "new", "one for the series, the same again on a rerun",
          "PS3.3 C.7.3.1", check="UID-01"),
-    Rule(0x00200011, "SeriesNumber", "IS", "set", "source + 1000; 1001 if it has none",
+    _rule("SeriesNumber", "set", "source + 1000; 1001 if it has none",
          "PS3.3 C.7.3.1", check="HDR-04"),
-    Rule(0x00200013, "InstanceNumber", "IS", "set",
+    _rule("InstanceNumber", "set",
          "kept; 1 to N only if missing or repeated within one pass over the positions", "PS3.3 C.7.6.1"),
-    _removed(0x00080001, "LengthToEnd", "UL", "retired length", "PS3.5 7.2", check="FIL-02"),
-    _removed(0x00080014, "InstanceCreatorUID", "UI", "named the maker of the source", "PS3.3 C.12.1"),
-    _removed(0x00080015, "InstanceCoercionDateTime", "DT", "the new instance was never coerced", "PS3.3 C.12.1"),
-    _removed(0x00080053, "QueryRetrieveView", "CS", "told how the source was retrieved", "PS3.3 C.12.1"),
-    _removed(0x00083001, "AlternateRepresentationSequence", "SQ", "belongs to a query's response", "PS3.4 C"),
-    _removed(0x00209172, "ConversionSourceAttributesSequence", "SQ", "told how the source was made", "PS3.3 C.12.1"),
-    _removed(0x01000410, "SOPInstanceStatus", "CS", "a new instance is not an authorised original", "PS3.15 A.1"),
-    _removed(0x01000420, "SOPAuthorizationDateTime", "DT", "as SOP Instance Status", "PS3.15 A.1"),
-    _removed(0x01000424, "SOPAuthorizationComment", "LT", "as SOP Instance Status", "PS3.15 A.1"),
-    _removed(0x01000426, "AuthorizationEquipmentCertificationNumber", "LO", "as SOP Instance Status", "PS3.15 A.1"),
-    _removed(0x04000500, "EncryptedAttributesSequence", "SQ", "decrypts to the identity of the source",
+    _removed("LengthToEnd", "retired length", "PS3.5 7.2", check="FIL-02"),
+    _removed("InstanceCreatorUID", "named the maker of the source", "PS3.3 C.12.1"),
+    _removed("InstanceCoercionDateTime", "the new instance was never coerced", "PS3.3 C.12.1"),
+    _removed("QueryRetrieveView", "told how the source was retrieved", "PS3.3 C.12.1"),
+    _removed("AlternateRepresentationSequence", "belongs to a query's response", "PS3.4 C"),
+    _removed("ConversionSourceAttributesSequence", "told how the source was made", "PS3.3 C.12.1"),
+    _removed("SOPInstanceStatus", "a new instance is not an authorised original", "PS3.15 A.1"),
+    _removed("SOPAuthorizationDateTime", "as SOP Instance Status", "PS3.15 A.1"),
+    _removed("SOPAuthorizationComment", "as SOP Instance Status", "PS3.15 A.1"),
+    _removed("AuthorizationEquipmentCertificationNumber", "as SOP Instance Status", "PS3.15 A.1"),
+    _removed("EncryptedAttributesSequence", "decrypts to the identity of the source",
              "PS3.3 C.12.1.1.4"),
-    _removed(0x4FFE0001, "MACParametersSequence", "SQ", "belongs to the signatures", "PS3.3 C.12.1.1.3"),
-    _removed(0xFFFAFFFA, "DigitalSignaturesSequence", "SQ", "signs the source, not this instance",
+    _removed("MACParametersSequence", "belongs to the signatures", "PS3.3 C.12.1.1.3"),
+    _removed("DigitalSignaturesSequence", "signs the source, not this instance",
              "PS3.3 C.12.1.1.3; PS3.15 A.2"),
-    _removed(0xFFFCFFFC, "DataSetTrailingPadding", "OB", "no meaning", "PS3.10 7.2", check="FIL-02"),
+    _removed("DataSetTrailingPadding", "no meaning", "PS3.10 7.2", check="FIL-02"),
     *_kept("UID-03", "PS3.3 C.7.2.1 and C.7.4.1", "StudyInstanceUID", "FrameOfReferenceUID"),
     *_kept("CNT-01", "PS3.3 C.12.1, C.7.1.1, C.7.2.1", "SOPClassUID", "Modality", "PatientName", "PatientID",
            "PatientBirthDate", "PatientSex", "AccessionNumber"),
@@ -208,23 +222,23 @@ RULES: tuple[Rule, ...] = (
 a check or a condition of its own."""
 
 CONDITIONAL: tuple[Rule, ...] = (
-    Rule(0x00089007, "FrameType", "CS", "set", "in functional groups: value 1 DERIVED", "PS3.3 C.8.16.1.1",
+    _rule("FrameType", "set", "in functional groups: value 1 DERIVED", "PS3.3 C.8.16.1.1",
          check="TYP-01"),
-    Rule(0x00089124, "DerivationImageSequence", "SQ", "append",
+    _rule("DerivationImageSequence", "append",
          "in functional groups: what was done, and the frame of the source; in those of each frame, or where the source"
          " has it", "PS3.3 C.7.6.16.2.6", check="DER-03"),
-    Rule(0x00089154, "SourceImageEvidenceSequence", "SQ", "append",
+    _rule("SourceImageEvidenceSequence", "append",
          "where there are functional groups: the source with its study and series", "PS3.3 C.8.13.2.1.2",
          check="DER-04"),
-    Rule(0x00280004, "PhotometricInterpretation", "CS", "set", "RGB, where compressed YBR was decoded to it",
+    _rule("PhotometricInterpretation", "set", "RGB, where compressed YBR was decoded to it",
          "PS3.5 8.2"),
-    Rule(0x00280006, "PlanarConfiguration", "US", "set", "0, where compressed colour was decoded or colour compressed",
+    _rule("PlanarConfiguration", "set", "0, where compressed colour was decoded or colour compressed",
          "PS3.3 C.7.6.3.1.3"),
-    Rule(0x00282110, "LossyImageCompression", "CS", "set", "01, where the compression of the source lost something",
+    _rule("LossyImageCompression", "set", "01, where the compression of the source lost something",
          "PS3.3 C.7.6.1.1.5", check="LOS-01"),
-    Rule(0x00282112, "LossyImageCompressionRatio", "DS", "set", "then, if there was none", "PS3.3 C.7.6.1.1.5.2",
+    _rule("LossyImageCompressionRatio", "set", "then, if there was none", "PS3.3 C.7.6.1.1.5.2",
          check="LOS-01"),
-    Rule(0x00282114, "LossyImageCompressionMethod", "CS", "set", "then, if there was none", "PS3.3 C.7.6.1.1.5.1",
+    _rule("LossyImageCompressionMethod", "set", "then, if there was none", "PS3.3 C.7.6.1.1.5.1",
          check="LOS-01"),
 )  # fmt: skip
 """What changes besides in some kinds of images; kept in all others, as what is not listed."""
@@ -237,7 +251,7 @@ REMOVED_TAGS = frozenset(rule.tag for rule in RULES if rule.action == "remove")
 COPIED_CHECKS = frozenset({"UID-01", "UID-02", "TIM-01"})
 """Checks that judge an attribute of a copy, which keeps it, as they judge that of a derived instance."""
 
-_OVERLAY_STATISTICS = frozenset({0x60001301, 0x60001302, 0x60001303})
+_OVERLAY_STATISTICS = frozenset({tags.ROI_AREA, tags.ROI_MEAN, tags.ROI_STANDARD_DEVIATION})
 """ROI Area, Mean and Standard Deviation of an overlay, in any of its groups: they describe the pixels below it."""
 
 _LOSSLESS = frozenset({
@@ -249,7 +263,11 @@ _LOSSLESS = frozenset({
 _MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K, syntaxes.JPEG_XL})
 """Those that need not lose anything; if their streams do not tell, Lossy Image Compression may say 00."""
 
-ENCAPSULATION_TAGS = (0x7FE00001, 0x7FE00002, 0x7FE00003)
+ENCAPSULATION_TAGS = (
+    tags.EXTENDED_OFFSET_TABLE,
+    tags.EXTENDED_OFFSET_TABLE_LENGTHS,
+    tags.ENCAPSULATED_PIXEL_DATA_VALUE_TOTAL_LENGTH,
+)
 """Extended Offset Table, its lengths, and Encapsulated Pixel Data Value Total Length: gone once decompressed."""
 
 

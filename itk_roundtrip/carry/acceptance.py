@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from itk_roundtrip import tags
 from itk_roundtrip.carry.slabs import Job, SlabResult
 from itk_roundtrip.errors import VerificationError
 from itk_roundtrip.series.find import Series, Skipped
@@ -91,6 +92,6 @@ def concerns(result: SlabResult, identity: Identity) -> list[str]:
     )
     if result.signed and identity == "copy":
         told.append("A digital signature was kept; it may not hold for the re-encoded file.")
-    if 0x04000500 in result.removed:
+    if tags.ENCRYPTED_ATTRIBUTES_SEQUENCE in result.removed:
         told.append("Encrypted attributes were removed: they decrypt to the identity of the source.")
     return told

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import uid
 
-from itk_roundtrip import syntaxes
+from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.carry import compression
 from itk_roundtrip.derivation.functional_groups import functional_group_edits
 from itk_roundtrip.derivation.plan import PixelChange, SeriesPlan, edits, pixel_edits, statement
@@ -19,7 +19,6 @@ from itk_roundtrip.dicom.frames import encapsulated, even
 from itk_roundtrip.dicom.headers import PIXEL_DATA, Header, PixelData, complete, nested_pixels, transcoded
 from itk_roundtrip.dicom.reading import read_file
 from itk_roundtrip.dicom.spans import items
-from itk_roundtrip.dicom.tags import tag_text
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.front_ends import Backend
@@ -29,6 +28,7 @@ from itk_roundtrip.pixels.formats import DTYPES, Array, components, digest, dige
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.rules import UNCHANGED, decoder_difference, is_lossless
 from itk_roundtrip.series.find import Instance, Series
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.stored import UndecodableError, stored_values
 from itk_roundtrip.verify.stored import pixels as pixels_of
 from itk_roundtrip.volume import read as reader
@@ -104,7 +104,14 @@ def instance_edits(
 def _digest(source: Header, how: Carriage, words: Sequence[Array | None]) -> str:
     known = [one for one in words if one is not None]
     if how.path == "source" or not known:
-        tag = next((tag for tag in (PIXEL_DATA, 0x7FE00008, 0x7FE00009) if tag in source.elements), PIXEL_DATA)
+        tag = next(
+            (
+                tag
+                for tag in (PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
+                if tag in source.elements
+            ),
+            PIXEL_DATA,
+        )
         return digest(np.frombuffer(source.raw(tag) or b"", "u1"))
     return digest(known[0]) if len(known) == 1 else digest_of_frames(known)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydicom.filereader import read_file_meta_info
 
+from itk_roundtrip import tags
 from itk_roundtrip.arguments import Backend, HeaderMode, Identity
 from itk_roundtrip.carry import compression
 from itk_roundtrip.carry.instances import check_decodes, complete_instance, instance_edits, written_words
@@ -428,14 +429,14 @@ def _count_losses(result: SlabResult, source: Header, by_itk: Header, changes: E
 
 
 def _count(result: SlabResult, source: Header, changes: Edits, headers: HeaderMode) -> None:
-    tags = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
-    result.kept += len(tags - changes.keys() - audit.PIXEL_TAGS)
+    present = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
+    result.kept += len(present - changes.keys() - audit.PIXEL_TAGS)
     carried = {int(key.replace("|", ""), 16) for key in dictionary_edits(changes)}
     for tag, edit in changes.items():
         if headers == "itk" and tag not in carried:
             continue  # ITK alone cannot write it
         (result.removed if isinstance(edit, Removed) else result.replaced)[tag] += 1
-    result.signed |= bool(tags & {0xFFFAFFFA, 0x4FFE0001})
+    result.signed |= bool(present & {tags.DIGITAL_SIGNATURES_SEQUENCE, tags.MAC_PARAMETERS_SEQUENCE})
 
 
 def _request(job: Job, slab: Slab) -> Request:

@@ -11,13 +11,14 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from itk_roundtrip import tags
 from itk_roundtrip.derivation.plan import coded, items_of, source_evidence, source_reference
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested
 from itk_roundtrip.rules import DERIVATION_CODE
 
-SHARED, PER_FRAME = 0x52009229, 0x52009230
-_EVIDENCE = 0x00089154
-_FRAME_TYPE, _DERIVATION_IMAGE = 0x00089007, 0x00089124
+SHARED, PER_FRAME = tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE
+_EVIDENCE = tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE
+_FRAME_TYPE, _DERIVATION_IMAGE = tags.FRAME_TYPE, tags.DERIVATION_IMAGE_SEQUENCE
 
 
 def functional_group_edits(source: Dataset, declared: str) -> Edits:
@@ -77,7 +78,7 @@ def _derived(item: Dataset) -> bytes:
 def _derivation(source: Dataset, declared: str, frame: int | None) -> Item:
     reference = source_reference(source, frame=frame)
     return (
-        Edit(0x00082111, "ST", declared.encode("ascii")),
-        Items(0x00082112, () if reference is None else (reference,)),
-        coded(0x00089215, DERIVATION_CODE),
+        Edit(tags.DERIVATION_DESCRIPTION, "ST", declared.encode("ascii")),
+        Items(tags.SOURCE_IMAGE_SEQUENCE, () if reference is None else (reference,)),
+        coded(tags.DERIVATION_CODE_SEQUENCE, DERIVATION_CODE),
     )

@@ -17,6 +17,7 @@ from pydicom.charset import convert_encodings, decode_bytes, encode_string
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from itk_roundtrip import tags
 from itk_roundtrip.derivation import uids
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
@@ -268,10 +269,12 @@ def edits(
 def pixel_edits(source: Dataset, pixels: PixelChange) -> Edits:
     """Return what changes in the description of the pixels, whatever the identity."""
     result: Edits = {}
-    if pixels.photometric is not None and pixels.photometric != _text(source, 0x00280004):
-        result[0x00280004] = Edit(0x00280004, "CS", pixels.photometric.encode("ascii"))
-    if pixels.planar is not None and _raw_words(source, 0x00280006) != pixels.planar:
-        result[0x00280006] = Edit(0x00280006, "US", pixels.planar.to_bytes(2, "little"))
+    if pixels.photometric is not None and pixels.photometric != _text(source, tags.PHOTOMETRIC_INTERPRETATION):
+        result[tags.PHOTOMETRIC_INTERPRETATION] = Edit(
+            tags.PHOTOMETRIC_INTERPRETATION, "CS", pixels.photometric.encode("ascii")
+        )
+    if pixels.planar is not None and _raw_words(source, tags.PLANAR_CONFIGURATION) != pixels.planar:
+        result[tags.PLANAR_CONFIGURATION] = Edit(tags.PLANAR_CONFIGURATION, "US", pixels.planar.to_bytes(2, "little"))
     return result
 
 
@@ -287,11 +290,14 @@ def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
         return {}
     method, ratio = (text.encode("ascii") for text in pixels.lossy)
     result: Edits = {}
-    if _text(source, 0x00282110) != "01":
-        result[0x00282110] = Edit(0x00282110, "CS", b"01")
+    if _text(source, tags.LOSSY_IMAGE_COMPRESSION) != "01":
+        result[tags.LOSSY_IMAGE_COMPRESSION] = Edit(tags.LOSSY_IMAGE_COMPRESSION, "CS", b"01")
     if not method:  # a compression that the standard has no term for
         return result
-    values = {0x00282112: ("DS", ratio, 0x00282114), 0x00282114: ("CS", method, 0x00282112)}
+    values = {
+        tags.LOSSY_IMAGE_COMPRESSION_RATIO: ("DS", ratio, tags.LOSSY_IMAGE_COMPRESSION_METHOD),
+        tags.LOSSY_IMAGE_COMPRESSION_METHOD: ("CS", method, tags.LOSSY_IMAGE_COMPRESSION_RATIO),
+    }
     for tag, (vr, value, partner) in values.items():
         if not _raw(source, tag) and b"\\" not in _raw(source, partner):  # both tell one step after the other
             result[tag] = Edit(tag, vr, value)
@@ -340,13 +346,13 @@ class _Slice:
 
 def is_enhanced(source: Dataset) -> bool:
     """Tell whether an instance has functional groups (PS3.3 C.7.6.16)."""
-    return 0x52009229 in source or 0x52009230 in source
+    return tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE in source or tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE in source
 
 
 def _image_type(one: _Slice) -> bytes:
     source = one.source
-    values = _raw(source, 0x00080008).split(b"\\")
-    modality, sop_class = _text(source, 0x00080060), _text(source, 0x00080016)
+    values = _raw(source, tags.IMAGE_TYPE).split(b"\\")
+    modality, sop_class = _text(source, tags.MODALITY), _text(source, tags.SOP_CLASS_UID)
     old = values[1].decode("ascii", "replace").strip() if len(values) > 1 else ""
     (second, *_) = image_type_values_2(modality, sop_class, old, functional_groups=is_enhanced(source))
     return b"\\".join([b"DERIVED", second.encode(), *values[2:]])
@@ -409,10 +415,10 @@ def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
 
 
 def _series_description(one: _Slice) -> bytes:
-    old = _raw(one.source, 0x0008103E)
+    old = _raw(one.source, tags.SERIES_DESCRIPTION)
     if _decoded(one.source, old).endswith(DESCRIPTION_SUFFIX):
         return old  # of a source that went through a round trip itself
-    return _fitted(one.source, 0x0008103E, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
+    return _fitted(one.source, tags.SERIES_DESCRIPTION, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
 
 
 def statement(plan: SeriesPlan, declared: str) -> str:
@@ -423,11 +429,11 @@ def statement(plan: SeriesPlan, declared: str) -> str:
 
 def _derivation_description(one: _Slice) -> bytes:
     added = f"{one.plan.software_versions[0]}: {statement(one.plan, one.pixels.declared)}"
-    return _fitted(one.source, 0x00082111, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
+    return _fitted(one.source, tags.DERIVATION_DESCRIPTION, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
 
 
 def _creation(one: _Slice) -> datetime:
-    return _in_offset(one.plan.created, _text(one.source, 0x00080201))
+    return _in_offset(one.plan.created, _text(one.source, tags.TIMEZONE_OFFSET_FROM_UTC))
 
 
 def _instance_number(one: _Slice) -> bytes | None:
@@ -437,7 +443,11 @@ def _instance_number(one: _Slice) -> bytes | None:
 def coded(tag: int, code: tuple[str, str, str]) -> Items:
     """Return a code sequence of one item: Code Value, Coding Scheme Designator, Code Meaning."""
     value, scheme, meaning = (text.encode("ascii") for text in code)
-    item = Edit(0x00080100, "SH", value), Edit(0x00080102, "SH", scheme), Edit(0x00080104, "LO", meaning)
+    item = (
+        Edit(tags.CODE_VALUE, "SH", value),
+        Edit(tags.CODING_SCHEME_DESIGNATOR, "SH", scheme),
+        Edit(tags.CODE_MEANING, "LO", meaning),
+    )
     return Items(tag, (item,))
 
 
@@ -459,36 +469,40 @@ def _value_of(item: Dataset, keyword: str) -> str:
 
 
 def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
-    return Edit(0x00081150, "UI", sop_class_uid.encode()), Edit(0x00081155, "UI", sop_instance_uid.encode())
+    return Edit(tags.REFERENCED_SOP_CLASS_UID, "UI", sop_class_uid.encode()), Edit(
+        tags.REFERENCED_SOP_INSTANCE_UID, "UI", sop_instance_uid.encode()
+    )
 
 
 def source_reference(source: Dataset, *, frame: int | None = None) -> Item | None:
     """Return an item that refers to a source instance, or to one frame of it, counted from 1."""
-    source_uid = _text(source, 0x00080018)
+    source_uid = _text(source, tags.SOP_INSTANCE_UID)
     if not source_uid:
         return None
-    number = () if frame is None else (Edit(0x00081160, "IS", str(frame).encode()),)
+    number = () if frame is None else (Edit(tags.REFERENCED_FRAME_NUMBER, "IS", str(frame).encode()),)
     return (
-        *_reference(_text(source, 0x00080016), source_uid),
+        *_reference(_text(source, tags.SOP_CLASS_UID), source_uid),
         *number,
-        Edit(0x0028135A, "CS", b"YES"),
-        coded(0x0040A170, PURPOSE_SOURCE_IMAGE),
+        Edit(tags.SPATIAL_LOCATIONS_PRESERVED, "CS", b"YES"),
+        coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_SOURCE_IMAGE),
     )
 
 
 def source_evidence(source: Dataset) -> Item | None:
     """Return an item that refers to a source instance by study and series (PS3.3 Table 10-3b)."""
-    study, series, own = (_text(source, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018))
+    study, series, own = (
+        _text(source, tag) for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID)
+    )
     if not (study and series and own):
         return None
-    instances = Items(0x00081199, (_reference(_text(source, 0x00080016), own),))
-    item: Item = (instances, Edit(0x0020000E, "UI", series.encode()))
-    return Items(0x00081115, (item,)), Edit(0x0020000D, "UI", study.encode())
+    instances = Items(tags.REFERENCED_SOP_SEQUENCE, (_reference(_text(source, tags.SOP_CLASS_UID), own),))
+    item: Item = (instances, Edit(tags.SERIES_INSTANCE_UID, "UI", series.encode()))
+    return Items(tags.REFERENCED_SERIES_SEQUENCE, (item,)), Edit(tags.STUDY_INSTANCE_UID, "UI", study.encode())
 
 
 def _source_image(one: _Slice) -> Appended | None:
     item = source_reference(one.source)
-    return None if item is None else Appended(0x00082112, (item,))
+    return None if item is None else Appended(tags.SOURCE_IMAGE_SEQUENCE, (item,))
 
 
 def _contributing_equipment(one: _Slice) -> Appended:
@@ -501,36 +515,50 @@ def _contributing_equipment(one: _Slice) -> Appended:
     if len(told) > SHORT_TEXT_LIMIT:
         told = told[: SHORT_TEXT_LIMIT - len(_ELISION)] + _ELISION
     item = (
-        Edit(0x00080070, "LO", b"itk-roundtrip"),
-        Edit(0x0018A002, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
-        Edit(0x0018A003, "ST", told.encode("ascii")),
-        coded(0x0040A170, PURPOSE_EQUIPMENT),
+        Edit(tags.MANUFACTURER, "LO", b"itk-roundtrip"),
+        Edit(tags.CONTRIBUTION_DATE_TIME, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
+        Edit(tags.CONTRIBUTION_DESCRIPTION, "ST", told.encode("ascii")),
+        coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_EQUIPMENT),
     )
-    return Appended(0x0018A001, (item,))
+    return Appended(tags.CONTRIBUTING_EQUIPMENT_SEQUENCE, (item,))
 
 
-_REFERRING = (0x00081140, 0x0008114A, 0x00082112, 0x00420013)
+_REFERRING = (
+    tags.REFERENCED_IMAGE_SEQUENCE,
+    tags.REFERENCED_INSTANCE_SEQUENCE,
+    tags.SOURCE_IMAGE_SEQUENCE,
+    tags.SOURCE_INSTANCE_SEQUENCE,
+)
 """Referenced Image, Referenced Instance, Source Image and Source Instance Sequence."""
 
 
 def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -> Edits:
     """Add to Referenced Series Sequence every instance of the source series that this instance refers to."""
-    own = _text(source, 0x00080018)
+    own = _text(source, tags.SOP_INSTANCE_UID)
     if not plan.source_series_instance_uid or not own:
         return changes
     referred = [own]
     for tag in _REFERRING:
         referred += [_value_of(item, "ReferencedSOPInstanceUID") for item in items_of(source, tag)]
     wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
-    for index, item in enumerate(items_of(source, 0x00081115)):
+    for index, item in enumerate(items_of(source, tags.REFERENCED_SERIES_SEQUENCE)):
         if _value_of(item, "SeriesInstanceUID") == plan.source_series_instance_uid:
-            present = {_value_of(one, "ReferencedSOPInstanceUID") for one in items_of(item, 0x0008114A)}
+            present = {
+                _value_of(one, "ReferencedSOPInstanceUID") for one in items_of(item, tags.REFERENCED_INSTANCE_SEQUENCE)
+            }
             missing = tuple(_reference(kind, uid) for uid, kind in wanted.items() if uid not in present)
-            inside: Edits = {0x0008114A: Appended(0x0008114A, missing)} if missing else {}
-            return {**changes, 0x00081115: Nested(0x00081115, {index: inside})}
-    references = Items(0x0008114A, tuple(_reference(kind, uid) for uid, kind in wanted.items()))
-    series: Item = (references, Edit(0x0020000E, "UI", plan.source_series_instance_uid.encode()))
-    return {**changes, 0x00081115: Appended(0x00081115, (series,))}
+            inside: Edits = (
+                {tags.REFERENCED_INSTANCE_SEQUENCE: Appended(tags.REFERENCED_INSTANCE_SEQUENCE, missing)}
+                if missing
+                else {}
+            )
+            return {
+                **changes,
+                tags.REFERENCED_SERIES_SEQUENCE: Nested(tags.REFERENCED_SERIES_SEQUENCE, {index: inside}),
+            }
+    references = Items(tags.REFERENCED_INSTANCE_SEQUENCE, tuple(_reference(kind, uid) for uid, kind in wanted.items()))
+    series: Item = (references, Edit(tags.SERIES_INSTANCE_UID, "UI", plan.source_series_instance_uid.encode()))
+    return {**changes, tags.REFERENCED_SERIES_SEQUENCE: Appended(tags.REFERENCED_SERIES_SEQUENCE, (series,))}
 
 
 _VALUES: dict[str, Callable[[_Slice], bytes | Appended | None]] = {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydicom.encaps import generate_frames
 
+from itk_roundtrip import tags
 from itk_roundtrip.dicom.headers import PIXEL_DATA, Header
 from itk_roundtrip.dicom.spans import encode_item, items
 from itk_roundtrip.errors import SeriesReadError
@@ -80,7 +81,7 @@ def even(value: bytes) -> bytes:
 
 
 def _apart(header: Header, value: bytes, count: int, name: str) -> list[bytes]:
-    tables = header.raw(0x7FE00001), header.raw(0x7FE00002)
+    tables = header.raw(tags.EXTENDED_OFFSET_TABLE), header.raw(tags.EXTENDED_OFFSET_TABLE_LENGTHS)
     extended = (tables[0], tables[1]) if tables[0] and tables[1] else None
     if extended is not None and not _name_fragments(extended[0], extended[1], value):
         raise SeriesReadError(

@@ -26,7 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator
 from pydicom.values import convert_SQ
 
-from itk_roundtrip import syntaxes
+from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom import spans
 from itk_roundtrip.dicom.edits import Appended, Edit, Items, Nested, Removed
 from itk_roundtrip.dicom.native_frames import native_pixels
@@ -41,12 +41,12 @@ from itk_roundtrip.dicom.regular import (
     regular,
     stands_in_data_sets,
 )
-from itk_roundtrip.dicom.tags import tag_text
 from itk_roundtrip.dicom.transcoding import as_explicit, as_implicit
 from itk_roundtrip.errors import SeriesReadError
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
+from itk_roundtrip.tags import tag_text
 
-PIXEL_DATA = 0x7FE00010
+PIXEL_DATA = tags.PIXEL_DATA
 DEFERRED_BYTES = 1 << 16
 """Longer values are not copied out of the data set."""
 _PREAMBLE = bytes(128) + b"DICM"
@@ -230,9 +230,9 @@ def _laid_out(header: Header, name: str) -> Header:
         raise SeriesReadError(
             f"{name} is damaged: its pixel data hold something else than fragments.", path=name, tag="(7FE0,0010)"
         )
-    if header.raw(0x7FE00001):
+    if header.raw(tags.EXTENDED_OFFSET_TABLE):
         return header
-    right = laid_out(value, frame_count(header.raw(0x00280008)))
+    right = laid_out(value, frame_count(header.raw(tags.NUMBER_OF_FRAMES)))
     if right == value:
         return header
     parts = [
@@ -249,15 +249,15 @@ def _unpacked(header: Header, name: str) -> Header:
     """
     rows, columns, samples, allocated = (
         int.from_bytes((header.raw(tag) or b"")[:2], "little")
-        for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
+        for tag in (tags.ROWS, tags.COLUMNS, tags.SAMPLES_PER_PIXEL, tags.BITS_ALLOCATED)
     )
     if not syntaxes.holds_native_frames(header.transfer_syntax_uid, allocated) or nested_pixels(header):
         return header
     bits = rows * columns * max(1, samples) * allocated
-    if (header.raw(0x00280004) or b"").strip(b" \0").endswith(b"_422"):
+    if (header.raw(tags.PHOTOMETRIC_INTERPRETATION) or b"").strip(b" \0").endswith(b"_422"):
         bits = bits * 2 // 3  # chroma of half the resolution
     frames = header.values.get("NumberOfFrames") or 1
-    tables = header.raw(0x7FE00001), header.raw(0x7FE00002)
+    tables = header.raw(tags.EXTENDED_OFFSET_TABLE), header.raw(tags.EXTENDED_OFFSET_TABLE_LENGTHS)
     try:
         value = native_pixels(header.transfer_syntax_uid, header.raw(PIXEL_DATA) or b"", int(frames), bits, tables)
     except ValueError:
@@ -315,7 +315,10 @@ def transcoded(source: Header, *, implicit_vr: bool, name: str) -> Header:
 
 
 def _as_explicit(source: Header, name: str) -> bytes:
-    words = (int.from_bytes((source.raw(tag) or b"")[:2], "little") for tag in (0x00280103, 0x00280100))
+    words = (
+        int.from_bytes((source.raw(tag) or b"")[:2], "little")
+        for tag in (tags.PIXEL_REPRESENTATION, tags.BITS_ALLOCATED)
+    )
     try:
         return as_explicit(source.data, signed=next(words) == 1, bits_allocated=next(words))
     except ValueError:
@@ -437,12 +440,12 @@ def complete(
     for tag, edit in edits.items():
         if tag not in parts:
             parts[tag] = spans.new_element(edit, implicit_vr=implicit_vr)
-    instance = edits.get(0x00080018)
+    instance = edits.get(tags.SOP_INSTANCE_UID)
     return file_bytes(
         [parts[tag] for tag in sorted(parts)],
         syntax,
-        source.raw(0x00080016),
-        instance.value if isinstance(instance, Edit) else source.raw(0x00080018),
+        source.raw(tags.SOP_CLASS_UID),
+        instance.value if isinstance(instance, Edit) else source.raw(tags.SOP_INSTANCE_UID),
     )
 
 
@@ -485,16 +488,18 @@ def file_bytes(
     meta = b"".join(
         spans.encode(tag, vr, spans.padded(value, vr), implicit_vr=False)
         for tag, vr, value in (
-            (0x00020001, "OB", b"\0\1"),
-            (0x00020002, "UI", (sop_class_uid or b"").strip(b" \0")),
-            (0x00020003, "UI", (sop_instance_uid or b"").strip(b" \0")),
-            (0x00020010, "UI", transfer_syntax_uid.encode()),
-            (0x00020012, "UI", uid.PYDICOM_IMPLEMENTATION_UID.encode()),
-            (0x00020013, "SH", _IMPLEMENTATION_VERSION_NAME),
+            (tags.FILE_META_INFORMATION_VERSION, "OB", b"\0\1"),
+            (tags.MEDIA_STORAGE_SOP_CLASS_UID, "UI", (sop_class_uid or b"").strip(b" \0")),
+            (tags.MEDIA_STORAGE_SOP_INSTANCE_UID, "UI", (sop_instance_uid or b"").strip(b" \0")),
+            (tags.TRANSFER_SYNTAX_UID, "UI", transfer_syntax_uid.encode()),
+            (tags.IMPLEMENTATION_CLASS_UID, "UI", uid.PYDICOM_IMPLEMENTATION_UID.encode()),
+            (tags.IMPLEMENTATION_VERSION_NAME, "SH", _IMPLEMENTATION_VERSION_NAME),
         )
         if value
     )
-    length = spans.encode(0x00020000, "UL", struct.pack("<L", len(meta)), implicit_vr=False)
+    length = spans.encode(
+        tags.FILE_META_INFORMATION_GROUP_LENGTH, "UL", struct.pack("<L", len(meta)), implicit_vr=False
+    )
     return b"".join([_PREAMBLE, length, meta, *parts])
 
 

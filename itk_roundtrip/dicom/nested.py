@@ -10,13 +10,15 @@ from typing import NamedTuple
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
+from itk_roundtrip import tags
+
 Wanted = Mapping[str, "Wanted | None"]
 """Keywords of what is wanted of an item: ``None`` for a value, and for a sequence what is wanted of its first item."""
 Texts = dict[str, str]
 """Values as texts by keyword, those of nested items beside the others."""
 Buffer = bytes | mmap.mmap
 
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM, _ITEM_END, _SEQUENCE_END = tags.ITEM, tags.ITEM_DELIMITATION_ITEM, tags.SEQUENCE_DELIMITATION_ITEM
 _UNDEFINED = 0xFFFFFFFF
 _SHORT = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_16)
 _LONG = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)

@@ -15,7 +15,7 @@ from pydicom.datadict import dictionary_has_tag
 from pydicom.filereader import data_element_generator
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
-from itk_roundtrip import syntaxes
+from itk_roundtrip import syntaxes, tags
 
 _LOOK = 3
 """So many elements in a row that make sense in one encoding are no chance."""
@@ -23,7 +23,7 @@ _HEAD = 1 << 16
 """So many bytes of a deflated data set are looked at."""
 _FIRST_GROUPS = (0x0004, 0x0008)
 _UNDEFINED = 0xFFFFFFFF
-_PIXEL_DATA = 0x7FE00010
+_PIXEL_DATA = tags.PIXEL_DATA
 _LONG_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
 _SHORT_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 _EXPLICIT = {"<": Struct("<HH2sH").unpack, ">": Struct(">HH2sH").unpack}
@@ -124,7 +124,7 @@ def opening(content: bytes | mmap) -> Opening:
 
 def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
     start, meta, implicit_meta, odd_meta = _file_meta(content, at)
-    claimed = meta.get(0x00020010, "")
+    claimed = meta.get(tags.TRANSFER_SYNTAX_UID, "")
     # Without a group 0002, only what begins as every data set does is believed to be one.
     sure = len(meta) > (not prefix)
     real = _encoding(content, start, claimed, sure=sure, prefix=prefix)
@@ -145,7 +145,7 @@ def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
         implicit=implicit,
         little_endian=order == "<",
         deflated=deflated,
-        media_storage_sop_class_uid=meta.get(0x00020002, ""),
+        media_storage_sop_class_uid=meta.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, ""),
         implicit_meta=implicit_meta,
         odd_meta=odd_meta,
     )
@@ -168,7 +168,7 @@ def _file_meta(content: bytes | mmap, at: int) -> tuple[int, dict[int, str], boo
         tag, begin, length = element
         at = begin + length
         # The only values asked for; the others may be large.
-        wanted = tag in (0x00020002, 0x00020010)
+        wanted = tag in (tags.MEDIA_STORAGE_SOP_CLASS_UID, tags.TRANSFER_SYNTAX_UID)
         values[tag] = content[begin:at].decode("ascii", "replace").strip(" \0") if wanted else ""
     return at, values, implicit and bool(values), odd
 

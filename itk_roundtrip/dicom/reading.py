@@ -16,7 +16,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.filereader import data_element_generator, read_dataset
 
-from itk_roundtrip import syntaxes
+from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
     IrregularError,
@@ -28,10 +28,10 @@ from itk_roundtrip.dicom.regular import (
     stands_in_data_sets,
 )
 
-_PIXEL_DATA = 0x7FE00010
-_PIXELS = (_PIXEL_DATA, 0x7FE00008, 0x7FE00009)
-_EXTENDED_TABLE = 0x7FE00001
-_NUMBER_OF_FRAMES = 0x00280008
+_PIXEL_DATA = tags.PIXEL_DATA
+_PIXELS = (_PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
+_EXTENDED_TABLE = tags.EXTENDED_OFFSET_TABLE
+_NUMBER_OF_FRAMES = tags.NUMBER_OF_FRAMES
 _UNDEFINED = 0xFFFFFFFF
 
 

@@ -17,6 +17,8 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
+from itk_roundtrip import tags
+
 Problem = tuple[int | None, str]
 """Tag of the top level, if it is one element's, and what is wrong."""
 Buffer = bytes | mmap.mmap
@@ -30,8 +32,8 @@ _NO_END = "has no proper end"
 _DEFINED = "is encapsulated and of defined length"
 _FOLLOWED = "is followed by bytes that are no elements"
 _ODD = "has a fragment of odd length"
-_PIXEL_DATA = 0x7FE00010
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_PIXEL_DATA = tags.PIXEL_DATA
+_ITEM, _ITEM_END, _SEQUENCE_END = tags.ITEM, tags.ITEM_DELIMITATION_ITEM, tags.SEQUENCE_DELIMITATION_ITEM
 _DELIMITERS = 0xFFFE
 """Group of the three: at the top level they are no elements."""
 _DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"

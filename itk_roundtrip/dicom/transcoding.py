@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_VR
 
+from itk_roundtrip import tags
 from itk_roundtrip.dicom.spans import UNDEFINED, Span, content, elements, encode, encode_item, items
 from itk_roundtrip.rules import is_group_length
 
-_BITS_ALLOCATED, _PIXEL_REPRESENTATION, _PIXEL_DATA = 0x00280100, 0x00280103, 0x7FE00010
+_BITS_ALLOCATED, _PIXEL_REPRESENTATION, _PIXEL_DATA = tags.BITS_ALLOCATED, tags.PIXEL_REPRESENTATION, tags.PIXEL_DATA
 _ENCAPSULATED = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 

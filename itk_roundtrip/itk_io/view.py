@@ -19,6 +19,7 @@ from pathlib import Path
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian
 
+from itk_roundtrip import tags
 from itk_roundtrip.dicom import spans
 from itk_roundtrip.dicom.frames import Frames, fragments
 from itk_roundtrip.dicom.headers import PIXEL_DATA, Header, PixelData, file_bytes
@@ -43,31 +44,57 @@ _CARRIED_VRS = frozenset({
     "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM",
     "UC", "UI", "UL", "UR", "US", "UT",
 })  # fmt: skip
-_PIXEL_TAGS = frozenset({
-    0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x0020000E, 0x00200013, 0x00200032, 0x00200037, 0x00280002,
-    0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280030, 0x00280100, 0x00280101, 0x00280102,
-    0x00280103, 0x00281052, 0x00281053, 0x7FE00010,
-})  # fmt: skip
+_PIXEL_TAGS = frozenset(
+    {
+        tags.SOP_CLASS_UID,
+        tags.SOP_INSTANCE_UID,
+        tags.MODALITY,
+        tags.STUDY_INSTANCE_UID,
+        tags.SERIES_INSTANCE_UID,
+        tags.INSTANCE_NUMBER,
+        tags.IMAGE_POSITION_PATIENT,
+        tags.IMAGE_ORIENTATION_PATIENT,
+        tags.SAMPLES_PER_PIXEL,
+        tags.PHOTOMETRIC_INTERPRETATION,
+        tags.PLANAR_CONFIGURATION,
+        tags.NUMBER_OF_FRAMES,
+        tags.ROWS,
+        tags.COLUMNS,
+        tags.PIXEL_SPACING,
+        tags.BITS_ALLOCATED,
+        tags.BITS_STORED,
+        tags.HIGH_BIT,
+        tags.PIXEL_REPRESENTATION,
+        tags.RESCALE_INTERCEPT,
+        tags.RESCALE_SLOPE,
+        tags.PIXEL_DATA,
+    }
+)
 _ONE_PIXEL = [
-    spans.encode(0x00280002, "US", b"\1\0", implicit_vr=False),
-    spans.encode(0x00280004, "CS", b"MONOCHROME2 ", implicit_vr=False),
-    spans.encode(0x00280010, "US", b"\1\0", implicit_vr=False),
-    spans.encode(0x00280011, "US", b"\1\0", implicit_vr=False),
-    spans.encode(0x00280100, "US", b"\x10\0", implicit_vr=False),
-    spans.encode(0x00280101, "US", b"\x10\0", implicit_vr=False),
-    spans.encode(0x00280102, "US", b"\x0f\0", implicit_vr=False),
-    spans.encode(0x00280103, "US", b"\0\0", implicit_vr=False),
-    spans.encode(0x7FE00010, "OW", b"\0\0", implicit_vr=False),
+    spans.encode(tags.SAMPLES_PER_PIXEL, "US", b"\1\0", implicit_vr=False),
+    spans.encode(tags.PHOTOMETRIC_INTERPRETATION, "CS", b"MONOCHROME2 ", implicit_vr=False),
+    spans.encode(tags.ROWS, "US", b"\1\0", implicit_vr=False),
+    spans.encode(tags.COLUMNS, "US", b"\1\0", implicit_vr=False),
+    spans.encode(tags.BITS_ALLOCATED, "US", b"\x10\0", implicit_vr=False),
+    spans.encode(tags.BITS_STORED, "US", b"\x10\0", implicit_vr=False),
+    spans.encode(tags.HIGH_BIT, "US", b"\x0f\0", implicit_vr=False),
+    spans.encode(tags.PIXEL_REPRESENTATION, "US", b"\0\0", implicit_vr=False),
+    spans.encode(tags.PIXEL_DATA, "OW", b"\0\0", implicit_vr=False),
 ]
 _SECONDARY_CAPTURE = b"1.2.840.10008.5.1.4.1.1.7\0"
-_RESCALE_TAGS = frozenset({0x00281052, 0x00281053, 0x00281054, 0x3004000E})
-_FRAME_TAGS = frozenset({0x00280008, 0x00280009})
+_RESCALE_TAGS = frozenset({tags.RESCALE_INTERCEPT, tags.RESCALE_SLOPE, tags.RESCALE_TYPE, tags.DOSE_GRID_SCALING})
+_FRAME_TAGS = frozenset({tags.NUMBER_OF_FRAMES, tags.FRAME_INCREMENT_POINTER})
 """Number of Frames and Frame Increment Pointer."""
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
-_PALETTE_TAGS = frozenset({
-    *range(0x00281101, 0x00281105), 0x00281199, *range(0x00281201, 0x00281205), *range(0x00281211, 0x00281215),
-    *range(0x00281221, 0x00281225),
-})  # fmt: skip
+_PALETTE_TAGS = frozenset(
+    {
+        *range(tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, 0x00281105),
+        tags.PALETTE_COLOR_LOOKUP_TABLE_UID,
+        *range(tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, 0x00281205),
+        *range(tags.LARGE_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, 0x00281215),
+        *range(tags.SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, 0x00281225),
+    }
+)
 
 
 def names(instances: Sequence[tuple[str, str]]) -> list[str]:
@@ -247,15 +274,15 @@ def ordering_file(instance: Instance) -> bytes:
     """
     position, orientation = instance.image_position_patient, instance.image_orientation_patient
     elements = (
-        (0x00080016, "UI", instance.sop_class_uid),
-        (0x00080018, "UI", instance.sop_instance_uid),
-        (0x00080060, "CS", instance.modality),
-        (0x0020000D, "UI", instance.study_instance_uid),
-        (0x0020000E, "UI", instance.series_instance_uid),
-        (0x00200011, "IS", instance.series_number),
-        (0x00200013, "IS", instance.instance_number),
-        (0x00200032, "DS", "\\".join(map(repr, position or ()))),
-        (0x00200037, "DS", "\\".join(map(repr, orientation or ()))),
+        (tags.SOP_CLASS_UID, "UI", instance.sop_class_uid),
+        (tags.SOP_INSTANCE_UID, "UI", instance.sop_instance_uid),
+        (tags.MODALITY, "CS", instance.modality),
+        (tags.STUDY_INSTANCE_UID, "UI", instance.study_instance_uid),
+        (tags.SERIES_INSTANCE_UID, "UI", instance.series_instance_uid),
+        (tags.SERIES_NUMBER, "IS", instance.series_number),
+        (tags.INSTANCE_NUMBER, "IS", instance.instance_number),
+        (tags.IMAGE_POSITION_PATIENT, "DS", "\\".join(map(repr, position or ()))),
+        (tags.IMAGE_ORIENTATION_PATIENT, "DS", "\\".join(map(repr, orientation or ()))),
     )
     parts = []
     for tag, vr, text in elements:
@@ -288,21 +315,25 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
     if plane.frame is not None:
         hiding = Hiding.ALL_BUT_PIXELS  # the header describes all frames together
     replaced: dict[int, tuple[str, bytes]] = {}
-    sop_class_uid = header.raw(0x00080016)
+    sop_class_uid = header.raw(tags.SOP_CLASS_UID)
     if hiding is Hiding.ALL_BUT_PIXELS:  # GDCM does not read SOP Classes that it does not know
         sop_class_uid = _SECONDARY_CAPTURE
-        replaced[0x00080016] = ("UI", _SECONDARY_CAPTURE)
+        replaced[tags.SOP_CLASS_UID] = ("UI", _SECONDARY_CAPTURE)
     if how.whole_words:
-        replaced[0x00280101] = ("US", struct.pack("<H", seen.bits_stored))
-        replaced[0x00280102] = ("US", struct.pack("<H", seen.bits_stored - 1))
+        replaced[tags.BITS_STORED] = ("US", struct.pack("<H", seen.bits_stored))
+        replaced[tags.HIGH_BIT] = ("US", struct.pack("<H", seen.bits_stored - 1))
     if how.extra_rows:
-        replaced[0x00280010] = ("US", struct.pack("<H", (plane.instance.rows or 0) + how.extra_rows))
+        replaced[tags.ROWS] = ("US", struct.pack("<H", (plane.instance.rows or 0) + how.extra_rows))
         value = value or header.raw(PIXEL_DATA) or b""
         value += bytes(how.extra_rows * (plane.instance.columns or 0) // 8 + 1)
         value += b"\0" * (len(value) % 2)
     if how.label:
-        replaced[0x00280004] = ("CS", spans.padded(how.label.encode("ascii"), "CS"))
-    for tag, numbers in ((0x00200032, place.position), (0x00200037, place.orientation), (0x00280030, place.spacing)):
+        replaced[tags.PHOTOMETRIC_INTERPRETATION] = ("CS", spans.padded(how.label.encode("ascii"), "CS"))
+    for tag, numbers in (
+        (tags.IMAGE_POSITION_PATIENT, place.position),
+        (tags.IMAGE_ORIENTATION_PATIENT, place.orientation),
+        (tags.PIXEL_SPACING, place.spacing),
+    ):
         if numbers:
             replaced[tag] = ("DS", spans.padded("\\".join(map(repr, numbers)).encode("ascii"), "DS"))
     hidden = set(_FRAME_TAGS) if plane.frame is not None else set()
@@ -334,7 +365,7 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
                 part = _with_usual_vr(header, tag, part)
             parts[tag] = part
     ordered = [parts[tag] for tag in sorted(parts)]
-    return file_bytes(ordered, header.transfer_syntax_of_data, sop_class_uid, header.raw(0x00080018))
+    return file_bytes(ordered, header.transfer_syntax_of_data, sop_class_uid, header.raw(tags.SOP_INSTANCE_UID))
 
 
 def _with_usual_vr(header: Header, tag: int, part: bytes) -> bytes:

@@ -22,13 +22,13 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from itk_roundtrip import tags
 from itk_roundtrip.dicom import codestream
 from itk_roundtrip.dicom.codestream import Stream
 from itk_roundtrip.dicom.decimals import decimals
 from itk_roundtrip.dicom.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular, stands_in_data_sets
-from itk_roundtrip.dicom.tags import tag_text
 from itk_roundtrip.rules import is_lossy
 from itk_roundtrip.series.geometry import PLANE_ATTRIBUTES, Cosines, Point
 from itk_roundtrip.series.places import (
@@ -44,6 +44,7 @@ from itk_roundtrip.series.places import (
     header_places,
 )
 from itk_roundtrip.syntaxes import is_encapsulated
+from itk_roundtrip.tags import tag_text
 
 
 class _Private(NamedTuple):
@@ -120,7 +121,7 @@ _NUMBERS_AS_TEXT = frozenset({"CS", "DS", "IS", "LO", "LT", "SH", "ST", "UC", "U
 _IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows"))
 """An odd file that has none of these is no instance."""
 Elements = dict[int, DataElement | RawDataElement]
-_PIXEL_TAGS = {0x7FE00010: "integer", 0x7FE00008: "float", 0x7FE00009: "double"}
+_PIXEL_TAGS = {tags.PIXEL_DATA: "integer", tags.FLOAT_PIXEL_DATA: "float", tags.DOUBLE_FLOAT_PIXEL_DATA: "double"}
 _GROUP_TAGS = tuple(_TAG[keyword] for keyword in _PRESENCE)
 _PIXELS = frozenset(_PIXEL_TAGS)
 _STOPS = frozenset({*_PIXEL_TAGS, *_GROUP_TAGS})
@@ -457,7 +458,7 @@ def _described(whole: bytes | mmap.mmap, begin: int, opened: Opening) -> _Header
         # Each frame has a fragment of its own, but for those of a video; the position is that of the pixels.
         video = opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes
         if not video and not _is_table(whole, start, frames):
-            notes = (*notes, f"{_named(0x7FE00010)} has a Basic Offset Table that is not one of its frames")
+            notes = (*notes, f"{_named(tags.PIXEL_DATA)} has a Basic Offset Table that is not one of its frames")
         short = not video and frames * 8 > len(whole) - position
         return _Header(dataset, kind, short, groups, start, whole, notes)
     if length == 0xFFFFFFFF:

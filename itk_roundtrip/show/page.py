@@ -15,7 +15,7 @@ from string import Template
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
-from itk_roundtrip import __version__
+from itk_roundtrip import __version__, tags
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.show.figures import Folders, draw, positions, short
 from itk_roundtrip.verify.findings import CHECKS, Change, Finding, Report, Severity, SlicePair, first_error, grouped
@@ -157,7 +157,7 @@ def _identifies(change: Change) -> bool:
     leaf = re.search(r"(\w*)(?:\[\d+\])?$", change.path)
     tag = tag_for_keyword(leaf[1]) if leaf else None
     tag = int(change.tag[1:5] + change.tag[6:10], 16) if tag is None else tag
-    return tag == 0x0008103E or (dictionary_has_tag(tag) and dictionary_VR(tag) == "UI")
+    return tag == tags.SERIES_DESCRIPTION or (dictionary_has_tag(tag) and dictionary_VR(tag) == "UI")
 
 
 def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:

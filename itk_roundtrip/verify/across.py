@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from itk_roundtrip import tags
 from itk_roundtrip.rules import is_primary, rule_for
 from itk_roundtrip.series.find import Instance, Series, Skipped
 from itk_roundtrip.series.geometry import ORIENTATION_TOLERANCE, POSITION_TOLERANCE_MM, positions_on_normal
@@ -19,15 +20,19 @@ from itk_roundtrip.verify.pairing import BY_POSITION, BY_UID, Paired, Pairing, r
 from itk_roundtrip.words import agreeing, counted
 
 _IRREGULARITIES = {
-    "duplicate-uid": ("UID-02", 0x00080018), "truncated": ("FIL-01", 0x7FE00010),
-    "mixed-size": ("GEO-01", 0x00280010), "mixed-format": ("PIX-01", 0x00280101), "encoding": ("FIL-01", 0x00020010),
-    "mixed-spacing": ("GEO-01", 0x00280030),
-    "malformed-position": ("GEO-02", 0x00200032), "malformed-orientation": ("GEO-02", 0x00200037),
-    "malformed-spacing": ("GEO-02", 0x00280030),
-}  # fmt: skip
+    "duplicate-uid": ("UID-02", tags.SOP_INSTANCE_UID),
+    "truncated": ("FIL-01", tags.PIXEL_DATA),
+    "mixed-size": ("GEO-01", tags.ROWS),
+    "mixed-format": ("PIX-01", tags.BITS_STORED),
+    "encoding": ("FIL-01", tags.TRANSFER_SYNTAX_UID),
+    "mixed-spacing": ("GEO-01", tags.PIXEL_SPACING),
+    "malformed-position": ("GEO-02", tags.IMAGE_POSITION_PATIENT),
+    "malformed-orientation": ("GEO-02", tags.IMAGE_ORIENTATION_PATIENT),
+    "malformed-spacing": ("GEO-02", tags.PIXEL_SPACING),
+}
 _IRREGULARITIES |= {shared.kind: (shared.check, shared.tag) for shared in SHARED}
 """Checks and tags of irregularities; all others are about the geometry of the series."""
-_GEOMETRY = ("GEO-02", 0x00200032)
+_GEOMETRY = ("GEO-02", tags.IMAGE_POSITION_PATIENT)
 _MIXED = frozenset({"mixed-spacing", *(shared.kind for shared in SHARED)})
 """What nobody should take for one series or one volume, whoever made it."""
 _TOLD_BY_PAIR = frozenset({"localizer", *(shared.kind for shared in SHARED if shared.check != "EQP-01")})
@@ -89,7 +94,7 @@ def _files(sides: Sides) -> Iterator[Finding]:
             continue
         suffix = "." + one.name.rpartition(".")[2].lower() if "." in one.name else ""
         alien = one.reason.startswith("not DICOM") and suffix not in suffixes | {".dcm", ".ima"}
-        check, tag = ("UID-02", 0x00080018) if one.duplicate_of else ("FIL-01", None)
+        check, tag = ("UID-02", tags.SOP_INSTANCE_UID) if one.duplicate_of else ("FIL-01", None)
         yield make_finding(check, one.reason, tag=tag, name=one.name,
                            severity="warning" if alien else "error",
                            inherited=(one.name, one.reason) in before)  # fmt: skip
@@ -118,7 +123,7 @@ def _uids(sides: Sides) -> Iterator[Finding]:
     written, source = sides.written.instances, sides.source.series_instance_uid
     found = Counter(one.series_instance_uid for one in written)
     first = {uid: next(one.name for one in written if one.series_instance_uid == uid) for uid in found}
-    tag = 0x0020000E
+    tag = tags.SERIES_INSTANCE_UID
     if len(found) > 1:
         usual = found.most_common(1)[0][0]
         odd = next(uid for uid in found if uid != usual)
@@ -132,7 +137,7 @@ def _uids(sides: Sides) -> Iterator[Finding]:
 
 
 def _sop_uids(sides: Sides) -> Iterator[Finding]:
-    tag, old = 0x00080018, sides.source_instances - {""}
+    tag, old = tags.SOP_INSTANCE_UID, sides.source_instances - {""}
     named: dict[str, list[Instance]] = defaultdict(list)
     for one in sides.written.instances:
         named[one.sop_instance_uid].append(one)
@@ -183,7 +188,7 @@ def _instance_numbers(sides: Sides) -> Iterator[Finding]:
     counted = sorted(one.written.instance_number for one in pairs) == sorted(map(str, range(1, len(pairs) + 1)))
     if changed and (sound or not counted):
         message = "changed without need" if sound else "changed, but not to 1 to the number of slices"
-        yield make_finding("HDR-01", message, tag=0x00200013, name=changed[0].name, count=len(changed))
+        yield make_finding("HDR-01", message, tag=tags.INSTANCE_NUMBER, name=changed[0].name, count=len(changed))
 
 
 def _references(sides: Sides) -> Iterator[Finding]:
@@ -196,16 +201,25 @@ def _references(sides: Sides) -> Iterator[Finding]:
         uids = {other for _, other in added}
         own = one.source.sop_instance_uid
         if one.by in (BY_UID, BY_POSITION) and uid in known and own not in {uid, *uids}:
-            yield make_finding("DER-03", f"refers to another slice than the one that its {one.by} says", tag=0x00082112,
-                           name=one.written.name)  # fmt: skip
+            yield make_finding(
+                "DER-03",
+                f"refers to another slice than the one that its {one.by} says",
+                tag=tags.SOURCE_IMAGE_SEQUENCE,
+                name=one.written.name,
+            )
         if one.written.sop_instance_uid in uids - {own}:
-            yield make_finding("DER-03", "refers to itself", tag=0x00082112, name=one.written.name)
+            yield make_finding("DER-03", "refers to itself", tag=tags.SOURCE_IMAGE_SEQUENCE, name=one.written.name)
         elif uids - sides.source_instances:
             yield make_finding("DER-03", "an item that was added refers to no instance of the source folder",
-                           tag=0x00082112, name=one.written.name, severity="warning")  # fmt: skip
+                           tag=tags.SOURCE_IMAGE_SEQUENCE, name=one.written.name, severity="warning")  # fmt: skip
         if {other for _, other in one.written.source_images[: len(one.source.source_images)]} - sides.source_instances:
-            yield make_finding("DER-03", "earlier items refer to instances outside the source folder", tag=0x00082112,
-                           name=one.written.name, severity="info")  # fmt: skip
+            yield make_finding(
+                "DER-03",
+                "earlier items refer to instances outside the source folder",
+                tag=tags.SOURCE_IMAGE_SEQUENCE,
+                name=one.written.name,
+                severity="info",
+            )
 
 
 def places(source: Series, pairing: Pairing) -> list[tuple[float | None, float | None]]:
@@ -233,15 +247,22 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
     steps = np.diff(np.array([place[:2] for place in located]).reshape(-1, 2), axis=0)
     for (before, after), (_, _, name) in zip(steps, located[1:], strict=True):
         if before > POSITION_TOLERANCE_MM and after <= 0:
-            yield make_finding("GEO-02", "stands in another order than its source", tag=0x00200032, name=name)
+            yield make_finding(
+                "GEO-02", "stands in another order than its source", tag=tags.IMAGE_POSITION_PATIENT, name=name
+            )
         elif abs(before - after) > POSITION_TOLERANCE_MM:
-            yield make_finding("GEO-02", "another distance to its neighbour than its source", tag=0x00200032, name=name)
+            yield make_finding(
+                "GEO-02",
+                "another distance to its neighbour than its source",
+                tag=tags.IMAGE_POSITION_PATIENT,
+                name=name,
+            )
     for pair in sides.pairing.pairs:
         moved = [frame for frame in range(min(pair.source.planes, pair.written.planes)) if _moved(pair, frame)]
         if moved and pair.source.framed:
             lie = agreeing(len(moved), "lies", "lie")
             yield make_finding("GEO-02", f"{counted(len(moved), 'frame')} {lie} elsewhere than in the source",
-                           tag=0x00200032, name=pair.written.name)  # fmt: skip
+                           tag=tags.IMAGE_POSITION_PATIENT, name=pair.written.name)  # fmt: skip
     counterpart = {one.written.name: one.source.name for one in sides.pairing.pairs}
     theirs: dict[str, set[str]] = defaultdict(set)
     for old in sides.source.irregularities:
@@ -279,8 +300,14 @@ def _nothing_done(sides: Sides) -> Iterator[Finding]:
     """Check that what says it was processed was."""
     processed = [one for one in sides.reports if one.processed]
     if processed and not any(one.pair.changed or one.pair.largest_real for one in sides.reports):
-        yield make_finding("PIX-05", "said to be processed, but all values are those of the source", tag=0x00082111,
-                       name=processed[0].pair.written, severity="warning", count=len(processed))  # fmt: skip
+        yield make_finding(
+            "PIX-05",
+            "said to be processed, but all values are those of the source",
+            tag=tags.DERIVATION_DESCRIPTION,
+            name=processed[0].pair.written,
+            severity="warning",
+            count=len(processed),
+        )
 
 
 def _series_extremes(sides: Sides) -> Iterator[Finding]:
@@ -290,7 +317,10 @@ def _series_extremes(sides: Sides) -> Iterator[Finding]:
         return
     lowest = min(one.extremes[0] for one in reports if one.extremes)
     highest = max(one.extremes[1] for one in reports if one.extremes)
-    for tag, index, actual in ((0x00280108, 2, lowest), (0x00280109, 3, highest)):
+    for tag, index, actual in (
+        (tags.SMALLEST_PIXEL_VALUE_IN_SERIES, 2, lowest),
+        (tags.LARGEST_PIXEL_VALUE_IN_SERIES, 3, highest),
+    ):
         wrong = [one for one in reports if one.extremes and one.extremes[index] not in (None, actual)]
         if wrong:
             yield make_finding("STL-01", "is not what the processed series holds", tag=tag, name=wrong[0].pair.written,

@@ -21,8 +21,9 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
+from itk_roundtrip import tags
 from itk_roundtrip.dicom.decimals import decimal, decimals
-from itk_roundtrip.dicom.tags import tag_text
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.findings import Outcome
 from itk_roundtrip.words import counted
 
@@ -229,7 +230,7 @@ class Encodings:
 
     def inside(self, source: Dataset, written: Dataset) -> Encodings:
         """Return the same for two items, which may have a character set of their own (PS3.5 7.5.3)."""
-        if 0x00080005 not in source and 0x00080005 not in written:
+        if tags.SPECIFIC_CHARACTER_SET not in source and tags.SPECIFIC_CHARACTER_SET not in written:
             return self
         return replace(
             self,
@@ -240,7 +241,7 @@ class Encodings:
 
 def character_set(dataset: Dataset) -> str:
     """Return Specific Character Set (0008,0005) as one text; empty if absent."""
-    return text(dataset, 0x00080005)
+    return text(dataset, tags.SPECIFIC_CHARACTER_SET)
 
 
 def _compare(

@@ -14,14 +14,14 @@ import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset
 
-from itk_roundtrip import rules
+from itk_roundtrip import rules, tags
 from itk_roundtrip.dicom.privacy import may_show
 from itk_roundtrip.dicom.reading import mapped, read, read_file
 from itk_roundtrip.dicom.regular import Problem
-from itk_roundtrip.dicom.tags import tag_text
 from itk_roundtrip.errors import kind_and_place
 from itk_roundtrip.rules import rule_for
 from itk_roundtrip.series.find import Instance, describe
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.attributes import Difference, compare, elements, numbers, undecoded
 from itk_roundtrip.verify.checks.derived import declared_bound, declared_clipped
 from itk_roundtrip.verify.checks.files import check_pair, is_allowed
@@ -33,11 +33,17 @@ from itk_roundtrip.verify.stored import PIXEL_DATA, UndecodableError, compare_pi
 from itk_roundtrip.verify.structure import problems
 from itk_roundtrip.words import agreeing, counted
 
-PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
+PIXEL_TAGS = frozenset({PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA})
 SERIES_LEVEL: dict[int, str] = {
-    0x00200011: "HDR-03", 0x0008103E: "HDR-03", 0x00080021: "HDR-03", 0x00080031: "HDR-03", 0x00181030: "HDR-03",
-    0x00541000: "HDR-03", 0x00541002: "HDR-03", 0x00541102: "HDR-03",
-}  # fmt: skip
+    tags.SERIES_NUMBER: "HDR-03",
+    tags.SERIES_DESCRIPTION: "HDR-03",
+    tags.SERIES_DATE: "HDR-03",
+    tags.SERIES_TIME: "HDR-03",
+    tags.PROTOCOL_NAME: "HDR-03",
+    tags.SERIES_TYPE: "HDR-03",
+    tags.COUNTS_SOURCE: "HDR-03",
+    tags.DECAY_CORRECTION: "HDR-03",
+}
 """Attributes that all instances of a series share (PS3.3 C.7.3.1, C.8.9.1), and the check that says so.
 
 Beside those of :data:`itk_roundtrip.series.shared.SHARED`, which are irregularities of a series."""
@@ -227,7 +233,9 @@ def _extremes(pair: Pair) -> tuple[float, float, float | None, float | None] | N
     values = pair.difference.values
     if values is None or not values.size or values.dtype.kind not in "iu":
         return None
-    stated = [numbers(pair.written, tag) for tag in (0x00280108, 0x00280109)]
+    stated = [
+        numbers(pair.written, tag) for tag in (tags.SMALLEST_PIXEL_VALUE_IN_SERIES, tags.LARGEST_PIXEL_VALUE_IN_SERIES)
+    ]
     low, high = (as_stored(int(one[0]), pair.pixels[1]) if one else None for one in stated)
     return float(values.min()), float(values.max()), low, high
 
@@ -267,9 +275,13 @@ def _outcome(one: Difference, rule: rules.Rule, pair: Pair) -> Outcome:
 
 def _is_of_decoding(pair: Pair, one: Difference) -> bool:
     """Tell whether a difference says what became of compressed pixels: that they lost something, or are RGB now."""
-    if one.tag in (0x00280004, 0x00280006):
+    if one.tag in (tags.PHOTOMETRIC_INTERPRETATION, tags.PLANAR_CONFIGURATION):
         return one.outcome in ("added", "changed") and is_allowed(pair, one)
-    lossy = one.tag in (0x00282110, 0x00282112, 0x00282114)
+    lossy = one.tag in (
+        tags.LOSSY_IMAGE_COMPRESSION,
+        tags.LOSSY_IMAGE_COMPRESSION_RATIO,
+        tags.LOSSY_IMAGE_COMPRESSION_METHOD,
+    )
     return lossy and one.outcome in ("added", "changed") and pair.derived and pair.lossy[0]
 
 
@@ -306,11 +318,15 @@ def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:
         findings.append(pair.finding("PIX-03", PIXEL_DATA, message))
     bound = declared_bound(pair)
     if bound is not None and float(np.nanmax(apart, initial=0.0)) > bound * (1 + 1e-9):
-        findings.append(pair.finding("PIX-03", 0x00082111, "the error is larger than Derivation Description says"))
+        findings.append(
+            pair.finding("PIX-03", tags.DERIVATION_DESCRIPTION, "the error is larger than Derivation Description says")
+        )
     count = int(np.count_nonzero(clipped))
     clipping = f"{counted(count, 'value')} {agreeing(count, 'is', 'are')}"
     if pair.derived and count != declared_clipped(pair):
-        findings.append(pair.finding("PIX-03", 0x00082111, f"{clipping} clipped, and not so many declared"))
+        findings.append(
+            pair.finding("PIX-03", tags.DERIVATION_DESCRIPTION, f"{clipping} clipped, and not so many declared")
+        )
     return findings
 
 

@@ -29,9 +29,9 @@ from pydicom.tag import BaseTag
 
 from itk_roundtrip.dicom.privacy import may_show, names_in
 from itk_roundtrip.dicom.reading import mapped, read_file, read_regular
-from itk_roundtrip.dicom.tags import tag_text
 from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.rules import RULES
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.findings import Finding, Severity
 from itk_roundtrip.verify.pairing import Paired
 from itk_roundtrip.verify.structure import problems

@@ -10,7 +10,7 @@ from typing import Literal
 from pydicom.datadict import keyword_for_tag
 
 from itk_roundtrip.arguments import Identity as Identity  # public here too
-from itk_roundtrip.dicom.tags import tag_text
+from itk_roundtrip.tags import tag_text
 
 Severity = Literal["error", "warning", "info"]
 Verdict = Literal["pass", "fail"]

@@ -9,7 +9,7 @@ from functools import cached_property
 from pydicom import uid
 from pydicom.dataset import FileDataset
 
-from itk_roundtrip import rules
+from itk_roundtrip import rules, tags
 from itk_roundtrip.dicom.colours import Contradiction
 from itk_roundtrip.dicom.regular import Problem
 from itk_roundtrip.rules import Rule, rule_for
@@ -73,7 +73,7 @@ class Pair:
     @cached_property
     def primary(self) -> bool:
         """Whether the series times are kept: PET and NM."""
-        return rules.is_primary(text(self.source, 0x00080060), text(self.source, 0x00080016))
+        return rules.is_primary(text(self.source, tags.MODALITY), text(self.source, tags.SOP_CLASS_UID))
 
     def rule(self, tag: int) -> Rule:
         """Return the rule for an attribute of the top level."""
@@ -84,7 +84,9 @@ class Pair:
         """What Derivation Description says beyond the source's, but for a comment of the user, which claims nothing."""
         if not self.derived:
             return ""
-        added = added_text(decoded(self.source, 0x00082111), decoded(self.written, 0x00082111))
+        added = added_text(
+            decoded(self.source, tags.DERIVATION_DESCRIPTION), decoded(self.written, tags.DERIVATION_DESCRIPTION)
+        )
         return "" if added.startswith(rules.COMMENT) else added.partition(f"; {rules.COMMENT}")[0]
 
     @property
@@ -150,7 +152,9 @@ def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:
         chroma = rules.decoder_difference("YBR_FULL_422" if contradiction.subsampled else "YBR_FULL")
         return chroma, rules.MEAN_DECODER_DIFFERENCE
     if source.is_lossy and not written.is_lossy:
-        return rules.decoder_difference(text(source.dataset, 0x00280004)), rules.MEAN_DECODER_DIFFERENCE
+        return rules.decoder_difference(
+            text(source.dataset, tags.PHOTOMETRIC_INTERPRETATION)
+        ), rules.MEAN_DECODER_DIFFERENCE
     return 0.0, 0.0
 
 

@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
-from itk_roundtrip import rules, syntaxes
+from itk_roundtrip import rules, syntaxes, tags
 from itk_roundtrip.dicom import codestream, colours
 from itk_roundtrip.itk_io import _simpleitk
 from itk_roundtrip.pixels.formats import digest
@@ -31,12 +31,21 @@ from itk_roundtrip.verify.attributes import element_of, numbers, raw, text
 
 Array = NDArray[Any]
 
-PIXEL_DATA = 0x7FE00010
-_FLOATS = {0x7FE00008: ("<f4", ">f4"), 0x7FE00009: ("<f8", ">f8")}
-_DESCRIPTION = (0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101,
-                0x00280103)  # fmt: skip
+PIXEL_DATA = tags.PIXEL_DATA
+_FLOATS = {tags.FLOAT_PIXEL_DATA: ("<f4", ">f4"), tags.DOUBLE_FLOAT_PIXEL_DATA: ("<f8", ">f8")}
+_DESCRIPTION = (
+    tags.SAMPLES_PER_PIXEL,
+    tags.PHOTOMETRIC_INTERPRETATION,
+    tags.PLANAR_CONFIGURATION,
+    tags.NUMBER_OF_FRAMES,
+    tags.ROWS,
+    tags.COLUMNS,
+    tags.BITS_ALLOCATED,
+    tags.BITS_STORED,
+    tags.PIXEL_REPRESENTATION,
+)
 """Samples, photometric interpretation, planar configuration, frames, rows, columns, bits and sign."""
-_NUMBER_OF_FRAMES = 0x00280008
+_NUMBER_OF_FRAMES = tags.NUMBER_OF_FRAMES
 _COLOUR_CODECS = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEG2000Lossless, uid.JPEG2000)
 _SECONDARY_CAPTURE = uid.SecondaryCaptureImageStorage
 
@@ -112,12 +121,14 @@ class Pixels:
     @cached_property
     def contradiction(self) -> colours.Contradiction | None:
         """How the streams contradict Photometric Interpretation, if they do."""
-        return colours.contradiction(text(self.dataset, 0x00280004), self.streams)
+        return colours.contradiction(text(self.dataset, tags.PHOTOMETRIC_INTERPRETATION), self.streams)
 
     @cached_property
     def is_lossy(self) -> bool:
         """Whether compressed pixels lost something by their compression."""
-        return rules.is_lossy(self.syntax, text(self.dataset, 0x00282110), codestream.lost(self.streams))
+        return rules.is_lossy(
+            self.syntax, text(self.dataset, tags.LOSSY_IMAGE_COMPRESSION), codestream.lost(self.streams)
+        )
 
     @cached_property
     def bits_beyond(self) -> int:
@@ -135,7 +146,7 @@ class Pixels:
     def expected_length(self) -> int:
         """Bytes of uncompressed pixel data, pad byte included; with half the chroma of YBR_FULL_422."""
         bits = self.count * self.bits_allocated
-        if text(self.dataset, 0x00280004) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
+        if text(self.dataset, tags.PHOTOMETRIC_INTERPRETATION) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
             bits = bits * 2 // 3
         length = -(-bits // 8)
         return length + length % 2
@@ -161,21 +172,24 @@ def pixels(dataset: Dataset) -> Pixels:
     element = element_of(dataset, tag) if tag else None
     value = element.value if element is not None else b""
     description = tuple(raw(dataset, each) for each in _DESCRIPTION)
-    stored, high = _number(dataset, 0x00280101), _number(dataset, 0x00280102)
-    slope, intercept = numbers(dataset, 0x00281053) or numbers(dataset, 0x3004000E), numbers(dataset, 0x00281052)
+    stored, high = _number(dataset, tags.BITS_STORED), _number(dataset, tags.HIGH_BIT)
+    slope, intercept = (
+        numbers(dataset, tags.RESCALE_SLOPE) or numbers(dataset, tags.DOSE_GRID_SCALING),
+        numbers(dataset, tags.RESCALE_INTERCEPT),
+    )
     return Pixels(
         dataset=dataset,
         tag=tag,
         value=bytes(value or b"") if isinstance(element, RawDataElement) or isinstance(value, bytes) else b"",
         syntax=_syntax(dataset),
-        frames=_number(dataset, 0x00280008, 1) or 1,
-        rows=_number(dataset, 0x00280010),
-        columns=_number(dataset, 0x00280011),
-        samples=_number(dataset, 0x00280002, 1),
-        bits_allocated=_number(dataset, 0x00280100),
+        frames=_number(dataset, tags.NUMBER_OF_FRAMES, 1) or 1,
+        rows=_number(dataset, tags.ROWS),
+        columns=_number(dataset, tags.COLUMNS),
+        samples=_number(dataset, tags.SAMPLES_PER_PIXEL, 1),
+        bits_allocated=_number(dataset, tags.BITS_ALLOCATED),
         bits_stored=stored,
-        high_bit=high if stored - 1 <= high < _number(dataset, 0x00280100) else stored - 1,
-        signed=_number(dataset, 0x00280103) == 1,
+        high_bit=high if stored - 1 <= high < _number(dataset, tags.BITS_ALLOCATED) else stored - 1,
+        signed=_number(dataset, tags.PIXEL_REPRESENTATION) == 1,
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
         description=description,
@@ -224,7 +238,7 @@ def _native(one: Pixels) -> Pixels:
     """Return the pixels of fragments that hold native frames as a file in Explicit VR Little Endian would."""
     count = one.rows * one.columns * one.samples
     size = -(-count * one.bits_allocated // 8)
-    if text(one.dataset, 0x00280004) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
+    if text(one.dataset, tags.PHOTOMETRIC_INTERPRETATION) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
         size = size * 2 // 3
     try:
         frames = [np.frombuffer(_unpacked(stream, one, size), "u1", size) for stream in _frames(one)]
@@ -238,7 +252,7 @@ def _native(one: Pixels) -> Pixels:
     native = Dataset()
     native.file_meta = FileMetaDataset()
     native.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    for tag in (*_DESCRIPTION, 0x00280102):
+    for tag in (*_DESCRIPTION, tags.HIGH_BIT):
         if tag in one.dataset:
             native[tag] = one.dataset[tag]
     value = b"".join(frame.tobytes() for frame in frames)
@@ -392,7 +406,7 @@ def _no_panic() -> Iterator[None]:
 
 
 def _frames(one: Pixels) -> list[bytes]:
-    found = (element_of(one.dataset, tag) for tag in (0x7FE00001, 0x7FE00002))
+    found = (element_of(one.dataset, tag) for tag in (tags.EXTENDED_OFFSET_TABLE, tags.EXTENDED_OFFSET_TABLE_LENGTHS))
     tables = [bytes(element.value or b"") for element in found if element is not None]
     extended = (tables[0], tables[1]) if len(tables) == 2 and all(tables) else None
     return list(generate_frames(one.value, number_of_frames=one.frames, extended_offsets=extended))
@@ -405,7 +419,7 @@ def _by_simpleitk(one: Pixels, frame: bytes, as_rgb: bool) -> Array:
     bare.file_meta.TransferSyntaxUID = one.syntax
     bare.SOPClassUID = bare.file_meta.MediaStorageSOPClassUID = _SECONDARY_CAPTURE
     bare.SOPInstanceUID = bare.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
-    for tag in (*_DESCRIPTION, 0x00280102):
+    for tag in (*_DESCRIPTION, tags.HIGH_BIT):
         if tag in one.dataset and tag != _NUMBER_OF_FRAMES:
             bare[tag] = one.dataset[tag]
     if one.bits_beyond:  # GDCM would wrap what is more than Bits Stored
@@ -536,7 +550,7 @@ def compare_pixels(
     same_syntax = source.syntax == written.syntax or (source.native and written.native)
     identical = same_syntax and theirs in (ours, ours + pad)
     same_description = source.description == written.description and source.tag == written.tag
-    photometric = [text(one.dataset, 0x00280004) for one in (source, written)]
+    photometric = [text(one.dataset, tags.PHOTOMETRIC_INTERPRETATION) for one in (source, written)]
     contradicted = source.contradiction is not None and source.contradiction.is_ambiguous
     as_rgb = source.encapsulated and photometric[0].startswith("YBR") and photometric[1] == "RGB" and not contradicted
     try:

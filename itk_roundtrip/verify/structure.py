@@ -10,13 +10,13 @@ from pydicom import uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
-from itk_roundtrip import syntaxes
+from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom.part10 import opening
 from itk_roundtrip.dicom.regular import NO_SUCH_VR, Buffer, Problem, regular
 
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM, _ITEM_END, _SEQUENCE_END = tags.ITEM, tags.ITEM_DELIMITATION_ITEM, tags.SEQUENCE_DELIMITATION_ITEM
 _UNDEFINED = 0xFFFFFFFF
-_PIXEL_DATA = 0x7FE00010
+_PIXEL_DATA = tags.PIXEL_DATA
 _START = 132
 """Preamble and DICM."""
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
@@ -62,7 +62,7 @@ def _opened(content: Buffer, found: set[Problem]) -> tuple[int, str]:
     """Return where the data set starts, and the transfer syntax that it is in, whatever it says."""
     begins = opening(content) if content[128:_START] == b"DICM" else None
     if begins is not None and begins.odd_meta:
-        found.add((0x00020000, NO_SUCH_VR))
+        found.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, NO_SUCH_VR))
         return begins.start, begins.transfer_syntax_uid
     start = _check_meta(content, found)
     if begins is not None and begins.start == start:
@@ -75,11 +75,11 @@ def _check_meta(content: Buffer, found: set[Problem]) -> int:
     start, stated = _START, None
     while struct.unpack_from("<H", content, start)[0] == 2:
         tag, _, length, value = _head(content, start, False, "<")
-        if tag == 0x00020000 and length == 4:
+        if tag == tags.FILE_META_INFORMATION_GROUP_LENGTH and length == 4:
             stated = value + 4 + struct.unpack_from("<L", content, value)[0]
         start = value + length
     if stated != start:
-        found.add((0x00020000, "does not say where File Meta Information ends"))
+        found.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, "does not say where File Meta Information ends"))
     return start
 
 
@@ -87,7 +87,7 @@ def _meta_value(content: Buffer, stop: int, element: int) -> bytes:
     start = _START
     while start < stop:
         tag, _, length, value = _head(content, start, False, "<")
-        if tag == 0x00020000 | element:
+        if tag == tags.FILE_META_INFORMATION_GROUP_LENGTH | element:
             return content[value : value + length].strip(b" \0")
         start = value + length
     return b""

@@ -10,8 +10,8 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from itk_roundtrip import rules
-from itk_roundtrip.dicom.tags import tag_text
+from itk_roundtrip import rules, tags
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.attributes import (
     compare_items,
     decoded,
@@ -35,29 +35,29 @@ _CLIPPED = re.compile(r"([0-9]+)\s+(?:\w+\s+){0,2}?clipped|clipped:?\s+([0-9]+)"
 
 
 def _image_type(pair: Pair) -> Iterator[Finding]:
-    old, new = ([part.strip() for part in value.split(b"\\")] for value in pair.values(0x00080008))
+    old, new = ([part.strip() for part in value.split(b"\\")] for value in pair.values(tags.IMAGE_TYPE))
     if new[:1] != [b"DERIVED"]:
-        yield pair.finding("TYP-01", 0x00080008, "value 1 is not DERIVED")
+        yield pair.finding("TYP-01", tags.IMAGE_TYPE, "value 1 is not DERIVED")
     if new[2:] != old[2:]:
-        yield pair.finding("TYP-01", 0x00080008, "values 3 and on differ from the source")
-    elif text(pair.source, 0x00080060) in ("CT", "MR") and len(new) < 3:
-        yield pair.finding("TYP-01", 0x00080008, "CT and MR images have a value 3", inherited=True)
+        yield pair.finding("TYP-01", tags.IMAGE_TYPE, "values 3 and on differ from the source")
+    elif text(pair.source, tags.MODALITY) in ("CT", "MR") and len(new) < 3:
+        yield pair.finding("TYP-01", tags.IMAGE_TYPE, "CT and MR images have a value 3", inherited=True)
     allowed = rules.image_type_values_2(
-        text(pair.source, 0x00080060),
-        text(pair.source, 0x00080016),
+        text(pair.source, tags.MODALITY),
+        text(pair.source, tags.SOP_CLASS_UID),
         old[1].decode("ascii", "replace") if len(old) > 1 else "",
         functional_groups=SHARED in pair.source or PER_FRAME in pair.source,
     )
     second = new[1].decode("ascii", "replace") if len(new) > 1 else ""
     if second not in allowed:
-        yield pair.finding("TYP-02", 0x00080008, "value 2 is not what the SOP Class asks for")
+        yield pair.finding("TYP-02", tags.IMAGE_TYPE, "value 2 is not what the SOP Class asks for")
     elif second == "PRIMARY" and pair.processed and pair.changed and allowed[0] != "PRIMARY":
         message = "value 2 is PRIMARY although the pixels were processed"
-        yield pair.finding("TYP-02", 0x00080008, message, severity="warning")
+        yield pair.finding("TYP-02", tags.IMAGE_TYPE, message, severity="warning")
 
 
 def _times(pair: Pair) -> Iterator[Finding]:
-    date, time = 0x00080012, 0x00080013
+    date, time = tags.INSTANCE_CREATION_DATE, tags.INSTANCE_CREATION_TIME
     for tag in (date, time):
         if not _is_moment(tag, pair.values(tag)[1]):
             yield pair.finding("TIM-01", tag, "does not say when the instance was made")
@@ -66,14 +66,14 @@ def _times(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("TIM-01", date, "is that of the source", severity="warning")
     elif before > after and all(after) and len(before[0]) == 8:
         yield pair.finding("TIM-01", date, "is before that of the source", severity="warning")
-    for tag in (0x00080021, 0x00080031, 0x00080023, 0x00080033):
+    for tag in (tags.SERIES_DATE, tags.SERIES_TIME, tags.CONTENT_DATE, tags.CONTENT_TIME):
         free = pair.rule(tag).action == "new" or (pair.processed and pair.rule(tag).processed == "new")
         if free and tag in pair.differing and not _is_moment(tag, pair.values(tag)[1]):
             yield pair.finding("TIM-01", tag, "is neither that of the source nor a new one")
 
 
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
-_DATES = (0x00080012, 0x00080021, 0x00080023)
+_DATES = (tags.INSTANCE_CREATION_DATE, tags.SERIES_DATE, tags.CONTENT_DATE)
 
 
 def _is_moment(tag: int, value: bytes) -> bool:
@@ -88,7 +88,7 @@ def _is_moment(tag: int, value: bytes) -> bool:
 
 
 def _series_texts(pair: Pair) -> Iterator[Finding]:
-    tag, limit = 0x0008103E, rules.LONG_STRING_LIMIT
+    tag, limit = tags.SERIES_DESCRIPTION, rules.LONG_STRING_LIMIT
     old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
     before, after = pair.values(tag)
     whole = after.startswith(before)  # even where neither can be decoded
@@ -98,10 +98,10 @@ def _series_texts(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("HDR-04", tag, "does not keep the text of the source")
     elif new == old and not old.endswith(rules.DESCRIPTION_SUFFIX):
         yield pair.finding("HDR-04", tag, "does not tell the series from its source", severity="warning")
-    if not re.fullmatch(rb"[+-]?\d{1,10}", pair.values(0x00200011)[1]):
-        yield pair.finding("HDR-04", 0x00200011, "is not a whole number")
-    elif 0x00200011 not in pair.differing:
-        yield pair.finding("HDR-04", 0x00200011, "is that of the source", severity="warning")
+    if not re.fullmatch(rb"[+-]?\d{1,10}", pair.values(tags.SERIES_NUMBER)[1]):
+        yield pair.finding("HDR-04", tags.SERIES_NUMBER, "is not a whole number")
+    elif tags.SERIES_NUMBER not in pair.differing:
+        yield pair.finding("HDR-04", tags.SERIES_NUMBER, "is that of the source", severity="warning")
 
 
 def _keeps_start(old: str, new: str, limit: int) -> bool:
@@ -114,7 +114,7 @@ def _keeps_start(old: str, new: str, limit: int) -> bool:
 
 
 def _description(pair: Pair) -> Iterator[Finding]:
-    tag, limit = 0x00082111, rules.SHORT_TEXT_LIMIT
+    tag, limit = tags.DERIVATION_DESCRIPTION, rules.SHORT_TEXT_LIMIT
     old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
     if len(new) > limit:
         yield pair.finding("DER-01", tag, f"is longer than {limit} characters")
@@ -160,26 +160,31 @@ def _new_items(pair: Pair, tag: int) -> list[Dataset]:
 
 def code_of(item: Dataset) -> tuple[str, str, str]:
     """Return Code Value, Coding Scheme Designator and Code Meaning of an item."""
-    return text(item, 0x00080100), text(item, 0x00080102), text(item, 0x00080104)
+    return text(item, tags.CODE_VALUE), text(item, tags.CODING_SCHEME_DESIGNATOR), text(item, tags.CODE_MEANING)
 
 
 def _purposes(item: Dataset) -> list[tuple[str, str, str]]:
-    return [code_of(code) for code in items(item, 0x0040A170)]
+    return [code_of(code) for code in items(item, tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE)]
 
 
 def _added_items(pair: Pair) -> Iterator[Finding]:
     """Check the values of the items that were added (PS3.5 6.2 and 9)."""
-    for tag in (0x00081115, 0x00082112, 0x00089215, 0x0018A001):
+    for tag in (
+        tags.REFERENCED_SERIES_SEQUENCE,
+        tags.SOURCE_IMAGE_SEQUENCE,
+        tags.DERIVATION_CODE_SEQUENCE,
+        tags.CONTRIBUTING_EQUIPMENT_SEQUENCE,
+    ):
         for item in _new_items(pair, tag):
             yield from _item_values(pair, tag, item, keyword_for_tag(tag))
 
 
-_OWN_UIDS = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
+_OWN_UIDS = (tags.SOP_CLASS_UID, tags.SOP_INSTANCE_UID, tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID)
 """Of the source, which what is derived from it must name as they are."""
 
 
 def _item_values(pair: Pair, top: int, item: Dataset, path: str) -> Iterator[Finding]:
-    names = pair.values(0x00080005)[1].decode("ascii", "replace")
+    names = pair.values(tags.SPECIFIC_CHARACTER_SET)[1].decode("ascii", "replace")
     for tag, element in elements(item).items():
         inside = f"{path}.{keyword_for_tag(tag) or tag_text(tag)}"
         for one in items(item, tag):
@@ -204,15 +209,15 @@ _LIMITS = {"LO": 64, "LT": 10240, "SH": 16, "ST": 1024}
 
 
 def _source_image(pair: Pair) -> Iterator[Finding]:
-    tag = 0x00082112
-    own = text(pair.source, 0x00080016), text(pair.source, 0x00080018)
+    tag = tags.SOURCE_IMAGE_SEQUENCE
+    own = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
     yield from _split(pair, tag, "DER-03")
     added = _new_items(pair, tag)
     if not own[1]:
         if added:
             yield pair.finding("DER-03", tag, "refers to a source that has no SOP Instance UID")
         return
-    located = [one for one in added if text(one, 0x00081155) == own[1]]
+    located = [one for one in added if text(one, tags.REFERENCED_SOP_INSTANCE_UID) == own[1]]
     if not added:
         what = (
             "does not refer to the source slice"
@@ -223,11 +228,11 @@ def _source_image(pair: Pair) -> Iterator[Finding]:
     elif not located:
         yield pair.finding("DER-03", tag, "the items that were added do not refer to the source slice")
     for item in located:
-        if text(item, 0x00081150) != own[0]:
+        if text(item, tags.REFERENCED_SOP_CLASS_UID) != own[0]:
             yield pair.finding("DER-03", tag, "names another SOP Class than that of the source slice")
         if not _is_purpose(pair, _purposes(item)):
             yield pair.finding("DER-03", tag, "the source slice has another purpose than that of a source image")
-        if text(item, 0x0028135A) != "YES":
+        if text(item, tags.SPATIAL_LOCATIONS_PRESERVED) != "YES":
             yield pair.finding("DER-04", tag, "Spatial Locations Preserved is not YES", severity="warning")
 
 
@@ -236,16 +241,19 @@ def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:
     if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
         return False
     lossy = {"121320": pair.lossy[1],
-             "121330": pair.lossy[0] or text(pair.source, 0x00282110) == "01"}  # fmt: skip
+             "121330": pair.lossy[0] or text(pair.source, tags.LOSSY_IMAGE_COMPRESSION) == "01"}  # fmt: skip
     return lossy.get(purposes[0][0], True)
 
 
 def _referenced_series(pair: Pair) -> Iterator[Finding]:
-    tag = 0x00081115
+    tag = tags.REFERENCED_SERIES_SEQUENCE
     before, after = items(pair.source, tag), items(pair.written, tag)
-    series, instance = text(pair.source, 0x0020000E), text(pair.source, 0x00080018)
+    series, instance = text(pair.source, tags.SERIES_INSTANCE_UID), text(pair.source, tags.SOP_INSTANCE_UID)
     present = {
-        text(item, 0x0020000E): {text(one, 0x00081155): text(one, 0x00081150) for one in items(item, 0x0008114A)}
+        text(item, tags.SERIES_INSTANCE_UID): {
+            text(one, tags.REFERENCED_SOP_INSTANCE_UID): text(one, tags.REFERENCED_SOP_CLASS_UID)
+            for one in items(item, tags.REFERENCED_INSTANCE_SEQUENCE)
+        }
         for item in after
     }
 
@@ -254,14 +262,14 @@ def _referenced_series(pair: Pair) -> Iterator[Finding]:
 
     if series and instance and instance not in present.get(series, {}):
         yield warning("does not refer to the source slice" if after else "is missing: it names the source series")
-    elif series and instance and present[series][instance] != text(pair.source, 0x00080016):
+    elif series and instance and present[series][instance] != text(pair.source, tags.SOP_CLASS_UID):
         yield warning("names another SOP Class than that of the source slice")
     if len(after) < len(before):
         yield warning("an item of the source was lost")
     for old, new in zip(before, after, strict=False):
-        if text(old, 0x0020000E) == series:
-            ours, theirs = items(old, 0x0008114A), items(new, 0x0008114A)
-            lost = compare_items(ours, theirs[: len(ours)], 0x0008114A)
+        if text(old, tags.SERIES_INSTANCE_UID) == series:
+            ours, theirs = items(old, tags.REFERENCED_INSTANCE_SEQUENCE), items(new, tags.REFERENCED_INSTANCE_SEQUENCE)
+            lost = compare_items(ours, theirs[: len(ours)], tags.REFERENCED_INSTANCE_SEQUENCE)
         else:
             lost = compare_items([old], [new], tag)
         for one in lost:
@@ -273,11 +281,11 @@ _EQUIPMENT = tuple(rule.tag for rule in rules.RULES if rule.check == "EQP-01" an
 
 def _equipment(pair: Pair) -> Iterator[Finding]:
     """Check that the scanner stays known, and the processing equipment becomes so (PS3.3 C.12.1.1.5)."""
-    tag = 0x0018A001
+    tag = tags.CONTRIBUTING_EQUIPMENT_SEQUENCE
     yield from _split(pair, tag, "EQP-01")
     added = _new_items(pair, tag)
     for item in added:
-        if not text(item, 0x00080070):
+        if not text(item, tags.MANUFACTURER):
             yield pair.finding("EQP-01", tag, "an item has no Manufacturer")
     codes = set()
     for item in added:
@@ -285,8 +293,8 @@ def _equipment(pair: Pair) -> Iterator[Finding]:
         if len(purposes) != 1 or not is_in_context_group(7005, purposes[0]):
             yield pair.finding("EQP-01", tag, "an item whose purpose is not one code of CID 7005")
         else:
-            codes.add((purposes[0][0], raw(item, 0x00080070)))
-    maker, new_maker = pair.values(0x00080070)
+            codes.add((purposes[0][0], raw(item, tags.MANUFACTURER)))
+    maker, new_maker = pair.values(tags.MANUFACTURER)
     moved = [one for one in _EQUIPMENT if one in pair.differing]
     kept = codes & {("109101", maker), ("109102", maker)} if maker else codes
     if moved and new_maker and kept:
@@ -295,12 +303,12 @@ def _equipment(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("EQP-01", one, f"{pair.differing[one][0].outcome}, and no item keeps the equipment")
     if not any(code == "109102" for code, _ in codes):
         yield pair.finding("EQP-01", tag, "no item was added for the processing equipment")
-    if 0x00080070 not in moved and not maker:
-        yield pair.finding("EQP-01", 0x00080070, "is empty or missing", inherited=True)
+    if tags.MANUFACTURER not in moved and not maker:
+        yield pair.finding("EQP-01", tags.MANUFACTURER, "is empty or missing", inherited=True)
 
 
 def _derivation_codes(pair: Pair) -> Iterator[Finding]:
-    tag = 0x00089215
+    tag = tags.DERIVATION_CODE_SEQUENCE
     yield from _split(pair, tag, "DER-02")
     added = _new_items(pair, tag)
     for item in added:

@@ -21,7 +21,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from itk_roundtrip import rules, syntaxes
+from itk_roundtrip import rules, syntaxes, tags
 from itk_roundtrip.rules import is_group_length
 from itk_roundtrip.verify.attributes import (
     ENCODED_VRS,
@@ -58,26 +58,36 @@ def check_pair(pair: Pair) -> list[Finding]:
 
 def _file(pair: Pair) -> Iterator[Finding]:
     written, meta = pair.written, pair.written.file_meta
-    for meta_tag, tag in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+    for meta_tag, tag in (
+        (tags.MEDIA_STORAGE_SOP_CLASS_UID, tags.SOP_CLASS_UID),
+        (tags.MEDIA_STORAGE_SOP_INSTANCE_UID, tags.SOP_INSTANCE_UID),
+    ):
         if text(meta, meta_tag) != text(written, tag):
             before = pair.source.file_meta
             same = text(before, meta_tag) == text(meta, meta_tag) and tag not in pair.differing
             yield pair.finding("FIL-01", meta_tag, "differs from the data set", inherited=same)
-    if raw(meta, 0x00020001) not in (b"", b"\0\1"):
-        same = raw(pair.source.file_meta, 0x00020001) == raw(meta, 0x00020001) and not pair.derived
-        yield pair.finding("FIL-01", 0x00020001, "another version than 1", inherited=same)
-    for meta_tag in (0x00020001, 0x00020010, 0x00020012):
+    if raw(meta, tags.FILE_META_INFORMATION_VERSION) not in (b"", b"\0\1"):
+        same = (
+            raw(pair.source.file_meta, tags.FILE_META_INFORMATION_VERSION)
+            == raw(meta, tags.FILE_META_INFORMATION_VERSION)
+            and not pair.derived
+        )
+        yield pair.finding("FIL-01", tags.FILE_META_INFORMATION_VERSION, "another version than 1", inherited=same)
+    for meta_tag in (tags.FILE_META_INFORMATION_VERSION, tags.TRANSFER_SYNTAX_UID, tags.IMPLEMENTATION_CLASS_UID):
         if not raw(meta, meta_tag):
             same = not raw(pair.source.file_meta, meta_tag) and not pair.derived
             yield pair.finding("FIL-01", meta_tag, "is missing in the file meta information", inherited=same)
-    syntax = text(meta, 0x00020010)
+    syntax = text(meta, tags.TRANSFER_SYNTAX_UID)
     if syntax and not syntaxes.is_known(syntax):
-        same = text(pair.source.file_meta, 0x00020010) == syntax and not pair.derived
-        yield pair.finding("FIL-01", 0x00020010, "is no transfer syntax that is known", inherited=same)
+        same = text(pair.source.file_meta, tags.TRANSFER_SYNTAX_UID) == syntax and not pair.derived
+        yield pair.finding("FIL-01", tags.TRANSFER_SYNTAX_UID, "is no transfer syntax that is known", inherited=same)
     elif syntax and written.original_encoding[0] != (syntax == uid.ImplicitVRLittleEndian):
         source = pair.source
-        same = text(source.file_meta, 0x00020010) == syntax and source.original_encoding == written.original_encoding
-        yield pair.finding("FIL-01", 0x00020010, "the data set is not encoded as it says", inherited=same)
+        same = (
+            text(source.file_meta, tags.TRANSFER_SYNTAX_UID) == syntax
+            and source.original_encoding == written.original_encoding
+        )
+        yield pair.finding("FIL-01", tags.TRANSFER_SYNTAX_UID, "the data set is not encoded as it says", inherited=same)
     for inherited, found in enumerate(pair.structure):
         for at, message in sorted(found, key=str):
             yield pair.finding("FIL-01", at or None, message, inherited=bool(inherited))
@@ -112,7 +122,9 @@ def _file_meta(pair: Pair) -> Iterator[Finding]:
     syntax = pair.pixels[1].syntax
     if syntax == uid.ExplicitVRBigEndian:
         same = pair.pixels[0].syntax == syntax
-        yield pair.finding("FIL-02", 0x00020010, "a retired transfer syntax", severity="warning", inherited=same)
+        yield pair.finding(
+            "FIL-02", tags.TRANSFER_SYNTAX_UID, "a retired transfer syntax", severity="warning", inherited=same
+        )
     if not pair.derived:
         return
     if any(written.preamble or b""):
@@ -123,12 +135,14 @@ def _file_meta(pair: Pair) -> Iterator[Finding]:
         if is_group_length(tag):
             message = "a retired group length"
             yield pair.finding("FIL-02", tag, message, severity="warning", inherited=tag in ours)
-    for meta_tag in (0x00020100, 0x00020102):
+    for meta_tag in (tags.PRIVATE_INFORMATION_CREATOR_UID, tags.PRIVATE_INFORMATION):
         if meta_tag in meta:
             yield pair.finding("FIL-02", meta_tag, "private information beside the data set", severity="warning")
-    maker = text(meta, 0x00020012)
-    if maker and maker == text(source.file_meta, 0x00020012) and not maker.startswith(_TOOLKITS):
-        yield pair.finding("FIL-02", 0x00020012, "names the writer of the source", severity="warning")
+    maker = text(meta, tags.IMPLEMENTATION_CLASS_UID)
+    if maker and maker == text(source.file_meta, tags.IMPLEMENTATION_CLASS_UID) and not maker.startswith(_TOOLKITS):
+        yield pair.finding(
+            "FIL-02", tags.IMPLEMENTATION_CLASS_UID, "names the writer of the source", severity="warning"
+        )
 
 
 def _kept(pair: Pair) -> Iterator[Finding]:
@@ -143,7 +157,7 @@ def _kept(pair: Pair) -> Iterator[Finding]:
             if is_allowed(pair, one):
                 continue
             if rule.action == "remove":
-                own = tag == 0x00080014 and one.outcome != "lost"  # Instance Creator UID of the writer
+                own = tag == tags.INSTANCE_CREATOR_UID and one.outcome != "lost"  # Instance Creator UID of the writer
                 if not own and (one.outcome != "lost" or one.path != keyword_for_tag(tag)):
                     severity: Severity = "warning" if rule.check == "FIL-02" else "error"
                     message = "must not be in a derived instance"
@@ -173,8 +187,8 @@ def _removed(pair: Pair) -> Iterator[Finding]:
 def _severity(one: Difference, detail: str) -> Severity:
     if one.outcome == "moved" or (detail == _UNMOVED and one.outcome == "changed"):
         return "warning"
-    tags = (0x00200032, 0x00200037, 0x00280030)
-    if one.outcome == "reformatted" and one.tag in tags and one.leaf == one.tag:
+    plane = (tags.IMAGE_POSITION_PATIENT, tags.IMAGE_ORIENTATION_PATIENT, tags.PIXEL_SPACING)
+    if one.outcome == "reformatted" and one.tag in plane and one.leaf == one.tag:
         return "warning"  # equal numbers: no corner moved
     return "error"
 
@@ -191,13 +205,16 @@ def is_allowed(pair: Pair, one: Difference) -> bool:
     decoded = ours.encapsulated and not pair.difference.identical_value
     uncompressed = decoded and not theirs.encapsulated
     recoded = not pair.derived or ours.encapsulated or theirs.encapsulated
-    if tag == 0x00280006 and recoded and ours.samples > 1 and not pair.difference.changed:
+    if tag == tags.PLANAR_CONFIGURATION and recoded and ours.samples > 1 and not pair.difference.changed:
         return True  # only the order of the samples
-    if tag in (0x00280004, 0x00280006):
+    if tag in (tags.PHOTOMETRIC_INTERPRETATION, tags.PLANAR_CONFIGURATION):
         # An encapsulated YBR source that was decoded is RGB, by pixel.
-        colour = text(pair.source, 0x00280004).startswith("YBR") and text(pair.written, 0x00280004) == "RGB"
-        return decoded and colour and text(pair.written, 0x00280006) in ("", "0", "\0\0")
-    if tag == 0x00080005:
+        colour = (
+            text(pair.source, tags.PHOTOMETRIC_INTERPRETATION).startswith("YBR")
+            and text(pair.written, tags.PHOTOMETRIC_INTERPRETATION) == "RGB"
+        )
+        return decoded and colour and text(pair.written, tags.PLANAR_CONFIGURATION) in ("", "0", "\0\0")
+    if tag == tags.SPECIFIC_CHARACTER_SET:
         names = pair.values(tag)[1].decode("ascii", "replace")
         known = are_known_character_sets(names)
         return pair.derived and one.outcome == "changed" and known and _reads_as_before(pair)
@@ -207,17 +224,20 @@ def is_allowed(pair: Pair, one: Difference) -> bool:
 
 
 _AFTER_PROCESSING: dict[int, tuple[str, ...]] = {
-    **dict.fromkeys((0x00280101, 0x00280102, 0x00280103, 0x00281052, 0x00281053), ("changed", "reformatted")),
-    0x00281054: ("changed", "added"),
-    0x00409096: ("changed", "added", "lost"),
-    **dict.fromkeys((0x00080023, 0x00080033, 0x00189004), ("changed",)),
+    **dict.fromkeys(
+        (tags.BITS_STORED, tags.HIGH_BIT, tags.PIXEL_REPRESENTATION, tags.RESCALE_INTERCEPT, tags.RESCALE_SLOPE),
+        ("changed", "reformatted"),
+    ),
+    tags.RESCALE_TYPE: ("changed", "added"),
+    tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE: ("changed", "added", "lost"),
+    **dict.fromkeys((tags.CONTENT_DATE, tags.CONTENT_TIME, tags.CONTENT_QUALIFICATION), ("changed",)),
 }
 """What processing may do to an attribute, where it is not to change or to remove it."""
 
 
 def _is_new_us(pair: Pair, tag: int) -> bool:
     """Tell whether Rescale Type became US, unspecified, as careless tools write it."""
-    return tag == 0x00281054 and text(pair.written, tag) == "US" != text(pair.source, tag)
+    return tag == tags.RESCALE_TYPE and text(pair.written, tag) == "US" != text(pair.source, tag)
 
 
 def _reads_as_before(pair: Pair) -> bool:
@@ -229,7 +249,7 @@ def _reads_as_before(pair: Pair) -> bool:
                 continue
             if rule.action == "keep":
                 return False
-            sides = zip(pair.values(tag), pair.values(0x00080005), strict=True)
+            sides = zip(pair.values(tag), pair.values(tags.SPECIFIC_CHARACTER_SET), strict=True)
             old, new = (read_text(value, one.vr, names.decode("ascii", "replace")) for value, names in sides)
             if new is None or (old is not None and not new.startswith(old[: len(old) // 4])):
                 return False
@@ -252,8 +272,11 @@ def _moved_corners(pair: Pair) -> str:
 
 def _corners(dataset: Dataset) -> np.ndarray[Any, Any] | None:
     """Return the centres of the four corner pixels, shape (4, 3), in mm (PS3.3 C.7.6.2.1.1)."""
-    position, axes, spacing = (numbers(dataset, tag) for tag in (0x00200032, 0x00200037, 0x00280030))
-    rows, columns = numbers(dataset, 0x00280010), numbers(dataset, 0x00280011)
+    position, axes, spacing = (
+        numbers(dataset, tag)
+        for tag in (tags.IMAGE_POSITION_PATIENT, tags.IMAGE_ORIENTATION_PATIENT, tags.PIXEL_SPACING)
+    )
+    rows, columns = numbers(dataset, tags.ROWS), numbers(dataset, tags.COLUMNS)
     if (len(position), len(axes), len(spacing), len(rows), len(columns)) != (3, 6, 2, 1, 1):
         return None
     along_row = np.array(axes[:3]) * spacing[1] * (columns[0] - 1)
@@ -287,14 +310,16 @@ def _is_readable(pair: Pair, side: int, tag: int) -> bool:
     element = pair.stood[side].get(tag)
     if not isinstance(element, RawDataElement):
         return True
-    character_set = pair.values(0x00080005)[side].decode("ascii", "replace")
+    character_set = pair.values(tags.SPECIFIC_CHARACTER_SET)[side].decode("ascii", "replace")
     return read_text(bytes(element.value or b""), str(element.VR or vr_of(tag)), character_set) is not None
 
 
 def _uids(pair: Pair) -> Iterator[Finding]:
     """Check that UIDs are valid (PS3.5 9 and B.2) and that none was made by adding to one of the source's."""
-    old = {text(pair.source, tag) for tag in (0x00080018, 0x0020000E, 0x0020000D)} - {""}
-    required = (0x00080018, 0x0020000E) if pair.derived else ()
+    old = {
+        text(pair.source, tag) for tag in (tags.SOP_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.STUDY_INSTANCE_UID)
+    } - {""}
+    required = (tags.SOP_INSTANCE_UID, tags.SERIES_INSTANCE_UID) if pair.derived else ()
     for tag, element in pair.stood[1].items():
         if isinstance(element, RawDataElement) and (element.VR or vr_of(tag)) == "UI" and element.value:
             same = tag not in pair.differing
@@ -315,10 +340,10 @@ _PATH = re.compile(
 
 def _privacy(pair: Pair) -> Iterator[Finding]:
     """Check that nothing identifying was gained: no identity, and no trace of the writer's machine."""
-    removed = text(pair.source, 0x00120062) == "YES"
+    removed = text(pair.source, tags.PATIENT_IDENTITY_REMOVED) == "YES"
     for tag, differences in pair.differing.items():
         for one in differences if removed else ():
-            identifying = one.vr == "PN" or one.leaf >> 16 == 0x0010 or one.leaf == 0x00080050
+            identifying = one.vr == "PN" or one.leaf >> 16 == 0x0010 or one.leaf == tags.ACCESSION_NUMBER
             if identifying and one.outcome in ("added", "changed") and one.new not in (None, ""):
                 yield pair.finding("PHI-01", tag, "an identity was gained by a de-identified instance", path=one.path)
         if removed and pair.rule(tag).action == "append" and any(_names(one) for one in items(pair.written, tag)
@@ -353,9 +378,9 @@ def _suspects() -> re.Pattern[bytes]:
     return re.compile(rb"/[^/\s]+/|:\\|\\\\|\.\./|://|\w@\w" + names.encode(errors="replace"), re.I)
 
 
-def _texts(dataset: Dataset, tags: Iterable[int]) -> Iterator[str]:
+def _texts(dataset: Dataset, attributes: Iterable[int]) -> Iterator[str]:
     """Yield the free texts of some attributes, at any depth."""
-    for tag in tags:
+    for tag in attributes:
         if tag not in dataset or tag >> 16 & 1:
             continue
         nested = items(dataset, tag)

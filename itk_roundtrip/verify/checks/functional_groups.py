@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
 
+from itk_roundtrip import tags
 from itk_roundtrip.verify.attributes import Difference, elements, items, raw, text
 from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
@@ -14,9 +15,9 @@ from itk_roundtrip.verify.pair import Pair
 
 _ADDED = re.compile(r"(Shared|PerFrame)FunctionalGroupsSequence\[\d+\]\.DerivationImageSequence(\[\d+\])?")
 _MORE_EVIDENCE = re.compile(r"SourceImageEvidenceSequence(\[\d+\])?")
-_EVIDENCE = 0x00089154
-SHARED, PER_FRAME = 0x52009229, 0x52009230
-_FRAME_TYPE, _DERIVATION_IMAGE = 0x00089007, 0x00089124
+_EVIDENCE = tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE
+SHARED, PER_FRAME = tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE
+_FRAME_TYPE, _DERIVATION_IMAGE = tags.FRAME_TYPE, tags.DERIVATION_IMAGE_SEQUENCE
 
 
 def is_set_by_rule(pair: Pair, one: Difference) -> bool:
@@ -49,7 +50,7 @@ def functional_groups(pair: Pair) -> Iterator[Finding]:
         if added:
             yield from _derivation(pair, SHARED, 0, added, None)
             return  # then no frame has one of its own
-    if shared and not frames and text(pair.source, 0x00080018):
+    if shared and not frames and text(pair.source, tags.SOP_INSTANCE_UID):
         yield from _derivation(pair, SHARED, 0, [], None)
     for index, (group, before) in enumerate(zip(frames, old[1], strict=False)):
         yield from _derivation(pair, PER_FRAME, index, _added(before, group), index + 1)
@@ -61,12 +62,20 @@ def _has_groups(dataset: Dataset) -> bool:
 
 def _evidence(pair: Pair) -> Iterator[Finding]:
     """Check that the source that frames refer to is listed by study and series (C.8.13.2.1.2)."""
-    own = tuple(text(pair.source, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018, 0x00080016))
+    own = tuple(
+        text(pair.source, tag)
+        for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID, tags.SOP_CLASS_UID)
+    )
     listed = {
-        (text(study, 0x0020000D), text(series, 0x0020000E), text(one, 0x00081155), text(one, 0x00081150))
+        (
+            text(study, tags.STUDY_INSTANCE_UID),
+            text(series, tags.SERIES_INSTANCE_UID),
+            text(one, tags.REFERENCED_SOP_INSTANCE_UID),
+            text(one, tags.REFERENCED_SOP_CLASS_UID),
+        )
         for study in items(pair.written, _EVIDENCE)
-        for series in items(study, 0x00081115)
-        for one in items(series, 0x00081199)
+        for series in items(study, tags.REFERENCED_SERIES_SEQUENCE)
+        for one in items(series, tags.REFERENCED_SOP_SEQUENCE)
     }
     if all(own) and own not in listed:
         yield pair.finding("DER-04", _EVIDENCE, "does not list the source", severity="warning")
@@ -75,7 +84,14 @@ def _evidence(pair: Pair) -> Iterator[Finding]:
 def _is_complete(code: Dataset) -> bool:
     """Tell whether an item is a code: a value of a scheme, or a URN, with its meaning (PS3.3 8)."""
     value, scheme, meaning, long, urn = (
-        text(code, tag) for tag in (0x00080100, 0x00080102, 0x00080104, 0x00080119, 0x00080120)
+        text(code, tag)
+        for tag in (
+            tags.CODE_VALUE,
+            tags.CODING_SCHEME_DESIGNATOR,
+            tags.CODE_MEANING,
+            tags.LONG_CODE_VALUE,
+            tags.URN_CODE_VALUE,
+        )
     )
     return bool(meaning and (urn or (scheme and (value or long))))
 
@@ -96,11 +112,15 @@ def _added(before: Dataset, after: Dataset) -> list[Dataset]:
 
 def _derivation(pair: Pair, tag: int, index: int, added: list[Dataset], frame: int | None) -> Iterator[Finding]:
     """Check the items of Derivation Image Sequence that were added to one functional group."""
-    own = text(pair.source, 0x00080016), text(pair.source, 0x00080018)
+    own = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
     path = f"{_path(tag, index)}.DerivationImageSequence"
-    references = [reference for item in added for reference in items(item, 0x00082112)]
+    references = [reference for item in added for reference in items(item, tags.SOURCE_IMAGE_SEQUENCE)]
     named = {
-        (text(one, 0x00081150), text(one, 0x00081155), text(one, 0x00081160).lstrip("0+ ") or None)
+        (
+            text(one, tags.REFERENCED_SOP_CLASS_UID),
+            text(one, tags.REFERENCED_SOP_INSTANCE_UID),
+            text(one, tags.REFERENCED_FRAME_NUMBER).lstrip("0+ ") or None,
+        )
         for one in references
     }
     expected = (*own, None if frame is None else str(frame))
@@ -108,18 +128,20 @@ def _derivation(pair: Pair, tag: int, index: int, added: list[Dataset], frame: i
         yield pair.finding("DER-03", tag, "does not refer to its frame of the source", path=path)
     for item in added:
         codes = [
-            (text(one, 0x00080100), text(one, 0x00080102), text(one, 0x00080104)) for one in items(item, 0x00089215)
+            (text(one, tags.CODE_VALUE), text(one, tags.CODING_SCHEME_DESIGNATOR), text(one, tags.CODE_MEANING))
+            for one in items(item, tags.DERIVATION_CODE_SEQUENCE)
         ]
         if not codes:
             yield pair.finding("DER-02", tag, "no code for what was done, which must be there", path=path)
-        elif not all(map(_is_complete, items(item, 0x00089215))):
+        elif not all(map(_is_complete, items(item, tags.DERIVATION_CODE_SEQUENCE))):
             yield pair.finding("DER-02", tag, "a code without its value, scheme or meaning", path=path)
         elif any(code[1] == "DCM" and not is_in_context_group(7203, code) for code in codes):
             message = "a DCM code that is not in CID 7203, or with another meaning"
             yield pair.finding("DER-02", tag, message, path=path)
     for one in references:
         purposes = [
-            (text(each, 0x00080100), text(each, 0x00080102), text(each, 0x00080104)) for each in items(one, 0x0040A170)
+            (text(each, tags.CODE_VALUE), text(each, tags.CODING_SCHEME_DESIGNATOR), text(each, tags.CODE_MEANING))
+            for each in items(one, tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE)
         ]
         if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
             yield pair.finding("DER-03", tag, "the source frame has another purpose than that of a source image",

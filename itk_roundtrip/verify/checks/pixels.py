@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
+from itk_roundtrip import tags
 from itk_roundtrip.verify.attributes import elements, items, numbers, text
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.stored import PIXEL_DATA, Pixels
 from itk_roundtrip.words import agreeing
 
-_PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
+_PIXEL_TAGS = (PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
 
 
 def _stored(pair: Pair) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def _stored(pair: Pair) -> Iterator[Finding]:
     elif pair.processed:
         if difference.largest_real:
             amount = f"real-world values differ, by at most {difference.largest_real:g}"
-            yield pair.finding("PIX-03", 0x00281053, amount, severity="info")
+            yield pair.finding("PIX-03", tags.RESCALE_SLOPE, amount, severity="info")
     elif difference.unused_changed:
         yield pair.finding("PIX-02", PIXEL_DATA, "bits that hold no stored value differ")
     elif ours.native and theirs.native and not difference.identical_value and ours.tag == theirs.tag != 0:
@@ -67,7 +68,9 @@ def _stored(pair: Pair) -> Iterator[Finding]:
         if tag != ours.tag and tag in pair.written and tag not in pair.source:
             yield pair.finding("HDR-02", tag, "added although the source does not have it")
     if not pair.derived and lossy and theirs.syntax != ours.syntax:
-        yield pair.finding("LOS-01", 0x00020010, "a copy of a lossy source must keep its compressed bytes")
+        yield pair.finding(
+            "LOS-01", tags.TRANSFER_SYNTAX_UID, "a copy of a lossy source must keep its compressed bytes"
+        )
 
 
 def _opinions(pair: Pair) -> str:
@@ -80,11 +83,13 @@ def _colours(pair: Pair) -> Iterator[Finding]:
     """Check that a compressed stream and Photometric Interpretation say the same colours (PS3.5 8.2.1 and 8.2.4)."""
     before, after = (pixels.contradiction for pixels in pair.pixels)
     if after is not None:
-        same = before == after and 0x00280004 not in pair.differing
-        yield pair.finding("PIX-01", 0x00280004, str(after), severity="warning", inherited=same)
+        same = before == after and tags.PHOTOMETRIC_INTERPRETATION not in pair.differing
+        yield pair.finding("PIX-01", tags.PHOTOMETRIC_INTERPRETATION, str(after), severity="warning", inherited=same)
     elif before is not None:
         harmless = pair.contradiction is None
-        yield pair.finding("PIX-01", 0x00280004, str(before), severity="warning", inherited=harmless)
+        yield pair.finding(
+            "PIX-01", tags.PHOTOMETRIC_INTERPRETATION, str(before), severity="warning", inherited=harmless
+        )
 
 
 def _bits(pair: Pair) -> Iterator[Finding]:
@@ -97,19 +102,26 @@ def _bits(pair: Pair) -> Iterator[Finding]:
 def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]:
     if pixels.tag != PIXEL_DATA:
         return
-    modality, allocated, stored = text(dataset, 0x00080060), pixels.bits_allocated, pixels.bits_stored
-    high = numbers(dataset, 0x00280102)
+    modality, allocated, stored = text(dataset, tags.MODALITY), pixels.bits_allocated, pixels.bits_stored
+    high = numbers(dataset, tags.HIGH_BIT)
     if not 1 <= stored <= allocated:
-        yield 0x00280101, "Bits Stored does not fit Bits Allocated"
+        yield tags.BITS_STORED, "Bits Stored does not fit Bits Allocated"
     if high != (stored - 1,):
-        yield 0x00280102, "High Bit is not Bits Stored - 1"
+        yield tags.HIGH_BIT, "High Bit is not Bits Stored - 1"
     if modality in ("CT", "MR", "PT") and allocated != 16 and pixels.samples == 1:
-        yield 0x00280100, f"{modality} images have 16 bits allocated"
+        yield tags.BITS_ALLOCATED, f"{modality} images have 16 bits allocated"
     if modality == "PT" and stored != 16:
-        yield 0x00280101, "PT images have 16 bits stored"
+        yield tags.BITS_STORED, "PT images have 16 bits stored"
     if modality == "PT" and pixels.intercept:
-        yield 0x00281052, "PT images have no intercept"
-    for tag in (0x00280106, 0x00280107, 0x00280108, 0x00280109, 0x00280120, 0x00280121):
+        yield tags.RESCALE_INTERCEPT, "PT images have no intercept"
+    for tag in (
+        tags.SMALLEST_IMAGE_PIXEL_VALUE,
+        tags.LARGEST_IMAGE_PIXEL_VALUE,
+        tags.SMALLEST_PIXEL_VALUE_IN_SERIES,
+        tags.LARGEST_PIXEL_VALUE_IN_SERIES,
+        tags.PIXEL_PADDING_VALUE,
+        tags.PIXEL_PADDING_RANGE_LIMIT,
+    ):
         element = dataset.get_item(tag) if tag in dataset else None
         vr = element.VR if element is not None else None
         if vr in ("US", "SS") and vr != ("SS" if pixels.signed else "US"):
@@ -124,11 +136,11 @@ def _padding(pair: Pair) -> Iterator[Finding]:
     before = padding_mask(pair.source, pair.pixels[0], reference)
     after = padding_mask(pair.written, pair.pixels[1], values)
     if before is not None and after is not None and np.any(before != after):
-        yield pair.finding("PIX-04", 0x00280120, "padding pixels are not where they were")
+        yield pair.finding("PIX-04", tags.PIXEL_PADDING_VALUE, "padding pixels are not where they were")
 
 
 def _padding_range(dataset: Dataset, pixels: Pixels) -> tuple[int, int] | None:
-    value, limit = numbers(dataset, 0x00280120), numbers(dataset, 0x00280121)
+    value, limit = numbers(dataset, tags.PIXEL_PADDING_VALUE), numbers(dataset, tags.PIXEL_PADDING_RANGE_LIMIT)
     if not value or pixels.bits_allocated not in (8, 16, 32):
         return None
     ends = [as_stored(int(one), pixels) for one in (*value[:1], *(limit[:1] or value[:1]))]
@@ -163,15 +175,23 @@ def _processed(pair: Pair) -> Iterator[Finding]:
     if not pair.processed or values is None:
         return
     if not math.isfinite(slope) or (slope == 0 and pair.pixels[0].slope):
-        yield pair.finding("PIX-02", 0x00281053, "no slope that stored values can have")
+        yield pair.finding("PIX-02", tags.RESCALE_SLOPE, "no slope that stored values can have")
     if pair.difference.beyond:
-        yield pair.finding("PIX-01", 0x00280101, "stored values beyond Bits Stored")
-    for tag, actual in ((0x00280106, values.min()), (0x00280107, values.max())) if pair.difference.changed else ():
+        yield pair.finding("PIX-01", tags.BITS_STORED, "stored values beyond Bits Stored")
+    for tag, actual in (
+        ((tags.SMALLEST_IMAGE_PIXEL_VALUE, values.min()), (tags.LARGEST_IMAGE_PIXEL_VALUE, values.max()))
+        if pair.difference.changed
+        else ()
+    ):
         stated = numbers(pair.written, tag)
         if stated and as_stored(int(stated[0]), pair.pixels[1]) != int(actual):
             yield pair.finding("STL-01", tag, "is not what the processed pixels hold")
-    if pair.difference.changed and 0x00880200 in pair.written and 0x00880200 not in pair.differing:
-        yield pair.finding("STL-01", 0x00880200, "still shows the pixels before they were processed")
+    if (
+        pair.difference.changed
+        and tags.ICON_IMAGE_SEQUENCE in pair.written
+        and tags.ICON_IMAGE_SEQUENCE not in pair.differing
+    ):
+        yield pair.finding("STL-01", tags.ICON_IMAGE_SEQUENCE, "still shows the pixels before they were processed")
     changed_grid = (pair.pixels[0].slope, pair.pixels[0].intercept) != (pair.pixels[1].slope, pair.pixels[1].intercept)
     for tag, element in elements(pair.written).items() if changed_grid else ():
         if element is not None and tag not in pair.differing and _is_private_scale(tag):
@@ -190,47 +210,58 @@ def _real_world(pair: Pair) -> Iterator[Finding]:
     """Check that real world value mappings give the quantity that they gave."""
     if not pair.processed:
         return  # then kept as it stands, as all else
-    before, after = (items(dataset, 0x00409096) for dataset in (pair.source, pair.written))
+    before, after = (items(dataset, tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE) for dataset in (pair.source, pair.written))
     ours, theirs = pair.pixels
-    if not ours.slope or 0x00409096 not in pair.written:
+    if not ours.slope or tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE not in pair.written:
         return
     if len(before) != len(after):
-        yield pair.finding("RWV-01", 0x00409096, "another number of mappings")
+        yield pair.finding("RWV-01", tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE, "another number of mappings")
     for index, (old, new) in enumerate(zip(before, after, strict=False)):
-        slopes = [numbers(one, 0x00409225) for one in (old, new)]
-        intercepts = [numbers(one, 0x00409224) for one in (old, new)]
+        slopes = [numbers(one, tags.REAL_WORLD_VALUE_SLOPE) for one in (old, new)]
+        intercepts = [numbers(one, tags.REAL_WORLD_VALUE_INTERCEPT) for one in (old, new)]
         if not (all(slopes) and all(intercepts)):
             continue
         slope = slopes[0][0] * theirs.slope / ours.slope
         intercept = intercepts[0][0] + slopes[0][0] * (theirs.intercept - ours.intercept) / ours.slope
         if not np.allclose([slope, intercept], [slopes[1][0], intercepts[1][0]], rtol=1e-9, atol=1e-12):
-            yield pair.finding("RWV-01", 0x00409096, "maps the new stored values to other quantities",
-                               path=f"RealWorldValueMappingSequence[{index}]")  # fmt: skip
-        units = [[text(code, 0x00080100) for code in items(one, 0x004008EA)] for one in (old, new)]
+            yield pair.finding(
+                "RWV-01",
+                tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE,
+                "maps the new stored values to other quantities",
+                path=f"RealWorldValueMappingSequence[{index}]",
+            )
+        units = [
+            [text(code, tags.CODE_VALUE) for code in items(one, tags.MEASUREMENT_UNITS_CODE_SEQUENCE)]
+            for one in (old, new)
+        ]
         if units[0] != units[1]:
-            yield pair.finding("RWV-01", 0x00409096, "has other units",
+            yield pair.finding("RWV-01", tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE, "has other units",
                                path=f"RealWorldValueMappingSequence[{index}].MeasurementUnitsCodeSequence")  # fmt: skip
 
 
 def _lossy(pair: Pair) -> Iterator[Finding]:
     """Check that a lossy compression is never denied (PS3.3 C.7.6.1.1.5)."""
     source, written = pair.source, pair.written
-    old, new = text(source, 0x00282110), text(written, 0x00282110)
+    old, new = text(source, tags.LOSSY_IMAGE_COMPRESSION), text(written, tags.LOSSY_IMAGE_COMPRESSION)
     by_source, by_output = pair.lossy
     may_add = (pair.derived and by_source) or by_output
     if old == "01" and new != "01":
-        yield pair.finding("LOS-01", 0x00282110, "a lossy compression is denied")
+        yield pair.finding("LOS-01", tags.LOSSY_IMAGE_COMPRESSION, "a lossy compression is denied")
     elif by_output and not by_source and not pair.derived:
-        yield pair.finding("LOS-01", 0x00020010, "a copy must not be compressed with loss")
+        yield pair.finding("LOS-01", tags.TRANSFER_SYNTAX_UID, "a copy must not be compressed with loss")
     elif new != "01" and (by_source or by_output):
         kept = not pair.derived and old == new
-        yield pair.finding("LOS-01", 0x00282110, "a lossy compression is not said", inherited=kept)
-    elif 0x00282110 in pair.differing and not may_add:
+        yield pair.finding("LOS-01", tags.LOSSY_IMAGE_COMPRESSION, "a lossy compression is not said", inherited=kept)
+    elif tags.LOSSY_IMAGE_COMPRESSION in pair.differing and not may_add:
         check, broken = "LOS-01", "it must be kept"
-        if 0x00282110 not in source:
+        if tags.LOSSY_IMAGE_COMPRESSION not in source:
             check, broken = "HDR-02", "the source does not have it"
-        yield pair.finding(check, 0x00282110, f"{pair.differing[0x00282110][0].outcome} although {broken}")
-    for tag in (0x00282112, 0x00282114):
+        yield pair.finding(
+            check,
+            tags.LOSSY_IMAGE_COMPRESSION,
+            f"{pair.differing[tags.LOSSY_IMAGE_COMPRESSION][0].outcome} although {broken}",
+        )
+    for tag in (tags.LOSSY_IMAGE_COMPRESSION_RATIO, tags.LOSSY_IMAGE_COMPRESSION_METHOD):
         before, after = (value.split(b"\\") if value else [] for value in pair.values(tag))
         if after[: len(before)] != before or (len(after) != len(before) and not may_add):
             check = "HDR-02" if not before else "LOS-01"
