@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
@@ -104,6 +105,39 @@ def first_difference(one: Any, other: Any) -> str | None:
     return next(
         (str(key) for key in keys if not (one.HasKey(key) and other.HasKey(key) and one[key] == other[key])), None
     )
+
+
+def size(image: Any) -> tuple[int, ...]:
+    """Return how many columns, rows and slices of an image are in memory."""
+    held = image.GetBufferedRegion().GetSize()
+    return tuple(int(held[axis]) for axis in range(3))
+
+
+def region(image: Any) -> tuple[int, ...]:
+    """Return what of an image there is, and what of it is in memory: index and size of both regions."""
+    regions = image.GetLargestPossibleRegion(), image.GetBufferedRegion()
+    values = [value for each in regions for value in (each.GetIndex(), each.GetSize())]
+    return tuple(int(value[axis]) for value in values for axis in range(3))
+
+
+def pixel_kind(image: Any) -> tuple[int, ...]:
+    """Return nothing: ``itk.Image`` has a class for each dimension and pixel type."""
+    return ()
+
+
+def geometry(image: Any) -> list[float]:
+    """Return origin, spacing and, row by row, direction of an image, in mm and LPS."""
+    matrix = image.GetDirection().GetVnlMatrix()
+    return [*image.GetOrigin(), *image.GetSpacing(), *(matrix.get(*at) for at in np.ndindex(3, 3))]
+
+
+def set_direction(image: Any, direction: NDArray[np.float64]) -> None:
+    """Set the direction of an image, shape (3, 3); its columns are the axes."""
+    held = image.GetDirection()
+    matrix = held.GetVnlMatrix()  # a numpy array would do, but make ITK's Python import 70 modules
+    for at in np.ndindex(3, 3):
+        matrix.set(*at, float(direction[at]))
+    image.SetDirection(type(held)(matrix))
 
 
 class ImageArray(np.ndarray[Any, Any]):

@@ -88,6 +88,30 @@ def first_difference(one: Any, other: Any) -> str | None:
     return next((key for key in sorted({*one, *other}) if one.get(key) != other.get(key)), None)
 
 
+def size(image: Any) -> tuple[int, ...]:
+    """Return how many columns, rows and slices an image has."""
+    return tuple(image.GetSize())
+
+
+region = size
+"""All of an image is in memory, and its indices begin with 0."""
+
+
+def pixel_kind(image: Any) -> tuple[int, ...]:
+    """Return dimension, pixel type and components of an image: there is one class for all."""
+    return image.GetDimension(), image.GetPixelID(), image.GetNumberOfComponentsPerPixel()
+
+
+def geometry(image: Any) -> list[float]:
+    """Return origin, spacing and, row by row, direction of an image, in mm and LPS."""
+    return [*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]
+
+
+def set_direction(image: Any, direction: NDArray[np.float64]) -> None:
+    """Set the direction of an image, shape (3, 3); its columns are the axes."""
+    image.SetDirection(direction.ravel().tolist())
+
+
 def array_view(image: Any, pixel_type: PixelType) -> Array:
     """Return the pixels of an image as an array (z, y, x), samples behind: a copy, unlike that of ITK's own Python."""
     array: Array = load().GetArrayFromImage(image)

@@ -1,17 +1,88 @@
-"""The two front ends of ITK: its own Python, and SimpleITK. Both have the same functions."""
+"""The two front ends of ITK: its own Python, and SimpleITK, each a module with the functions of :class:`FrontEnd`."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from itk_roundtrip.arguments import Backend as Backend
 from itk_roundtrip.itk_io import _itk, _simpleitk
-from itk_roundtrip.pixels.formats import PixelType
+from itk_roundtrip.pixels.formats import Array, PixelType
 
 NAMES: dict[Backend, str] = {"itk": "ITK", "simpleitk": "SimpleITK"}
 
 
-def front_end(backend: Backend, pixel_type: PixelType = "SS") -> ModuleType:
+class FrontEnd(Protocol):
+    """What the package asks of ITK, in the order of its example DicomSeriesReadSeriesWrite."""
+
+    SHARES_MEMORY: bool
+    """An image and the array of its pixels are one memory."""
+
+    def load(self) -> Any:
+        """Import what reads and writes."""
+
+    def version(self) -> str:
+        """Return the version of the front end."""
+
+    def series_file_names(
+        self, view: str, series_instance_uid: str, output_directory: str
+    ) -> tuple[list[str], list[str]]:
+        """Order the files of a folder with GDCMSeriesFileNames; return names of input and output."""
+
+    def read_series(self, file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
+        """Read slices with ImageSeriesReader and GDCMImageIO: an image, and a dictionary per slice."""
+
+    def copies(self, dictionaries: Sequence[Any]) -> tuple[Any, ...]:
+        """Return copies of dictionaries."""
+
+    def dictionary_of(self, image: Any) -> Any:
+        """Return the dictionary of an image itself."""
+
+    def first_difference(self, one: Any, other: Any) -> str | None:
+        """Return the first key in which two dictionaries differ."""
+
+    def edit_dictionary(self, dictionary: Any, edits: Mapping[str, str | None]) -> None:
+        """Set or, for ``None``, erase entries of a dictionary in place."""
+
+    def size(self, image: Any) -> tuple[int, ...]:
+        """Return columns, rows and slices."""
+
+    def region(self, image: Any) -> tuple[int, ...]:
+        """Return what of an image there is."""
+
+    def pixel_kind(self, image: Any) -> tuple[int, ...]:
+        """Return what the class of an image does not tell of its pixels."""
+
+    def geometry(self, image: Any) -> list[float]:
+        """Return origin, spacing and direction."""
+
+    def set_direction(self, image: Any, direction: NDArray[np.float64]) -> None:
+        """Set the direction of an image."""
+
+    def array_view(self, image: Any, pixel_type: PixelType) -> Array:
+        """Return the pixels of an image, shape (slices, rows, columns), samples behind."""
+
+    def image_of(self, array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
+        """Return an image of an array, with the geometry of another one."""
+
+    def write_series(
+        self,
+        array_zyx: Array,
+        pixel_type: PixelType,
+        like: Any,
+        dictionaries: Sequence[Any],
+        file_names: Sequence[str],
+    ) -> None:
+        """Write slices with their dictionaries through a fresh GDCMImageIO."""
+
+    def write_nothing(self, file_name: str) -> None:
+        """Write an image of one pixel, which names GDCM in its File Meta Information."""
+
+
+def front_end(backend: Backend, pixel_type: PixelType = "SS") -> FrontEnd:
     """Return the module that reads and writes images of a pixel type.
 
     ITK's Python wraps no series of 16-bit RGB: SimpleITK carries them, whichever was asked for.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from itk_roundtrip.arguments import CHECKS, Backend, checked, instance_of
 from itk_roundtrip.dicom.decimals import decimal
@@ -27,7 +26,7 @@ from itk_roundtrip.errors import (
 )
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.calls import copy_geometry, translated
-from itk_roundtrip.itk_io.front_ends import NAMES, front_end
+from itk_roundtrip.itk_io.front_ends import NAMES, FrontEnd, front_end
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
 from itk_roundtrip.pixels.formats import (
@@ -227,7 +226,7 @@ def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> V
         like = front.image_of(_one_pixel(found.pixel_type), found.pixel_type, found.image)
         found = replace(found, image=like)  # its geometry is needed, not its pixels
         found = as_real(found, meant)
-    _set_geometry(found.image, slices)
+    _set_geometry(front, found.image, slices)
     return replace(found, as_read=front.copies(found.metadata))
 
 
@@ -365,8 +364,7 @@ def _is_real(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
     undone = not front.SHARES_MEMORY and any(
         plane.carriage.inverse == "MONOCHROME1" or plane.carriage.bits_beyond for plane in volume.planes
     )
-    size = volume.image.GetSize() if hasattr(volume.image, "GetSize") else volume.image.GetBufferedRegion().GetSize()
-    return not undone and not _is_other(volume, meant) and tuple(size) == volume.array_zyx.shape[2::-1]
+    return not undone and not _is_other(volume, meant) and front.size(volume.image) == volume.array_zyx.shape[2::-1]
 
 
 def _is_other(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
@@ -423,7 +421,7 @@ def plane_values(plane: Plane, real: Array) -> Array:
     return words // 255 if plane.carriage.inverse == "bits" else words
 
 
-def _set_geometry(image: Any, slices: Sequence[Slice]) -> None:
+def _set_geometry(front: FrontEnd, image: Any, slices: Sequence[Slice]) -> None:
     """Set what the source says of the geometry of an image; what it does not say stays as ITK has it.
 
     ITK knows no functional groups where it is shown frames, and takes all slices to step along the normal. Slices that
@@ -431,8 +429,8 @@ def _set_geometry(image: Any, slices: Sequence[Slice]) -> None:
 
     Parameters
     ----------
-    image
-        Of either front end.
+    front, image
+        A front end, and an image of its own.
     slices
         What its slices are.
     """
@@ -448,28 +446,9 @@ def _set_geometry(image: Any, slices: Sequence[Slice]) -> None:
     if axes is not None and (through := normal(axes)).any():
         row = np.array(axes[:3]) / np.linalg.norm(axes[:3])
         column = np.cross(through, row)
-        _set_direction(image, np.stack([row, column, -through if (apart or 0) < 0 else through], axis=1))
+        front.set_direction(image, np.stack([row, column, -through if (apart or 0) < 0 else through], axis=1))
     spacing[2] = 1.0 if apart is None else abs(apart)
     image.SetSpacing(spacing)
-
-
-def _set_direction(image: Any, direction: NDArray[np.float64]) -> None:
-    held = image.GetDirection()
-    if isinstance(held, tuple):
-        image.SetDirection(direction.ravel().tolist())
-        return
-    matrix = held.GetVnlMatrix()  # a numpy array would do, but make ITK's Python import 70 modules
-    for at in np.ndindex(3, 3):
-        matrix.set(*at, float(direction[at]))
-    image.SetDirection(type(held)(matrix))
-
-
-def _geometry(image: Any) -> list[float]:
-    held = image.GetDirection()
-    if not isinstance(held, tuple):
-        matrix = held.GetVnlMatrix()
-        held = tuple(matrix.get(*at) for at in np.ndindex(3, 3))
-    return [*image.GetOrigin(), *image.GetSpacing(), *held]
 
 
 # ------------------------------------------------------------------------------------------------- edited or not
@@ -532,7 +511,7 @@ def check_unedited(volume: Volume) -> None:
                     path=plane.instance.name,
                     tag="(7FE0,0010)",
                 )
-    if _geometry(volume.image) != _geometry(again.image):
+    if front.geometry(volume.image) != front.geometry(again.image):
         raise SeriesWriteError("The geometry of the image was edited, which is not carried: it comes from the source.")
 
 
@@ -617,28 +596,13 @@ def _check_metadata(volume: Volume, again: Volume) -> None:
 
 def _check_image_type(volume: Volume, again: Volume) -> None:
     """Refuse an image of another type than that which was read, or of another size."""
-    image, expected = volume.image, again.image
-    if type(image) is not type(expected) or _kind_of_pixels(image) != _kind_of_pixels(expected):
+    image, expected, front = volume.image, again.image, front_end(again.backend, again.pixel_type)
+    if type(image) is not type(expected) or front.pixel_kind(image) != front.pixel_kind(expected):
         raise VerificationError(
             f"The `image` of the volume is of another type ({type(image).__name__}) than that which was read"
             f" ({type(expected).__name__}); processed pixels are not carried."
         )
-    if _region(image) != _region(expected):
+    if front.region(image) != front.region(expected):
         raise VerificationError(
             "The `image` of the volume has another size than that which was read; processed pixels are not carried."
         )
-
-
-def _kind_of_pixels(image: Any) -> tuple[int, ...]:
-    """Return dimension, pixel type and components of a ``SimpleITK.Image``; other images have a class for each."""
-    if not hasattr(image, "GetPixelID"):
-        return ()
-    return image.GetDimension(), image.GetPixelID(), image.GetNumberOfComponentsPerPixel()
-
-
-def _region(image: Any) -> list[list[int]]:
-    """Return size, and of an ``itk.Image`` what of it is in memory and where its indices begin."""
-    if hasattr(image, "GetSize"):
-        return [list(image.GetSize())]
-    regions = image.GetLargestPossibleRegion(), image.GetBufferedRegion()
-    return [[int(value[axis]) for axis in range(3)] for each in regions for value in (each.GetIndex(), each.GetSize())]
