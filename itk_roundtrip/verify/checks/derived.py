@@ -1,4 +1,4 @@
-"""The checks of what a derived instance says of itself and of its source."""
+"""Checks of a derived instance: Image Type, times, texts, derivation, references to its source, equipment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from itk_roundtrip.verify.attributes import (
     value_of,
     vr_of,
 )
-from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, functional_groups
+from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, code_of, functional_groups, purposes_of
 from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair, is_valid_uid, kept_parts
@@ -35,6 +35,7 @@ _CLIPPED = re.compile(r"([0-9]+)\s+(?:\w+\s+){0,2}?clipped|clipped:?\s+([0-9]+)"
 
 
 def _image_type(pair: Pair) -> Iterator[Finding]:
+    """Check the values of Image Type (PS3.3 C.7.6.1.1.2)."""
     old, new = ([part.strip() for part in value.split(b"\\")] for value in pair.values(tags.IMAGE_TYPE))
     if new[:1] != [b"DERIVED"]:
         yield pair.finding("TYP-01", tags.IMAGE_TYPE, "value 1 is not DERIVED")
@@ -48,18 +49,19 @@ def _image_type(pair: Pair) -> Iterator[Finding]:
         old[1].decode("ascii", "replace") if len(old) > 1 else "",
         functional_groups=SHARED in pair.source or PER_FRAME in pair.source,
     )
-    second = new[1].decode("ascii", "replace") if len(new) > 1 else ""
-    if second not in allowed:
+    value_2 = new[1].decode("ascii", "replace") if len(new) > 1 else ""
+    if value_2 not in allowed:
         yield pair.finding("TYP-02", tags.IMAGE_TYPE, "value 2 is not what the SOP Class asks for")
-    elif second == "PRIMARY" and pair.processed and pair.changed and allowed[0] != "PRIMARY":
+    elif value_2 == "PRIMARY" and pair.processed and pair.changed and allowed[0] != "PRIMARY":
         message = "value 2 is PRIMARY although the pixels were processed"
         yield pair.finding("TYP-02", tags.IMAGE_TYPE, message, severity="warning")
 
 
 def _times(pair: Pair) -> Iterator[Finding]:
+    """Check that the instance was created after its source, and that dates and times are valid where they are new."""
     date, time = tags.INSTANCE_CREATION_DATE, tags.INSTANCE_CREATION_TIME
     for tag in (date, time):
-        if not _is_moment(tag, pair.values(tag)[1]):
+        if not _is_date_or_time(tag, pair.values(tag)[1]):
             yield pair.finding("TIM-01", tag, "does not say when the instance was made")
     before, after = zip(pair.values(date), pair.values(time), strict=True)
     if before == after and all(after):
@@ -67,8 +69,8 @@ def _times(pair: Pair) -> Iterator[Finding]:
     elif before > after and all(after) and len(before[0]) == 8:
         yield pair.finding("TIM-01", date, "is before that of the source", severity="warning")
     for tag in (tags.SERIES_DATE, tags.SERIES_TIME, tags.CONTENT_DATE, tags.CONTENT_TIME):
-        free = pair.rule(tag).action == "new" or (pair.processed and pair.rule(tag).processed == "new")
-        if free and tag in pair.differing and not _is_moment(tag, pair.values(tag)[1]):
+        may_be_new = pair.rule(tag).action == "new" or (pair.processed and pair.rule(tag).processed == "new")
+        if may_be_new and tag in pair.differing and not _is_date_or_time(tag, pair.values(tag)[1]):
             yield pair.finding("TIM-01", tag, "is neither that of the source nor a new one")
 
 
@@ -76,25 +78,26 @@ _TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)
 _DATES = (tags.INSTANCE_CREATION_DATE, tags.SERIES_DATE, tags.CONTENT_DATE)
 
 
-def _is_moment(tag: int, value: bytes) -> bool:
-    """Tell whether a value of VR DA or TM is a date of the calendar or a time of the day."""
-    told = value.decode("ascii", "replace")
+def _is_date_or_time(tag: int, value: bytes) -> bool:
+    """Tell whether a value of VR DA or TM is a date of the calendar or a time of the day (PS3.5 6.2)."""
+    characters = value.decode("ascii", "replace")
     if tag not in _DATES:
-        return _TIME.fullmatch(told) is not None
+        return _TIME.fullmatch(characters) is not None
     try:
-        return len(told) == 8 and datetime.strptime(told, "%Y%m%d") is not None
+        return len(characters) == 8 and datetime.strptime(characters, "%Y%m%d") is not None
     except ValueError:
         return False
 
 
 def _series_texts(pair: Pair) -> Iterator[Finding]:
+    """Check Series Description and Series Number: they keep those of the source, and differ from them."""
     tag, limit = tags.SERIES_DESCRIPTION, rules.LONG_STRING_LIMIT
     old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
     before, after = pair.values(tag)
-    whole = after.startswith(before)  # even where neither can be decoded
+    extended = after.startswith(before)  # as bytes: also where neither can be decoded
     if len(new) > limit:
         yield pair.finding("HDR-04", tag, f"is longer than {limit} characters", inherited=new == old)
-    if not whole and not new.startswith(old) and not _keeps_start(old, new, limit):
+    if not extended and not new.startswith(old) and not _keeps_start(old, new, limit):
         yield pair.finding("HDR-04", tag, "does not keep the text of the source")
     elif new == old and not old.endswith(rules.DESCRIPTION_SUFFIX):
         yield pair.finding("HDR-04", tag, "does not tell the series from its source", severity="warning")
@@ -105,7 +108,7 @@ def _series_texts(pair: Pair) -> Iterator[Finding]:
 
 
 def _keeps_start(old: str, new: str, limit: int) -> bool:
-    """Tell whether the start of a text stands before what was added, cut just as far as the limit asks for."""
+    """Tell whether a text begins as the old one does, which was cut no further than the limit on characters asks."""
     kept = 0
     while kept < min(len(old), len(new)) and old[kept] == new[kept]:
         kept += 1
@@ -114,6 +117,7 @@ def _keeps_start(old: str, new: str, limit: int) -> bool:
 
 
 def _description(pair: Pair) -> Iterator[Finding]:
+    """Check that Derivation Description keeps that of the source and says what was done, with its maximum error."""
     tag, limit = tags.DERIVATION_DESCRIPTION, rules.SHORT_TEXT_LIMIT
     old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
     if len(new) > limit:
@@ -140,35 +144,27 @@ def declared_bound(pair: Pair) -> float | None:
 
 
 def declared_clipped(pair: Pair) -> int:
-    """Return how many clipped values Derivation Description names."""
-    found = _CLIPPED.search(pair.added_description)
-    return int(found[1] or found[2]) if found else 0
+    """Return how many clipped values Derivation Description names; 0 if it names none."""
+    match = _CLIPPED.search(pair.added_description)
+    return int(match[1] or match[2]) if match else 0
 
 
-def _split(pair: Pair, tag: int, check: str) -> Iterator[Finding]:
-    """Check that the source's items stand first, unchanged."""
+def _source_items(pair: Pair, tag: int, check: str) -> Iterator[Finding]:
+    """Check that a sequence begins with the items of the source, unchanged."""
     before, after = items(pair.source, tag), items(pair.written, tag)
     if len(after) < len(before):
         yield pair.finding(check, tag, "an item of the source was lost")
-    for one in compare_items(before[: len(after)], after[: len(before)], tag):
-        yield pair.finding(check, tag, f"of an item of the source: {one.outcome}", path=one.path)
+    for difference in compare_items(before[: len(after)], after[: len(before)], tag):
+        yield pair.finding(check, tag, f"of an item of the source: {difference.outcome}", path=difference.path)
 
 
 def _new_items(pair: Pair, tag: int) -> list[Dataset]:
+    """Return the items of a sequence that stand behind those of the source."""
     return items(pair.written, tag)[len(items(pair.source, tag)) :]
 
 
-def code_of(item: Dataset) -> tuple[str, str, str]:
-    """Return Code Value, Coding Scheme Designator and Code Meaning of an item."""
-    return text(item, tags.CODE_VALUE), text(item, tags.CODING_SCHEME_DESIGNATOR), text(item, tags.CODE_MEANING)
-
-
-def _purposes(item: Dataset) -> list[tuple[str, str, str]]:
-    return [code_of(code) for code in items(item, tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE)]
-
-
 def _added_items(pair: Pair) -> Iterator[Finding]:
-    """Check the values of the items that were added (PS3.5 6.2 and 9)."""
+    """Check UIDs, texts and times in the items that were added (PS3.5 6.2 and 9)."""
     for tag in (
         tags.REFERENCED_SERIES_SEQUENCE,
         tags.SOURCE_IMAGE_SEQUENCE,
@@ -179,65 +175,79 @@ def _added_items(pair: Pair) -> Iterator[Finding]:
             yield from _item_values(pair, tag, item, keyword_for_tag(tag))
 
 
-_OWN_UIDS = (tags.SOP_CLASS_UID, tags.SOP_INSTANCE_UID, tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID)
-"""Of the source, which what is derived from it must name as they are."""
+_SOURCE_UIDS = (tags.SOP_CLASS_UID, tags.SOP_INSTANCE_UID, tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID)
+"""UIDs of the source that references to it repeat, valid or not."""
 
 
 def _item_values(pair: Pair, top: int, item: Dataset, path: str) -> Iterator[Finding]:
-    names = pair.values(tags.SPECIFIC_CHARACTER_SET)[1].decode("ascii", "replace")
+    """Check the values of an item at any depth.
+
+    Parameters
+    ----------
+    pair
+        Files.
+    top
+        Tag of the sequence of the top level.
+    item
+        Item of that sequence, or nested in one.
+    path
+        Keywords down to the item.
+    """
+    character_sets = pair.values(tags.SPECIFIC_CHARACTER_SET)[1].decode("ascii", "replace")
     for tag, element in elements(item).items():
         inside = f"{path}.{keyword_for_tag(tag) or tag_text(tag)}"
-        for one in items(item, tag):
-            yield from _item_values(pair, top, one, inside)
+        for nested in items(item, tag):
+            yield from _item_values(pair, top, nested, inside)
         vr, value = str(element.VR or vr_of(tag)), value_of(element)
         limit = _LIMITS.get(vr)
         if vr == "UI" and not all(map(is_valid_uid, text(item, tag).split("\\"))):
-            same = text(item, tag) in {text(pair.source, each) for each in _OWN_UIDS}
+            same = text(item, tag) in {text(pair.source, uid_tag) for uid_tag in _SOURCE_UIDS}
             yield pair.finding("UID-04", top, "is no valid UID", path=inside, inherited=same)
         elif limit is not None and isinstance(element, RawDataElement):
-            told = read_text(bytes(element.value or b""), vr, names)
-            if told is None:
+            characters = read_text(bytes(element.value or b""), vr, character_sets)
+            if characters is None:
                 yield pair.finding("HDR-04", top, "does not fit its character set", path=inside)
-            elif any(len(part) > limit for part in ([told] if vr in ("LT", "ST") else told.split("\\"))):
+            elif any(len(part) > limit for part in ([characters] if vr in ("LT", "ST") else characters.split("\\"))):
                 yield pair.finding("HDR-04", top, f"is longer than {limit} characters", path=inside)
         elif vr == "DT" and value and not re.fullmatch(rb"\d{4,14}(\.\d{1,6})?([+-]\d{4})?", value):
             yield pair.finding("HDR-04", top, "is no date and time", path=inside)
 
 
 _LIMITS = {"LO": 64, "LT": 10240, "SH": 16, "ST": 1024}
-"""Characters in a value (PS3.5 6.2)."""
+"""Most characters of a value, by VR (PS3.5 6.2)."""
 
 
 def _source_image(pair: Pair) -> Iterator[Finding]:
+    """Check that Source Image Sequence refers to the source slice (PS3.3 C.12.4.1.2)."""
     tag = tags.SOURCE_IMAGE_SEQUENCE
-    own = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
-    yield from _split(pair, tag, "DER-03")
+    sop_class, instance = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
+    yield from _source_items(pair, tag, "DER-03")
     added = _new_items(pair, tag)
-    if not own[1]:
+    if not instance:
         if added:
             yield pair.finding("DER-03", tag, "refers to a source that has no SOP Instance UID")
         return
-    located = [one for one in added if text(one, tags.REFERENCED_SOP_INSTANCE_UID) == own[1]]
+    references = [item for item in added if text(item, tags.REFERENCED_SOP_INSTANCE_UID) == instance]
     if not added:
-        what = (
+        message = (
             "does not refer to the source slice"
             if items(pair.written, tag)
             else "is missing: it names the source slice"
         )
-        yield pair.finding("DER-03", tag, what)
-    elif not located:
+        yield pair.finding("DER-03", tag, message)
+    elif not references:
         yield pair.finding("DER-03", tag, "the items that were added do not refer to the source slice")
-    for item in located:
-        if text(item, tags.REFERENCED_SOP_CLASS_UID) != own[0]:
+    for item in references:
+        if text(item, tags.REFERENCED_SOP_CLASS_UID) != sop_class:
             yield pair.finding("DER-03", tag, "names another SOP Class than that of the source slice")
-        if not _is_purpose(pair, _purposes(item)):
+        if not _is_purpose(pair, purposes_of(item)):
             yield pair.finding("DER-03", tag, "the source slice has another purpose than that of a source image")
         if text(item, tags.SPATIAL_LOCATIONS_PRESERVED) != "YES":
             yield pair.finding("DER-04", tag, "Spatial Locations Preserved is not YES", severity="warning")
 
 
 def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:
-    """Tell whether one code of CID 7202 says why the source slice is referred to, and truly so."""
+    """Tell whether the only purpose is a code of CID 7202, and names a lossy compression only where there is one."""
     if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
         return False
     lossy = {"121320": pair.lossy[1],
@@ -246,13 +256,14 @@ def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:
 
 
 def _referenced_series(pair: Pair) -> Iterator[Finding]:
+    """Check that Referenced Series Sequence lists the source slice, and keeps what it listed (PS3.3 C.12.2)."""
     tag = tags.REFERENCED_SERIES_SEQUENCE
     before, after = items(pair.source, tag), items(pair.written, tag)
     series, instance = text(pair.source, tags.SERIES_INSTANCE_UID), text(pair.source, tags.SOP_INSTANCE_UID)
-    present = {
+    classes = {
         text(item, tags.SERIES_INSTANCE_UID): {
-            text(one, tags.REFERENCED_SOP_INSTANCE_UID): text(one, tags.REFERENCED_SOP_CLASS_UID)
-            for one in items(item, tags.REFERENCED_INSTANCE_SEQUENCE)
+            text(reference, tags.REFERENCED_SOP_INSTANCE_UID): text(reference, tags.REFERENCED_SOP_CLASS_UID)
+            for reference in items(item, tags.REFERENCED_INSTANCE_SEQUENCE)
         }
         for item in after
     }
@@ -260,56 +271,58 @@ def _referenced_series(pair: Pair) -> Iterator[Finding]:
     def warning(message: str, path: str | None = None) -> Finding:
         return pair.finding("DER-04", tag, message, path=path, severity="warning")
 
-    if series and instance and instance not in present.get(series, {}):
+    if series and instance and instance not in classes.get(series, {}):
         yield warning("does not refer to the source slice" if after else "is missing: it names the source series")
-    elif series and instance and present[series][instance] != text(pair.source, tags.SOP_CLASS_UID):
+    elif series and instance and classes[series][instance] != text(pair.source, tags.SOP_CLASS_UID):
         yield warning("names another SOP Class than that of the source slice")
     if len(after) < len(before):
         yield warning("an item of the source was lost")
     for old, new in zip(before, after, strict=False):
         if text(old, tags.SERIES_INSTANCE_UID) == series:
             ours, theirs = items(old, tags.REFERENCED_INSTANCE_SEQUENCE), items(new, tags.REFERENCED_INSTANCE_SEQUENCE)
-            lost = compare_items(ours, theirs[: len(ours)], tags.REFERENCED_INSTANCE_SEQUENCE)
+            differences = compare_items(ours, theirs[: len(ours)], tags.REFERENCED_INSTANCE_SEQUENCE)
         else:
-            lost = compare_items([old], [new], tag)
-        for one in lost:
-            yield warning(f"of an item of the source: {one.outcome}", one.path)
+            differences = compare_items([old], [new], tag)
+        for difference in differences:
+            yield warning(f"of an item of the source: {difference.outcome}", difference.path)
 
 
-_EQUIPMENT = tuple(rule.tag for rule in rules.RULES if rule.check == "EQP-01" and rule.action == "keep")
+_EQUIPMENT_TAGS = tuple(rule.tag for rule in rules.RULES if rule.check == "EQP-01" and rule.action == "keep")
 
 
 def _equipment(pair: Pair) -> Iterator[Finding]:
-    """Check that the scanner stays known, and the processing equipment becomes so (PS3.3 C.12.1.1.5)."""
+    """Check that the equipment of the source is kept and the processing equipment added (PS3.3 C.12.1.1.5)."""
     tag = tags.CONTRIBUTING_EQUIPMENT_SEQUENCE
-    yield from _split(pair, tag, "EQP-01")
+    yield from _source_items(pair, tag, "EQP-01")
     added = _new_items(pair, tag)
     for item in added:
         if not text(item, tags.MANUFACTURER):
             yield pair.finding("EQP-01", tag, "an item has no Manufacturer")
     codes = set()
     for item in added:
-        purposes = _purposes(item)
+        purposes = purposes_of(item)
         if len(purposes) != 1 or not is_in_context_group(7005, purposes[0]):
             yield pair.finding("EQP-01", tag, "an item whose purpose is not one code of CID 7005")
         else:
             codes.add((purposes[0][0], raw(item, tags.MANUFACTURER)))
-    maker, new_maker = pair.values(tags.MANUFACTURER)
-    moved = [one for one in _EQUIPMENT if one in pair.differing]
-    kept = codes & {("109101", maker), ("109102", maker)} if maker else codes
-    if moved and new_maker and kept:
+    manufacturer, new_manufacturer = pair.values(tags.MANUFACTURER)
+    replaced = [equipment_tag for equipment_tag in _EQUIPMENT_TAGS if equipment_tag in pair.differing]
+    kept = codes & {("109101", manufacturer), ("109102", manufacturer)} if manufacturer else codes
+    if replaced and new_manufacturer and kept:
         return  # the writer's own equipment, and the scanner in the item
-    for one in moved:
-        yield pair.finding("EQP-01", one, f"{pair.differing[one][0].outcome}, and no item keeps the equipment")
+    for equipment_tag in replaced:
+        outcome = pair.differing[equipment_tag][0].outcome
+        yield pair.finding("EQP-01", equipment_tag, f"{outcome}, and no item keeps the equipment")
     if not any(code == "109102" for code, _ in codes):
         yield pair.finding("EQP-01", tag, "no item was added for the processing equipment")
-    if tags.MANUFACTURER not in moved and not maker:
+    if tags.MANUFACTURER not in replaced and not manufacturer:
         yield pair.finding("EQP-01", tags.MANUFACTURER, "is empty or missing", inherited=True)
 
 
 def _derivation_codes(pair: Pair) -> Iterator[Finding]:
+    """Check the items added to Derivation Code Sequence: codes of CID 7203, at least one if pixels were processed."""
     tag = tags.DERIVATION_CODE_SEQUENCE
-    yield from _split(pair, tag, "DER-02")
+    yield from _source_items(pair, tag, "DER-02")
     added = _new_items(pair, tag)
     for item in added:
         value, scheme, meaning = code_of(item)

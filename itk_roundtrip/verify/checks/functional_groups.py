@@ -1,4 +1,4 @@
-"""The checks of functional groups in a derived multi-frame instance (PS3.3 C.7.6.16)."""
+"""Checks of functional groups in a derived multi-frame instance (PS3.3 C.7.6.16)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,23 @@ from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 
-_ADDED = re.compile(r"(Shared|PerFrame)FunctionalGroupsSequence\[\d+\]\.DerivationImageSequence(\[\d+\])?")
-_MORE_EVIDENCE = re.compile(r"SourceImageEvidenceSequence(\[\d+\])?")
-_EVIDENCE = tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE
+_ADDED_DERIVATION = re.compile(r"(Shared|PerFrame)FunctionalGroupsSequence\[\d+\]\.DerivationImageSequence(\[\d+\])?")
+_ADDED_EVIDENCE = re.compile(r"SourceImageEvidenceSequence(\[\d+\])?")
 SHARED, PER_FRAME = tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE
-_FRAME_TYPE, _DERIVATION_IMAGE = tags.FRAME_TYPE, tags.DERIVATION_IMAGE_SEQUENCE
 
 
-def is_set_by_rule(pair: Pair, one: Difference) -> bool:
-    """Tell whether a difference is one of the two that a derived instance must show: Frame Type, derivation."""
+def is_set_by_rule(pair: Pair, difference: Difference) -> bool:
+    """Tell whether a difference is due to the derivation: Frame Type DERIVED, derivation or evidence items added."""
     if not pair.derived or not _has_groups(pair.source):
         return False
-    if one.tag == _EVIDENCE:
-        return one.outcome == "added" and _MORE_EVIDENCE.fullmatch(one.path) is not None
-    if one.tag not in (SHARED, PER_FRAME):
+    if difference.tag == tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE:
+        return difference.outcome == "added" and _ADDED_EVIDENCE.fullmatch(difference.path) is not None
+    if difference.tag not in (SHARED, PER_FRAME):
         return False
-    if one.leaf == _FRAME_TYPE and one.before is not None and one.after is not None:
-        before, after = (raw(*place).split(b"\\") for place in (one.before, one.after))
+    if difference.leaf == tags.FRAME_TYPE and difference.before is not None and difference.after is not None:
+        before, after = (raw(*place).split(b"\\") for place in (difference.before, difference.after))
         return after == [b"DERIVED", *before[1:]]
-    return one.outcome == "added" and _ADDED.fullmatch(one.path) is not None
+    return difference.outcome == "added" and _ADDED_DERIVATION.fullmatch(difference.path) is not None
 
 
 def functional_groups(pair: Pair) -> Iterator[Finding]:
@@ -44,16 +42,26 @@ def functional_groups(pair: Pair) -> Iterator[Finding]:
         for index, group in enumerate(groups):
             if any(kind.split("\\")[0] != "DERIVED" for kind in _frame_types(group)):
                 yield pair.finding("TYP-01", tag, "Frame Type value 1 is not DERIVED", path=_path(tag, index))
-    old = [items(pair.source, tag) for tag in (SHARED, PER_FRAME)]
-    for group, before in zip(shared, old[0], strict=False):
-        added = _added(before, group)
+    old_shared, old_frames = (items(pair.source, tag) for tag in (SHARED, PER_FRAME))
+    for group, before in zip(shared, old_shared, strict=False):
+        added = _added_derivations(before, group)
         if added:
             yield from _derivation(pair, SHARED, 0, added, None)
             return  # then no frame has one of its own
     if shared and not frames and text(pair.source, tags.SOP_INSTANCE_UID):
         yield from _derivation(pair, SHARED, 0, [], None)
-    for index, (group, before) in enumerate(zip(frames, old[1], strict=False)):
-        yield from _derivation(pair, PER_FRAME, index, _added(before, group), index + 1)
+    for index, (group, before) in enumerate(zip(frames, old_frames, strict=False)):
+        yield from _derivation(pair, PER_FRAME, index, _added_derivations(before, group), index + 1)
+
+
+def code_of(item: Dataset) -> tuple[str, str, str]:
+    """Return Code Value, Coding Scheme Designator and Code Meaning of an item."""
+    return text(item, tags.CODE_VALUE), text(item, tags.CODING_SCHEME_DESIGNATOR), text(item, tags.CODE_MEANING)
+
+
+def purposes_of(item: Dataset) -> list[tuple[str, str, str]]:
+    """Return the codes of Purpose of Reference Code Sequence of an item."""
+    return [code_of(code) for code in items(item, tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE)]
 
 
 def _has_groups(dataset: Dataset) -> bool:
@@ -61,28 +69,29 @@ def _has_groups(dataset: Dataset) -> bool:
 
 
 def _evidence(pair: Pair) -> Iterator[Finding]:
-    """Check that the source that frames refer to is listed by study and series (C.8.13.2.1.2)."""
-    own = tuple(
-        text(pair.source, tag)
-        for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID, tags.SOP_CLASS_UID)
+    """Check that Source Image Evidence Sequence lists the source by study and series (C.8.13.2.1.2)."""
+    tag = tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE
+    source = tuple(
+        text(pair.source, uid_tag)
+        for uid_tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID, tags.SOP_CLASS_UID)
     )
     listed = {
         (
             text(study, tags.STUDY_INSTANCE_UID),
             text(series, tags.SERIES_INSTANCE_UID),
-            text(one, tags.REFERENCED_SOP_INSTANCE_UID),
-            text(one, tags.REFERENCED_SOP_CLASS_UID),
+            text(instance, tags.REFERENCED_SOP_INSTANCE_UID),
+            text(instance, tags.REFERENCED_SOP_CLASS_UID),
         )
-        for study in items(pair.written, _EVIDENCE)
+        for study in items(pair.written, tag)
         for series in items(study, tags.REFERENCED_SERIES_SEQUENCE)
-        for one in items(series, tags.REFERENCED_SOP_SEQUENCE)
+        for instance in items(series, tags.REFERENCED_SOP_SEQUENCE)
     }
-    if all(own) and own not in listed:
-        yield pair.finding("DER-04", _EVIDENCE, "does not list the source", severity="warning")
+    if all(source) and source not in listed:
+        yield pair.finding("DER-04", tag, "does not list the source", severity="warning")
 
 
 def _is_complete(code: Dataset) -> bool:
-    """Tell whether an item is a code: a value of a scheme, or a URN, with its meaning (PS3.3 8)."""
+    """Tell whether a code item has Code Meaning, and a value with its scheme or a URN (PS3.3 8)."""
     value, scheme, meaning, long, urn = (
         text(code, tag)
         for tag in (
@@ -97,40 +106,53 @@ def _is_complete(code: Dataset) -> bool:
 
 
 def _path(tag: int, index: int) -> str:
+    """Return the path of a functional group from the top level, as in findings."""
     return f"{'Shared' if tag == SHARED else 'PerFrame'}FunctionalGroupsSequence[{index}]"
 
 
 def _frame_types(group: Dataset) -> Iterator[str]:
+    """Yield Frame Type of each standard item of a functional group that has it."""
     for tag in elements(group):
         if not tag >> 16 & 1:
-            yield from (text(one, _FRAME_TYPE) for one in items(group, tag) if _FRAME_TYPE in one)
+            yield from (text(item, tags.FRAME_TYPE) for item in items(group, tag) if tags.FRAME_TYPE in item)
 
 
-def _added(before: Dataset, after: Dataset) -> list[Dataset]:
-    return items(after, _DERIVATION_IMAGE)[len(items(before, _DERIVATION_IMAGE)) :]
+def _added_derivations(before: Dataset, after: Dataset) -> list[Dataset]:
+    """Return the items that a functional group has in Derivation Image Sequence behind those of the source."""
+    tag = tags.DERIVATION_IMAGE_SEQUENCE
+    return items(after, tag)[len(items(before, tag)) :]
 
 
 def _derivation(pair: Pair, tag: int, index: int, added: list[Dataset], frame: int | None) -> Iterator[Finding]:
-    """Check the items of Derivation Image Sequence that were added to one functional group."""
-    own = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
+    """Check the items of Derivation Image Sequence that were added to a functional group.
+
+    Parameters
+    ----------
+    pair
+        Files.
+    tag, index
+        Sequence of functional groups, and which of its items, from 0.
+    added
+        Items.
+    frame
+        Number of the frame of the source that they must refer to; ``None`` in a shared group, for all frames.
+    """
+    sop_class, instance = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
     path = f"{_path(tag, index)}.DerivationImageSequence"
     references = [reference for item in added for reference in items(item, tags.SOURCE_IMAGE_SEQUENCE)]
     named = {
         (
-            text(one, tags.REFERENCED_SOP_CLASS_UID),
-            text(one, tags.REFERENCED_SOP_INSTANCE_UID),
-            text(one, tags.REFERENCED_FRAME_NUMBER).lstrip("0+ ") or None,
+            text(reference, tags.REFERENCED_SOP_CLASS_UID),
+            text(reference, tags.REFERENCED_SOP_INSTANCE_UID),
+            text(reference, tags.REFERENCED_FRAME_NUMBER).lstrip("0+ ") or None,
         )
-        for one in references
+        for reference in references
     }
-    expected = (*own, None if frame is None else str(frame))
-    if own[1] and expected not in named:
+    expected = (sop_class, instance, None if frame is None else str(frame))
+    if instance and expected not in named:
         yield pair.finding("DER-03", tag, "does not refer to its frame of the source", path=path)
     for item in added:
-        codes = [
-            (text(one, tags.CODE_VALUE), text(one, tags.CODING_SCHEME_DESIGNATOR), text(one, tags.CODE_MEANING))
-            for one in items(item, tags.DERIVATION_CODE_SEQUENCE)
-        ]
+        codes = [code_of(code) for code in items(item, tags.DERIVATION_CODE_SEQUENCE)]
         if not codes:
             yield pair.finding("DER-02", tag, "no code for what was done, which must be there", path=path)
         elif not all(map(_is_complete, items(item, tags.DERIVATION_CODE_SEQUENCE))):
@@ -138,11 +160,8 @@ def _derivation(pair: Pair, tag: int, index: int, added: list[Dataset], frame: i
         elif any(code[1] == "DCM" and not is_in_context_group(7203, code) for code in codes):
             message = "a DCM code that is not in CID 7203, or with another meaning"
             yield pair.finding("DER-02", tag, message, path=path)
-    for one in references:
-        purposes = [
-            (text(each, tags.CODE_VALUE), text(each, tags.CODING_SCHEME_DESIGNATOR), text(each, tags.CODE_MEANING))
-            for each in items(one, tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE)
-        ]
+    for reference in references:
+        purposes = purposes_of(reference)
         if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
             yield pair.finding("DER-03", tag, "the source frame has another purpose than that of a source image",
                                path=path)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The checks of the pixels of one written file against its source."""
+"""Checks of the pixels of a written file and the attributes that describe them, against its source."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from itk_roundtrip import tags
 from itk_roundtrip.verify.attributes import elements, items, numbers, text
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
-from itk_roundtrip.verify.stored import PIXEL_DATA, Pixels
+from itk_roundtrip.verify.stored import Pixels
 from itk_roundtrip.words import agreeing
 
-_PIXEL_TAGS = (PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
+_PIXEL_TAGS = (tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
 
 
 def _stored(pair: Pair) -> Iterator[Finding]:
-    """Check stored values, slope and intercept."""
+    """Check that stored and real-world values are those of the source, or declared to be processed."""
     difference, (ours, theirs) = pair.difference, pair.pixels
     lossy = pair.lossy[0]
     if difference.problem and theirs.tag:
         same = difference.identical_value and ours.description == theirs.description
-        yield pair.finding("PIX-02", PIXEL_DATA, f"cannot be compared: {difference.problem}", inherited=same)
+        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"cannot be compared: {difference.problem}", inherited=same)
     elif difference.undecoded:
         # That they are the same bytes proves that nothing was lost, not that they are sound.
         message = f"not decoded: {difference.undecoded}; the compressed bytes are those of the source"
-        yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
+        yield pair.finding("PIX-02", tags.PIXEL_DATA, message, severity="info")
     elif pair.undecided:
-        yield pair.finding("PIX-02", PIXEL_DATA, f"not judged: {_opinions(pair)}", severity="warning")
+        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"not judged: {_opinions(pair)}", severity="warning")
     elif difference.wrong_colours:
-        yield pair.finding("PIX-02", PIXEL_DATA, f"colours that the stream does not say: {pair.contradiction}")
+        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"colours that the stream does not say: {pair.contradiction}")
     elif difference.changed:
         differ = agreeing(difference.changed, "differs", "differ")
         amount = f"{difference.changed} of {difference.count} stored values {differ}, by at most {difference.largest:g}"
         if pair.processed:
-            yield pair.finding("PIX-03", PIXEL_DATA, f"{amount} ({difference.largest_real:g} in real-world values)",
-                               severity="info")  # fmt: skip
+            message = f"{amount} ({difference.largest_real:g} in real-world values)"
+            yield pair.finding("PIX-03", tags.PIXEL_DATA, message, severity="info")
         elif not pair.decoded_only:
             claim = ", although Derivation Description says they do not" if pair.says_unchanged else ""
             undeclared = ", undeclared" if pair.derived and not claim else ""
@@ -47,23 +47,25 @@ def _stored(pair: Pair) -> Iterator[Finding]:
                 f"; compared with the colours that the stream says: {pair.contradiction}" if pair.contradiction else ""
             )
             nearest = f"; {_opinions(pair)}" if difference.disputed else ""
-            yield pair.finding("PIX-02", PIXEL_DATA, amount + claim + undeclared + than + nearest)
+            yield pair.finding("PIX-02", tags.PIXEL_DATA, amount + claim + undeclared + than + nearest)
     elif pair.processed:
         if difference.largest_real:
             amount = f"real-world values differ, by at most {difference.largest_real:g}"
             yield pair.finding("PIX-03", tags.RESCALE_SLOPE, amount, severity="info")
     elif difference.unused_changed:
-        yield pair.finding("PIX-02", PIXEL_DATA, "bits that hold no stored value differ")
+        yield pair.finding("PIX-02", tags.PIXEL_DATA, "bits that hold no stored value differ")
     elif ours.native and theirs.native and not difference.identical_value and ours.tag == theirs.tag != 0:
         if ours.description == theirs.description:
-            yield pair.finding("PIX-02", PIXEL_DATA, "the padding of the pixel data differs")
+            yield pair.finding("PIX-02", tags.PIXEL_DATA, "the padding of the pixel data differs")
         elif ours.samples == 1:
-            yield pair.finding("PIX-02", PIXEL_DATA, "the value of the pixel data differs, the stored values do not")
+            yield pair.finding(
+                "PIX-02", tags.PIXEL_DATA, "the value of the pixel data differs, the stored values do not"
+            )
     if difference.disagreeing and not difference.disputed:
-        yield pair.finding("PIX-02", PIXEL_DATA, f"settled by most decoders: {_opinions(pair)}", severity="info")
+        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"settled by most decoders: {_opinions(pair)}", severity="info")
     if difference.clipped and not difference.identical_value:
         message = f"{difference.clipped} values of the lossy source lie beyond Bits Stored: they count as clipped to it"
-        yield pair.finding("PIX-02", PIXEL_DATA, message, severity="info")
+        yield pair.finding("PIX-02", tags.PIXEL_DATA, message, severity="info")
     for tag in _PIXEL_TAGS:
         if tag != ours.tag and tag in pair.written and tag not in pair.source:
             yield pair.finding("HDR-02", tag, "added although the source does not have it")
@@ -74,13 +76,13 @@ def _stored(pair: Pair) -> Iterator[Finding]:
 
 
 def _opinions(pair: Pair) -> str:
-    """Return which decoders read the compressed pixels in which way."""
+    """Return in words which decoders disagree on the values of the compressed pixels."""
     these, others = (" and ".join(names) for names in (pair.difference.agreeing, pair.difference.disagreeing))
     return f"decoders do not agree on the compressed pixels; compared with what {these} reads, {others} reads others"
 
 
 def _colours(pair: Pair) -> Iterator[Finding]:
-    """Check that a compressed stream and Photometric Interpretation say the same colours (PS3.5 8.2.1 and 8.2.4)."""
+    """Check that a compressed stream and Photometric Interpretation name the same colour space (PS3.5 8.2.1, 8.2.4)."""
     before, after = (pixels.contradiction for pixels in pair.pixels)
     if after is not None:
         same = before == after and tags.PHOTOMETRIC_INTERPRETATION not in pair.differing
@@ -93,6 +95,7 @@ def _colours(pair: Pair) -> Iterator[Finding]:
 
 
 def _bits(pair: Pair) -> Iterator[Finding]:
+    """Check that the attributes of the pixel format agree with each other and fit the modality."""
     before = set(_bit_problems(pair.source, pair.pixels[0]))
     for tag, message in _bit_problems(pair.written, pair.pixels[1]):
         inherited = (tag, message) in before and tag not in pair.differing
@@ -100,7 +103,8 @@ def _bits(pair: Pair) -> Iterator[Finding]:
 
 
 def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]:
-    if pixels.tag != PIXEL_DATA:
+    """Yield tag and message of each attribute of the pixel format that is inconsistent (PS3.3 C.7.6.3)."""
+    if pixels.tag != tags.PIXEL_DATA:
         return
     modality, allocated, stored = text(dataset, tags.MODALITY), pixels.bits_allocated, pixels.bits_stored
     high = numbers(dataset, tags.HIGH_BIT)
@@ -129,7 +133,7 @@ def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]
 
 
 def _padding(pair: Pair) -> Iterator[Finding]:
-    """Check that padding pixels are where they were, and nowhere else."""
+    """Check that the pixels within the padding range are those of the source (PS3.3 C.7.5.1.1.2)."""
     values, reference = pair.difference.values, pair.difference.reference
     if values is None or reference is None or values is reference or values.dtype.kind not in "iu":
         return
@@ -140,10 +144,11 @@ def _padding(pair: Pair) -> Iterator[Finding]:
 
 
 def _padding_range(dataset: Dataset, pixels: Pixels) -> tuple[int, int] | None:
+    """Return the smallest and largest stored value of padding pixels; ``None`` if there are none."""
     value, limit = numbers(dataset, tags.PIXEL_PADDING_VALUE), numbers(dataset, tags.PIXEL_PADDING_RANGE_LIMIT)
     if not value or pixels.bits_allocated not in (8, 16, 32):
         return None
-    ends = [as_stored(int(one), pixels) for one in (*value[:1], *(limit[:1] or value[:1]))]
+    ends = [as_stored(int(end), pixels) for end in (*value[:1], *(limit[:1] or value[:1]))]
     return min(ends), max(ends)
 
 
@@ -154,23 +159,24 @@ def padding_mask(dataset: Dataset, pixels: Pixels, values: np.ndarray[Any, Any])
 
 
 def as_stored(value: int, pixels: Pixels) -> int:
-    """Return a value of VR US or SS as the pixels hold it, whichever of the two they are."""
+    """Return a value of VR US or SS as the stored value of the same bits, by Pixel Representation."""
     span = 1 << pixels.bits_allocated
     value %= span
     return value - span if pixels.signed and value >= span // 2 else value
 
 
 def _limits(pair: Pair) -> Iterator[Finding]:
+    """Check that processed values do not pile up at the smallest or largest stored value."""
     values, pixels = pair.difference.values, pair.pixels[1]
     if not pair.processed or not pair.difference.changed or values is None or values.dtype.kind not in "iu":
         return
     for limit in pixels.limits:
         if np.count_nonzero(values == limit) * 2 > values.size:
-            yield pair.finding("PIX-05", PIXEL_DATA, "most values are at one limit", severity="warning")
+            yield pair.finding("PIX-05", tags.PIXEL_DATA, "most values are at one limit", severity="warning")
 
 
 def _processed(pair: Pair) -> Iterator[Finding]:
-    """Check what describes the pixels, once they were processed."""
+    """Check that slope, Bits Stored, smallest and largest value, icon and private scales fit processed pixels."""
     values, slope = pair.difference.values, pair.pixels[1].slope
     if not pair.processed or values is None:
         return
@@ -199,7 +205,7 @@ def _processed(pair: Pair) -> Iterator[Finding]:
 
 
 def _is_private_scale(tag: int) -> bool:
-    """Tell whether a private attribute holds a scale of the stored values: of Philips MR or PET."""
+    """Tell whether a private attribute is a scale factor of stored values: of Philips MR (2005) or PET (7053)."""
     group, element = tag >> 16, tag & 0xFF
     return tag & 0xFF00 >= 0x1000 and (
         (group == 0x2005 and element in (0x09, 0x0A, 0x0D, 0x0E)) or (group == 0x7053 and element in (0x00, 0x09))
@@ -207,9 +213,9 @@ def _is_private_scale(tag: int) -> bool:
 
 
 def _real_world(pair: Pair) -> Iterator[Finding]:
-    """Check that real world value mappings give the quantity that they gave."""
+    """Check that Real World Value Mapping gives the quantities and units of the source (PS3.3 C.7.6.16.2.11)."""
     if not pair.processed:
-        return  # then kept as it stands, as all else
+        return  # then it must be kept, which _kept of the files checks
     before, after = (items(dataset, tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE) for dataset in (pair.source, pair.written))
     ours, theirs = pair.pixels
     if not ours.slope or tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE not in pair.written:
@@ -217,8 +223,8 @@ def _real_world(pair: Pair) -> Iterator[Finding]:
     if len(before) != len(after):
         yield pair.finding("RWV-01", tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE, "another number of mappings")
     for index, (old, new) in enumerate(zip(before, after, strict=False)):
-        slopes = [numbers(one, tags.REAL_WORLD_VALUE_SLOPE) for one in (old, new)]
-        intercepts = [numbers(one, tags.REAL_WORLD_VALUE_INTERCEPT) for one in (old, new)]
+        slopes = [numbers(item, tags.REAL_WORLD_VALUE_SLOPE) for item in (old, new)]
+        intercepts = [numbers(item, tags.REAL_WORLD_VALUE_INTERCEPT) for item in (old, new)]
         if not (all(slopes) and all(intercepts)):
             continue
         slope = slopes[0][0] * theirs.slope / ours.slope
@@ -231,8 +237,8 @@ def _real_world(pair: Pair) -> Iterator[Finding]:
                 path=f"RealWorldValueMappingSequence[{index}]",
             )
         units = [
-            [text(code, tags.CODE_VALUE) for code in items(one, tags.MEASUREMENT_UNITS_CODE_SEQUENCE)]
-            for one in (old, new)
+            [text(code, tags.CODE_VALUE) for code in items(item, tags.MEASUREMENT_UNITS_CODE_SEQUENCE)]
+            for item in (old, new)
         ]
         if units[0] != units[1]:
             yield pair.finding("RWV-01", tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE, "has other units",
@@ -240,16 +246,16 @@ def _real_world(pair: Pair) -> Iterator[Finding]:
 
 
 def _lossy(pair: Pair) -> Iterator[Finding]:
-    """Check that a lossy compression is never denied (PS3.3 C.7.6.1.1.5)."""
+    """Check that Lossy Image Compression, Ratio and Method tell of every lossy compression (PS3.3 C.7.6.1.1.5)."""
     source, written = pair.source, pair.written
     old, new = text(source, tags.LOSSY_IMAGE_COMPRESSION), text(written, tags.LOSSY_IMAGE_COMPRESSION)
-    by_source, by_output = pair.lossy
-    may_add = (pair.derived and by_source) or by_output
+    source_lossy, written_lossy = pair.lossy
+    may_add = (pair.derived and source_lossy) or written_lossy
     if old == "01" and new != "01":
         yield pair.finding("LOS-01", tags.LOSSY_IMAGE_COMPRESSION, "a lossy compression is denied")
-    elif by_output and not by_source and not pair.derived:
+    elif written_lossy and not source_lossy and not pair.derived:
         yield pair.finding("LOS-01", tags.TRANSFER_SYNTAX_UID, "a copy must not be compressed with loss")
-    elif new != "01" and (by_source or by_output):
+    elif new != "01" and (source_lossy or written_lossy):
         kept = not pair.derived and old == new
         yield pair.finding("LOS-01", tags.LOSSY_IMAGE_COMPRESSION, "a lossy compression is not said", inherited=kept)
     elif tags.LOSSY_IMAGE_COMPRESSION in pair.differing and not may_add:
