@@ -1,4 +1,4 @@
-"""The pictures and plots of a verification's page: PNG and SVG as text. Nothing is judged here."""
+"""Pictures and plots of a verification's page, as HTML with PNG and SVG in it. Nothing is judged here."""
 
 from __future__ import annotations
 
@@ -25,49 +25,50 @@ from itk_roundtrip.words import counted
 
 Array = NDArray[Any]
 Folders = tuple[Path, Path]
-"""Source and written."""
+"""Folders of the source and of the written files."""
 Labels = Sequence[tuple[str, str]]
-"""What source and written file of each pair are called."""
+"""Names of the source and of the written file of each pair, for people."""
 
 _WIDEST = 384
-"""Columns of the widest picture."""
+"""Most columns of a picture; of a wider image, rows and columns are left out."""
 _BLUE, _ORANGE = (0, 114, 178), (213, 94, 0)
 """Ends of the scale of differences: Okabe and Ito's blue and vermilion, made to be told apart by the colour blind."""
 _FAINTEST = 0.3
 """Part of the full colour that the smallest difference gets, so that none is invisible."""
-_MOST_READ = 64
-"""Slices whose pixels are read for the histogram."""
+_MAX_READ = 64
+"""Most slices whose pixels are read for the histogram."""
 _BARS = 30
 """Bars of the histogram on either side of 0."""
 _SAME_PLACE_MM = 0.01
-_GAP = 1.5
-"""Neighbours further apart than so many usual steps have a gap between them."""
+"""Positions that differ by no more are the same."""
+_GAP_FACTOR = 1.5
+"""Neighbours further apart than the median spacing times this have a gap between them."""
 _LISTED = 5
-"""Gaps and displaced slices that are named."""
+"""Most gaps and displaced slices that are named."""
 _WIDTH, _LEFT, _RIGHT = 480, 72, 16
-"""Of a plot and its margins, in units of its own."""
+"""Width of a plot and of its left and right margin, in SVG units."""
 
 
 def prepare() -> None:
-    """Import what drawing needs; all of it is by the time this module is."""
+    """Import what drawing needs, before workers are forked; importing this module did."""
 
 
 def draw(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, wanted: bool) -> tuple[str, str]:
-    """Return pictures and histogram, as HTML.
+    """Return pictures of slices and the histogram of differences, as HTML.
 
     Parameters
     ----------
     pairs
-        Of the report.
+        Pairs of the report.
     folders
         From which the pixels are read.
     labels
-        What the files are called.
+        Names of the files.
     wanted
         Show pictures even if the source says that they hold burned-in annotation.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is irregular in a file, the findings tell
+        warnings.simplefilter("ignore")  # of pydicom: the findings tell what is irregular in a file
         return _pictures(pairs, folders, labels, wanted=wanted), _histogram(pairs, folders)
 
 
@@ -78,26 +79,27 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True)
 class _Image:
-    """What the page needs of one file: its values, frames first, and the middle frame for display."""
+    """Image of a file: its stored values, frames first, and the middle frame for display."""
 
     stored: Array
     scale: Array
     """Slope and intercept of each frame, shape (frames, 2)."""
     frame: Array
-    """Real-world values, or colours of 8 bits."""
+    """Real-world values of the middle frame, or its colours in 8 bits."""
     window: tuple[float, float]
-    """Ends of the window that fits the file, and where it is from."""
+    """Lowest and highest real-world value of the window."""
     window_from: str
+    """Which values the window was computed from; empty for colours."""
     inverted: bool
 
     @property
     def step(self) -> int:
-        """Of so many columns and rows, one is shown."""
+        """Step between the columns and rows that are shown."""
         columns: int = self.stored.shape[2]
         return math.ceil(columns / _WIDEST)
 
     def shown(self, window: tuple[float, float]) -> Array:
-        """Return the picture, 8 bits."""
+        """Return the picture of the middle frame in a window, in 8 bits."""
         frame = self.frame[:: self.step, :: self.step]
         if frame.ndim == 3:
             return frame
@@ -106,7 +108,7 @@ class _Image:
 
 
 def _read(file: Path) -> _Image | None:
-    """Return the image of a file; ``None`` if it cannot be read or decoded."""
+    """Return the image in a file; ``None`` if it cannot be read or decoded."""
     try:
         return _image(read_file(file))
     except Exception:  # whatever a decoder meets in a broken file
@@ -114,8 +116,9 @@ def _read(file: Path) -> _Image | None:
 
 
 def _image(dataset: Dataset) -> _Image:
-    own = pixels(dataset)
-    values, _ = stored_values(own)
+    """Return the image in a data set: colours as RGB, all else with slope, intercept and window."""
+    pixel_data = pixels(dataset)
+    values, _ = stored_values(pixel_data)
     if dataset.SamplesPerPixel == 3:
         rgb = dataset.PhotometricInterpretation == "RGB"
         shown = values if rgb else dataset.pixel_array.reshape(values.shape)  # RGB, whatever is stored
@@ -123,7 +126,9 @@ def _image(dataset: Dataset) -> _Image:
         plain = np.tile([1.0, 0.0], (len(values), 1))
         return _Image(values, plain, (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8), (0, 1), "", False)
     stored = values[..., 0]
-    scale = np.array([_rescale(dataset, index) or (own.slope, own.intercept) for index in range(len(stored))])
+    scale = np.array(
+        [_rescale(dataset, index) or (pixel_data.slope, pixel_data.intercept) for index in range(len(stored))]
+    )
     slope, intercept = scale[len(stored) // 2]
     real = np.nan_to_num(stored[len(stored) // 2] * slope + intercept)
     centre, width = (float(np.ravel(dataset.get(keyword) or 0)[0]) for keyword in ("WindowCenter", "WindowWidth"))
@@ -146,12 +151,13 @@ def _rescale(dataset: Dataset, frame: int) -> tuple[float, float] | None:
     """
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     for groups in (*per_frame[frame : frame + 1], *(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]):
-        for found in groups.get("PixelValueTransformationSequence") or ():
-            return float(found.RescaleSlope), float(found.RescaleIntercept)
+        for transformation in groups.get("PixelValueTransformationSequence") or ():
+            return float(transformation.RescaleSlope), float(transformation.RescaleIntercept)
     return None
 
 
 def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, wanted: bool) -> str:
+    """Return the pictures of the first, middle and last pair, and of the pair with the largest difference."""
     if not pairs:
         return "<p>No slice has a counterpart.</p>"
     last = len(pairs) - 1
@@ -163,7 +169,7 @@ def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, w
             "identify. --pictures shows them all the same.</p>"
         )
     note = "<p>The first, the middle and the last slice, and the one with the largest difference if there is any.</p>"
-    return note + "\n".join(_trio(index + 1, pairs[index], folders, labels) for index in sampled)
+    return note + "\n".join(_pair_pictures(index + 1, pairs[index], folders, labels) for index in sampled)
 
 
 def _differs(pair: SlicePair) -> bool:
@@ -175,6 +181,7 @@ def _files(folders: Folders, pair: SlicePair) -> tuple[Path, Path]:
 
 
 def _says_burned_in(file: Path) -> bool:
+    """Tell whether Burned In Annotation (0028,0301) of a file is YES."""
     try:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["BurnedInAnnotation"])
         return str(dataset.get("BurnedInAnnotation")).strip().upper() == "YES"
@@ -182,8 +189,8 @@ def _says_burned_in(file: Path) -> bool:
         return False
 
 
-def _trio(number: int, pair: SlicePair, folders: Folders, labels: Labels) -> str:
-    """Return the pictures of source, written and difference of one pair."""
+def _pair_pictures(number: int, pair: SlicePair, folders: Folders, labels: Labels) -> str:
+    """Return the pictures of source, written file and difference of a pair."""
     titles = labels[number - 1]
     source, written = images = _read(folders[0] / pair.source), _read(folders[1] / pair.written)
     figures, notes = [], []
@@ -208,6 +215,7 @@ def _trio(number: int, pair: SlicePair, folders: Folders, labels: Labels) -> str
 
 
 def _difference_figure(number: int, source: _Image | None, written: _Image | None) -> str:
+    """Return the picture of the differences of a pair with its colour scale, or a text where there are none."""
     title = f"difference of slice {number}"
     difference = _difference(source, written)
     if source is None or written is None or difference is None:
@@ -231,7 +239,7 @@ def _difference(source: _Image | None, written: _Image | None) -> Array | None:
         return None
     frames = (-1, *([1] * (source.stored.ndim - 1)))
     before, after = (image.scale.T.reshape(2, *frames) for image in (source, written))
-    if np.array_equal(before, after):  # exact, where the values are whole
+    if np.array_equal(before, after):  # integers are subtracted exactly
         exact = np.float64 if "f" in source.stored.dtype.kind + written.stored.dtype.kind else np.int64
         difference: Array = np.subtract(written.stored, source.stored, dtype=exact) * before[0]
         return np.nan_to_num(difference)
@@ -241,7 +249,7 @@ def _difference(source: _Image | None, written: _Image | None) -> Array | None:
 
 
 def _coloured(difference: Array, largest: float, step: int) -> Array:
-    """Return the colours of the differences of a frame, of each block of ``step`` pixels the largest."""
+    """Return the colours of a frame of differences; each block of ``step`` by ``step`` pixels shows its largest."""
     rows, columns = difference.shape[:2]
     samples = difference.reshape(rows, columns, -1)
     padded = np.pad(samples, ((0, -rows % step), (0, -columns % step), (0, 0)))
@@ -254,6 +262,7 @@ def _coloured(difference: Array, largest: float, step: int) -> Array:
 
 
 def _figure(title: str, content: Array | str, scale: str = "") -> str:
+    """Return a picture, or a text in its place, with its caption."""
     caption = f"<figcaption>{escape(title)}</figcaption>"
     if isinstance(content, str):
         return f'<figure><div class="none">{content}</div>{caption}</figure>'
@@ -261,11 +270,11 @@ def _figure(title: str, content: Array | str, scale: str = "") -> str:
     return f'<figure><img alt="{escape(title)}" {size} src="{_png(content)}">{scale}{caption}</figure>'
 
 
-def _png(pixels: Array) -> str:
-    """Return grey or RGB pixels of 8 bits as the URI of a PNG."""
-    rows, columns = pixels.shape[:2]
-    lines = np.pad(pixels.reshape(rows, -1), ((0, 0), (1, 0)))  # a 0 before each line: it is not filtered
-    header = columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes((8, 2 if pixels.ndim == 3 else 0, 0, 0, 0))
+def _png(picture: Array) -> str:
+    """Return grey or RGB pixels of 8 bits as a PNG in a data URI."""
+    rows, columns = picture.shape[:2]
+    lines = np.pad(picture.reshape(rows, -1), ((0, 0), (1, 0)))  # a 0 before each line: it is not filtered
+    header = columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes((8, 2 if picture.ndim == 3 else 0, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b"")):
         content += len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
@@ -273,7 +282,7 @@ def _png(pixels: Array) -> str:
 
 
 def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
-    """Return how many stored values differ by how much, over the changed slices."""
+    """Return a histogram of the differences of real-world values, over the changed slices."""
     changed = [pair for pair in pairs if _differs(pair)]
     if not changed:
         compared = sum(pair.pixels > 0 for pair in pairs)
@@ -283,7 +292,7 @@ def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
     step = math.ceil(largest / _BARS) | 1 if whole else largest / _BARS  # odd: the bar of 0 is centred on it
     count = math.floor(largest / step + 0.5)
     heights = np.zeros(2 * count + 1, np.int64)
-    read = changed[:: math.ceil(len(changed) / _MOST_READ)]
+    read = changed[:: math.ceil(len(changed) / _MAX_READ)]
     for pair in read:
         difference = _difference(_read(folders[0] / pair.source), _read(folders[1] / pair.written))
         if difference is not None:
@@ -310,40 +319,66 @@ def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
                 f'height="{bottom - y(height):.1f}"><title>{" to ".join(dict.fromkeys(ends))}: {height}</title></rect>'
             )
     parts.append(_axis(x, -reach, reach, bottom, "written minus source, in real-world values"))
-    some = "" if len(read) == len(changed) else f", {len(read)} of them read here"
-    note = f"<p>Over {counted(len(changed), 'changed slice')}{some}; the counts are on a logarithmic scale.</p>"
+    of_them = "" if len(read) == len(changed) else f", {len(read)} of them read here"
+    note = f"<p>Over {counted(len(changed), 'changed slice')}{of_them}; the counts are on a logarithmic scale.</p>"
     return note + _plot(260, "Histogram of differences", parts)
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """A written slice and the places of both slices of its pair along the normal of the source series, in mm."""
+
+    name: str
+    source_mm: float
+    written_mm: float
+
+    @property
+    def displacement(self) -> float:
+        """How far the written slice lies from the source slice, in mm."""
+        return self.written_mm - self.source_mm
+
+
 def positions(pairs: Sequence[SlicePair], labels: Labels) -> str:
-    """Return where the slices are along the normal, and in words what is odd about it."""
-    placed = [
-        (labels[number - 1][1], pair.source_mm, pair.written_mm)
+    """Return a plot of the slice positions along the normal, and its gaps and displaced slices in words."""
+    slices = _placed(pairs, labels)
+    if not slices:
+        return "<p>The slices have no positions that could be shown.</p>"
+    places = sorted({round(slice_.source_mm / _SAME_PLACE_MM) * _SAME_PLACE_MM for slice_ in slices})
+    spacing = float(np.median(np.diff(places))) if len(places) > 1 else 0.0
+    gaps = [(low, high) for low, high in itertools.pairwise(places) if high - low > _GAP_FACTOR * spacing]
+    displaced = [slice_ for slice_ in slices if abs(slice_.displacement) > _SAME_PLACE_MM]
+    sentences = (
+        f"{counted(len(places), 'position')}" + (f", {short(spacing)} mm apart (median)." if spacing else "."),
+        _listed("gap", [f"{short(low)} to {short(high)} mm" for low, high in gaps]),
+        _listed("displaced slice", [f"{slice_.name} by {slice_.displacement:+.6g} mm" for slice_ in displaced]),
+    )
+    return f"<p>{escape(' '.join(sentences))}</p>{_positions_plot(slices, displaced, gaps)}"
+
+
+def _placed(pairs: Sequence[SlicePair], labels: Labels) -> list[_Placed]:
+    """Return the slices of the pairs in which both have a position."""
+    return [
+        _Placed(labels[number - 1][1], pair.source_mm, pair.written_mm)
         for number, pair in enumerate(pairs, 1)
         if pair.source_mm is not None and pair.written_mm is not None
         if math.isfinite(pair.source_mm + pair.written_mm)
     ]
-    if not placed:
-        return "<p>The slices have no positions that could be shown.</p>"
-    places = sorted({round(start / _SAME_PLACE_MM) * _SAME_PLACE_MM for _, start, _ in placed})
-    usual = float(np.median(np.diff(places))) if len(places) > 1 else 0.0
-    gaps = [(low, high) for low, high in itertools.pairwise(places) if high - low > _GAP * usual]
-    moved = [(name, start, end) for name, start, end in placed if abs(end - start) > _SAME_PLACE_MM]
-    sentences = (
-        f"{counted(len(places), 'position')}" + (f", {short(usual)} mm apart (median)." if usual else "."),
-        _listed("gap", [f"{short(low)} to {short(high)} mm" for low, high in gaps]),
-        _listed("displaced slice", [f"{name} by {end - start:+.6g} mm" for name, start, end in moved]),
-    )
-    ends = [place for _, *both in placed for place in both]
+
+
+def _positions_plot(
+    slices: Sequence[_Placed], displaced: Sequence[_Placed], gaps: Sequence[tuple[float, float]]
+) -> str:
+    """Return a plot with source slices above, written slices below, and a line from each to its counterpart."""
+    ends = [place for slice_ in slices for place in (slice_.source_mm, slice_.written_mm)]
     margin = (max(ends) - min(ends)) * 0.02 or 1.0
     low, high = min(ends) - margin, max(ends) + margin
     x = _across(low, high)
     parts = []
-    for kind, chosen in (("grid", placed), ("moved", moved)):
-        lines = "".join(f"M{x(start):.1f} 35L{x(end):.1f} 95" for _, start, end in chosen)
+    for kind, chosen in (("grid", slices), ("moved", displaced)):
+        lines = "".join(f"M{x(slice_.source_mm):.1f} 35L{x(slice_.written_mm):.1f} 95" for slice_ in chosen)
         parts.append(f'<path class="{kind}" d="{lines}"/>')
-    diamonds = "".join(f"M{x(start) - 4:.1f} 35l4-4 4 4-4 4z" for _, start, _ in placed)
-    crosses = "".join(f"M{x(end) - 4:.1f} 91l8 8m-8 0l8-8" for _, _, end in placed)
+    diamonds = "".join(f"M{x(slice_.source_mm) - 4:.1f} 35l4-4 4 4-4 4z" for slice_ in slices)
+    crosses = "".join(f"M{x(slice_.written_mm) - 4:.1f} 91l8 8m-8 0l8-8" for slice_ in slices)
     parts.append(f'<path class="source" d="{diamonds}"/><path class="written" d="{crosses}"/>')
     parts += [
         f'<rect class="gap" x="{x(start):.1f}" y="10" width="{x(end) - x(start):.1f}" height="110"/>'
@@ -351,20 +386,22 @@ def positions(pairs: Sequence[SlicePair], labels: Labels) -> str:
     ]
     parts.append('<text x="0" y="39">source &#9671;</text><text x="0" y="99">written &times;</text>')
     parts.append(_axis(x, low, high, 120, "mm along the normal of the source"))
-    return f"<p>{escape(' '.join(sentences))}</p>{_plot(160, 'Positions of source and written slices', parts)}"
+    return _plot(160, "Positions of source and written slices", parts)
 
 
 def _listed(noun: str, texts: Sequence[str]) -> str:
+    """Return a sentence with the number of texts and the first of them."""
     more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
     return f"{counted(len(texts), noun)}: {', '.join(texts[:_LISTED])}{more}." if texts else f"No {noun}."
 
 
 def _across(low: float, high: float) -> Callable[[float], float]:
-    """Return what places a value on the horizontal axis of a plot."""
+    """Return a function from a value to its horizontal place in a plot that reaches from ``low`` to ``high``."""
     return lambda value: _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
 
 
 def _axis(x: Callable[[float], float], low: float, high: float, y: int, title: str) -> str:
+    """Return the horizontal axis of a plot at height ``y``, with ticks at steps of 1, 2 or 5 and its title."""
     base = 10.0 ** math.floor(math.log10((high - low) / 5))
     step = next(base * factor for factor in (1, 2, 5, 10) if (high - low) / (base * factor) <= 6)
     ticks = [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -1,4 +1,4 @@
-"""A verification as one HTML file that loads nothing from anywhere, for people. Nothing is judged here."""
+"""Page of a verification: an HTML file for people that loads nothing from anywhere. Nothing is judged here."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from itk_roundtrip.words import counted
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 _SHOWN_ATTRIBUTES = 3
-"""Of those of which one and the same is said; the others are folded."""
+"""Most attributes of a group of findings that are shown; the others are folded."""
 _ABSOLUTE = re.compile(r"(?<![\w.])/(?:[^\s/]+/)+")
 _UID_OR_FILE = re.compile(
-    # Four numbers make a UID; if letters stand before them, as in C.7.6.1.1, it takes six.
+    # Four numbers make a UID; behind letters it takes six, as C.7.6.1.1 is a section of the standard.
     r"(?P<uid>(?<![\w.])\d+(?:\.\d+){3,}|\d+(?:\.\d+){5,}|2\.25\.\d+)|[^\s/\"'(]+\.(?:dcm|dicom|ima|img)\b",
     re.IGNORECASE,
 )
@@ -39,11 +39,11 @@ def write_page(report: Report, source: Path, written: Path, file: Path, *, pictu
     Parameters
     ----------
     report
-        What to show.
+        Result of the verification.
     source, written
-        The two folders; pictures and differences come from the files in them.
+        Folders of the source and of the written files, from which pictures and differences are drawn.
     file
-        The page.
+        Where to write the page.
     pictures
         Show the pictures even if the source says that they hold burned-in annotation.
     show_values
@@ -56,15 +56,16 @@ def write_page(report: Report, source: Path, written: Path, file: Path, *, pictu
     """
     template = files("itk_roundtrip.show").joinpath("page.html").read_text("utf-8")
     script = template.partition("<script>")[2].partition("</script>")[0]
-    names, folders = _Names(report, (source, written), show_values), (source, written)
+    folders = (source, written)
+    names = _Names(report, folders, show_values)
     labels = [names.pair(number, pair) for number, pair in enumerate(report.pairs, 1)]
-    shown, histogram = _drawn(report.pairs, folders, labels, pictures)
+    drawn, histogram = _drawn(report.pairs, folders, labels, pictures)
     page = Template(template).substitute(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         **_summary(report, names, folders),
         **_findings(report.findings, names),
         **_changes(report.changes, names),
-        pictures=shown,
+        pictures=drawn,
         histogram=histogram,
         positions=positions(report.pairs, labels),
         pair_count=len(report.pairs),
@@ -86,7 +87,7 @@ def write_page(report: Report, source: Path, written: Path, file: Path, *, pictu
 def _drawn(
     pairs: Sequence[SlicePair], folders: Folders, labels: Sequence[tuple[str, str]], wanted: bool
 ) -> tuple[str, str]:
-    """Return pictures and histogram, drawn by a worker: a decoder may end the process that it runs in."""
+    """Return pictures and histogram as HTML, drawn by a worker: a decoder may end the process that it runs in."""
     with Workers(1, prepare="show.figures") as workers:
         outcome = workers.call(draw, pairs, folders, labels, wanted)
     none = "<p>None: the pixel data of a file end the process that decodes them.</p>"
@@ -94,51 +95,51 @@ def _drawn(
 
 
 class _Names:
-    """What files are called in the page, and texts without what may identify.
+    """Names of files in the page, and texts and values without what may identify.
 
     Parameters
     ----------
     report
         Names the files.
     folders
-        Never named by their path.
+        Their paths are always left out.
     shown
-        Leave everything else as it stands.
+        Leave file names, UIDs and values as they are.
     """
 
     def __init__(self, report: Report, folders: Folders, shown: bool) -> None:
         self.shown = shown
         paths = {os.path.abspath(folder) for folder in folders} | {report.source, report.written}
         self._folders = sorted((path for path in paths if len(path) > 1 and path[0] == "/"), key=len, reverse=True)
-        told: tuple[Finding | Change, ...] = (*report.findings, *report.changes)
-        labels = dict.fromkeys((one.slice for one in told if one.slice), "a file")
+        entries: tuple[Finding | Change, ...] = (*report.findings, *report.changes)
+        labels = dict.fromkeys((entry.slice for entry in entries if entry.slice), "a file")
         labels |= {pair.source: f"source slice {number}" for number, pair in enumerate(report.pairs, 1)}
         labels |= {pair.written: f"written slice {number}" for number, pair in enumerate(report.pairs, 1)}
         self._labels = {name.rpartition("/")[2]: label for name, label in labels.items()} | labels
         # A name such as 12 says nothing, and would be found in every text with a number.
         spelled = sorted((name for name in self._labels if not re.fullmatch(r"\d{1,4}", name)), key=len, reverse=True)
-        self._known = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, spelled)) or '(?!)'})(?![\w-]|\.\w)")
+        self._file_names = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, spelled)) or '(?!)'})(?![\w-]|\.\w)")
 
     def pair(self, number: int, pair: SlicePair) -> tuple[str, str]:
-        """Return what the source and the written file of a pair are called."""
+        """Return the names of the source and of the written file of a pair."""
         return (pair.source, pair.written) if self.shown else (f"source slice {number}", f"written slice {number}")
 
     def file(self, name: str | None) -> str:
-        """Return what the file of a finding or a change is called."""
+        """Return the name of the file of a finding or a change; empty for the whole series."""
         return name or "" if self.shown or not name else self._labels[name]
 
     def text(self, text: str) -> str:
-        """Return a text of ours without absolute paths and, unless they are shown, without file names and UIDs."""
+        """Return a message without absolute paths and, unless they are shown, without file names and UIDs."""
         for folder in self._folders:
             text = text.replace(f"{folder}/", "").replace(folder, "the folder")
         text = _ABSOLUTE.sub("", text)
         if self.shown:
             return text
-        text = self._known.sub(lambda match: self._labels[match[0]], text)
+        text = self._file_names.sub(lambda match: self._labels[match[0]], text)
         return _UID_OR_FILE.sub(lambda match: "[UID]" if match["uid"] else "a file", text)
 
     def values(self, change: Change) -> str:
-        """Return the old and the new value of an attribute, as far as they may be shown."""
+        """Return the old and the new value of an attribute; ``hidden`` for a value that must not be shown."""
 
         def side(value: str | None, absent: bool) -> str:
             if value is None:
@@ -161,8 +162,9 @@ def _identifies(change: Change) -> bool:
 
 
 def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
+    """Return what stands at the head of the page, by placeholder: verdict, gravest error, counts and facts."""
     first, pairs = first_error(report.findings), report.pairs
-    severities = Counter(one.severity for one in report.findings)
+    severities = Counter(finding.severity for finding in report.findings)
     unread = sum(pair.pixels == 0 for pair in pairs)
     changed = sum(pair.changed > 0 for pair in pairs if pair.pixels)
     undecoded = sum(pair.pixels > 0 and not pair.sha256 for pair in pairs)
@@ -188,7 +190,9 @@ def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
         "verdict_icon": _icon("pass" if report.verdict == "pass" else "error"),
         "verdict_word": report.verdict.upper(),
         "headline": escape(_headline(first, names) if first else "no error was found"),
-        "counts": "".join(f"<li>{_icon(one)} {counted(severities[one], one)}</li>" for one in _SEVERITIES),
+        "counts": "".join(
+            f"<li>{_icon(severity)} {counted(severities[severity], severity)}</li>" for severity in _SEVERITIES
+        ),
         "facts": "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text),
         "privacy": "This page shows names and values that may identify: treat it as you treat the images."
         if names.shown
@@ -197,54 +201,60 @@ def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
     }
 
 
-def _headline(first: Finding, names: _Names) -> str:
-    attribute = f"{names.text(first.path or first.tag or '')} " if first.path or first.tag else ""
-    return f"{first.check}: {attribute}{names.text(first.message)}"
+def _headline(finding: Finding, names: _Names) -> str:
+    attribute = f"{names.text(finding.path or finding.tag or '')} " if finding.path or finding.tag else ""
+    return f"{finding.check}: {attribute}{names.text(finding.message)}"
 
 
 def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
-    severities = Counter(one.severity for one in findings)
+    """Return the table of findings and its filters, by placeholder."""
+    severities = Counter(finding.severity for finding in findings)
     rows = (
         _row(
-            f"{_icon(one.severity)} {one.severity}",
-            f"{escape(one.check)} <small>{escape(CHECKS.get(one.check, ''))}</small>",
-            escape(names.text(message)) + (" <mark>inherited: the source has it too</mark>" * one.inherited),
+            f"{_icon(first.severity)} {first.severity}",
+            f"{escape(first.check)} <small>{escape(CHECKS.get(first.check, ''))}</small>",
+            escape(names.text(message)) + (" <mark>inherited: the source has it too</mark>" * first.inherited),
             _attributes(group, names),
-            str(max(each.count for each in group)) if one.slice else "the series",
-            escape(names.file(one.slice)),
-            kind=one.severity,
-            check=one.check,
+            str(max(finding.count for finding in group)) if first.slice else "the series",
+            escape(names.file(first.slice)),
+            kind=first.severity,
+            check=first.check,
         )
         for message, group in grouped(findings)
-        for one in group[:1]
+        for first in group[:1]
     )
     options = (
         f'<option value="{escape(check)}">{escape(check)} ({count}) {escape(CHECKS.get(check, ""))}</option>'
-        for check, count in sorted(Counter(one.check for one in findings).items())
+        for check, count in sorted(Counter(finding.check for finding in findings).items())
     )
     return {
-        "severity_boxes": "\n".join(_box(one, severities[one], icon=_icon(one)) for one in _SEVERITIES),
+        "severity_boxes": "\n".join(
+            _box(severity, severities[severity], icon=_icon(severity)) for severity in _SEVERITIES
+        ),
         "check_options": "".join(options),
         "finding_rows": "\n".join(rows),
     }
 
 
 def _changes(changes: Sequence[Change], names: _Names) -> dict[str, str]:
+    """Return the table of what became of the attributes and its filters, by placeholder."""
     rows = (
         _row(
-            escape(one.outcome),
-            _attribute(one, names),
-            escape(one.rule),
-            f'<abbr title="{escape(CHECKS.get(one.check, ""))}">{escape(one.check)}</abbr>',
-            f"{one.slices} <small>from {escape(names.file(one.slice))}</small>",
-            escape(names.values(one)),
-            kind=one.outcome,
+            escape(change.outcome),
+            _attribute(change, names),
+            escape(change.rule),
+            f'<abbr title="{escape(CHECKS.get(change.check, ""))}">{escape(change.check)}</abbr>',
+            f"{change.slices} <small>from {escape(names.file(change.slice))}</small>",
+            escape(names.values(change)),
+            kind=change.outcome,
         )
-        for one in changes
+        for change in changes
     )
-    outcomes = Counter(one.outcome for one in changes)
+    outcomes = Counter(change.outcome for change in changes)
     return {
-        "outcome_boxes": "\n".join(_box(one, count, checked=one != "kept") for one, count in outcomes.items()),
+        "outcome_boxes": "\n".join(
+            _box(outcome, count, checked=outcome != "kept") for outcome, count in outcomes.items()
+        ),
         "change_rows": "\n".join(rows),
     }
 
@@ -265,17 +275,18 @@ def _pair_row(number: int, pair: SlicePair, names: _Names) -> str:
 
 
 def _attributes(group: Sequence[Finding], names: _Names) -> str:
-    """Return the attributes of findings that say the same, those beyond the first few folded."""
-    told = list(dict.fromkeys(_attribute(one, names) for one in group))
-    if len(told) == 1:
-        return told[0]
-    head, tail = told[:_SHOWN_ATTRIBUTES], told[_SHOWN_ATTRIBUTES:]
+    """Return the attributes of a group of findings with the same message; those beyond the first few are folded."""
+    attributes = list(dict.fromkeys(_attribute(finding, names) for finding in group))
+    if len(attributes) == 1:
+        return attributes[0]
+    head, tail = attributes[:_SHOWN_ATTRIBUTES], attributes[_SHOWN_ATTRIBUTES:]
     more = f"<details><summary>and {len(tail)} more</summary>{'<br>'.join(tail)}</details>" if tail else ""
-    return f"<small>{counted(len(told), 'attribute')}: </small>{'<br>'.join(head)}{more}"
+    return f"<small>{counted(len(attributes), 'attribute')}: </small>{'<br>'.join(head)}{more}"
 
 
-def _attribute(one: Finding | Change, names: _Names) -> str:
-    path, tag = names.text(one.path or ""), one.tag or ""
+def _attribute(entry: Finding | Change, names: _Names) -> str:
+    """Return path and tag of the attribute of a finding or a change."""
+    path, tag = names.text(entry.path or ""), entry.tag or ""
     return escape(path if tag in path else f"{path} {tag}")
 
 

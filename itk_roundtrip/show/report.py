@@ -1,4 +1,4 @@
-"""Results as tables for people and as documents for machines. Nothing is computed here."""
+"""Results of the commands as tables for people and as JSON documents for machines. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SCHEMA = 1
 _SHOWN_FILES = 5
 
 
-def find_document(found: SeriesList, directory: Path) -> dict[str, Any]:
-    """Return what `find` found, for ``--json``."""
+def find_document(series_list: SeriesList, directory: Path) -> dict[str, Any]:
+    """Return the JSON document of `find`: the series of a folder and the files left out."""
     return {
         "schema": SCHEMA,
         "directory": str(directory),
-        "series": [_series_document(series) for series in found],
-        "skipped": [{"file": one.name, "reason": one.reason} for one in found.skipped],
+        "series": [_series_document(series) for series in series_list],
+        "skipped": [{"file": file.name, "reason": file.reason} for file in series_list.skipped],
     }
 
 
@@ -49,12 +49,12 @@ def _series_document(series: Series) -> dict[str, Any]:
         "modality": series.modality,
         "series_description": series.description,
         "slices": len(series.instances),
-        "frames": sum(one.frames for one in series.instances),
+        "frames": sum(instance.frames for instance in series.instances),
         "volumes": [
             {
                 "label": shown_label(volume.label),
-                "files": [one.name for one in volume.instances],
-                **({"frames": volume.frames} if any(one.frames > 1 for one in volume.instances) else {}),
+                "files": [instance.name for instance in volume.instances],
+                **({"frames": volume.frames} if any(instance.frames > 1 for instance in volume.instances) else {}),
             }
             for volume in series.volumes
         ],
@@ -70,37 +70,37 @@ def _series_document(series: Series) -> dict[str, Any]:
         "bits_allocated": first.bits_allocated,
         "bits_stored": first.bits_stored,
         "pixel_representation": first.pixel_representation,
-        "transfer_syntax_uids": sorted({one.transfer_syntax_uid for one in series.instances}),
+        "transfer_syntax_uids": sorted({instance.transfer_syntax_uid for instance in series.instances}),
         "slopes_vary": series.slopes_vary,
-        "irregularities": [asdict(one) for one in series.irregularities],
-        "files": [one.name for one in series.instances],
+        "irregularities": [asdict(irregularity) for irregularity in series.irregularities],
+        "files": [instance.name for instance in series.instances],
     }
 
 
-def find_table(found: SeriesList) -> RenderableType:
-    """Return what `find` found, for people."""
+def find_table(series_list: SeriesList) -> RenderableType:
+    """Return the table of `find`: a row for each series, its irregularities, and the files left out."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    frames = any(one.frames > 1 for series in found for one in series.instances)
-    volumes = any(len(series.volumes) > 1 for series in found)
-    asked = (*(["Frames"] if frames else []), *(["Volumes"] if volumes else []))
-    titles = ("#", "Mod.", "Description", "Slices", *asked, "Size", "Spacing mm", "Plane", "Pixels", "Transfer syntax")
+    frames = any(instance.frames > 1 for series in series_list for instance in series.instances)
+    volumes = any(len(series.volumes) > 1 for series in series_list)
+    extra = (*(["Frames"] if frames else []), *(["Volumes"] if volumes else []))
+    titles = ("#", "Mod.", "Description", "Slices", *extra, "Size", "Spacing mm", "Plane", "Pixels", "Transfer syntax")
     for title in titles:
         table.add_column(title, justify="right" if title in ("#", "Slices", "Frames") else "left")
     notes: list[Text] = []
-    for number, series in enumerate(found, 1):
+    for number, series in enumerate(series_list, 1):
         first = series.instances[0]
         table.add_row(
             str(number),
             Text(series.modality),
             Text(series.description),
             str(len(series.instances)),
-            *([str(sum(one.frames for one in series.instances))] if frames else []),
+            *([str(sum(instance.frames for instance in series.instances))] if frames else []),
             *([Text(_volumes(series))] if volumes else []),
             f"{first.columns}x{first.rows}" if first.rows else "-",
             _spacing(series),
             plane_name(first.image_orientation_patient) if first.image_orientation_patient else "-",
             _pixels(first) + (", slopes vary" if series.slopes_vary and series.has_pixels else ""),
-            ", ".join(sorted({_syntax(one) for one in series.instances})),
+            ", ".join(sorted({_syntax(instance) for instance in series.instances})),
         )
         notes.append(Text(f"{number}  {series.series_instance_uid or '(no Series Instance UID)'}"))
         for irregularity in series.irregularities:
@@ -108,12 +108,13 @@ def find_table(found: SeriesList) -> RenderableType:
             more = len(irregularity.files) - _SHOWN_FILES
             shown = f": {files}" + (f" and {more} more" if more > 0 else "") if files else ""
             notes.append(Text(f"   {irregularity.message}{shown}"))
-    parts: list[RenderableType] = [table, Text(""), *notes] if len(found) else [Text("No DICOM series.")]
-    if found.skipped:
-        parts += [Text(""), Text(f"{counted(len(found.skipped), 'file')} left out:")]
-        parts += [Text(f"   {one.name}: {one.reason}") for one in found.skipped[:20]]
-        if len(found.skipped) > 20:
-            parts.append(Text(f"   and {len(found.skipped) - 20} more (all of them with --json)"))
+    parts: list[RenderableType] = [table, Text(""), *notes] if len(series_list) else [Text("No DICOM series.")]
+    skipped = series_list.skipped
+    if skipped:
+        parts += [Text(""), Text(f"{counted(len(skipped), 'file')} left out:")]
+        parts += [Text(f"   {file.name}: {file.reason}") for file in skipped[:20]]
+        if len(skipped) > 20:
+            parts.append(Text(f"   and {len(skipped) - 20} more (all of them with --json)"))
     return Group(*parts)
 
 
@@ -122,6 +123,7 @@ def _volumes(series: Series) -> str:
 
 
 def _spacing(series: Series) -> str:
+    """Return the spacing of columns, rows and slices in mm; ``-`` where it is unknown."""
     spacing, between = series.instances[0].pixel_spacing, series.slice_spacing_mm
     if spacing is None:
         return "-"
@@ -129,11 +131,12 @@ def _spacing(series: Series) -> str:
     return f"{spacing[1]:.4g} x {spacing[0]:.4g} x {along}"
 
 
-def _pixels(one: Instance) -> str:
-    if not one.pixel_data:
+def _pixels(instance: Instance) -> str:
+    """Return the pixel format of an instance: Photometric Interpretation, Bits Stored and Allocated, sign."""
+    if not instance.pixel_data:
         return "none"
-    sign = "signed" if one.pixel_representation else "unsigned"
-    return f"{one.photometric_interpretation} {one.bits_stored}/{one.bits_allocated} {sign}"
+    sign = "signed" if instance.pixel_representation else "unsigned"
+    return f"{instance.photometric_interpretation} {instance.bits_stored}/{instance.bits_allocated} {sign}"
 
 
 _SHORT_NAMES = {
@@ -149,13 +152,14 @@ _SHORT_NAMES = {
 }
 
 
-def _syntax(one: Instance) -> str:
-    syntax = uid.UID(one.transfer_syntax_uid)
+def _syntax(instance: Instance) -> str:
+    """Return a short name of the transfer syntax of an instance."""
+    syntax = uid.UID(instance.transfer_syntax_uid)
     return _SHORT_NAMES.get(syntax) or syntaxes.name(syntax) or "unknown"
 
 
 def run_document(result: RoundtripResult) -> dict[str, Any]:
-    """Return what `run` did, for ``--json``."""
+    """Return the JSON document of `run`."""
     document = asdict(replace(result, report=None))
     del document["report"]
     findings = [asdict(finding) for finding in result.findings]
@@ -163,7 +167,7 @@ def run_document(result: RoundtripResult) -> dict[str, Any]:
 
 
 def verify_document(report: Report) -> dict[str, Any]:
-    """Return what `verify` found, for ``--json``."""
+    """Return the JSON document of `verify`."""
     return {
         "schema": SCHEMA,
         "verdict": report.verdict,
@@ -185,7 +189,7 @@ def verify_document(report: Report) -> dict[str, Any]:
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values without NaN and infinity, which JSON does not know."""
+    """Return values with ``None`` for NaN and infinity, which JSON does not know."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }
@@ -194,17 +198,17 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 _SHOWN_ROWS = 30
 _SHOWN_ATTRIBUTES = 6
 _NOTED = ("VAL-01", "PIX-02")
-"""Checks whose infos say what was not looked at."""
+"""Checks whose infos say what was not checked."""
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
 def verify_table(report: Report) -> RenderableType:
-    """Return what `verify` found, for people: the verdict, then what is wrong by check, then what was kept."""
+    """Return the table of `verify`: verdict, summary of slices, pixels and attributes, then findings by check."""
     counts = Counter(finding.severity for finding in report.findings)
     summary = Table.grid(padding=(0, 2))
-    told = ", ".join(counted(counts[one], one) for one in ("error", "warning"))
+    amounts = ", ".join(counted(counts[severity], severity) for severity in ("error", "warning"))
     style = "bold red" if report.verdict == "fail" else "bold green"
-    summary.add_row("verdict", Text(f"{report.verdict.upper()}: {told}", style=style))
+    summary.add_row("verdict", Text(f"{report.verdict.upper()}: {amounts}", style=style))
     guessed = " (guessed from the files)" if report.identity_guessed else ""
     summary.add_row("judged as", Text(f"{report.identity}{guessed}"))
     by = Counter(pair.by for pair in report.pairs)
@@ -214,17 +218,21 @@ def verify_table(report: Report) -> RenderableType:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes().items())
     summary.add_row("attributes", Text(outcomes or "none compared"))
     parts: list[RenderableType] = [summary]
-    rows = grouped(one for one in report.findings if one.severity != "info" or one.inherited)
+    rows = grouped(finding for finding in report.findings if finding.severity != "info" or finding.inherited)
     if rows:
         parts += [Text(""), _finding_table(rows[:_SHOWN_ROWS])]
     if len(rows) > _SHOWN_ROWS:
         parts.append(Text(f"and {len(rows) - _SHOWN_ROWS} more; all of them with --json or --html"))
-    notes = [one for one in report.findings if one.check in _NOTED and one.severity == "info" and not one.inherited]
-    parts += [Text(f"{note.check} {note.message}") for note in notes]
+    parts += [
+        Text(f"{finding.check} {finding.message}")
+        for finding in report.findings
+        if finding.check in _NOTED and finding.severity == "info" and not finding.inherited
+    ]
     return Group(*parts)
 
 
 def _pixel_summary(report: Report) -> str:
+    """Return in words how many stored values differ, by how much, and how many slices were not compared."""
     compared = [pair for pair in report.pairs if pair.pixels]
     changed = [pair for pair in compared if pair.changed or pair.largest_real]
     if not compared:
@@ -245,36 +253,37 @@ def _pixel_summary(report: Report) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text whose control characters are spelled out: a file name may hold any."""
+    """Return a text with its control characters escaped: a file name may hold any."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _finding_table(rows: Sequence[tuple[str, Sequence[Finding]]]) -> Table:
+    """Return the table of findings: a row for each group with the same message."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("", "Check", "What", "Slices", "Attributes"):
         table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
-    for message, row in rows:
-        first = row[0]
-        names = list(dict.fromkeys(one.path or one.tag for one in row if one.path or one.tag))
+    for message, group in rows:
+        first = group[0]
+        names = list(dict.fromkeys(finding.path or finding.tag for finding in group if finding.path or finding.tag))
         more = f" and {len(names) - _SHOWN_ATTRIBUTES} more" if len(names) > _SHOWN_ATTRIBUTES else ""
         where = f"(first {first.slice})" if first.slice and first.slice not in first.message else ""
         table.add_row(
             Text(first.severity, style=_STYLES[first.severity]),
             first.check,
             Text(printable(message)),
-            str(max(one.count for one in row)),
+            str(max(finding.count for finding in group)),
             Text(printable(f"{', '.join(map(str, names[:_SHOWN_ATTRIBUTES]))}{more} {where}".strip())),
         )
     return table
 
 
 def failure_document(error: VerificationError) -> dict[str, Any]:
-    """Return why `run` published nothing, for ``--json``."""
+    """Return the JSON document of a `run` that published nothing: the findings of its verification."""
     return {"schema": SCHEMA, "verdict": "fail", "findings": [asdict(finding) for finding in error.findings]}
 
 
 def run_table(result: RoundtripResult) -> RenderableType:
-    """Return what `run` did, for people."""
+    """Return the table of `run`: what was written, how, and what ITK lost, altered and invented."""
     verified = result.verdict == "pass"
     table = Table.grid(padding=(0, 2))
     table.add_row("written", Text(f"{counted(result.slices, 'slice')}, identity {result.identity}: {result.written}"))
@@ -288,9 +297,9 @@ def run_table(result: RoundtripResult) -> RenderableType:
     for reason in result.path_reasons:
         table.add_row("", Text(f"kept from the source: {reason}"))
     if verified:
+        restored = sum(result.lost.values()) + sum(result.altered.values())
         table.add_row(
-            "kept",
-            f"{counted(result.kept, 'element')} as they stood, {_restored(result)} of them lost or altered by ITK",
+            "kept", f"{counted(result.kept, 'element')} as they stood, {restored} of them lost or altered by ITK"
         )
     losses = (("lost by ITK", result.lost), ("altered by ITK", result.altered), ("invented by ITK", result.invented))
     for title, counts in losses:
@@ -305,27 +314,25 @@ def run_table(result: RoundtripResult) -> RenderableType:
     return table
 
 
-def _restored(result: RoundtripResult) -> int:
-    return sum(result.lost.values()) + sum(result.altered.values())
-
-
 def _attributes(counts: Mapping[str, int], note: str) -> str:
-    names = [_name(tag) for tag in counts]
+    """Return in words how many elements there are, and the keywords of the first few."""
+    names = [_keyword(tag) for tag in counts]
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"{counted(sum(counts.values()), 'element')}{note} ({shown})"
 
 
-def _name(tag: str) -> str:
+def _keyword(tag: str) -> str:
+    """Return the keyword of a tag given as ``(gggg,eeee)``, or the tag if it has none."""
     return datadict.keyword_for_tag(int(tag[1:5] + tag[6:10], 16)) or tag
 
 
 def losses_document(table: LossTable) -> dict[str, Any]:
-    """Return what `losses` found, for ``--json``."""
+    """Return the JSON document of `losses`."""
     return {"schema": SCHEMA, **asdict(table)}
 
 
 def losses_table(table: LossTable) -> RenderableType:
-    """Return what `losses` found, for people: a block for each program, all attributes by outcome and kind."""
+    """Return the table of `losses`: a block for each program, with its attributes by outcome and kind."""
     from itk_roundtrip.losses import as_lines
 
     grid = Table.grid(padding=(0, 2))
