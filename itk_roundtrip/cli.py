@@ -1,4 +1,4 @@
-"""The command line: parse, one call of the API, render, exit code. Nothing heavy is imported before a command runs."""
+"""Command line: parse, call the API once, print, exit code. Nothing heavy is imported before a command runs."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def find(
         with _progress(as_json) as progress:
             from itk_roundtrip.series.find import find_series
 
-            found = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
+            series_list = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
         from itk_roundtrip.show import report
 
-        _print(report.find_document(found, Path(directory)) if as_json else report.find_table(found))
+        _print(report.find_document(series_list, Path(directory)) if as_json else report.find_table(series_list))
 
 
 @app.command()
@@ -192,7 +192,7 @@ def verify(
 
 
 def _check_page(html: str, folders: tuple[str, str]) -> None:
-    """Refuse a place for the page where it cannot be, or where it would replace or add to what is judged."""
+    """Raise an error if the page cannot be written there, or lies in the source or the written folder."""
     if not Path(html).absolute().parent.is_dir():
         raise RoundtripError(f"The folder for {html} does not exist; make it first.", path=html)
     if not html or Path(html).is_dir():
@@ -203,7 +203,7 @@ def _check_page(html: str, folders: tuple[str, str]) -> None:
 
 
 SAMPLE = os.path.join("data", "ct-phantom")
-"""The sample series, as seen from inside a clone."""
+"""Folder of the sample series, from the top of a clone."""
 
 
 @app.command()
@@ -232,11 +232,12 @@ def losses(
 
 def main() -> None:
     """Run the command line; a stop by SIGTERM or SIGHUP cleans up as Ctrl-C does."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream's place is no socket's
+    # Else a file or socket opened later gets the number of a standard stream that is closed.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -278,11 +279,11 @@ def _reported(as_json: bool = False) -> Iterator[None]:
 
 
 class _UnprintableError(Exception):
-    """Standard output does not take the result."""
+    """Standard output refuses the result, as a closed pipe or a full disk does."""
 
 
 def _as_typed(error: RoundtripError) -> str:
-    """Return the message of an error with the option of the command line for the argument that it advises."""
+    """Return the message of an error; an argument of the API that it advises is named as an option."""
     before, advised, after = str(error).rpartition(error.option or "\0")
     name, _, value = advised.partition("=")
     option = f"--{name.replace('_', '-')}" + ("" if value == "True" else f" {value.strip(chr(34))}")
@@ -290,12 +291,14 @@ def _as_typed(error: RoundtripError) -> str:
 
 
 def _say(message: str) -> None:
+    """Print a message on stderr as one line, with its control characters escaped."""
     line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in message)
     with suppress(OSError):
         print(f"itk-roundtrip: {line}", file=sys.stderr, flush=True)
 
 
 def _print(result: Any) -> None:
+    """Print a JSON document or a table on standard output."""
     if sys.stdout is None:
         return
     try:
@@ -304,7 +307,7 @@ def _print(result: Any) -> None:
         else:
             from rich.console import Console
 
-            # Into a pipe there is no width to respect.
+            # A pipe has no width.
             console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
             with console.capture() as capture:  # rich ends the process when a pipe is closed
                 console.print(result)
@@ -316,7 +319,7 @@ def _print(result: Any) -> None:
 
 @contextmanager
 def _progress(as_json: bool) -> Iterator[Progress]:
-    """Yield a callback that shows a bar on a terminal and is silent otherwise."""
+    """Yield a callback that shows a progress bar on a terminal and does nothing elsewhere."""
     if as_json or sys.stderr is None or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
@@ -326,7 +329,7 @@ def _progress(as_json: bool) -> Iterator[Progress]:
     from itk_roundtrip.processes import uninterrupted
 
     bar = Bar(console=Console(stderr=True), transient=True)
-    with uninterrupted():  # the thread that draws inherits it and leaves signals to this one
+    with uninterrupted():  # the thread that draws inherits the signal mask, so that signals come to the main thread
         bar.start()
     try:
         tasks: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""What plain ITK and plain SimpleITK lose of a series: their examples are run on it, and what they write is compared.
+"""Losses of plain ITK and plain SimpleITK: their examples read and write a series, which is compared with the source.
 
-ITK may end the process it runs in, in colour images for one, or refuse to read or write. So each example runs in a
-process of its own, with a time limit, and what becomes of it is a row of the table.
+ITK may end the process it runs in, with some colour images for example, or refuse to read or write. So each example
+runs in a process of its own, with a time limit, and its row of the table says how it ended.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ IDIOMS: Mapping[str, Callable[[str, str], None]] = {
     "SimpleITK": partial(_simpleitk.example, private=False),
     "SimpleITK, private tags loaded": partial(_simpleitk.example, private=True),
 }
-"""What is run, by the name of its row."""
+"""Examples that are run, by the name of their row."""
 
 OUTCOMES: Mapping[Outcome, str] = {
     "lost": "lost",
@@ -55,7 +55,7 @@ OUTCOMES: Mapping[Outcome, str] = {
     "reformatted": "reformatted",
     "added": "invented",
 }
-"""Which outcomes of an attribute are told, in this order, and the word for each."""
+"""Outcomes of an attribute that count as losses, in the order of the table, and the word for each."""
 
 UIDS: Mapping[str, str] = {
     "StudyInstanceUID": "Study",
@@ -63,20 +63,21 @@ UIDS: Mapping[str, str] = {
     "FrameOfReferenceUID": "Frame of Reference",
     "SOPInstanceUID": "SOP Instance",
 }
-"""The UIDs that identify, by keyword, and the word for each."""
+"""UIDs of which the table says whether they are new, by keyword, and the word for each."""
 
 _SECONDS = 120.0
 _SECONDS_PER_SLICE = 1.0
-"""How long an example may take; a hundred times what it needs."""
+"""Time limit of an example; a hundred times what it needs."""
 _PIXEL_BYTES = 4
-"""SimpleITK may write 32 bits for 16."""
+"""Most bytes per pixel that are written: SimpleITK may write 32 bits for 16."""
 _SHOWN = 8
 _SHOWN_IN_README = 20
+"""Most attributes of a kind that are named, in a terminal and in the README."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """An attribute of the written slices that is not what it is in the source.
+    """Attribute of the written slices that differs from the source.
 
     Attributes
     ----------
@@ -84,7 +85,7 @@ class Loss:
         ``lost``, ``changed``, ``VR changed``, ``moved`` (to another private block), ``reformatted`` (equal numbers,
         other text) or ``added``.
     tag, path
-        Of the top level, as ``"(gggg,eeee)"``; keywords down to a nested attribute. Of a private attribute the path
+        Tag of the top level, as ``"(gggg,eeee)"``; keywords down to a nested attribute. Of a private attribute the path
         names its creator.
     slices
         In how many slices.
@@ -98,14 +99,14 @@ class Loss:
 
 @dataclass(frozen=True)
 class PixelLosses:
-    """How the stored values of all compared slices differ from the source.
+    """Differences of the stored values of all compared slices from the source.
 
     Attributes
     ----------
     slices, values
-        How many were compared.
+        Number of those that were compared.
     changed_slices, changed_values
-        How many of them differ; a slice also if only its slope or intercept do.
+        Number of those that differ; a slice also if only its slope or intercept do.
     largest, largest_real
         Largest difference of stored values, and of real-world values.
     """
@@ -120,7 +121,7 @@ class PixelLosses:
 
 @dataclass(frozen=True)
 class IdiomLosses:
-    """What became of the series in one idiom: a row of the table.
+    """Row of the table: how an example ended, and what it lost of the series.
 
     Attributes
     ----------
@@ -129,16 +130,16 @@ class IdiomLosses:
     state
         ``written``: it ran to its end. Else nothing was compared.
     reason
-        What it refused, in a few words.
+        Whether it ended on reading or on writing, and what it refused, in a few words; empty if ``written``.
     slices, compared
-        Files written that are whole, and how many of them have a counterpart in the source.
+        Number of whole files written, and of those that have a counterpart in the source.
     attributes
-        By outcome, in the order of the tags; those of :data:`UIDS` are not among them.
+        Losses by outcome, in the order of the tags; without the attributes of :data:`UIDS`.
     uids
         For each of :data:`UIDS`, in how many slices it was ``kept``, is ``new``, ``lost`` or ``invented``; nothing
         where neither side has it.
     pixels
-        How they differ.
+        Differences of the stored values.
     """
 
     idiom: str
@@ -152,12 +153,12 @@ class IdiomLosses:
 
     def of(self, outcome: Outcome) -> tuple[Loss, ...]:
         """Return the attributes that had an outcome."""
-        return tuple(one for one in self.attributes if one.outcome == outcome)
+        return tuple(loss for loss in self.attributes if loss.outcome == outcome)
 
 
 @dataclass(frozen=True)
 class Versions:
-    """Of what was run: ITK's Python package and the GDCM in it, SimpleITK and the ITK and GDCM in it."""
+    """Versions of ITK's Python package and the GDCM in it, and of SimpleITK and the ITK and GDCM in it."""
 
     itk: str
     itk_gdcm: str
@@ -174,18 +175,18 @@ class Versions:
 
 @dataclass(frozen=True)
 class LossTable:
-    """What :func:`find_losses` found.
+    """Losses of a series in each example, as :func:`find_losses` returns them.
 
     Attributes
     ----------
     source
-        The folder, as given.
+        Folder of the series, as given.
     series_instance_uid, slices
-        Of the series.
+        Series Instance UID and number of files of the series.
     versions
-        Of ITK, GDCM and SimpleITK.
+        Versions of ITK, GDCM and SimpleITK.
     rows
-        One per idiom.
+        A row for each of :data:`IDIOMS`.
     """
 
     source: str
@@ -231,12 +232,12 @@ def find_losses(
     progress = progress or (lambda stage, done, total: None)
     with _temporary_folder() as folder, Workers(1, prepare="losses") as workers:
         chosen = choose_series(find_series(source), series, os.fspath(source))
-        shown = _show(chosen, folder / "source")
+        linked = _link_files(chosen, folder / "source")
         versions = _versions(workers, folder)
         rows: list[IdiomLosses] = []
         for idiom in IDIOMS:
             progress("Running the examples", len(rows), len(IDIOMS))
-            rows.append(_row(idiom, chosen, shown, folder / "written", workers))
+            rows.append(_row(idiom, chosen, linked, folder / "written", workers))
         progress("Running the examples", len(rows), len(IDIOMS))
     return LossTable(os.fspath(source), chosen.series_instance_uid, len(chosen.instances), versions, tuple(rows))
 
@@ -264,39 +265,39 @@ def _remove(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _show(series: Series, folder: Path) -> Path:
-    """Make a folder with links to the files of a series and to nothing else; GDCM takes the first series it meets."""
+def _link_files(series: Series, folder: Path) -> Path:
+    """Make a folder with links to the files of a series only: GDCM takes the first series it meets."""
     folder.mkdir()
-    taken: set[str] = set()
-    for index, one in enumerate(series.instances):
-        name = one.path.name
-        while name in taken:  # the same in two subfolders
+    names: set[str] = set()
+    for index, instance in enumerate(series.instances):
+        name = instance.path.name
+        while name in names:  # files of the same name in two subfolders
             name = f"{index}_{name}"
-        taken.add(name)
-        (folder / name).symlink_to(one.path)
+        names.add(name)
+        (folder / name).symlink_to(instance.path)
     return folder
 
 
 def _versions(workers: Workers, folder: Path) -> Versions:
-    """Return the versions of ITK and SimpleITK, and of what is in them as it names itself in the files it writes."""
+    """Return the versions of ITK and SimpleITK, and of the GDCM and ITK in them, as written files name them."""
     files = folder / "itk.dcm", folder / "simpleitk.dcm"
-    inside = []
+    embedded = []
     for write, file in zip((_itk.write_nothing, _simpleitk.write_nothing), files, strict=True):
         outcome = workers.call(attempt, write, (str(file),), _SECONDS)
-        whole = not outcome.crashed and outcome.value[0] == "written"  # else it may be there in part
+        whole = not outcome.crashed and outcome.value[0] == "written"  # else the file may be cut off
         meta = pydicom.filereader.read_file_meta_info(file) if whole else pydicom.Dataset()
         names = str(meta.get("ImplementationVersionName", "")), str(meta.get("SourceApplicationEntityTitle", ""))
-        inside.append([name.split()[-1] if " " in name else "unknown" for name in names])
-    (gdcm, _), (other_gdcm, other_itk) = inside
+        embedded.append([name.split()[-1] if " " in name else "unknown" for name in names])
+    (itk_gdcm, _), (simpleitk_gdcm, simpleitk_itk) = embedded
     itk, simpleitk = (str(workers.call(version).value) for version in (_itk.version, _simpleitk.version))
-    return Versions(itk, gdcm, simpleitk, other_itk, other_gdcm)
+    return Versions(itk, itk_gdcm, simpleitk, simpleitk_itk, simpleitk_gdcm)
 
 
-def _row(idiom: str, series: Series, shown: Path, output: Path, workers: Workers) -> IdiomLosses:
-    """Run one idiom, compare what it wrote, and remove that."""
+def _row(idiom: str, series: Series, linked: Path, output: Path, workers: Workers) -> IdiomLosses:
+    """Return the row of an example: run it on the linked series, compare what it wrote, and remove that."""
     _check_room(series, output.parent)
     seconds = _SECONDS + _SECONDS_PER_SLICE * len(series.instances)
-    outcome = workers.call(attempt, IDIOMS[idiom], (str(shown), str(output)), seconds)
+    outcome = workers.call(attempt, IDIOMS[idiom], (str(linked), str(output)), seconds)
     state: State
     state, reason = ("crashed", "") if outcome.crashed else outcome.value
     if state == "written" and not _whole_files(output):
@@ -304,7 +305,7 @@ def _row(idiom: str, series: Series, shown: Path, output: Path, workers: Workers
     if state == "written":
         options = Options(None, "copy", None, None, processors(), False, lambda *_: None)
         with Workers(options.jobs, prepare="verify.audit") as auditors:
-            row = _compared(idiom, verify_folders((str(shown), str(output)), options, auditors))
+            row = _compared(idiom, verify_folders((str(linked), str(output)), options, auditors))
         _remove(output)
         return row
     stage = "on writing" if output.exists() else "on reading"
@@ -315,21 +316,24 @@ def _row(idiom: str, series: Series, shown: Path, output: Path, workers: Workers
 
 
 def _check_room(series: Series, folder: Path) -> None:
+    """Raise an error if the temporary folder has no room for a copy of the series."""
     size = sum(
-        one.path.stat().st_size + (one.rows or 0) * (one.columns or 0) * _PIXEL_BYTES for one in series.instances
+        instance.path.stat().st_size + (instance.rows or 0) * (instance.columns or 0) * _PIXEL_BYTES
+        for instance in series.instances
     )
     if shutil.disk_usage(folder).free < size:
         raise RoundtripError(f"The temporary folder has no room for a copy of the series ({size >> 20} MB).")
 
 
 def _whole_files(folder: Path) -> int:
+    """Return the number of DICOM files in a folder that are not truncated."""
     if not folder.is_dir():
         return 0
-    return sum(isinstance(one, Instance) and not one.truncated for one in read_files(*list_files(folder)))
+    return sum(isinstance(file, Instance) and not file.truncated for file in read_files(*list_files(folder)))
 
 
 def _compared(idiom: str, report: Report) -> IdiomLosses:
-    """Return the row of an idiom that wrote the series."""
+    """Return the row of an example that wrote the series, from the verification of what it wrote."""
     uids: dict[str, Counter[str]] = {keyword: Counter() for keyword in UIDS}
     attributes: list[Loss] = []
     for change in report.changes:
@@ -346,7 +350,7 @@ def _compared(idiom: str, report: Report) -> IdiomLosses:
         "written",
         slices=report.slices,
         compared=len(report.pairs),
-        attributes=tuple(sorted(attributes, key=lambda one: order.index(one.outcome))),
+        attributes=tuple(sorted(attributes, key=lambda loss: order.index(loss.outcome))),
         uids={keyword: dict(counts) for keyword, counts in uids.items()},
         pixels=PixelLosses(
             slices=len(compared),
@@ -363,32 +367,32 @@ def _compared(idiom: str, report: Report) -> IdiomLosses:
 
 
 def prepare() -> None:
-    """Import what the idioms need, once; called before the workers are forked."""
+    """Import what the examples need, once; called before the workers are forked."""
     _itk.series_file_names_class()
     _simpleitk.load()
 
 
 def attempt(function: Callable[..., None], arguments: tuple[str, ...], seconds: float) -> tuple[State, str]:
-    """Call a function in a child of this process, which itself must never run ITK.
+    """Call a function in a child process, which it may crash: this process itself must never run ITK.
 
     Returns
     -------
     tuple
-        What became of it, and what it refused.
+        How the function ended, and what it refused.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as the nursery has it, nothing can be waited for
     context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_run, args=(function, arguments, theirs))
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=_run, args=(function, arguments, sending))
     child.start()
-    theirs.close()
+    sending.close()
     child.join(seconds)
     if child.is_alive():
         child.kill()
         child.join()
         return "timed out", ""
     try:
-        answer: str | RoundtripError | None = ours.recv()
+        answer: str | RoundtripError | None = receiving.recv()
     except EOFError:
         return "crashed", ""
     if isinstance(answer, RoundtripError):
@@ -397,6 +401,7 @@ def attempt(function: Callable[..., None], arguments: tuple[str, ...], seconds: 
 
 
 def _run(function: Callable[..., None], arguments: tuple[str, ...], answers: Connection[Any, Any]) -> None:
+    """Call a function in the child process and send what it refused, an internal error, or ``None``."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory with patient data is not to be left in a file
     answer: str | RoundtripError | None = None
     try:
@@ -412,16 +417,16 @@ def _run(function: Callable[..., None], arguments: tuple[str, ...], answers: Con
 
 
 def as_lines(row: IdiomLosses, slices: int, shown: int = _SHOWN) -> list[tuple[str, str]]:
-    """Return a row as a title and a text for each thing that is said of it.
+    """Return a row as lines of a title and a text: what was written, the losses by outcome, UIDs, pixels.
 
     Parameters
     ----------
     row
-        Of the table.
+        Row of the table.
     slices
-        Of the source.
+        Number of slices of the source.
     shown
-        How many attributes of a kind are named.
+        Most attributes of a kind that are named.
     """
     written = f"{row.slices} of {counted(slices, 'slice')}"
     if row.state != "written":
@@ -439,54 +444,55 @@ def as_lines(row: IdiomLosses, slices: int, shown: int = _SHOWN) -> list[tuple[s
 
 
 def _named(attributes: Sequence[Loss], slices: int, shown: int) -> str:
-    """Return attributes by kind: public ones, sequences, private ones by their creators."""
-    public = [one for one in attributes if not _is_private(one) and not _is_sequence(one)]
-    sequences = [one for one in attributes if not _is_private(one) and _is_sequence(one)]
-    private = [one for one in attributes if _is_private(one)]
+    """Return in words the attributes by kind: public ones, sequences, private ones by their creators."""
+    public = [loss for loss in attributes if not _is_private(loss) and not _is_sequence(loss)]
+    sequences = [loss for loss in attributes if not _is_private(loss) and _is_sequence(loss)]
+    private = [loss for loss in attributes if _is_private(loss)]
     parts = []
     if public:
-        parts.append(_list([_name(one, slices) for one in public], shown))
+        parts.append(_list([_name(loss, slices) for loss in public], shown))
     if sequences:
-        parts.append(
-            f"{counted(len(sequences), 'sequence')} ({_list([_name(one, slices) for one in sequences], shown)})"
-        )
+        names = _list([_name(loss, slices) for loss in sequences], shown)
+        parts.append(f"{counted(len(sequences), 'sequence')} ({names})")
     if private:
-        creators = dict.fromkeys(re.sub(r"^\S+ ", "", one.path) for one in private)
+        creators = dict.fromkeys(re.sub(r"^\S+ ", "", loss.path) for loss in private)
         creators.pop("private creator", None)
-        of = f" ({_list(list(creators), shown)})" if creators else ""
-        parts.append(f"{len(private)} private{of}")
+        by_creators = f" ({_list(list(creators), shown)})" if creators else ""
+        parts.append(f"{len(private)} private{by_creators}")
     return "; ".join(parts)
 
 
 def _list(names: Sequence[str], shown: int) -> str:
+    """Return the first names as one text, without control characters."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     text = ", ".join(names[:shown]) + more
-    return "".join(one if one.isprintable() else "?" for one in text)  # private creators hold what they hold
+    return "".join(character if character.isprintable() else "?" for character in text)  # creators may hold any
 
 
-def _name(one: Loss, slices: int) -> str:
-    return one.path if one.slices == slices else f"{one.path} in {counted(one.slices, 'slice')}"
+def _name(loss: Loss, slices: int) -> str:
+    return loss.path if loss.slices == slices else f"{loss.path} in {counted(loss.slices, 'slice')}"
 
 
-def _is_private(one: Loss) -> bool:
-    return int(one.tag[4], 16) % 2 == 1
+def _is_private(loss: Loss) -> bool:
+    return int(loss.tag[4], 16) % 2 == 1
 
 
-def _is_sequence(one: Loss) -> bool:
-    return vr_of(int(one.tag[1:5] + one.tag[6:10], 16)) == "SQ" and "." not in one.path
+def _is_sequence(loss: Loss) -> bool:
+    return vr_of(int(loss.tag[1:5] + loss.tag[6:10], 16)) == "SQ" and "." not in loss.path
 
 
 def _uids(row: IdiomLosses) -> str:
-    """Return what became of the UIDs, as ``Study, Series new; SOP Instance kept``."""
+    """Return in words which UIDs are new, kept, lost or invented, as ``Study, Series new; SOP Instance kept``."""
     words: dict[str, list[str]] = {}
     for keyword, word in UIDS.items():
         counts = row.uids[keyword]
-        what = ", ".join(counts) if len(counts) < 2 else ", ".join(f"{n} {one}" for one, n in counts.items())
-        words.setdefault(what or "absent", []).append(word)
-    return "; ".join(f"{', '.join(names)} {what}" for what, names in words.items())
+        parts = (f"{number} {outcome}" for outcome, number in counts.items()) if len(counts) > 1 else counts
+        words.setdefault(", ".join(parts) or "absent", []).append(word)
+    return "; ".join(f"{', '.join(uids)} {outcomes}" for outcomes, uids in words.items())
 
 
 def _pixels(row: IdiomLosses) -> str:
+    """Return in words how many stored values changed, by how much, and how many slices cannot be compared."""
     pixels = row.pixels
     text = f"equal, {pixels.values} stored values in {counted(pixels.slices, 'slice')}"
     if pixels.changed_slices:
@@ -501,7 +507,7 @@ def _pixels(row: IdiomLosses) -> str:
 
 
 def as_markdown(table: LossTable) -> str:
-    """Return the table as the README shows it."""
+    """Return the table in Markdown, as the README shows it."""
     lines = [f"{table.versions}:", "", "| program | what | attributes |", "|---|---|---|"]
     for row in table.rows:
         program = row.idiom
@@ -512,4 +518,5 @@ def as_markdown(table: LossTable) -> str:
 
 
 def _escaped(text: str) -> str:
+    """Return a text with the characters escaped that mean something in Markdown."""
     return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", text)
