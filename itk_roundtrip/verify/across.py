@@ -31,19 +31,21 @@ _IRREGULARITIES = {
     "malformed-spacing": ("GEO-02", tags.PIXEL_SPACING),
 }
 _IRREGULARITIES |= {shared.kind: (shared.check, shared.tag) for shared in SHARED}
-"""Checks and tags of irregularities; all others are about the geometry of the series."""
+"""Check and tag of each kind of irregularity; kinds that are absent here are checked as :data:`_GEOMETRY`."""
 _GEOMETRY = ("GEO-02", tags.IMAGE_POSITION_PATIENT)
 _MIXED = frozenset({"mixed-spacing", *(shared.kind for shared in SHARED)})
-"""What nobody should take for one series or one volume, whoever made it."""
+"""Kinds of a series that is no single series or volume: a warning even where the source has them too."""
 _TOLD_BY_PAIR = frozenset({"localizer", *(shared.kind for shared in SHARED if shared.check != "EQP-01")})
-"""What comes up only where an attribute of a pair changed, which is told there; a writer may name its own equipment."""
+"""Kinds that are new only where an attribute of a pair changed, which is a finding of that pair already.
+
+But for equipment (EQP-01): a writer may name its own."""
 _NO_FAULTS = frozenset({"mosaic", "multi-frame", "unknown-spacing"})
-"""Irregularities that only tell a reader what to expect."""
+"""Kinds of irregularity that are properties of sound series."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Both series, their pairs, and what was found on each pair.
+    """The source series and the written series, how their instances are paired, and the report on each pair.
 
     Attributes
     ----------
@@ -75,61 +77,63 @@ class Sides:
 
     @property
     def primary(self) -> bool:
-        """Whether it is PET or NM."""
+        """Whether the source is PET or NM."""
         first = self.source.instances[0]
         return is_primary(first.modality, first.sop_class_uid)
 
 
 def check_series(sides: Sides) -> list[Finding]:
-    """Return what is wrong with the written series as a whole."""
+    """Return the findings on the written series as a whole, not on a single file."""
     return [finding for check in _CHECKS for finding in check(sides)]
 
 
 def _files(sides: Sides) -> Iterator[Finding]:
-    """Check that what lies in the written folder are written files; a broken one is a finding."""
-    suffixes = {one.path.suffix.lower() for one in (*sides.source.instances, *sides.written.instances)}
-    before = {(one.name, one.reason) for one in sides.source_skipped}
-    for one in sides.skipped:
-        if one.reason == "DICOMDIR":
+    """Check that all files of the written folder are readable DICOM instances, each there once (FIL-01, UID-02)."""
+    suffixes = {instance.path.suffix.lower() for instance in (*sides.source.instances, *sides.written.instances)}
+    before = {(skipped.name, skipped.reason) for skipped in sides.source_skipped}
+    for skipped in sides.skipped:
+        if skipped.reason == "DICOMDIR":
             continue
-        suffix = "." + one.name.rpartition(".")[2].lower() if "." in one.name else ""
-        alien = one.reason.startswith("not DICOM") and suffix not in suffixes | {".dcm", ".ima"}
-        check, tag = ("UID-02", tags.SOP_INSTANCE_UID) if one.duplicate_of else ("FIL-01", None)
-        yield make_finding(check, one.reason, tag=tag, name=one.name,
+        suffix = "." + skipped.name.rpartition(".")[2].lower() if "." in skipped.name else ""
+        alien = skipped.reason.startswith("not DICOM") and suffix not in suffixes | {".dcm", ".ima"}
+        check, tag = ("UID-02", tags.SOP_INSTANCE_UID) if skipped.duplicate_of else ("FIL-01", None)
+        yield make_finding(check, skipped.reason, tag=tag, name=skipped.name,
                            severity="warning" if alien else "error",
-                           inherited=(one.name, one.reason) in before)  # fmt: skip
+                           inherited=(skipped.name, skipped.reason) in before)  # fmt: skip
 
 
 def _counts(sides: Sides) -> Iterator[Finding]:
-    left = {one.name for one in sides.pairing.sources_left}
+    """Check that every source instance has a written one and the other way round (CNT-01)."""
+    left = {instance.name for instance in sides.pairing.sources_left}
     volumes = sides.source.volumes if left else ()
     for index, volume in enumerate(volumes):
-        names = [one.name for one in volume.instances]
+        names = [instance.name for instance in volume.instances]
         if len(volumes) > 1 and len(names) > 1 and left.issuperset(names):
             message = f"nothing was written of volume {index} of {len(volumes)}, told apart by"
             reason = "; what was written of one volume is judged with that volume chosen"
             yield make_finding("CNT-01", f"{message} {sides.source.separated_by}{reason}", name=names[0],
                                count=len(names))  # fmt: skip
             left.difference_update(names)
-    for one in sides.pairing.sources_left:
-        if one.name not in left:
+    for instance in sides.pairing.sources_left:
+        if instance.name not in left:
             continue
-        yield make_finding("CNT-01", f"{one.name} of the source has no written slice", name=one.name)
-    for one in sides.pairing.written_left:
-        yield make_finding("CNT-01", f"{one.name} was written for no slice of the source", name=one.name)
+        yield make_finding("CNT-01", f"{instance.name} of the source has no written slice", name=instance.name)
+    for instance in sides.pairing.written_left:
+        yield make_finding("CNT-01", f"{instance.name} was written for no slice of the source", name=instance.name)
 
 
-def _uids(sides: Sides) -> Iterator[Finding]:
+def _series_uids(sides: Sides) -> Iterator[Finding]:
+    """Check that there is one Series Instance UID, new (derived) or that of the source (copy) (UID-01)."""
     written, source = sides.written.instances, sides.source.series_instance_uid
-    found = Counter(one.series_instance_uid for one in written)
-    first = {uid: next(one.name for one in written if one.series_instance_uid == uid) for uid in found}
+    counts = Counter(instance.series_instance_uid for instance in written)
+    first = {uid: next(instance.name for instance in written if instance.series_instance_uid == uid) for uid in counts}
     tag = tags.SERIES_INSTANCE_UID
-    if len(found) > 1:
-        usual = found.most_common(1)[0][0]
-        odd = next(uid for uid in found if uid != usual)
-        yield make_finding("UID-01", f"{len(found)} series were written", tag=tag, name=first[odd],
-                       count=len(written) - found[usual])  # fmt: skip
-    for uid, count in found.items():
+    if len(counts) > 1:
+        usual = counts.most_common(1)[0][0]
+        odd = next(uid for uid in counts if uid != usual)
+        yield make_finding("UID-01", f"{len(counts)} series were written", tag=tag, name=first[odd],
+                       count=len(written) - counts[usual])  # fmt: skip
+    for uid, count in counts.items():
         if sides.identity == "copy" and uid != source:
             yield make_finding("UID-01", "is not that of the source", tag=tag, name=first[uid], count=count)
         elif sides.identity == "derived" and uid in sides.source_series and uid:
@@ -137,28 +141,29 @@ def _uids(sides: Sides) -> Iterator[Finding]:
 
 
 def _sop_uids(sides: Sides) -> Iterator[Finding]:
-    tag, old = tags.SOP_INSTANCE_UID, sides.source_instances - {""}
-    named: dict[str, list[Instance]] = defaultdict(list)
-    for one in sides.written.instances:
-        named[one.sop_instance_uid].append(one)
-    of_source = Counter(one.sop_instance_uid for one in sides.source.instances)
-    for uid, instances in named.items():
+    """Check that SOP Instance UIDs are unique, and new (derived) or those of the source (copy) (UID-02)."""
+    tag, source_uids = tags.SOP_INSTANCE_UID, sides.source_instances - {""}
+    by_uid: dict[str, list[Instance]] = defaultdict(list)
+    for instance in sides.written.instances:
+        by_uid[instance.sop_instance_uid].append(instance)
+    source_counts = Counter(instance.sop_instance_uid for instance in sides.source.instances)
+    for uid, instances in by_uid.items():
         if uid and len(instances) > 1:
-            inherited = sides.identity == "copy" and of_source[uid] == len(instances)
+            inherited = sides.identity == "copy" and source_counts[uid] == len(instances)
             yield make_finding("UID-02", "one SOP Instance UID for several files", tag=tag, name=instances[1].name,
                            count=len(instances) - 1, inherited=inherited)  # fmt: skip
-    reused = [one for one in sides.written.instances if one.sop_instance_uid in old]
+    reused = [instance for instance in sides.written.instances if instance.sop_instance_uid in source_uids]
     if sides.identity == "derived" and reused:
         yield make_finding("UID-02", "is that of a source instance", tag=tag, name=reused[0].name, count=len(reused))
     if sides.identity == "copy":
-        other = [one.written for one in sides.pairing.pairs if one.written.sop_instance_uid
-                 != one.source.sop_instance_uid]  # fmt: skip
-        if other:
-            yield make_finding("UID-02", "is not that of the source", tag=tag, name=other[0].name, count=len(other))
+        changed = [pair.written for pair in sides.pairing.pairs if pair.written.sop_instance_uid
+                 != pair.source.sop_instance_uid]  # fmt: skip
+        if changed:
+            yield make_finding("UID-02", "is not that of the source", tag=tag, name=changed[0].name, count=len(changed))
 
 
 def _shared(sides: Sides) -> Iterator[Finding]:
-    """Check that what a series shares is the same in all its instances."""
+    """Check that the attributes of :data:`SERIES_LEVEL` have one value in all instances of the series."""
     values: dict[int, tuple[list[bytes], list[bytes]]] = {tag: ([], []) for tag in SERIES_LEVEL}
     names = [report.pair.written for report in sides.reports if report.series_level]
     for report in sides.reports:
@@ -177,70 +182,72 @@ def _shared(sides: Sides) -> Iterator[Finding]:
 
 
 def _instance_numbers(sides: Sides) -> Iterator[Finding]:
-    """Check that instance numbers are kept, or 1 to N where the source has none or the same twice in one pass."""
+    """Check that Instance Numbers are kept, or 1 to N where the source lacks some or has some twice in one pass."""
     if sides.identity == "copy":
         return  # judged as all kept attributes
-    passes = dict(zip((one.name for one in sides.source.instances), sides.source.pass_indices, strict=True))
-    numbers = [(passes[one.name], one.instance_number) for one in sides.source.instances]
+    passes = dict(zip((instance.name for instance in sides.source.instances), sides.source.pass_indices, strict=True))
+    numbers = [(passes[instance.name], instance.instance_number) for instance in sides.source.instances]
     sound = all(number for _, number in numbers) and len(set(numbers)) == len(numbers)
     pairs = sides.pairing.pairs
-    changed = [one.written for one in pairs if one.source.instance_number != one.written.instance_number]
-    counted = sorted(one.written.instance_number for one in pairs) == sorted(map(str, range(1, len(pairs) + 1)))
-    if changed and (sound or not counted):
+    changed = [pair.written for pair in pairs if pair.source.instance_number != pair.written.instance_number]
+    consecutive = sorted(pair.written.instance_number for pair in pairs) == sorted(map(str, range(1, len(pairs) + 1)))
+    if changed and (sound or not consecutive):
         message = "changed without need" if sound else "changed, but not to 1 to the number of slices"
         yield make_finding("HDR-01", message, tag=tags.INSTANCE_NUMBER, name=changed[0].name, count=len(changed))
 
 
 def _references(sides: Sides) -> Iterator[Finding]:
-    """Check that no Source Image refers to another slice than the one that its position says."""
+    """Check that Source Image refers to the source slice at the same position, and never to the instance itself."""
     if sides.identity == "copy":
         return
-    known = {one.sop_instance_uid for one in sides.source.instances}
-    for one in sides.pairing.pairs:
-        uid, added = referred(one.written), one.written.source_images[len(one.source.source_images) :]
-        uids = {other for _, other in added}
-        own = one.source.sop_instance_uid
-        if one.by in (BY_UID, BY_POSITION) and uid in known and own not in {uid, *uids}:
+    source_uids = {instance.sop_instance_uid for instance in sides.source.instances}
+    for pair in sides.pairing.pairs:
+        uid, added = referred(pair.written), pair.written.source_images[len(pair.source.source_images) :]
+        added_uids = {added_uid for _, added_uid in added}
+        source_uid = pair.source.sop_instance_uid
+        if pair.by in (BY_UID, BY_POSITION) and uid in source_uids and source_uid not in {uid, *added_uids}:
             yield make_finding(
                 "DER-03",
-                f"refers to another slice than the one that its {one.by} says",
+                f"refers to another slice than the one that its {pair.by} says",
                 tag=tags.SOURCE_IMAGE_SEQUENCE,
-                name=one.written.name,
+                name=pair.written.name,
             )
-        if one.written.sop_instance_uid in uids - {own}:
-            yield make_finding("DER-03", "refers to itself", tag=tags.SOURCE_IMAGE_SEQUENCE, name=one.written.name)
-        elif uids - sides.source_instances:
+        if pair.written.sop_instance_uid in added_uids - {source_uid}:
+            yield make_finding("DER-03", "refers to itself", tag=tags.SOURCE_IMAGE_SEQUENCE, name=pair.written.name)
+        elif added_uids - sides.source_instances:
             yield make_finding("DER-03", "an item that was added refers to no instance of the source folder",
-                           tag=tags.SOURCE_IMAGE_SEQUENCE, name=one.written.name, severity="warning")  # fmt: skip
-        if {other for _, other in one.written.source_images[: len(one.source.source_images)]} - sides.source_instances:
+                           tag=tags.SOURCE_IMAGE_SEQUENCE, name=pair.written.name, severity="warning")  # fmt: skip
+        earlier = pair.written.source_images[: len(pair.source.source_images)]
+        if {earlier_uid for _, earlier_uid in earlier} - sides.source_instances:
             yield make_finding(
                 "DER-03",
                 "earlier items refer to instances outside the source folder",
                 tag=tags.SOURCE_IMAGE_SEQUENCE,
-                name=one.written.name,
+                name=pair.written.name,
                 severity="info",
             )
 
 
 def places(source: Series, pairing: Pairing) -> list[tuple[float | None, float | None]]:
-    """Return where source and written slice of each pair are along the normal of the source series, in mm."""
-    axes = next((one.image_orientation_patient for one in source.instances if one.image_orientation_patient), None)
+    """Return the positions of source and written slice of each pair along the normal of the source series, in mm."""
+    orientations = (instance.image_orientation_patient for instance in source.instances)
+    axes = next((orientation for orientation in orientations if orientation), None)
     if axes is None:
         return [(None, None)] * len(pairing.pairs)
     nowhere = (float("nan"),) * 3
-    columns = [
-        positions_on_normal([one.image_position_patient or nowhere for one in side], axes).tolist()
-        for side in ([one.source for one in pairing.pairs], [one.written for one in pairing.pairs])
+    source_and_written = [
+        positions_on_normal([instance.image_position_patient or nowhere for instance in side], axes).tolist()
+        for side in ([pair.source for pair in pairing.pairs], [pair.written for pair in pairing.pairs])
     ]
-    known = [[None if math.isnan(place) else place for place in column] for column in columns]
-    return list(zip(*known, strict=True))
+    positions = [[None if math.isnan(place) else place for place in column] for column in source_and_written]
+    return list(zip(*positions, strict=True))
 
 
 def _geometry(sides: Sides) -> Iterator[Finding]:
-    """Check order and spacing along the normal, and that no irregularity came up that the source does not have."""
+    """Check order and spacing of the slices, where each frame lies, and that no irregularity is new (GEO-02)."""
     located = [
-        (before, after, one.written.name)
-        for one, (before, after) in zip(sides.pairing.pairs, places(sides.source, sides.pairing), strict=True)
+        (before, after, pair.written.name)
+        for pair, (before, after) in zip(sides.pairing.pairs, places(sides.source, sides.pairing), strict=True)
         if before is not None and after is not None
     ]
     located.sort()
@@ -263,16 +270,16 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
             lie = agreeing(len(moved), "lies", "lie")
             yield make_finding("GEO-02", f"{counted(len(moved), 'frame')} {lie} elsewhere than in the source",
                            tag=tags.IMAGE_POSITION_PATIENT, name=pair.written.name)  # fmt: skip
-    counterpart = {one.written.name: one.source.name for one in sides.pairing.pairs}
-    theirs: dict[str, set[str]] = defaultdict(set)
-    for old in sides.source.irregularities:
-        theirs[old.kind].update(old.files)
+    counterpart = {pair.written.name: pair.source.name for pair in sides.pairing.pairs}
+    source_files: dict[str, set[str]] = defaultdict(set)  # by kind of irregularity
+    for irregularity in sides.source.irregularities:
+        source_files[irregularity.kind].update(irregularity.files)
     for irregularity in sides.written.irregularities if sides.written.instances else ():
         if irregularity.kind in _NO_FAULTS:
             continue
         check, tag = _IRREGULARITIES.get(irregularity.kind, _GEOMETRY)
         files = {counterpart.get(name) for name in irregularity.files}
-        inherited = irregularity.kind in theirs and files <= theirs[irregularity.kind]
+        inherited = irregularity.kind in source_files and files <= source_files[irregularity.kind]
         if inherited or irregularity.kind not in _TOLD_BY_PAIR:
             first = irregularity.files[0] if irregularity.files else None
             yield make_finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
@@ -281,7 +288,7 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
 
 
 def _moved(pair: Paired, frame: int) -> bool:
-    """Tell whether a frame has another position, orientation or distance than that of the source, or none."""
+    """Tell whether position, orientation or offset of a frame differ from those of the source frame, or are missing."""
     before, after = pair.source.place(frame), pair.written.place(frame)
     if before is after or before == after:
         return False
@@ -297,9 +304,9 @@ def _moved(pair: Paired, frame: int) -> bool:
 
 
 def _nothing_done(sides: Sides) -> Iterator[Finding]:
-    """Check that what says it was processed was."""
-    processed = [one for one in sides.reports if one.processed]
-    if processed and not any(one.pair.changed or one.pair.largest_real for one in sides.reports):
+    """Check that some value differs from the source where Derivation Description says processed (PIX-05)."""
+    processed = [report for report in sides.reports if report.processed]
+    if processed and not any(report.pair.changed or report.pair.largest_real for report in sides.reports):
         yield make_finding(
             "PIX-05",
             "said to be processed, but all values are those of the source",
@@ -311,23 +318,23 @@ def _nothing_done(sides: Sides) -> Iterator[Finding]:
 
 
 def _series_extremes(sides: Sides) -> Iterator[Finding]:
-    """Check that smallest and largest value in the series are what it holds, once pixels were processed."""
-    reports = [one for one in sides.reports if one.extremes is not None]
-    if not reports or not any(one.processed and one.pair.changed for one in reports):
+    """Check Smallest and Largest Pixel Value in Series against the stored values of a processed series (STL-01)."""
+    reports = [report for report in sides.reports if report.extremes is not None]
+    if not reports or not any(report.processed and report.pair.changed for report in reports):
         return
-    lowest = min(one.extremes[0] for one in reports if one.extremes)
-    highest = max(one.extremes[1] for one in reports if one.extremes)
+    lowest = min(report.extremes[0] for report in reports if report.extremes)
+    highest = max(report.extremes[1] for report in reports if report.extremes)
     for tag, index, actual in (
         (tags.SMALLEST_PIXEL_VALUE_IN_SERIES, 2, lowest),
         (tags.LARGEST_PIXEL_VALUE_IN_SERIES, 3, highest),
     ):
-        wrong = [one for one in reports if one.extremes and one.extremes[index] not in (None, actual)]
+        wrong = [report for report in reports if report.extremes and report.extremes[index] not in (None, actual)]
         if wrong:
             yield make_finding("STL-01", "is not what the processed series holds", tag=tag, name=wrong[0].pair.written,
                            count=len(wrong))  # fmt: skip
 
 
 _CHECKS = (
-    _files, _counts, _uids, _sop_uids, _shared, _instance_numbers, _references, _geometry, _nothing_done,
+    _files, _counts, _series_uids, _sop_uids, _shared, _instance_numbers, _references, _geometry, _nothing_done,
     _series_extremes,
 )  # fmt: skip

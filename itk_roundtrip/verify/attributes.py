@@ -1,4 +1,4 @@
-"""Classify what became of every attribute of a data set, at any depth: kept, reformatted, changed, lost, added.
+"""Comparison of two data sets, attribute by attribute at any depth: kept, reformatted, changed, lost, added.
 
 Both data sets come from pydicom and are compared as they stand, undecoded, wherever that settles it. Nothing here is
 shared with the modules that write.
@@ -29,7 +29,7 @@ from itk_roundtrip.words import counted
 
 Element = DataElement | RawDataElement
 Place = tuple[Dataset, int]
-"""A data set or item, and a tag in it."""
+"""Data set or sequence item, and a tag in it."""
 
 _WORD_BYTES = {
     "AT": 2, "OW": 2, "SS": 2, "US": 2, "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
@@ -49,12 +49,12 @@ _SHOWN = 64
 
 @dataclass(frozen=True)
 class Difference:
-    """One attribute that is not as it was.
+    """An attribute that differs between the source and the written data set.
 
     Attributes
     ----------
     tag
-        Of the top level.
+        Of the attribute of the top level that is, or holds, the differing one.
     path
         Keywords down to the attribute; of a private one its tag and creator.
     vr
@@ -90,19 +90,18 @@ class Difference:
 
     @cached_property
     def _shown(self) -> tuple[str | None, str | None]:
-        """Old and new value, shortened; of long ones that begin alike, from shortly before where they differ."""
+        """Old and new value, cut to the length shown; long ones from shortly before the first difference."""
         old, new = (shown(*place) if place else None for place in (self.before, self.after))
         start = 0
         if old and new and max(len(old), len(new)) > _SHOWN:
-            pairs = enumerate(zip(old, new, strict=False))
-            alike = next((index for index, (one, other) in pairs if one != other), min(len(old), len(new)))
-            start = max(0, alike - _SHOWN // 2)
+            differing = (index for index, (before, after) in enumerate(zip(old, new, strict=False)) if before != after)
+            start = max(0, next(differing, min(len(old), len(new))) - _SHOWN // 2)
         return _shortened(old, start), _shortened(new, start)
 
 
 @dataclass
 class Comparison:
-    """What became of all attributes of one data set: tags of the top level that are as they were, and the rest."""
+    """Tags of the top level whose attributes are the same in both data sets, and the differences of all others."""
 
     kept: list[int] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
@@ -114,25 +113,25 @@ def elements(dataset: Dataset) -> dict[int, Element]:
 
 
 def undecoded(dataset: FileDataset) -> FileDataset:
-    """Return a data set with the same elements, in which some may be decoded without being so in the other."""
+    """Return a copy with the same elements; what pydicom decodes in the copy stays undecoded in the original."""
     twin = copy.copy(dataset)
     twin._dict = dict(dataset._dict)
     return twin
 
 
 def element_of(dataset: Dataset, tag: int) -> Element | None:
-    """Return an element as it stands in a data set, also an empty one, which pydicom decodes otherwise."""
-    found = dataset.get_item(tag, keep_deferred=True)
-    return found if isinstance(found, DataElement | RawDataElement) else None
+    """Return an element of a data set without decoding it, an empty one too; ``None`` if it is absent."""
+    element = dataset.get_item(tag, keep_deferred=True)
+    return element if isinstance(element, DataElement | RawDataElement) else None
 
 
 def raw(dataset: Dataset, tag: int) -> bytes:
-    """Return the value of an attribute as bytes, without padding; empty if absent."""
+    """Return the value bytes of an attribute without padding; empty if absent."""
     return value_of(element_of(dataset, tag))
 
 
 def value_of(element: Element | None) -> bytes:
-    """Return the value of an element as bytes, without padding; empty if there is none."""
+    """Return the value bytes of an element without padding; empty if there is none."""
     if isinstance(element, RawDataElement):
         return bytes(element.value or b"").rstrip(b" \0")
     return b"" if element is None else joined(element.value).encode("utf-8", "surrogateescape")
@@ -144,14 +143,14 @@ def text(dataset: Dataset, tag: int) -> str:
 
 
 def joined(value: Any) -> str:
-    """Return a decoded value as one text."""
+    """Return a decoded value as text, its values separated by backslashes; empty for a sequence."""
     if value is None or isinstance(value, pydicom.Sequence):
         return ""
     return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
 
 
 def decoded(dataset: Dataset, tag: int) -> str:
-    """Return a text, decoded as its character set says, or as Latin-1 if it does not fit that."""
+    """Return a text decoded by Specific Character Set, or as Latin-1 where its bytes do not fit that."""
     if tag not in dataset:
         return ""
     try:
@@ -161,7 +160,7 @@ def decoded(dataset: Dataset, tag: int) -> str:
 
 
 def items(dataset: Dataset, tag: int) -> list[Dataset]:
-    """Return the items of a sequence; none if it is absent or no sequence."""
+    """Return the items of a sequence; none if it is absent or of another VR."""
     try:
         value = dataset[tag].value if tag in dataset else None
     except Exception:  # whatever pydicom meets in bytes that are no sequence
@@ -170,7 +169,7 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
 
 
 def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
-    """Return the numbers of a text or binary attribute; none if it is absent or holds something else."""
+    """Return the numbers of an attribute of VR DS, IS or a binary one; none if it is absent or holds no numbers."""
     element = element_of(dataset, tag)
     if element is None or (not element.value and element.value != 0):  # a decoded 0 is a number
         return ()
@@ -180,18 +179,18 @@ def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
         if isinstance(element, RawDataElement) and vr in _NUMBER_DTYPES and element.is_little_endian:
             return tuple(np.frombuffer(element.value, _NUMBER_DTYPES[vr]).tolist())
         value = dataset[tag].value
-        return tuple(float(one) for one in (value if isinstance(value, MultiValue | list) else [value]))
+        return tuple(float(number) for number in (value if isinstance(value, MultiValue | list) else [value]))
     except Exception:  # whatever pydicom meets in text that is no number
         return ()
 
 
 def vr_of(tag: int) -> str:
-    """Return the VR of a public attribute as the dictionary has it; empty if it does not know it."""
+    """Return the VR of a public attribute from the data dictionary (PS3.6); empty for an unknown one."""
     return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
 
 
 def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] = frozenset()) -> Comparison:
-    """Classify all attributes of two data sets.
+    """Compare all attributes of two data sets.
 
     Parameters
     ----------
@@ -201,22 +200,25 @@ def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] =
         Tags of the top level that are left out, beside group lengths.
     """
     result = Comparison()
-    sides = Encodings(
-        character_set(source), character_set(written), *(bool(one.original_encoding[0]) for one in (source, written))
+    encodings = Encodings(
+        old_character_set=character_set(source),
+        new_character_set=character_set(written),
+        old_implicit=bool(source.original_encoding[0]),
+        new_implicit=bool(written.original_encoding[0]),
     )
-    result.differences += _compare(source, written, "", None, sides, skip, result.kept)
+    result.differences += _compare(source, written, "", None, encodings, skip, result.kept)
     return result
 
 
 def compare_items(before: Sequence[Dataset], after: Sequence[Dataset], tag: int) -> list[Difference]:
-    """Return what differs between items of one sequence, item by item."""
+    """Return the differences between two lists of items of one sequence, item by item."""
     name = keyword_for_tag(tag) or tag_text(tag)
     return list(_compare_items(before, after, name, tag, Encodings()))
 
 
 @dataclass(frozen=True)
 class Encodings:
-    """How the two sides of a comparison are encoded: character sets, and whether in Implicit VR."""
+    """Specific Character Set of source and written data set, and whether each is in Implicit VR."""
 
     old_character_set: str = ""
     new_character_set: str = ""
@@ -229,7 +231,7 @@ class Encodings:
         return self.old_character_set != self.new_character_set
 
     def inside(self, source: Dataset, written: Dataset) -> Encodings:
-        """Return the same for two items, which may have a character set of their own (PS3.5 7.5.3)."""
+        """Return the encodings of two items, which may have a Specific Character Set of their own (PS3.5 7.5.3)."""
         if tags.SPECIFIC_CHARACTER_SET not in source and tags.SPECIFIC_CHARACTER_SET not in written:
             return self
         return replace(
@@ -240,7 +242,7 @@ class Encodings:
 
 
 def character_set(dataset: Dataset) -> str:
-    """Return Specific Character Set (0008,0005) as one text; empty if absent."""
+    """Return the value of Specific Character Set (0008,0005), all of it; empty if absent."""
     return text(dataset, tags.SPECIFIC_CHARACTER_SET)
 
 
@@ -249,71 +251,74 @@ def _compare(
     written: Dataset,
     prefix: str,
     top: int | None,
-    sides: Encodings,
+    encodings: Encodings,
     skip: frozenset[int] = frozenset(),
     kept: list[int] | None = None,
 ) -> Iterator[Difference]:
+    """Yield the differences of two data sets or items, and add the tags of attributes without any to ``kept``."""
     before, after = elements(source), elements(written)
     odd = any(tag >> 16 & 1 for tag in (*before, *after))
-    homes = (_creators(before), _creators(after)) if odd else ({}, {})
-    strays: tuple[list[int], list[int]] = [], []  # private, lost from or added to a place
+    creators = (_creators(before), _creators(after)) if odd else ({}, {})
+    unplaced: tuple[list[int], list[int]] = [], []  # private tags of each side without a counterpart at that tag
     for tag in sorted(before.keys() | after.keys()):
         if tag in skip or not tag & 0xFFFF:  # group lengths, and the zeros that fill up a file
             continue
         ours, theirs = before.get(tag), after.get(tag)
         private = tag >> 16 & 1
-        if private and (ours is None or theirs is None or _home(homes[0], tag) != _home(homes[1], tag)):
-            for stray, element in zip(strays, (ours, theirs), strict=True):
+        if private and (
+            ours is None or theirs is None or _creator_of(creators[0], tag) != _creator_of(creators[1], tag)
+        ):
+            for unplaced_tags, element in zip(unplaced, (ours, theirs), strict=True):
                 if element is not None:
-                    stray.append(tag)
+                    unplaced_tags.append(tag)
             continue
-        same = _same_bytes(ours, theirs, sides.relabelled)
+        same = _same_bytes(ours, theirs, encodings.relabelled)
         if not same:
-            path = prefix + (_private_name(homes[0], tag) if private else keyword_for_tag(tag) or tag_text(tag))
-            found = list(_difference(source, written, tag, path, top or tag, sides))
-            yield from found
-            same = not found
+            path = prefix + (_private_name(creators[0], tag) if private else keyword_for_tag(tag) or tag_text(tag))
+            differences = list(_difference(source, written, tag, path, top or tag, encodings))
+            yield from differences
+            same = not differences
         if same and kept is not None:
             kept.append(tag)
-    yield from _compare_strays(source, written, homes, strays, prefix, top, sides)
+    yield from _compare_unplaced(source, written, creators, unplaced, prefix, top, encodings)
 
 
-def _compare_strays(
+def _compare_unplaced(
     source: Dataset,
     written: Dataset,
-    homes: tuple[dict[tuple[int, int], bytes], dict[tuple[int, int], bytes]],
-    strays: tuple[list[int], list[int]],
+    creators: tuple[dict[tuple[int, int], bytes], dict[tuple[int, int], bytes]],
+    unplaced: tuple[list[int], list[int]],
     prefix: str,
     top: int | None,
-    sides: Encodings,
+    encodings: Encodings,
 ) -> Iterator[Difference]:
-    """Yield what became of private attributes that are not in their place: moved to another block, lost or added."""
-    places = {(tag >> 16, _home(homes[1], tag), _offset(tag)): tag for tag in strays[1]}
-    added = set(strays[1])
-    for tag in strays[0]:
-        path = prefix + _private_name(homes[0], tag)
-        place = places.get((tag >> 16, _home(homes[0], tag), _offset(tag)))
+    """Yield the differences of private attributes that are moved to another block (PS3.5 7.8.1), lost or added."""
+    places = {(tag >> 16, _creator_of(creators[1], tag), _offset(tag)): tag for tag in unplaced[1]}
+    added = set(unplaced[1])
+    for tag in unplaced[0]:
+        path = prefix + _private_name(creators[0], tag)
+        place = places.get((tag >> 16, _creator_of(creators[0], tag), _offset(tag)))
         ours = element_of(source, tag)
         vr = _vr(ours, tag)
         if place is None or place not in added:
             yield Difference(top or tag, path, vr, tag, "lost", "", (source, tag), None)
             continue
         added.discard(place)
-        if _same_bytes(ours, element_of(written, place), sides.relabelled):
+        if _same_bytes(ours, element_of(written, place), encodings.relabelled):
             yield Difference(top or tag, path, vr, tag, "moved", f"to {tag_text(place)}")
         else:
             detail = f"and moved to {tag_text(place)}"
             yield Difference(top or tag, path, vr, tag, "changed", detail, (source, tag), (written, place))
     for tag in sorted(added):
-        path = prefix + _private_name(homes[1], tag)
+        path = prefix + _private_name(creators[1], tag)
         vr = _vr(element_of(written, tag), tag)
         yield Difference(top or tag, path, vr, tag, "added", "", None, (written, tag))
 
 
-def _creators(found: dict[int, Element]) -> dict[tuple[int, int], bytes]:
-    """Return the private creators by group and block (PS3.5 7.8.1)."""
+def _creators(by_tag: dict[int, Element]) -> dict[tuple[int, int], bytes]:
+    """Return the values of Private Creator by group and block (PS3.5 7.8.1)."""
     creators = {}
-    for tag, element in found.items():
+    for tag, element in by_tag.items():
         if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
             value = element.value
             name = bytes(value or b"") if isinstance(element, RawDataElement) else joined(value).encode()
@@ -321,25 +326,26 @@ def _creators(found: dict[int, Element]) -> dict[tuple[int, int], bytes]:
     return creators
 
 
-def _home(creators: dict[tuple[int, int], bytes], tag: int) -> bytes | None:
-    """Return the creator that a private attribute belongs to; of a creator itself, what it says."""
+def _creator_of(creators: dict[tuple[int, int], bytes], tag: int) -> bytes | None:
+    """Return the Private Creator that a private attribute belongs to; of a Private Creator itself, its value."""
     return creators.get((tag >> 16, tag & 0xFFFF if tag & 0xFF00 == 0 else tag >> 8 & 0xFF))
 
 
 def _offset(tag: int) -> int:
-    """Return the place of a private attribute within its block; all creators have one place."""
+    """Return the element number of a private attribute within its block; -1 for every Private Creator."""
     return -1 if tag & 0xFF00 == 0 else tag & 0xFF
 
 
 def _private_name(creators: dict[tuple[int, int], bytes], tag: int) -> str:
+    """Return the tag of a private attribute and its Private Creator, for display."""
     if tag & 0xFF00 == 0:
         return f"{tag_text(tag)} private creator"
-    name = (_home(creators, tag) or b"no creator").decode("ascii", "replace")
+    name = (_creator_of(creators, tag) or b"no creator").decode("ascii", "replace")
     return f"{tag_text(tag)} {name}"
 
 
 def _same_bytes(ours: Element | None, theirs: Element | None, relabelled: bool) -> bool:
-    """Tell whether two undecoded elements of one encoding hold the same VR and the same bytes."""
+    """Tell whether two undecoded elements have the same encoding, VR, value bytes and meaning of these."""
     return (
         isinstance(ours, RawDataElement)
         and isinstance(theirs, RawDataElement)
@@ -352,88 +358,82 @@ def _same_bytes(ours: Element | None, theirs: Element | None, relabelled: bool) 
 
 
 def _may_be_read_anew(element: RawDataElement) -> bool:
-    """Tell whether another character set may give the bytes another meaning."""
+    """Tell whether the value of an element may mean something else in another character set."""
     vr = element.VR or vr_of(int(element.tag)) or "UN"
     value = bytes(element.value or b"")
     return vr == "SQ" or (vr in ENCODED_VRS | {"UN"} and (not value.isascii() or b"\x1b" in value))
 
 
 def _vr(element: Element | None, tag: int) -> str:
-    """Return the VR of an element: its own, or in Implicit VR what the dictionary says; empty if neither is known."""
+    """Return the VR of an element: the explicit one, else that of the data dictionary; empty if there is neither."""
     return str(element.VR) if element is not None and element.VR else vr_of(tag)
 
 
 def _stated_vr(element: Element, implicit: bool) -> str:
-    """Return the VR that stands in the file; empty in Implicit VR, where none does."""
+    """Return the explicit VR of an element; empty in Implicit VR."""
     if isinstance(element, RawDataElement):
         return str(element.VR or "")
     return "" if implicit else str(element.VR)
 
 
 def _difference(
-    source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Encodings
+    source: Dataset, written: Dataset, tag: int, path: str, top: int, encodings: Encodings
 ) -> Iterator[Difference]:
-    """Yield what became of one attribute that is not the same to the byte; nothing if it is the same all the same."""
+    """Yield the differences of an attribute whose elements are not the same to the byte; none if they mean the same."""
     ours, theirs = element_of(source, tag), element_of(written, tag)
-    vr = _vr(ours if ours is not None else theirs, tag)
-
-    def difference(outcome: Outcome, detail: str = "") -> Difference:
-        before = (source, tag) if ours is not None else None
-        after = (written, tag) if theirs is not None else None
-        return Difference(top, path, vr, tag, outcome, detail, before, after)
-
-    if ours is None or theirs is None:
-        yield difference("added" if ours is None else "lost")
+    if ours is None:
+        yield Difference(top, path, _vr(theirs, tag), tag, "added", "", None, (written, tag))
         return
-    stated = _stated_vr(ours, sides.old_implicit), _stated_vr(theirs, sides.new_implicit)
-    if all(stated) and stated[0] != stated[1]:
-        yield difference("VR changed", f"from {stated[0]} to {stated[1]}")
+    if theirs is None:
+        yield Difference(top, path, _vr(ours, tag), tag, "lost", "", (source, tag), None)
         return
-    raw_ones = isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)
-    if raw_ones and not sides.relabelled and _bytes(source, tag) == _bytes(written, tag):
-        return  # Implicit and Explicit VR, or UN beside it
-    candidates = (*stated, _vr(ours, tag), _vr(theirs, tag), _private_vr(source, tag))
-    known = [one for one in candidates if one not in ("", "UN")]
-    if not known and vr_of(tag) == "SQ":
-        known = ["SQ"]  # items that a relay without a dictionary gave VR UN (PS3.5 6.2.2)
-    vr = known[0] if known else "UN"
+    places = (source, tag), (written, tag)
+    old_vr, new_vr = _stated_vr(ours, encodings.old_implicit), _stated_vr(theirs, encodings.new_implicit)
+    if old_vr and new_vr and old_vr != new_vr:
+        yield Difference(top, path, _vr(ours, tag), tag, "VR changed", f"from {old_vr} to {new_vr}", *places)
+        return
+    both_raw = isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)
+    if both_raw and not encodings.relabelled and _bytes(source, tag) == _bytes(written, tag):
+        return  # one in Implicit VR or as UN, the other with its VR
+    vr = _known_vr(old_vr, new_vr, _vr(ours, tag), _vr(theirs, tag), _private_vr(source, tag), tag=tag)
+    outcome: Outcome | None
     try:
-        if vr == "SQ" or any(isinstance(one.value, pydicom.Sequence) for one in (ours, theirs)):
-            yield from _compare_sequences(source, written, tag, path, top, sides, difference)
-            return
-        if not raw_ones:
-            if joined(source[tag].value) != joined(written[tag].value):  # pydicom decoded one of them
-                yield difference("changed")
-            return
-        outcome = _compare_values(source, written, tag, vr, sides)
+        if vr == "SQ" or any(isinstance(element.value, pydicom.Sequence) for element in (ours, theirs)):
+            before, after = _sequence(source, tag), _sequence(written, tag)
+            if before is not None and after is not None:
+                yield from _compare_items(before, after, path, top, encodings)
+                return
+            outcome = "changed" if _bytes(source, tag) != _bytes(written, tag) else None
+        elif both_raw:
+            outcome = _compare_values(source, written, tag, vr, encodings)
+        else:  # pydicom decoded one of them
+            outcome = "changed" if joined(source[tag].value) != joined(written[tag].value) else None
     except Exception:  # whatever pydicom meets in bytes that do not fit their VR
         outcome = "changed"
     if outcome is not None:
-        yield difference(outcome)
+        yield Difference(top, path, vr, tag, outcome, "", *places)
+
+
+def _known_vr(*candidates: str, tag: int) -> str:
+    """Return the first VR that says what the value is; UN if none of them does."""
+    known = next((vr for vr in candidates if vr not in ("", "UN")), "UN")
+    # Relays without a dictionary give sequences VR UN (PS3.5 6.2.2).
+    return "SQ" if known == "UN" and vr_of(tag) == "SQ" else known
 
 
 def _private_vr(dataset: Dataset, tag: int) -> str:
+    """Return the VR of a private attribute from pydicom's dictionary of private ones; empty if that lacks it."""
     if not tag >> 16 & 1:
         return ""
-    creator = _home(_creators(elements(dataset)), tag)
+    creator = _creator_of(_creators(elements(dataset)), tag)
     try:
         return private_dictionary_VR(tag, (creator or b"").decode("ascii", "replace"))
     except KeyError:
         return ""
 
 
-def _compare_sequences(
-    source: Dataset, written: Dataset, tag: int, path: str, top: int, sides: Encodings, difference: Any
-) -> Iterator[Difference]:
-    before, after = _sequence(source, tag), _sequence(written, tag)
-    if before is not None and after is not None:
-        yield from _compare_items(before, after, path, top, sides)
-    elif _bytes(source, tag) != _bytes(written, tag):
-        yield difference("changed")
-
-
 def _sequence(dataset: Dataset, tag: int) -> Sequence[Dataset] | None:
-    """Return the items of a sequence, also of one in Implicit VR that no dictionary knows; ``None`` if it is none."""
+    """Return the items of a sequence, also of one that the dictionary does not know; ``None`` if they are no items."""
     element = element_of(dataset, tag)
     if element is None or not element.value:
         return ()
@@ -447,25 +447,30 @@ def _sequence(dataset: Dataset, tag: int) -> Sequence[Dataset] | None:
 
 
 def _compare_items(
-    before: Sequence[Dataset], after: Sequence[Dataset], path: str, top: int, sides: Encodings
+    before: Sequence[Dataset], after: Sequence[Dataset], path: str, top: int, encodings: Encodings
 ) -> Iterator[Difference]:
+    """Yield the differences of the items of a sequence, and of their number."""
     if len(before) != len(after):
         outcome: Outcome = "lost" if len(after) < len(before) else "added"
         leaf = f"{path}[{min(len(before), len(after))}]"
         yield Difference(top, leaf, "SQ", top, outcome, f"({counted(len(after), 'item')}, not {len(before)})")
-    if len(before) <= len(after) or not _is_part(before, after, sides):
+    if len(before) <= len(after) or not _is_part(before, after, encodings):
         for index, (ours, theirs) in enumerate(zip(before, after, strict=False)):
-            yield from _compare(ours, theirs, f"{path}[{index}].", top, sides.inside(ours, theirs))
+            yield from _compare(ours, theirs, f"{path}[{index}].", top, encodings.inside(ours, theirs))
 
 
-def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], sides: Encodings) -> bool:
-    """Tell whether what is left of a sequence are some of its items, in order and unchanged."""
-    left = iter(before)
-    return all(any(not list(_compare(one, item, "", 0, sides.inside(one, item))) for one in left) for item in after)
+def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], encodings: Encodings) -> bool:
+    """Tell whether the written items are some of those of the source, in order and unchanged."""
+    remaining = iter(before)
+
+    def equal(old_item: Dataset, new_item: Dataset) -> bool:
+        return not list(_compare(old_item, new_item, "", 0, encodings.inside(old_item, new_item)))
+
+    return all(any(equal(old_item, new_item) for old_item in remaining) for new_item in after)
 
 
 def _bytes(dataset: Dataset, tag: int) -> bytes:
-    """Return the value bytes of an undecoded element, in little endian."""
+    """Return the value bytes of an element in Little Endian; of a decoded one its text."""
     element = element_of(dataset, tag)
     if not isinstance(element, RawDataElement):
         value = element.value if element is not None else b""
@@ -477,46 +482,50 @@ def _bytes(dataset: Dataset, tag: int) -> bytes:
     return value
 
 
-def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, sides: Encodings) -> Outcome | None:
+def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, encodings: Encodings) -> Outcome | None:
+    """Return what became of a value whose undecoded bytes differ; ``None`` if both mean the same (PS3.5 6.2)."""
     before, after = _bytes(source, tag), _bytes(written, tag)
     if (
-        sides.relabelled
+        encodings.relabelled
         and vr in ENCODED_VRS
         and not (before.isascii() and after.isascii() and b"\x1b" not in before + after)
     ):
-        reads = read_text(before, vr, sides.old_character_set), read_text(after, vr, sides.new_character_set)
+        reads = read_text(before, vr, encodings.old_character_set), read_text(after, vr, encodings.new_character_set)
         return None if reads[0] == reads[1] is not None else "changed"
     if vr not in _TEXT:
-        # Values are of even length (PS3.5 7.1.1): one that was not got its pad byte.
+        # Values are of even length (PS3.5 7.1.1): an odd one of the source got its pad byte.
         return None if before == after or before + b"\0" * (len(before) % 2) == after else "changed"
     pad = b" \0"
     if before.rstrip(pad) == after.rstrip(pad):
         return None
-    parts = [[part.strip(pad) for part in value.split(b"\\")] for value in (before, after)]
+    old_values, new_values = ([part.strip(pad) for part in value.split(b"\\")] for value in (before, after))
     if vr in _DECIMAL:
-        values = [[decimal(part.decode("latin-1")) if part else part for part in one] for one in parts]
-        if values[0] == values[1] and None not in values[0]:
+        old_numbers, new_numbers = (
+            [decimal(value.decode("latin-1")) if value else value for value in values]
+            for values in (old_values, new_values)
+        )
+        if old_numbers == new_numbers and None not in old_numbers:
             return "reformatted"
-    elif vr not in ("LT", "ST", "UT", "PN") and parts[0] == parts[1]:
+    elif vr not in ("LT", "ST", "UT", "PN") and old_values == new_values:
         return "reformatted"  # spaces around a value of several (PS3.5 6.2)
     return "changed"
 
 
 @lru_cache(maxsize=2000)
 def are_known_character_sets(character_set: str) -> bool:
-    """Tell whether a value of Specific Character Set (0008,0005) holds terms of the standard (PS3.3 C.12.1.1.2)."""
+    """Tell whether Specific Character Set (0008,0005) holds defined terms only (PS3.3 C.12.1.1.2)."""
     return all(term.strip() in python_encoding for term in character_set.split("\\"))
 
 
 def read_text(value: bytes, vr: str, character_set: str) -> str | None:
-    """Return an encoded text, decoded strictly; ``None`` if it does not fit its character set, or that is unknown.
+    """Return a text decoded strictly by its character set; ``None`` if it does not fit that, or that is unknown.
 
     Parameters
     ----------
     value
-        As it stands in the file.
+        Bytes of the file.
     vr
-        One of those that Specific Character Set applies to.
+        One of :data:`ENCODED_VRS`.
     character_set
         Value of Specific Character Set (0008,0005); empty for the default repertoire (PS3.3 C.12.1.1.2).
     """
@@ -530,14 +539,14 @@ def read_text(value: bytes, vr: str, character_set: str) -> str | None:
         return None
     delimiters = {0x5E, 0x3D, 0x5C} if vr == "PN" else {0x5C} if vr in ("LO", "SH", "UC") else set()
     try:
-        told = decode_bytes(value, convert_encodings(terms), {*delimiters, 0x0A, 0x0C, 0x0D})
+        characters = decode_bytes(value, convert_encodings(terms), {*delimiters, 0x0A, 0x0C, 0x0D})
     except Exception:  # whatever pydicom meets in bytes that do not fit
         return None
-    return None if "\N{REPLACEMENT CHARACTER}" in told else told
+    return None if "\N{REPLACEMENT CHARACTER}" in characters else characters
 
 
 def shown(dataset: Dataset, tag: int) -> str | None:
-    """Return the value of an attribute for display, whole; of bytes and sequences their size."""
+    """Return the whole value of an attribute for display; of bytes and sequences their size."""
     element = element_of(dataset, tag)
     if element is None:
         return None
@@ -562,6 +571,7 @@ def shown(dataset: Dataset, tag: int) -> str | None:
 
 
 def _shortened(value: str | None, start: int) -> str | None:
+    """Return a value from ``start`` on, cut to the length shown, with dots for what is left out."""
     if value is None:
         return None
     value = f"...{value[start:]}" if start else value
