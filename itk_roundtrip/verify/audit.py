@@ -1,4 +1,4 @@
-"""One written file against its source: read both, compare, check; and many such pairs in a worker process."""
+"""Comparison of a written file with its source file, and of many such pairs in a worker process."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ SERIES_LEVEL: dict[int, str] = {
     tags.COUNTS_SOURCE: "HDR-03",
     tags.DECAY_CORRECTION: "HDR-03",
 }
-"""Attributes that all instances of a series share (PS3.3 C.7.3.1, C.8.9.1), and the check that says so.
+"""Attributes that all instances of a series share (PS3.3 C.7.3.1, C.8.9.1), and the check of that.
 
 Beside those of :data:`itk_roundtrip.series.shared.SHARED`, which are irregularities of a series."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to compare: two files, what to call them, and how to judge the written one.
+    """Order to compare a written file with its source file.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Request:
 
 @dataclass(frozen=True)
 class PairReport:
-    """What was found on one written file, and what the checks across the series need to know of it.
+    """Findings and changes of one written file, and what the checks across the series need of it.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class PairReport:
 
 
 def prepare() -> None:
-    """Set up a worker process that compares."""
+    """Set up a worker process for comparisons: pydicom takes any value, and glibc keeps freed memory."""
     trust_values()
     # Without it, the pixels of each file take fresh pages from the system, a tenth of the time.
     if hasattr(library := ctypes.CDLL(None), "mallopt"):
@@ -136,21 +136,16 @@ def prepare() -> None:
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Of glibc: free memory that is kept, and the size from which memory is not taken from it."""
+"""Parameters of ``mallopt`` in glibc: free memory that is kept, and the size from which blocks are mapped."""
 
 
 def trust_values() -> None:
-    """Have pydicom neither check nor warn of values: they are judged as bytes, whatever they hold."""
+    """Turn off pydicom's validation of values: the checks judge them as bytes, whatever they hold."""
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 
-def _structure(path: Path) -> set[Problem]:
-    with mapped(path) as stream:
-        return problems(stream)
-
-
-def compare_files(request: Request, known: Container[Key] = frozenset()) -> PairReport:
+def compare_files(request: Request, already_shown: Container[Key] = frozenset()) -> PairReport:
     """Compare one written file with its source, both read from disk.
 
     A written file that cannot be read is a finding, a source that cannot be read as well: nothing is proven then.
@@ -159,8 +154,8 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
     ----------
     request
         What to compare.
-    known
-        Changes whose values need not be shown again.
+    already_shown
+        Keys of changes whose values need not be shown again.
     """
     pair = SlicePair(request.source, request.written, request.by)
 
@@ -176,81 +171,94 @@ def compare_files(request: Request, known: Container[Key] = frozenset()) -> Pair
         try:
             with mapped(request.written_file) as stream:
                 written, broken = read(stream), problems(stream)
-            inherited = _structure(request.source_file) if broken else set()
+            inherited: set[Problem] = set()
+            if broken:
+                with mapped(request.source_file) as stream:
+                    inherited = problems(stream)
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")
         try:
-            return _report(request, pair, source, written, (broken - inherited, broken & inherited), known)
+            return _report(request, pair, source, written, (broken - inherited, broken & inherited), already_shown)
         except Exception as error:  # whatever pydicom meets in values that nobody foresaw
             return failure(f"cannot be compared with its source ({kind_and_place(error)})")
 
 
 def _report(
     request: Request,
-    pair: SlicePair,
+    slice_pair: SlicePair,
     source: FileDataset,
     written: FileDataset,
     structure: tuple[set[Problem], set[Problem]],
-    known: Container[Key],
+    already_shown: Container[Key],
 ) -> PairReport:
+    """Return the report on a written data set: compare attributes and pixels, then run the checks of one pair."""
     instance = describe(request.written_file, request.written, undecoded(written)) if request.describe else None
-    stood = elements(source), elements(written)
+    undecoded_elements = elements(source), elements(written)
     comparison = compare(source, written, skip=PIXEL_TAGS)
     ours, theirs = pixels(source), pixels(written)
     tolerance = decoder_tolerance(ours, theirs)
     difference = compare_pixels(ours, theirs, tolerance, second_opinion=request.second_opinion)
-    both = Pair(
-        source, written, stood, request.written, request.identity, structure, comparison, (ours, theirs), difference
+    pair = Pair(
+        source=source,
+        written=written,
+        stood=undecoded_elements,
+        name=request.written,
+        identity=request.identity,
+        structure=structure,
+        comparison=comparison,
+        pixels=(ours, theirs),
+        difference=difference,
     )
-    findings = check_pair(both)
+    findings = check_pair(pair)
     if request.reference is not None:
-        findings += _check_reference(both, *request.reference)
-    once = Tally()
-    once.add(findings)  # what several items of one file have in common is one finding
+        findings += _check_reference(pair, *request.reference)
+    tally = Tally()
+    tally.add(findings)  # what several items of one file have in common is one finding
     return PairReport(
         pair=replace(
-            pair,
+            slice_pair,
             sha256=difference.sha256,
-            pixels=0 if both.undecided else difference.count,
+            pixels=0 if pair.undecided else difference.count,
             changed=difference.changed,
             largest=difference.largest,
             largest_real=difference.largest_real,
         ),
-        findings=tuple(replace(one, count=1) for one in once.findings.values()),
-        changes=tuple(_changes(both, request.show_values, known)),
+        findings=tuple(replace(finding, count=1) for finding in tally.findings.values()),
+        changes=tuple(_changes(pair, request.show_values, already_shown)),
         kept=tuple(comparison.kept),
         instance=instance,
-        primary=both.primary,
-        series_level=tuple((tag, *both.values(tag)) for tag in SERIES_LEVEL),
-        processed=both.processed,
-        extremes=_extremes(both) if both.processed else None,
+        primary=pair.primary,
+        series_level=tuple((tag, *pair.values(tag)) for tag in SERIES_LEVEL),
+        processed=pair.processed,
+        extremes=_extremes(pair) if pair.processed else None,
         decoders=difference.decoders,
-        undecided=both.undecided,
+        undecided=pair.undecided,
     )
 
 
 def _extremes(pair: Pair) -> tuple[float, float, float | None, float | None] | None:
+    """Return the smallest and largest stored value, and those that the header states for the series."""
     values = pair.difference.values
     if values is None or not values.size or values.dtype.kind not in "iu":
         return None
     stated = [
         numbers(pair.written, tag) for tag in (tags.SMALLEST_PIXEL_VALUE_IN_SERIES, tags.LARGEST_PIXEL_VALUE_IN_SERIES)
     ]
-    low, high = (as_stored(int(one[0]), pair.pixels[1]) if one else None for one in stated)
+    low, high = (as_stored(int(value[0]), pair.pixels[1]) if value else None for value in stated)
     return float(values.min()), float(values.max()), low, high
 
 
-def _changes(pair: Pair, show_values: bool, known: Container[Key]) -> Iterator[Change]:
-    """Yield what became of each attribute that is not as it was."""
-    for one in pair.comparison.differences:
-        rule = pair.rule(one.tag)
-        outcome = _outcome(one, rule, pair)
+def _changes(pair: Pair, show_values: bool, already_shown: Container[Key]) -> Iterator[Change]:
+    """Yield the change of each attribute that differs, with its values where they may be shown."""
+    for difference in pair.comparison.differences:
+        rule = pair.rule(difference.tag)
+        outcome = _outcome(difference, rule, pair)
         action = "set" if outcome == "set by rule" and rule.action == "keep" else rule.action
-        change = Change(outcome, tag_text(one.tag), one.path, action, rule.check, 1, pair.name)
-        if key_of(change) in known:
+        change = Change(outcome, tag_text(difference.tag), difference.path, action, rule.check, 1, pair.name)
+        if key_of(change) in already_shown:
             yield change
-        elif show_values or may_show(one.tag, one.leaf, one.vr):
-            yield replace(change, old=one.old, new=one.new)
+        elif show_values or may_show(difference.tag, difference.leaf, difference.vr):
+            yield replace(change, old=difference.old, new=difference.new)
         else:
             yield replace(change, hidden=True)
 
@@ -259,34 +267,35 @@ Key = tuple[str, ...]
 
 
 def key_of(change: Change) -> Key:
-    """Return what is the same for one change in all slices."""
+    """Return the key by which a change is the same one in all slices."""
     return change.outcome, change.tag, change.path, change.rule, change.check
 
 
-def _outcome(one: Difference, rule: rules.Rule, pair: Pair) -> Outcome:
-    if rule.action == "remove" and one.outcome == "lost":
+def _outcome(difference: Difference, rule: rules.Rule, pair: Pair) -> Outcome:
+    """Return the outcome of a difference, where the rule table asks for it ``set by rule`` or ``removed by rule``."""
+    if rule.action == "remove" and difference.outcome == "lost":
         return "removed by rule"
-    if is_set_by_rule(pair, one) or _is_of_decoding(pair, one):
+    if is_set_by_rule(pair, difference) or _is_of_decoding(pair, difference):
         return "set by rule"
     if rule.action in ("new", "set", "append") or (rule.processed != "keep" and pair.processed):
         return "set by rule"
-    return one.outcome
+    return difference.outcome
 
 
-def _is_of_decoding(pair: Pair, one: Difference) -> bool:
-    """Tell whether a difference says what became of compressed pixels: that they lost something, or are RGB now."""
-    if one.tag in (tags.PHOTOMETRIC_INTERPRETATION, tags.PLANAR_CONFIGURATION):
-        return one.outcome in ("added", "changed") and is_allowed(pair, one)
-    lossy = one.tag in (
+def _is_of_decoding(pair: Pair, difference: Difference) -> bool:
+    """Tell whether a difference follows from decoding: Lossy Image Compression, or the colours of decoded pixels."""
+    if difference.tag in (tags.PHOTOMETRIC_INTERPRETATION, tags.PLANAR_CONFIGURATION):
+        return difference.outcome in ("added", "changed") and is_allowed(pair, difference)
+    lossy = difference.tag in (
         tags.LOSSY_IMAGE_COMPRESSION,
         tags.LOSSY_IMAGE_COMPRESSION_RATIO,
         tags.LOSSY_IMAGE_COMPRESSION_METHOD,
     )
-    return lossy and one.outcome in ("added", "changed") and pair.derived and pair.lossy[0]
+    return lossy and difference.outcome in ("added", "changed") and pair.derived and pair.lossy[0]
 
 
 def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:
-    """Check real-world values against a reference, within half a quantisation step (and a rounding of their size)."""
+    """Check real-world values against a reference, within half a step of Rescale Slope and one rounding of float64."""
     theirs = pair.pixels[1]
     try:
         values = pair.difference.values
@@ -336,50 +345,51 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
 
 
 def _without_numbers(message: str) -> str:
-    """Return what is the same of messages that differ in their numbers, and in the plurals that go with them."""
+    """Return a message with ``#`` for its numbers, and in the singular behind them."""
     return _PLURAL.sub(r"# \1", _NUMBER.sub("#", message))
 
 
 @dataclass
 class Tally:
-    """Findings and changes of many slices, each told once with its count and the first of its files.
+    """Findings and changes of many slices, each once with its count and the first of its files.
 
-    Messages that differ in their numbers only are one; the first is told.
+    Messages that differ in their numbers only are one finding, with the first message.
     """
 
     findings: dict[tuple[Any, ...], Finding] = field(default_factory=dict)
     changes: dict[Key, Change] = field(default_factory=dict)
     kept: dict[tuple[int, bool], tuple[int, str]] = field(default_factory=dict)
-    """Of attributes that are as they were, by tag and whether the series is PET or NM: count and first file."""
+    """Count and first file of unchanged attributes, by tag and whether the series is PET or NM."""
 
     def merge(self, other: Tally) -> None:
-        """Add what another tally holds."""
+        """Add the findings, changes and kept attributes of another tally."""
         self.add(other.findings.values(), other.changes.values())
         for key, (count, name) in other.kept.items():
             before = self.kept.get(key, (0, name))
             self.kept[key] = before[0] + count, before[1]
 
     def add(self, findings: Iterable[Finding], changes: Iterable[Change] = ()) -> None:
-        """Add what was found on further slices."""
-        for one in findings:
-            what = one.message if one.check == "CNT-01" else _without_numbers(one.message)  # each slice by its name
-            key = one.check, one.severity, one.tag, _INDEX.sub("[#]", one.path or ""), what
+        """Add findings and changes of further slices."""
+        for finding in findings:
+            # CNT-01 names each slice, whose name may differ from others in its numbers only.
+            message = finding.message if finding.check == "CNT-01" else _without_numbers(finding.message)
+            key = finding.check, finding.severity, finding.tag, _INDEX.sub("[#]", finding.path or ""), message
             before = self.findings.get(key)
-            self.findings[key] = one if before is None else replace(before, count=before.count + one.count)
+            self.findings[key] = finding if before is None else replace(before, count=before.count + finding.count)
         for change in changes:
             name = key_of(change)
             earlier = self.changes.get(name)
             self.changes[name] = change if earlier is None else replace(earlier, slices=earlier.slices + change.slices)
 
     def keep(self, report: PairReport) -> None:
-        """Count the attributes of a slice that are as they were."""
+        """Count the unchanged attributes of a slice."""
         for tag in report.kept:
             key = tag, report.primary
             before = self.kept.get(key, (0, report.pair.written))
             self.kept[key] = before[0] + 1, before[1]
 
     def table(self, identity: Identity) -> list[Change]:
-        """Return what became of every attribute, the kept ones last."""
+        """Return the changes of all attributes, the kept ones last."""
         kept = []
         for (tag, primary), (count, name) in self.kept.items():
             rule = rule_for(tag, identity=identity, primary=primary)
@@ -389,12 +399,12 @@ class Tally:
 
 
 def _place(change: Change) -> tuple[bool, str, str]:
-    """Return a key that sorts what no rule asked for before what one did."""
+    """Return a sort key: changes that no rule asks for first, then by tag and path."""
     return change.outcome.endswith("by rule"), change.tag, change.path
 
 
 def compare_into(tally: Tally, request: Request) -> PairReport:
-    """Compare one pair and add it to a tally; the report comes without what the tally holds."""
+    """Compare one pair and add it to a tally; return the report without findings and changes, which the tally holds."""
     report = compare_files(request, tally.changes)
     tally.add(report.findings, report.changes)
     tally.keep(report)

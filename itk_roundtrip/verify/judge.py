@@ -1,4 +1,4 @@
-"""The flow of a verification: find both series, choose, pair, compare in workers, judge. Never prints."""
+"""Verification of two folders: find both series, pair and compare their instances in workers, judge. Never prints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from itk_roundtrip import tags
 from itk_roundtrip.arguments import Progress
 from itk_roundtrip.errors import SeriesNotFoundError
 from itk_roundtrip.processes import Task, Workers
@@ -27,6 +28,7 @@ from itk_roundtrip.series.find import (
     read_files,
     without_pixels,
 )
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.across import Sides, check_series, places
 from itk_roundtrip.verify.audit import PairReport, Request, Tally, compare_many
 from itk_roundtrip.verify.conformance import check_conformance
@@ -38,16 +40,17 @@ from itk_roundtrip.verify.reference import read_reference
 _PAIRS_PER_TASK = 16
 _FILES_PER_TASK = 100
 _FEW_FILES = 100
-"""So many files are read before a worker is there to do it."""
+"""Fewer files than this are read here: that is quicker than the start of a worker."""
 
 
 def verify_folders(folders: tuple[str, str], options: Options, workers: Workers) -> Report:
-    """Compare what was written with its source, in workers that may have served others before."""
-    found = _scan(folders[0], workers, "Reading the source", options.progress, without=Path(folders[1]))
+    """Return the report on a written folder against its source folder; the workers may be running already."""
+    sources = _scan(folders[0], workers, "Reading the source", options.progress, without=Path(folders[1]))
     outputs = _scan(folders[1], workers, "Reading what was written", options.progress)
-    if not outputs and not any(one.unreadable or one.reason.startswith("broken") for one in outputs.skipped):
+    broken = any(skipped.unreadable or skipped.reason.startswith("broken") for skipped in outputs.skipped)
+    if not outputs and not broken:
         raise SeriesNotFoundError(f"{folders[1]} holds no DICOM file; there is nothing to verify.", path=folders[1])
-    chosen = _choose(found, outputs, options.series, folders[0])
+    chosen = _choose(sources, outputs, options.series, folders[0])
     if options.volume is not None:
         chosen = of_volume(chosen, options.volume)
     written = as_one_series(outputs, Path(folders[1]))
@@ -56,47 +59,48 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     with ExitStack() as stack:
         expected = None
         if options.reference is not None:
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="itk-roundtrip-"))
-            expected = read_reference(options.reference, written, Path(place), workers)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="itk-roundtrip-"))
+            expected = read_reference(options.reference, written, Path(folder), workers)
         requests = [
             Request(
-                source_file=one.source.path,
-                written_file=one.written.path,
-                source=one.source.name,
-                written=one.written.name,
+                source_file=paired.source.path,
+                written_file=paired.written.path,
+                source=paired.source.name,
+                written=paired.written.name,
                 identity=identity,
-                by=one.by,
+                by=paired.by,
                 show_values=options.show_values,
-                reference=expected.of(one.written) if expected else None,
+                reference=expected.of(paired.written) if expected else None,
                 second_opinion=True,
             )
-            for one in pairing.pairs
+            for paired in pairing.pairs
         ]
         tally, reports = compare_all(requests, workers, options.jobs, options.progress)
     if options.conformance is not None:
         tally.add(check_conformance(pairing.pairs, workers, every=options.conformance, progress=options.progress))
-    series_uids, instance_uids = uids_of(found)
+    series_uids, instance_uids = uids_of(sources)
     sides = Sides(
-        chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity, found.skipped
+        chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity, sources.skipped
     )
-    warnings = left_out(found.skipped)
+    warnings = left_out(sources.skipped)
     if options.series is None and options.volume is None:
-        warnings += without_pixels(found, chosen)
+        warnings += without_pixels(sources, chosen)
     return judge(sides, tally, folders, guessed=options.identity is None, warnings=warnings)
 
 
-def uids_of(found: SeriesList) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the Series and the SOP Instance UIDs of all that was found in a folder."""
-    instances = [one for series in found for one in series.instances]
-    return frozenset(one.series_instance_uid for one in instances), frozenset(one.sop_instance_uid for one in instances)
+def uids_of(series_list: SeriesList) -> tuple[frozenset[str], frozenset[str]]:
+    """Return all Series Instance UIDs and all SOP Instance UIDs of the series of a folder."""
+    instances = [instance for series in series_list for instance in series.instances]
+    series_uids = frozenset(instance.series_instance_uid for instance in instances)
+    return series_uids, frozenset(instance.sop_instance_uid for instance in instances)
 
 
 def guess_identity(source: Series, written: Series) -> Identity:
-    """Return what written files are meant to be: copies if most of them bear the UIDs of the source."""
-    uids = {one.sop_instance_uid for one in source.instances}
+    """Return ``copy`` if most written instances have SOP and Series Instance UIDs of the source, else ``derived``."""
+    uids = {instance.sop_instance_uid for instance in source.instances}
     same = sum(
-        one.sop_instance_uid in uids and one.series_instance_uid == source.series_instance_uid
-        for one in written.instances
+        instance.sop_instance_uid in uids and instance.series_instance_uid == source.series_instance_uid
+        for instance in written.instances
     )
     return "copy" if same * 2 > len(written.instances) else "derived"
 
@@ -104,7 +108,7 @@ def guess_identity(source: Series, written: Series) -> Identity:
 def compare_all(
     requests: Sequence[Request], workers: Workers, jobs: int, progress: Progress
 ) -> tuple[Tally, list[PairReport]]:
-    """Compare all pairs in worker processes; where one dies, its pairs are tried one by one."""
+    """Compare all pairs in worker processes; the pairs of a process that crashed are compared again one by one."""
     size = max(1, min(_PAIRS_PER_TASK, -(-len(requests) // jobs)))
     starts = range(0, len(requests), size)
     tasks = deque(Task(compare_many, (requests[start : start + size],)) for start in starts)
@@ -113,7 +117,7 @@ def compare_all(
     for outcome in workers.run(tasks):
         asked = outcome.task.arguments[0]
         if outcome.crashed and len(asked) > 1:
-            tasks.extend(Task(compare_many, ([one],)) for one in asked)
+            tasks.extend(Task(compare_many, ([request],)) for request in asked)
             continue
         if outcome.crashed and asked[0].second_opinion:  # it may be the second decoder that does it
             tasks.append(Task(compare_many, ([replace(asked[0], second_opinion=False)],)))
@@ -122,7 +126,7 @@ def compare_all(
         done += len(asked)
         progress("Comparing", done, len(requests))
     tally, reports = Tally(), []
-    for request in requests:  # in their order, whichever came first
+    for request in requests:  # in the order of the slices, whichever was compared first
         if request.written in answers:
             part, some = answers[request.written]
             tally.merge(part)
@@ -131,20 +135,22 @@ def compare_all(
 
 
 def _crashed(request: Request) -> tuple[Tally, list[PairReport]]:
-    """Return what is said of a pair whose decoder ended its process."""
+    """Return the finding and the report on a pair whose decoder crashed its process."""
     tally = Tally()
     message = "its pixel data end the process that decodes them"
-    tally.add([Finding("PIX-02", "error", request.written, "(7FE0,0010)", "PixelData", message)])
+    tally.add([Finding("PIX-02", "error", request.written, tag_text(tags.PIXEL_DATA), "PixelData", message)])
     return tally, [PairReport(SlicePair(request.source, request.written, request.by), ())]
 
 
 def judge(
     sides: Sides, tally: Tally, folders: tuple[str, str], *, guessed: bool, warnings: Sequence[str] = ()
 ) -> Report:
-    """Return the report on two series whose pairs were compared."""
+    """Return the report on two series whose pairs were compared: add the checks across the series, sort findings."""
     tally.add(check_series(sides))
     order = ("error", "warning", "info")
-    findings = sorted(tally.findings.values(), key=lambda one: (order.index(one.severity), one.check, one.tag or ""))
+    findings = sorted(
+        tally.findings.values(), key=lambda finding: (order.index(finding.severity), finding.check, finding.tag or "")
+    )
     placed = zip(sides.reports, places(sides.source, sides.pairing), strict=True)
     return Report(
         verdict="fail" if first_error(findings) else "pass",
@@ -181,21 +187,20 @@ def _scan(folder: str, workers: Workers, stage: str, progress: Progress, without
         part = outcome.task.arguments[1]
         answers[part[0]] = read_files(root, part) if outcome.crashed else outcome.value
         progress(stage, sum(map(len, answers.values())), len(names))
-    return group_series(root, [one for part in parts for one in answers[part[0]]])
+    return group_series(root, [file for part in parts for file in answers[part[0]]])
 
 
-def _choose(found: SeriesList, outputs: SeriesList, asked: str | None, name: str) -> Series:
+def _choose(sources: SeriesList, outputs: SeriesList, asked: str | None, name: str) -> Series:
     """Return the source series: the one asked for, the only one, or the one that the written files refer to."""
-    candidates = [one for one in found if one.has_pixels]
+    candidates = [series for series in sources if series.has_pixels]
     if asked is None and len(candidates) > 1:
-        written = [one for series in outputs for one in series.instances]
-        uids = {uid for one in written for uid in (one.sop_instance_uid, referred(one))} - {""}
-        of_series = {one.series_instance_uid for one in written} | {
-            uid for one in written for uid in one.referenced_series
-        }
+        written = [instance for series in outputs for instance in series.instances]
+        uids = {uid for instance in written for uid in (instance.sop_instance_uid, referred(instance))} - {""}
+        series_uids = {instance.series_instance_uid for instance in written}
+        series_uids.update(uid for instance in written for uid in instance.referenced_series)
         related = [
-            series for series in candidates if any(one.sop_instance_uid in uids for one in series.instances)
-        ] or [series for series in candidates if series.series_instance_uid in of_series]
+            series for series in candidates if any(instance.sop_instance_uid in uids for instance in series.instances)
+        ] or [series for series in candidates if series.series_instance_uid in series_uids]
         if len(related) == 1:
             return related[0]
-    return choose_series(found, asked, name)
+    return choose_series(sources, asked, name)

@@ -1,4 +1,4 @@
-"""A written file and its source, read and compared: what all checks look at."""
+"""A written data set and its source, read and compared, on which the checks of one pair are run."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from itk_roundtrip.verify.stored import PixelDifference, Pixels
 
 @dataclass(frozen=True)
 class Pair:
-    """A written file and its source, read and compared.
+    """A written data set and its source, with their differences.
 
     Attributes
     ----------
     source, written
         Data sets as pydicom read them.
     stood
-        The elements of both, before any was decoded.
+        The undecoded elements of source and written data set.
     name
         What findings call the written file.
     identity
         ``derived`` or ``copy``.
     structure
-        What is wrong with the structure of the written file only, and what is wrong with both.
+        Problems of the structure of the written file only, and those of both files.
     comparison
         Of all attributes.
     pixels, difference
@@ -56,23 +56,23 @@ class Pair:
             self.differing.setdefault(difference.tag, []).append(difference)
 
     def values(self, tag: int) -> tuple[bytes, bytes]:
-        """Return the bytes of an attribute as they stand in the source and in the written file, without padding."""
+        """Return the undecoded value bytes of an attribute in the source and in the written file, without padding."""
         before, after = (value_of(elements.get(tag)) for elements in self.stood)
         return before, after
 
     @cached_property
     def lossy(self) -> tuple[bool, bool]:
-        """Whether the compressed pixels of the source and of the written file lost something."""
+        """Whether source and written file are lossy compressed."""
         return self.pixels[0].is_lossy, self.pixels[1].is_lossy
 
     @property
     def derived(self) -> bool:
-        """Whether it is judged as a derived instance."""
+        """Whether the written file is judged as a derived instance."""
         return self.identity == "derived"
 
     @cached_property
     def primary(self) -> bool:
-        """Whether the series times are kept: PET and NM."""
+        """Whether it is PET or NM, where the times of the series are kept."""
         return rules.is_primary(text(self.source, tags.MODALITY), text(self.source, tags.SOP_CLASS_UID))
 
     def rule(self, tag: int) -> Rule:
@@ -81,7 +81,7 @@ class Pair:
 
     @cached_property
     def added_description(self) -> str:
-        """What Derivation Description says beyond the source's, but for a comment of the user, which claims nothing."""
+        """Text that Derivation Description adds to that of the source, but for a comment of the user."""
         if not self.derived:
             return ""
         added = added_text(
@@ -91,44 +91,46 @@ class Pair:
 
     @property
     def says_unchanged(self) -> bool:
-        """Whether it says that the stored values are those of the source."""
+        """Whether Derivation Description says that the stored values are those of the source."""
         return rules.UNCHANGED in self.added_description.lower()
 
     @property
     def processed(self) -> bool:
-        """Whether it says that the pixels were processed, beyond decoding a compression that lost something."""
-        unlike = self.derived and bool(self.added_description) and not self.says_unchanged
-        return unlike and not self.decoded_only
+        """Whether Derivation Description says that the pixels were processed, beyond decoding lossy ones."""
+        says_processed = self.derived and bool(self.added_description) and not self.says_unchanged
+        return says_processed and not self.decoded_only
 
     @cached_property
     def decoded_only(self) -> bool:
-        """Whether a lossy source was decoded and nothing else, within what decoders differ by.
+        """Whether the pixels differ by decoding only: those of a lossy source, within the tolerance between decoders.
 
-        Or one whose stream and header say different colours, to those that the stream says.
+        Or those of a source whose header contradicts the colours of its stream.
         """
         difference, (largest, mean) = self.difference, decoder_tolerance(*self.pixels)
         within = difference.largest <= largest and difference.mean <= mean and not difference.problem
         if self.contradiction is not None and not self.lossy[0]:
             return within
-        decoded = self.derived and self.lossy[0] and not self.lossy[1]
+        was_decoded = self.derived and self.lossy[0] and not self.lossy[1]
         colour = self.pixels[1].samples > 1
-        return decoded and within and (colour or self.says_unchanged or "decoded" in self.added_description)
+        return was_decoded and within and (colour or self.says_unchanged or "decoded" in self.added_description)
 
     @property
     def contradiction(self) -> Contradiction | None:
-        """How the colours of a source that was decoded contradict its header, so that readers see different ones."""
+        """Contradiction of stream and header of a decoded source on its colours, if readers show different ones."""
         ours, theirs = self.pixels
-        found = ours.contradiction
-        return found if found is not None and found.is_ambiguous and not theirs.encapsulated else None
+        contradiction = ours.contradiction
+        if contradiction is None or not contradiction.is_ambiguous or theirs.encapsulated:
+            return None
+        return contradiction
 
     @property
     def undecided(self) -> bool:
-        """Whether the stored values are right by one decoder and wrong by another, and no third one settles it."""
+        """Whether the stored values are right by some decoders and wrong by as many others."""
         return self.difference.disputed and (self.processed or self.decoded_only or not self.difference.changed)
 
     @property
     def changed(self) -> bool:
-        """Whether any stored or real-world value is another one."""
+        """Whether any stored or real-world value differs from the source."""
         return self.difference.changed > 0 or self.difference.largest_real > 0
 
     def finding(
@@ -141,12 +143,12 @@ class Pair:
         severity: Severity = "error",
         inherited: bool = False,
     ) -> Finding:
-        """Return a finding on this file; an inherited one never fails."""
+        """Return a finding on the written file; an inherited one never fails the verification."""
         return make_finding(check, message, tag=tag, path=path, name=self.name, severity=severity, inherited=inherited)
 
 
 def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:
-    """Return by how much stored values may differ because two decoders read one lossy stream: at most, in the mean."""
+    """Return the tolerance between two decoders of one lossy stream: largest and mean difference of stored values."""
     contradiction = source.contradiction
     if contradiction is not None and contradiction.is_ambiguous and not written.encapsulated:
         chroma = rules.decoder_difference("YBR_FULL_422" if contradiction.subsampled else "YBR_FULL")
@@ -159,7 +161,7 @@ def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:
 
 
 def added_text(old: str, new: str) -> str:
-    """Return what stands behind the old text, which may have lost its start to ``...``."""
+    """Return the text that was added behind the old one, whose start may have been cut to ``...``."""
     if new.startswith(old):
         return new[len(old) :].strip("; ")
     if new.startswith("..."):
@@ -169,13 +171,14 @@ def added_text(old: str, new: str) -> str:
 
 
 def kept_parts(old: str, new: str) -> int:
-    """Return how many parts of a text behind dots are the end of the old one; at least one part was added."""
+    """Return how many parts of a text that starts with ``...`` are the end of the old one; the last part is never."""
     parts = new.removeprefix("...").split("; ") if new.startswith("...") else []
     ends = (count for count in range(len(parts) - 1, 0, -1) if old.endswith("; ".join(parts[:count])))
     return next(ends, 0)
 
 
-def is_valid_uid(one: str) -> bool:
-    """Tell whether a UID is valid; one under 2.25 must hold a UUID of 128 bits."""
-    beyond = len(one) <= 64 and one.startswith("2.25.") and one[5:].isdecimal() and int(one[5:]) >= 1 << 128
-    return uid.UID(one).is_valid and not beyond
+def is_valid_uid(value: str) -> bool:
+    """Tell whether a UID is valid (PS3.5 9.1); under root 2.25, only a UUID of 128 bits is (PS3.5 B.2)."""
+    number = value.removeprefix("2.25.") if len(value) <= 64 and value.startswith("2.25.") else ""
+    exceeds_uuid = number.isdecimal() and int(number) >= 1 << 128
+    return uid.UID(value).is_valid and not exceeds_uuid

@@ -20,19 +20,19 @@ from itk_roundtrip.words import counted
 ALIGNMENT_TOLERANCE = 1e-3
 """Axes whose cosine differs from 1 by more do not run along the slices."""
 ORIGIN_TOLERANCE_MM = 1e-2
-"""A reference whose corner is further than this from that of the first slice is another grid."""
+"""A reference whose first voxel is further than this from that of the first slice is another grid."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The values as a ``.npy`` file, shape (slices, rows, columns), and the index of each written file in it."""
+    """Real-world values in a ``.npy`` file, shape (slices, rows, columns), and the index of each written file in it."""
 
     file: Path
     indices: Mapping[str, int]
 
-    def of(self, one: Instance) -> tuple[Path, int]:
-        """Return where the values of a written instance are."""
-        return self.file, self.indices[one.name]
+    def of(self, instance: Instance) -> tuple[Path, int]:
+        """Return the file with the values of a written instance, and the index of its slice in it."""
+        return self.file, self.indices[instance.name]
 
 
 def read_reference(file: Path, written: Series, folder: Path, workers: Workers) -> Reference:
@@ -72,7 +72,7 @@ def read_reference(file: Path, written: Series, folder: Path, workers: Workers) 
         outcome = workers.call(lay_on_grid, file, written, target)
         if outcome.crashed:
             raise RoundtripError(f"{file} ends the process that reads it.", path=str(file))
-    return Reference(target, {one.name: index for index, one in enumerate(written.instances)})
+    return Reference(target, {instance.name: index for index, instance in enumerate(written.instances)})
 
 
 def lay_on_grid(file: Path, written: Series, target: Path) -> None:
@@ -87,7 +87,7 @@ def lay_on_grid(file: Path, written: Series, target: Path) -> None:
         array, origin, spacing, direction = _simpleitk.read_image(file)
     except Exception:  # whatever ITK throws; its text may quote values
         raise RoundtripError(f"{file} cannot be read as an image by ITK.", path=str(file)) from None
-    first = next((one for one in written.instances if one.image_orientation_patient), None)
+    first = next((instance for instance in written.instances if instance.image_orientation_patient), None)
     if first is None or first.image_orientation_patient is None or array.ndim < 3:
         aligned = array.reshape((-1, *array.shape[-2:])) if array.ndim == 2 else array
     else:
@@ -109,26 +109,26 @@ def _aligned(
 ) -> NDArray[Any]:
     """Turn and flip an array (z, y, x) so that its axes run along the normal, down the columns, along the rows."""
     cosines = np.array(first.image_orientation_patient)
-    axes = np.stack([normal(tuple(cosines)), cosines[3:], cosines[:3]])  # of the slices: z, y, x
-    own = direction[:3, :3].T[::-1]  # of the image: z, y, x
-    agreement = axes @ own.T
+    slice_axes = np.stack([normal(tuple(cosines)), cosines[3:], cosines[:3]])  # of the slices: z, y, x
+    image_axes = direction[:3, :3].T[::-1]  # of the image: z, y, x
+    agreement = slice_axes @ image_axes.T
     order = np.argmax(np.abs(agreement), axis=1)
     if sorted(order) != [0, 1, 2] or np.any(np.abs(agreement[[0, 1, 2], order]) < 1 - ALIGNMENT_TOLERANCE):
         raise RoundtripError(f"{file} does not lie along the slices of the written series.", path=str(file))
     corner = np.array(origin[:3], dtype=float)
     flipped = []
-    for axis, theirs in enumerate(order):
-        if agreement[axis, theirs] < 0:
+    for axis, image_axis in enumerate(order):
+        if agreement[axis, image_axis] < 0:
             flipped.append(axis)
-            corner += own[theirs] * spacing[:3][::-1][theirs] * (array.shape[theirs] - 1)
+            corner += image_axes[image_axis] * spacing[:3][::-1][image_axis] * (array.shape[image_axis] - 1)
     turned: NDArray[Any] = np.flip(np.moveaxis(array, list(order), [0, 1, 2]), tuple(flipped))
-    own_spacing = np.array(spacing[:3], dtype=float)[::-1][list(order)]
+    image_spacing = np.array(spacing[:3], dtype=float)[::-1][list(order)]
     steps = written.geometry.spacing_mm if written.geometry else None
     wanted = (steps, *(first.pixel_spacing or (None, None)))
-    for ours, theirs in zip(wanted, own_spacing, strict=True):
-        if ours is not None and abs(ours - theirs) > SPACING_TOLERANCE_FRACTION * ours:
+    for slice_step, image_step in zip(wanted, image_spacing, strict=True):
+        if slice_step is not None and abs(slice_step - image_step) > SPACING_TOLERANCE_FRACTION * slice_step:
             raise RoundtripError(f"{file} has another spacing than the written series.", path=str(file))
-    place = next((one.image_position_patient for one in written.instances), None)
-    if place is not None and float(np.linalg.norm(corner - np.array(place))) > ORIGIN_TOLERANCE_MM:
+    position = next((instance.image_position_patient for instance in written.instances), None)
+    if position is not None and float(np.linalg.norm(corner - np.array(position))) > ORIGIN_TOLERANCE_MM:
         raise RoundtripError(f"{file} does not begin where the written series does.", path=str(file))
     return turned
