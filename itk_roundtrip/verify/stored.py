@@ -1,4 +1,4 @@
-"""The stored values of a file, decoded without ITK, and how those of two files differ.
+"""Stored values of a file, decoded by pydicom (else by SimpleITK), and the differences between those of two files.
 
 Arrays have the shape (frames, rows, columns, samples). Stored values are what Bits Stored and Pixel Representation
 make of the pixel words (PS3.3 C.7.6.3, PS3.5 8.1); real-world values are ``slope * SV + intercept`` (PS3.3 C.11.1).
@@ -44,10 +44,8 @@ _DESCRIPTION = (
     tags.BITS_STORED,
     tags.PIXEL_REPRESENTATION,
 )
-"""Samples, photometric interpretation, planar configuration, frames, rows, columns, bits and sign."""
-_NUMBER_OF_FRAMES = tags.NUMBER_OF_FRAMES
+"""Attributes of the Image Pixel Module, and Number of Frames, by which the pixel words are read."""
 _COLOUR_CODECS = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEG2000Lossless, uid.JPEG2000)
-_SECONDARY_CAPTURE = uid.SecondaryCaptureImageStorage
 
 
 class UndecodableError(Exception):
@@ -62,20 +60,21 @@ class UndecodableError(Exception):
 
 
 def _number(dataset: Dataset, tag: int, default: int = 0) -> int:
-    found = numbers(dataset, tag)
-    return int(found[0]) if found and 0 <= found[0] < 1 << 31 else default
+    """Return the integer of an attribute, or ``default`` if it is absent or out of range."""
+    values = numbers(dataset, tag)
+    return int(values[0]) if values and 0 <= values[0] < 1 << 31 else default
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels of one file.
+    """The undecoded pixel data of a file, and the attributes by which they are decoded.
 
     Attributes
     ----------
     tag
         Of the element that holds them; 0 if there is none.
     value
-        Its value as it stands in the file.
+        Undecoded value of that element.
     syntax
         Transfer syntax.
     native
@@ -101,38 +100,38 @@ class Pixels:
     slope: float
     intercept: float
     description: tuple[bytes, ...]
-    """What tells how the words are to be read; as it stood before a decoder looked at it."""
+    """Bytes of the attributes by which the words are read, taken before a decoder changes the data set."""
 
     @property
     def native(self) -> bool:
-        """Uncompressed and little endian."""
+        """Whether the transfer syntax is uncompressed and Little Endian."""
         return not self.encapsulated and self.syntax != uid.ExplicitVRBigEndian
 
     @property
     def encapsulated(self) -> bool:
-        """Compressed."""
+        """Whether the transfer syntax encapsulates Pixel Data (PS3.5 A.4)."""
         return syntaxes.is_encapsulated(self.syntax)
 
     @cached_property
     def streams(self) -> tuple[codestream.Stream, ...]:
-        """What the compressed streams of all frames say of themselves, each once."""
+        """Headers of the compressed streams of all frames, each different one once."""
         return tuple(dict.fromkeys(codestream.streams(self.value))) if self.encapsulated else ()
 
     @cached_property
     def contradiction(self) -> colours.Contradiction | None:
-        """How the streams contradict Photometric Interpretation, if they do."""
+        """Contradiction of the streams and Photometric Interpretation on the colours; ``None`` if they agree."""
         return colours.contradiction(text(self.dataset, tags.PHOTOMETRIC_INTERPRETATION), self.streams)
 
     @cached_property
     def is_lossy(self) -> bool:
-        """Whether compressed pixels lost something by their compression."""
+        """Whether the compression is lossy, by transfer syntax, Lossy Image Compression or the streams."""
         return rules.is_lossy(
             self.syntax, text(self.dataset, tags.LOSSY_IMAGE_COMPRESSION), codestream.lost(self.streams)
         )
 
     @cached_property
     def bits_beyond(self) -> int:
-        """Precision of lossy streams with more bits than are stored, which may exceed these; 0 if none has."""
+        """Precision of lossy streams of more bits than High Bit and Bits Stored allow for; 0 if there are none."""
         precision = max((stream.precision or 0 for stream in self.streams), default=0)
         used = max(self.bits_stored, self.high_bit + 1)
         return precision if used < precision <= self.bits_allocated and self.is_lossy else 0
@@ -144,7 +143,7 @@ class Pixels:
 
     @property
     def expected_length(self) -> int:
-        """Bytes of uncompressed pixel data, pad byte included; with half the chroma of YBR_FULL_422."""
+        """Length of uncompressed Pixel Data in bytes, with pad byte; of YBR_FULL_422 with half the chroma samples."""
         bits = self.count * self.bits_allocated
         if text(self.dataset, tags.PHOTOMETRIC_INTERPRETATION) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
             bits = bits * 2 // 3
@@ -153,13 +152,13 @@ class Pixels:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Smallest and largest value that Bits Stored can hold."""
+        """Smallest and largest stored value of Bits Stored and Pixel Representation."""
         span = 1 << (self.bits_stored if 0 < self.bits_stored <= 64 else max(1, min(self.bits_allocated, 64)))
         return (-span // 2, span // 2 - 1) if self.signed else (0, span - 1)
 
 
 def _syntax(dataset: Dataset) -> uid.UID:
-    """Return the transfer syntax of a file; where it names none that is known, that which it must have been read by."""
+    """Return the transfer syntax of a file; if it is unknown, the one that pydicom read the file by."""
     syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     if syntaxes.is_known(syntax):
         return syntax
@@ -167,16 +166,14 @@ def _syntax(dataset: Dataset) -> uid.UID:
 
 
 def pixels(dataset: Dataset) -> Pixels:
-    """Return the pixels of a data set that pydicom read, not yet decoded."""
+    """Return the undecoded pixels of a data set that pydicom read."""
     tag = next((tag for tag in (PIXEL_DATA, *_FLOATS) if tag in dataset), 0)
     element = element_of(dataset, tag) if tag else None
     value = element.value if element is not None else b""
-    description = tuple(raw(dataset, each) for each in _DESCRIPTION)
+    description = tuple(raw(dataset, tag) for tag in _DESCRIPTION)
     stored, high = _number(dataset, tags.BITS_STORED), _number(dataset, tags.HIGH_BIT)
-    slope, intercept = (
-        numbers(dataset, tags.RESCALE_SLOPE) or numbers(dataset, tags.DOSE_GRID_SCALING),
-        numbers(dataset, tags.RESCALE_INTERCEPT),
-    )
+    slope = numbers(dataset, tags.RESCALE_SLOPE) or numbers(dataset, tags.DOSE_GRID_SCALING)
+    intercept = numbers(dataset, tags.RESCALE_INTERCEPT)
     return Pixels(
         dataset=dataset,
         tag=tag,
@@ -196,8 +193,8 @@ def pixels(dataset: Dataset) -> Pixels:
     )
 
 
-def stored_values(one: Pixels) -> tuple[Array, str]:
-    """Return the stored values, shape (frames, rows, columns, samples), and what decoded them.
+def stored_values(pixels: Pixels) -> tuple[Array, str]:
+    """Return the stored values, shape (frames, rows, columns, samples), and the name of their decoder.
 
     Returns
     -------
@@ -209,127 +206,130 @@ def stored_values(one: Pixels) -> tuple[Array, str]:
     UndecodableError
         There is no decoder for them, or they are damaged.
     """
-    words, by = _words(one)
-    return _used(words, one), by
+    words, by = _words(pixels)
+    return _used(words, pixels), by
 
 
-def _words(one: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
-    """Return the pixel words with all their bits, and what decoded them; compressed YBR as RGB, if asked for."""
-    if one.tag == PIXEL_DATA and syntaxes.holds_native_frames(one.syntax, one.bits_allocated):
-        return _words(_native(one))[0], "native"
-    shape = one.frames, one.rows, one.columns, one.samples
-    if one.tag in _FLOATS:
-        dtype = np.dtype(_FLOATS[one.tag][one.syntax == uid.ExplicitVRBigEndian])
-        return _shaped(one.value, dtype, shape), "native"
-    if one.bits_allocated == 1 and not one.encapsulated:
-        words, by = _bits(one), "native"
-    elif one.bits_allocated == 16 and one.samples == 1 and one.syntax == uid.ExplicitVRBigEndian:
-        words, by = _shaped(one.value, _dtype(one).newbyteorder(">"), shape).astype(_dtype(one)), "native"
-    elif one.bits_allocated not in (8, 16, 32, 64) or one.samples != 1 or not one.native:
-        words, by = _decoded(one, as_rgb)
+def _words(pixels: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
+    """Return the pixel words with all bits allocated, and the name of their decoder; YBR as RGB with ``as_rgb``."""
+    if pixels.tag == PIXEL_DATA and syntaxes.holds_native_frames(pixels.syntax, pixels.bits_allocated):
+        return _words(_native(pixels))[0], "native"
+    shape = pixels.frames, pixels.rows, pixels.columns, pixels.samples
+    if pixels.tag in _FLOATS:
+        dtype = np.dtype(_FLOATS[pixels.tag][pixels.syntax == uid.ExplicitVRBigEndian])
+        return _shaped(pixels.value, dtype, shape), "native"
+    if pixels.bits_allocated == 1 and not pixels.encapsulated:
+        words, by = _bits(pixels), "native"
+    elif pixels.bits_allocated == 16 and pixels.samples == 1 and pixels.syntax == uid.ExplicitVRBigEndian:
+        words, by = _shaped(pixels.value, _dtype(pixels).newbyteorder(">"), shape).astype(_dtype(pixels)), "native"
+    elif pixels.bits_allocated not in (8, 16, 32, 64) or pixels.samples != 1 or not pixels.native:
+        words, by = _decoded(pixels, as_rgb)
     else:
-        words, by = _shaped(one.value, _dtype(one), shape), "native"
-    if words.size != one.count:
+        words, by = _shaped(pixels.value, _dtype(pixels), shape), "native"
+    if words.size != pixels.count:
         raise UndecodableError("its pixel data hold another number of values than its header says")
     return words.reshape(shape), by
 
 
-def _native(one: Pixels) -> Pixels:
-    """Return the pixels of fragments that hold native frames as a file in Explicit VR Little Endian would."""
-    count = one.rows * one.columns * one.samples
-    size = -(-count * one.bits_allocated // 8)
-    if text(one.dataset, tags.PHOTOMETRIC_INTERPRETATION) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
+def _native(pixels: Pixels) -> Pixels:
+    """Return pixels whose fragments hold native frames, as the pixels of a file in Explicit VR Little Endian."""
+    count = pixels.rows * pixels.columns * pixels.samples
+    size = -(-count * pixels.bits_allocated // 8)
+    if text(pixels.dataset, tags.PHOTOMETRIC_INTERPRETATION) in ("YBR_FULL_422", "YBR_PARTIAL_422"):
         size = size * 2 // 3
     try:
-        frames = [np.frombuffer(_unpacked(stream, one, size), "u1", size) for stream in _frames(one)]
+        frames = [np.frombuffer(_unpacked(stream, pixels, size), "u1", size) for stream in _frames(pixels)]
     except Exception:  # whatever a decoder meets in a damaged stream
         frames = []
-    if len(frames) != one.frames:
+    if len(frames) != pixels.frames:
         raise UndecodableError("its pixel data cannot be decoded", damaged=True)
-    if one.bits_allocated == 1:
+    if pixels.bits_allocated == 1:
         single = [np.unpackbits(frame, count=count, bitorder="little") for frame in frames]
         frames = [np.packbits(np.concatenate(single), bitorder="little")]
     native = Dataset()
     native.file_meta = FileMetaDataset()
     native.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
     for tag in (*_DESCRIPTION, tags.HIGH_BIT):
-        if tag in one.dataset:
-            native[tag] = one.dataset[tag]
+        if tag in pixels.dataset:
+            native[tag] = pixels.dataset[tag]
     value = b"".join(frame.tobytes() for frame in frames)
     native.PixelData = value + b"\0" * (len(value) % 2)
-    native["PixelData"].VR = "OW" if one.bits_allocated > 8 else "OB"
+    native["PixelData"].VR = "OW" if pixels.bits_allocated > 8 else "OB"
     native.set_original_encoding(False, True)
-    return replace(one, dataset=native, value=native.PixelData, syntax=uid.ExplicitVRLittleEndian)
+    return replace(pixels, dataset=native, value=native.PixelData, syntax=uid.ExplicitVRLittleEndian)
 
 
-def _unpacked(stream: bytes, one: Pixels, size: int) -> bytes:
-    if one.syntax == syntaxes.DEFLATED_FRAMES:  # RFC 1951, without the header of zlib; maybe a pad byte
+def _unpacked(stream: bytes, pixels: Pixels, size: int) -> bytes:
+    """Return the native frame that a fragment holds."""
+    if pixels.syntax == syntaxes.DEFLATED_FRAMES:  # RFC 1951, without the header of zlib; maybe a pad byte
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream, size + 2)
-    return stream if one.syntax != uid.RLELossless else _packbits(stream)
+    return stream if pixels.syntax != uid.RLELossless else _packbits(stream)
 
 
 def _packbits(stream: bytes) -> bytes:
-    """Return what the one segment of an RLE frame holds (PS3.5 G.3.2)."""
-    at, decoded = int.from_bytes(stream[4:8], "little"), bytearray()
-    while at + 1 < len(stream):
-        control = stream[at]
+    """Return the decoded bytes of an RLE frame of a single segment (PS3.5 G.3.2)."""
+    position, decoded = int.from_bytes(stream[4:8], "little"), bytearray()
+    while position + 1 < len(stream):
+        control = stream[position]
         if control < 128:
-            decoded += stream[at + 1 : at + 2 + control]
-            at += control + 2
+            decoded += stream[position + 1 : position + 2 + control]
+            position += control + 2
         else:
-            decoded += stream[at + 1 : at + 2] * (257 - control) * (control > 128)
-            at += 1 + (control > 128)
+            decoded += stream[position + 1 : position + 2] * (257 - control) * (control > 128)
+            position += 1 + (control > 128)
     return bytes(decoded)
 
 
-def _bits(one: Pixels) -> Array:
-    """Return pixels of one bit, packed into words that Big Endian swaps (PS3.5 8.1.1 and 7.3)."""
-    value = one.value
-    element = one.dataset.get_item(PIXEL_DATA)
-    if one.syntax == uid.ExplicitVRBigEndian and str(getattr(element, "VR", "")) == "OW":
+def _bits(pixels: Pixels) -> Array:
+    """Return pixels of Bits Allocated 1, a byte each; in Big Endian, words of VR OW are swapped (PS3.5 8.1.1, 7.3)."""
+    value = pixels.value
+    element = pixels.dataset.get_item(PIXEL_DATA)
+    if pixels.syntax == uid.ExplicitVRBigEndian and str(getattr(element, "VR", "")) == "OW":
         value = np.frombuffer(value + b"\0" * (len(value) % 2), ">u2").astype("<u2").tobytes()
     bits = np.unpackbits(np.frombuffer(value, "u1"), bitorder="little")
-    if bits.size < one.count:
+    if bits.size < pixels.count:
         raise UndecodableError("its pixel data are shorter than its header says")
-    return bits[: one.count]
+    return bits[: pixels.count]
 
 
-def _dtype(one: Pixels) -> np.dtype[Any]:
-    return np.dtype(f"<{'i' if one.signed else 'u'}{max(1, one.bits_allocated // 8)}")
+def _dtype(pixels: Pixels) -> np.dtype[Any]:
+    """Return the dtype of Bits Allocated and Pixel Representation."""
+    return np.dtype(f"<{'i' if pixels.signed else 'u'}{max(1, pixels.bits_allocated // 8)}")
 
 
 def _shaped(value: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """Return the pixel words of an uncompressed value, without what follows them."""
     count = int(np.prod(shape))
     if len(value) < count * dtype.itemsize or not count:
         raise UndecodableError("its pixel data are shorter than its header says")
     return np.frombuffer(value, dtype, count).reshape(shape)
 
 
-def _decoded(one: Pixels, as_rgb: bool) -> tuple[Array, str]:
-    """Return what the first decoder makes of pixels that it does not refuse: one of pydicom's, or GDCM in SimpleITK."""
-    if not one.encapsulated:
+def _decoded(pixels: Pixels, as_rgb: bool) -> tuple[Array, str]:
+    """Return the words of the first decoder that accepts the pixels, pydicom's before SimpleITK, and its name."""
+    if not pixels.encapsulated:
         try:
-            return _by_pydicom(one, as_rgb), "pydicom"
+            return _by_pydicom(pixels, as_rgb), "pydicom"
         except Exception:  # whatever pydicom misses in the header
             raise UndecodableError("its header does not say how its pixels are to be read") from None
-    plugins = _pydicom_plugins(one)
-    for reading in _readings(one, as_rgb=as_rgb):
-        if _denies_sign(one, reading.words):
+    plugins = _pydicom_plugins(pixels)
+    for reading in _readings(pixels, as_rgb=as_rgb):
+        if _denies_sign(pixels, reading.words):
             raise UndecodableError("its lossy streams have negative values, which its header denies")
         return reading.words, "pydicom" if reading.decoder != _GDCM else ONLY_GDCM if plugins else "SimpleITK"
-    reason = "its pixel data cannot be decoded" if plugins else f"nothing here decodes {syntaxes.name(one.syntax)}"
+    reason = "its pixel data cannot be decoded" if plugins else f"nothing here decodes {syntaxes.name(pixels.syntax)}"
     raise UndecodableError(reason, damaged=bool(plugins))
 
 
-def _denies_sign(one: Pixels, words: Array) -> bool:
-    """Tell whether lossy streams have negative values where Pixel Representation says that there are none."""
-    precision = max((stream.precision or 0 for stream in one.streams if stream.signed), default=0)
-    return one.is_lossy and not one.signed and precision > 0 and bool(np.any(words >> (precision - 1) & 1))
+def _denies_sign(pixels: Pixels, words: Array) -> bool:
+    """Tell whether lossy streams have negative values while Pixel Representation is unsigned."""
+    precision = max((stream.precision or 0 for stream in pixels.streams if stream.signed), default=0)
+    return pixels.is_lossy and not pixels.signed and precision > 0 and bool(np.any(words >> (precision - 1) & 1))
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The pixel words that one decoder makes of compressed pixels, and what names it."""
+    """Pixel words that a decoder returns for compressed pixels, and the name of the decoder."""
 
     words: Array
     decoder: str
@@ -338,65 +338,67 @@ class Reading:
 _GDCM = "GDCM in SimpleITK"
 
 
-def _readings(one: Pixels, *, as_rgb: bool = False) -> Iterator[Reading]:
-    """Yield what each decoder here makes of compressed pixels; one that refuses them, or is known to err, is left out.
+def _readings(pixels: Pixels, *, as_rgb: bool = False) -> Iterator[Reading]:
+    """Yield the reading of compressed pixels by each decoder, without those that fail or are known to err.
 
-    GDCM comes last; pydicom's plug-in of it is no other decoder than the one in SimpleITK.
+    GDCM comes last; pydicom's plug-in gdcm and the GDCM of SimpleITK count as one decoder.
     """
-    plugins = _pydicom_plugins(one)
+    plugins = _pydicom_plugins(pixels)
     for plugin in plugins or ():
         with suppress(Exception), _no_panic():  # whatever a decoder meets in a damaged stream
-            yield Reading(_by_pydicom(one, as_rgb, plugin), f"pydicom with {plugin}")
-    if plugins is not None and "gdcm" not in plugins and not _is_misread_by_gdcm(one):
+            yield Reading(_by_pydicom(pixels, as_rgb, plugin), f"pydicom with {plugin}")
+    if plugins is not None and "gdcm" not in plugins and not _is_misread_by_gdcm(pixels):
         with suppress(Exception):
-            values = np.stack([_by_simpleitk(one, frame, as_rgb) for frame in _frames(one)])
+            values = np.stack([_by_simpleitk(pixels, frame, as_rgb) for frame in _frames(pixels)])
             yield Reading(values, _GDCM)
 
 
-def _is_misread_by_gdcm(one: Pixels) -> bool:
-    """Tell whether GDCM is known to decode such pixels to other values (rows 10 and 20 of docs/kinds.md)."""
-    long_words = one.bits_allocated > 16 and one.syntax in (uid.JPEG2000Lossless, uid.JPEG2000)
-    return long_words or (one.bits_allocated > 8 and one.samples > 1 and one.syntax == uid.RLELossless)
+def _is_misread_by_gdcm(pixels: Pixels) -> bool:
+    """Tell whether GDCM is known to decode such pixels to wrong values (rows 10 and 20 of docs/kinds.md)."""
+    long_words = pixels.bits_allocated > 16 and pixels.syntax in (uid.JPEG2000Lossless, uid.JPEG2000)
+    return long_words or (pixels.bits_allocated > 8 and pixels.samples > 1 and pixels.syntax == uid.RLELossless)
 
 
-def _pydicom_plugins(one: Pixels) -> list[str] | None:
-    """Return the plug-ins of pydicom that decode a transfer syntax, fast ones first; ``None`` if it knows no codec."""
+def _pydicom_plugins(pixels: Pixels) -> list[str] | None:
+    """Return the installed plug-ins of pydicom for a transfer syntax, fast ones first; ``None`` if it supports none."""
     try:
-        decoder = get_decoder(one.syntax)
+        decoder = get_decoder(pixels.syntax)
     except NotImplementedError:
         return None
     return [plugin for plugin in _PLUGINS if plugin in decoder.available_plugins] if decoder.is_available else []
 
 
 _PLUGINS = ("pylibjpeg", "pyjpegls", "pillow", "pydicom", "gdcm")
-"""Those of pydicom; its own, in Python, is slow."""
+"""Plug-ins of pydicom, fast ones first; ``pydicom`` is its own decoder, in Python."""
 
 
 _BY_PIXEL = frozenset({
     uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEG2000Lossless,
     uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K,
 })  # fmt: skip
-"""Codecs whose streams say themselves how colours are interleaved, and whose decoders give them pixel by pixel: Planar
-Configuration, which pydicom would believe, means nothing there (PS3.5 8.2)."""
+"""Transfer syntaxes whose decoders return colours pixel by pixel, whatever Planar Configuration says (PS3.5 8.2).
+
+pydicom would follow Planar Configuration."""
 
 
-def _by_pydicom(one: Pixels, as_rgb: bool, plugin: str = "") -> Array:
+def _by_pydicom(pixels: Pixels, as_rgb: bool, plugin: str = "") -> Array:
+    """Return the pixel words that a plug-in of pydicom decodes, or its first one that succeeds."""
     # The unused bits may hold an overlay.
-    correct = as_rgb and not one.bits_beyond
+    correct = as_rgb and not pixels.bits_beyond
     options: Any = {"raw": not as_rgb, "correct_unused_bits": correct, "decoding_plugin": plugin}
-    if one.syntax in _BY_PIXEL and one.samples > 1:
+    if pixels.syntax in _BY_PIXEL and pixels.samples > 1:
         options["planar_configuration"] = 0
-    words: Array = get_decoder(one.syntax).as_array(one.dataset, **options)[0].astype(_dtype(one), copy=False)
+    words: Array = get_decoder(pixels.syntax).as_array(pixels.dataset, **options)[0].astype(_dtype(pixels), copy=False)
     return words
 
 
 ONLY_GDCM = "SimpleITK alone"
-"""What decoded pixels that another decoder, which knows their transfer syntax, could not decode."""
+"""Name of the decoder of pixels that SimpleITK decodes and no plug-in of pydicom for their transfer syntax does."""
 
 
 @contextmanager
 def _no_panic() -> Iterator[None]:
-    """Turn what a decoder in Rust raises, which is no Exception, into one."""
+    """Raise UndecodableError for the panic of a decoder in Rust, which is a BaseException and no Exception."""
     try:
         yield
     except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -405,28 +407,31 @@ def _no_panic() -> Iterator[None]:
         raise UndecodableError("a decoder panicked", damaged=True) from None
 
 
-def _frames(one: Pixels) -> list[bytes]:
-    found = (element_of(one.dataset, tag) for tag in (tags.EXTENDED_OFFSET_TABLE, tags.EXTENDED_OFFSET_TABLE_LENGTHS))
-    tables = [bytes(element.value or b"") for element in found if element is not None]
+def _frames(pixels: Pixels) -> list[bytes]:
+    """Return the compressed streams of the frames, found by Extended Offset Table if there is one."""
+    elements = (
+        element_of(pixels.dataset, tag) for tag in (tags.EXTENDED_OFFSET_TABLE, tags.EXTENDED_OFFSET_TABLE_LENGTHS)
+    )
+    tables = [bytes(element.value or b"") for element in elements if element is not None]
     extended = (tables[0], tables[1]) if len(tables) == 2 and all(tables) else None
-    return list(generate_frames(one.value, number_of_frames=one.frames, extended_offsets=extended))
+    return list(generate_frames(pixels.value, number_of_frames=pixels.frames, extended_offsets=extended))
 
 
-def _by_simpleitk(one: Pixels, frame: bytes, as_rgb: bool) -> Array:
-    """Decode one frame with SimpleITK, in a file that holds nothing else, so that it applies no rescale."""
+def _by_simpleitk(pixels: Pixels, frame: bytes, as_rgb: bool) -> Array:
+    """Return the words of one frame that SimpleITK decodes from a file without rescale, which it would apply."""
     bare = Dataset()
     bare.file_meta = FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = one.syntax
-    bare.SOPClassUID = bare.file_meta.MediaStorageSOPClassUID = _SECONDARY_CAPTURE
+    bare.file_meta.TransferSyntaxUID = pixels.syntax
+    bare.SOPClassUID = bare.file_meta.MediaStorageSOPClassUID = uid.SecondaryCaptureImageStorage
     bare.SOPInstanceUID = bare.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
     for tag in (*_DESCRIPTION, tags.HIGH_BIT):
-        if tag in one.dataset and tag != _NUMBER_OF_FRAMES:
-            bare[tag] = one.dataset[tag]
-    if one.bits_beyond:  # GDCM would wrap what is more than Bits Stored
-        bare.BitsStored, bare.HighBit = one.bits_allocated, one.bits_allocated - 1
-    if one.samples == 1:
+        if tag in pixels.dataset and tag != tags.NUMBER_OF_FRAMES:
+            bare[tag] = pixels.dataset[tag]
+    if pixels.bits_beyond:  # GDCM would wrap what is more than Bits Stored
+        bare.BitsStored, bare.HighBit = pixels.bits_allocated, pixels.bits_allocated - 1
+    if pixels.samples == 1:
         bare.PhotometricInterpretation = "MONOCHROME2"  # ITK would invert MONOCHROME1 and look up palettes
-    elif not as_rgb and (one.syntax not in _COLOUR_CODECS or bare.PhotometricInterpretation == "YBR_FULL"):
+    elif not as_rgb and (pixels.syntax not in _COLOUR_CODECS or bare.PhotometricInterpretation == "YBR_FULL"):
         bare.PhotometricInterpretation = "RGB"  # it would make RGB of YBR
     bare.PixelData = encapsulate([frame])
     bare["PixelData"].VR = "OB"
@@ -436,30 +441,29 @@ def _by_simpleitk(one: Pixels, frame: bytes, as_rgb: bool) -> Array:
         return _simpleitk.stored_values(file)
 
 
-def _used(words: Array, one: Pixels) -> Array:
-    """Return words without the bits below and above those of Bits Stored, signed values sign-extended.
+def _used(words: Array, pixels: Pixels) -> Array:
+    """Return the stored values of pixel words: the bits of Bits Stored alone, sign-extended if signed (PS3.5 8.1.1).
 
-    What a lossy compression made of a value at the end of the range may lie beyond it: that is the end, not what the
-    lower bits of it say (PS3.5 8.1.1).
+    Values of lossy streams beyond the range of Bits Stored are clipped to it: their lower bits alone mean nothing.
     """
-    if one.bits_beyond:
-        return np.clip(_whole(words, one), *one.limits).astype(words.dtype)
+    if pixels.bits_beyond:
+        return np.clip(_whole(words, pixels), *pixels.limits).astype(words.dtype)
     width = words.dtype.itemsize * 8
-    below = max(0, one.high_bit + 1 - one.bits_stored)
-    if words.dtype.kind not in "iu" or not 0 < one.bits_stored < width or one.bits_allocated < 8:
+    below = max(0, pixels.high_bit + 1 - pixels.bits_stored)
+    if words.dtype.kind not in "iu" or not 0 < pixels.bits_stored < width or pixels.bits_allocated < 8:
         return words
-    low, high = one.limits
-    if not below and words.max() <= high and (not one.signed or words.min() >= low):
+    low, high = pixels.limits
+    if not below and words.max() <= high and (not pixels.signed or words.min() >= low):
         return words  # no other bit is in use
-    above = max(0, width - below - one.bits_stored)
-    values: Array = np.right_shift(np.left_shift(words, above), width - one.bits_stored)
+    above = max(0, width - below - pixels.bits_stored)
+    values: Array = np.right_shift(np.left_shift(words, above), width - pixels.bits_stored)
     return values
 
 
-def _whole(words: Array, one: Pixels) -> Array:
-    """Return the values of words of which a lossy stream fills more than Bits Stored, signed by its precision."""
-    unused, below = 64 - one.bits_beyond, max(0, one.high_bit + 1 - one.bits_stored)
-    if one.signed:
+def _whole(words: Array, pixels: Pixels) -> Array:
+    """Return the values of words of lossy streams with more bits than Bits Stored, signed by the stream's precision."""
+    unused, below = 64 - pixels.bits_beyond, max(0, pixels.high_bit + 1 - pixels.bits_stored)
+    if pixels.signed:
         signed: Array = np.right_shift(np.left_shift(words.astype(np.int64), unused), unused + below)
         return signed
     return np.right_shift(words.astype(np.int64), below)
@@ -467,7 +471,7 @@ def _whole(words: Array, one: Pixels) -> Array:
 
 @dataclass(frozen=True)
 class PixelDifference:
-    """How the pixels of a written file differ from those of its source.
+    """Differences between the pixels of a written file and those of its source.
 
     Attributes
     ----------
@@ -522,7 +526,7 @@ class PixelDifference:
 
     @property
     def disputed(self) -> bool:
-        """Whether decoders disagree and no third one settles it, so that nothing is proven."""
+        """Whether at least as many decoders disagree with the reading that was compared as agree: nothing is proven."""
         return bool(self.disagreeing) and len(self.agreeing) <= len(self.disagreeing)
 
 
@@ -550,7 +554,7 @@ def compare_pixels(
     same_syntax = source.syntax == written.syntax or (source.native and written.native)
     identical = same_syntax and theirs in (ours, ours + pad)
     same_description = source.description == written.description and source.tag == written.tag
-    photometric = [text(one.dataset, tags.PHOTOMETRIC_INTERPRETATION) for one in (source, written)]
+    photometric = [text(pixels.dataset, tags.PHOTOMETRIC_INTERPRETATION) for pixels in (source, written)]
     contradicted = source.contradiction is not None and source.contradiction.is_ambiguous
     as_rgb = source.encapsulated and photometric[0].startswith("YBR") and photometric[1] == "RGB" and not contradicted
     try:
@@ -627,17 +631,19 @@ def compare_pixels(
 
 @dataclass(frozen=True)
 class _Distance:
-    """How many values of two arrays differ, by how much at most, and in the mean of all values."""
+    """Number of values that differ between two arrays, largest difference, and mean difference of all values."""
 
     changed: int = 0
     largest: float = 0.0
     mean: float = 0.0
 
     def within(self, tolerance: tuple[float, float]) -> bool:
+        """Tell whether largest and mean difference are within a tolerance of both."""
         return self.largest <= tolerance[0] and self.mean <= tolerance[1]
 
 
 def _distance(values: Array, reference: Array) -> _Distance:
+    """Return the distance between two arrays of stored values; two NaN are equal."""
     if values is reference:
         return _Distance()
     apart = np.not_equal(values, reference)
@@ -650,31 +656,31 @@ def _distance(values: Array, reference: Array) -> _Distance:
     return _Distance(changed, float(np.max(step)), float(np.sum(step)) / values.size)
 
 
-def _stated_colours(words: Array, one: Pixels, photometric_interpretation: str) -> Array:
-    """Return words of a JPEG that says which colours they are, where its header says others, as the colours asked for.
+def _stated_colours(words: Array, pixels: Pixels, photometric_interpretation: str) -> Array:
+    """Return words in the colours of ``photometric_interpretation``, converted from those that a JPEG stream states.
 
-    A JPEG 2000 is RGB or YBR as it is decoded; nothing tells which.
+    A stream of JPEG 2000 does not state whether it is decoded to RGB or to YBR.
     """
-    stated = one.contradiction.stated if one.contradiction is not None else ""
+    stated = pixels.contradiction.stated if pixels.contradiction is not None else ""
     wanted = "RGB" if photometric_interpretation == "RGB" else "YCbCr"
     if stated not in ("RGB", "YCbCr"):
         return words
-    return _converted(words, one.bits_stored, stated, wanted)
+    return _converted(words, pixels.bits_stored, stated, wanted)
 
 
-def _header_colours(words: Array, one: Pixels, photometric_interpretation: str) -> Array:
-    """Return the same words as colours by one who follows the header."""
-    if one.contradiction is None or one.contradiction.codec != "JPEG":
+def _header_colours(words: Array, pixels: Pixels, photometric_interpretation: str) -> Array:
+    """Return words in the colours of ``photometric_interpretation``, converted from those that their header states."""
+    if pixels.contradiction is None or pixels.contradiction.codec != "JPEG":
         return words
-    said, wanted = (
+    stated, wanted = (
         "RGB" if name == "RGB" else "YCbCr"
-        for name in (one.contradiction.photometric_interpretation, photometric_interpretation)
+        for name in (pixels.contradiction.photometric_interpretation, photometric_interpretation)
     )
-    return _converted(words, one.bits_stored, said, wanted)
+    return _converted(words, pixels.bits_stored, stated, wanted)
 
 
 def _converted(words: Array, bits: int, given: str, wanted: str) -> Array:
-    """Return RGB as YCbCr, or YCbCr as RGB (PS3.3 C.7.6.3.1.2)."""
+    """Return colours converted from RGB to YCbCr or back (PS3.3 C.7.6.3.1.2)."""
     if given == wanted:
         return words
     middle, top = 1 << (bits - 1), (1 << bits) - 1
@@ -687,14 +693,15 @@ def _converted(words: Array, bits: int, given: str, wanted: str) -> Array:
     return converted
 
 
-def _needs_codec(one: Pixels) -> bool:
-    return one.encapsulated and not syntaxes.holds_native_frames(one.syntax, one.bits_allocated)
+def _needs_codec(pixels: Pixels) -> bool:
+    """Tell whether pixels are compressed by more than deflate or RLE of native frames."""
+    return pixels.encapsulated and not syntaxes.holds_native_frames(pixels.syntax, pixels.bits_allocated)
 
 
 def _ask(
-    one: Pixels, other: Array, tolerance: tuple[float, float], *, as_rgb: bool = False
+    pixels: Pixels, other: Array, tolerance: tuple[float, float], *, as_rgb: bool = False
 ) -> tuple[Array, tuple[str, ...], tuple[str, ...]] | None:
-    """Ask all decoders for the words of a compressed side, until two of them find what the other side holds.
+    """Decode compressed pixels with all decoders, until two of them return the values of the other side.
 
     Returns
     -------
@@ -704,11 +711,11 @@ def _ask(
         reads it.
     """
     groups: dict[str, tuple[Array, float, list[str]]] = {}
-    for reading in _readings(one, as_rgb=as_rgb):
+    for reading in _readings(pixels, as_rgb=as_rgb):
         if reading.words.size != other.size:
             continue
         words = reading.words.reshape(other.shape)
-        values = _used(words, one)
+        values = _used(words, pixels)
         distance = _distance(values, other)
         key = "" if distance.within(tolerance) else digest(values)
         groups.setdefault(key, (words, distance.mean, []))[2].append(reading.decoder)
@@ -722,7 +729,8 @@ def _ask(
 
 
 def _shows_all_bits(source: Pixels, written: Pixels) -> bool:
-    """Tell whether the bits that hold no stored value must be those of the source."""
+    """Tell whether the unused bits must be those of the source: both uncompressed, or with an embedded overlay."""
+    # An overlay is embedded in unused bits: Overlay Bit Position (60xx,0102) without Overlay Data (60xx,3000).
     overlay = any(
         (group << 16 | 0x0102) in source.dataset
         and (group << 16 | 0x3000) not in source.dataset
@@ -734,9 +742,9 @@ def _shows_all_bits(source: Pixels, written: Pixels) -> bool:
 
 
 def _holds_stray_bits(words: Array, values: Array, before: Array, source: Pixels, written: Pixels) -> bool:
-    """Tell whether words that were decoded from a stream hold more than the stored values, which not all readers cut.
+    """Tell whether unused bits of decoded words are neither zeros, nor the sign, nor those of the decoder.
 
-    Beside a value stand zeros, its sign, or what the decoder gives there.
+    Not all readers mask them.
     """
     spare = 8 <= written.bits_stored < written.bits_allocated and written.high_bit == written.bits_stored - 1
     if (

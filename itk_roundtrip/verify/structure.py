@@ -1,10 +1,9 @@
-"""The structure of a DICOM file (PS3.5 7, PS3.10 7.1), byte by byte: what lenient readers pass over without a word."""
+"""Validation of the structure of a DICOM file, byte by byte (PS3.5 7, PS3.10 7.1), which lenient readers do without."""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 
 from pydicom import uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -14,28 +13,28 @@ from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom.part10 import opening
 from itk_roundtrip.dicom.regular import NO_SUCH_VR, Buffer, Problem, regular
 
-_ITEM, _ITEM_END, _SEQUENCE_END = tags.ITEM, tags.ITEM_DELIMITATION_ITEM, tags.SEQUENCE_DELIMITATION_ITEM
+_DELIMITER_GROUP = tags.ITEM >> 16
 _UNDEFINED = 0xFFFFFFFF
-_PIXEL_DATA = tags.PIXEL_DATA
 _START = 132
-"""Preamble and DICM."""
+"""Length of preamble and prefix DICM (PS3.10 7.1)."""
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 _SHORT = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_16)
 _VRS = _LONG | _SHORT
 
 
 def problems(content: Buffer) -> set[Problem]:
-    """Return what is wrong with a file: how it begins, elements twice or out of order, lengths that do not fit."""
+    """Return the problems of a file: no proper start, elements twice or out of order, lengths that do not fit."""
     note = opening(content).note
     return _problems(content) | ({(None, note)} if note else set())
 
 
 def _problems(content: Buffer) -> set[Problem]:
-    found: set[Problem] = set()
+    """Return the problems of File Meta Information and of the data set."""
+    noted: set[Problem] = set()
     try:
-        start, syntax = _opened(content, found)
+        start, syntax = _opened(content, noted)
         if not syntaxes.is_known(syntax):
-            return found
+            return noted
         if syntaxes.is_deflated(syntax):
             content, start = zlib.decompress(content[start:], -zlib.MAX_WBITS), 0
         order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
@@ -48,30 +47,30 @@ def _problems(content: Buffer) -> set[Problem]:
                              encapsulated=syntaxes.is_encapsulated(syntax))  # fmt: skip
             strict = set(mended.problems)
             _Walk(mended.data, strict).elements(0, len(mended.data), implicit, order)
-        found |= strict
+        noted |= strict
     except (struct.error, ValueError, _BrokenError, zlib.error):
-        found.add((None, "a length does not fit what it is the length of"))
-    return found
+        noted.add((None, "a length does not fit what it is the length of"))
+    return noted
 
 
 class _BrokenError(Exception):
-    """The lengths do not fit; what follows cannot be found."""
+    """Lengths that do not fit, so that the next element cannot be found."""
 
 
-def _opened(content: Buffer, found: set[Problem]) -> tuple[int, str]:
-    """Return where the data set starts, and the transfer syntax that it is in, whatever it says."""
+def _opened(content: Buffer, noted: set[Problem]) -> tuple[int, str]:
+    """Return where the data set starts, and its actual transfer syntax, which the file may not state."""
     begins = opening(content) if content[128:_START] == b"DICM" else None
     if begins is not None and begins.odd_meta:
-        found.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, NO_SUCH_VR))
+        noted.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, NO_SUCH_VR))
         return begins.start, begins.transfer_syntax_uid
-    start = _check_meta(content, found)
+    start = _check_meta(content, noted)
     if begins is not None and begins.start == start:
         return start, begins.transfer_syntax_uid
-    return start, _meta_value(content, start, 0x0010).decode("ascii", "replace")
+    return start, _meta_value(content, start, tags.TRANSFER_SYNTAX_UID).decode("ascii", "replace")
 
 
-def _check_meta(content: Buffer, found: set[Problem]) -> int:
-    """Return where the data set starts; File Meta Information must say so."""
+def _check_meta(content: Buffer, noted: set[Problem]) -> int:
+    """Return where the data set starts, and note it if the group length of File Meta Information is another."""
     start, stated = _START, None
     while struct.unpack_from("<H", content, start)[0] == 2:
         tag, _, length, value = _head(content, start, False, "<")
@@ -79,15 +78,16 @@ def _check_meta(content: Buffer, found: set[Problem]) -> int:
             stated = value + 4 + struct.unpack_from("<L", content, value)[0]
         start = value + length
     if stated != start:
-        found.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, "does not say where File Meta Information ends"))
+        noted.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, "does not say where File Meta Information ends"))
     return start
 
 
-def _meta_value(content: Buffer, stop: int, element: int) -> bytes:
+def _meta_value(content: Buffer, stop: int, wanted: int) -> bytes:
+    """Return the value of an element of File Meta Information; empty if it is absent."""
     start = _START
     while start < stop:
         tag, _, length, value = _head(content, start, False, "<")
-        if tag == tags.FILE_META_INFORMATION_GROUP_LENGTH | element:
+        if tag == wanted:
             return content[value : value + length].strip(b" \0")
         start = value + length
     return b""
@@ -97,11 +97,11 @@ _FORMATS = {order: tuple(struct.Struct(order + code) for code in ("HH", "H", "L"
 
 
 def _head(content: Buffer, start: int, implicit: bool, order: str) -> tuple[int, str, int, int]:
-    """Return tag, VR, length and place of the value of an element."""
+    """Return tag, VR, value length and start of the value of an element; VR is empty in Implicit VR."""
     pair, short, long = _FORMATS[order]
     group, element = pair.unpack_from(content, start)
     tag = group << 16 | element
-    if implicit or group == 0xFFFE:
+    if implicit or group == _DELIMITER_GROUP:
         return tag, "", long.unpack_from(content, start + 4)[0], start + 8
     vr = content[start + 4 : start + 6].decode("ascii", "replace")
     if vr in _SHORT:
@@ -110,10 +110,10 @@ def _head(content: Buffer, start: int, implicit: bool, order: str) -> tuple[int,
 
 
 class _Walk:
-    """One walk over an encoded data set."""
+    """A walk over an encoded data set that adds its problems to ``noted``."""
 
-    def __init__(self, data: Buffer, found: set[Problem]) -> None:
-        self.data, self.found = data, found
+    def __init__(self, data: Buffer, noted: set[Problem]) -> None:
+        self.data, self.noted = data, noted
         self.top: int | None = None
 
     def elements(self, start: int, stop: int, implicit: bool, order: str, *, delimited: bool = False) -> int:
@@ -121,19 +121,19 @@ class _Walk:
         last, nested = -1, self.top is not None
         while start < stop:
             tag, vr, length, value = _head(self.data, start, implicit, order)
-            if tag == _ITEM_END and delimited:
+            if tag == tags.ITEM_DELIMITATION_ITEM and delimited:
                 self._check_delimiter(length)
                 return value
             if not nested:
                 self.top = tag
             if tag == last:
-                self.found.add((self.top, "stands twice"))
+                self.noted.add((self.top, "stands twice"))
             elif tag < last:
-                self.found.add((self.top, "stands out of order"))
+                self.noted.add((self.top, "stands out of order"))
             if vr and vr not in _VRS:
                 raise _BrokenError  # its length is a guess
             if vr in _LONG and self.data[start + 6 : start + 8] != b"\0\0":
-                self.found.add((self.top, "has reserved bytes that are not zero"))
+                self.noted.add((self.top, "has reserved bytes that are not zero"))
             last = tag
             start = self._value(tag, vr, length, value, stop, implicit, order)
         if delimited or start != stop:
@@ -142,29 +142,29 @@ class _Walk:
         return start
 
     def _value(self, tag: int, vr: str, length: int, start: int, stop: int, implicit: bool, order: str) -> int:
+        """Walk over the value of an element; return where it ends."""
         if length != _UNDEFINED:
             if start + length > stop:
                 raise _BrokenError
             if length % 2:
-                self.found.add((self.top, "has an odd length"))
-        if tag == _PIXEL_DATA and length == _UNDEFINED:
-            for _ in self._fragments(start):
-                pass
-            return self._end
-        known = vr or (dictionary_VR(tag) if dictionary_has_tag(tag) else "")
-        if known == "SQ" or length == _UNDEFINED:
-            unknown = vr == "UN"
+                self.noted.add((self.top, "has an odd length"))
+        if tag == tags.PIXEL_DATA and length == _UNDEFINED:
+            return self._fragments(start)
+        value_vr = vr or (dictionary_VR(tag) if dictionary_has_tag(tag) else "")
+        if value_vr == "SQ" or length == _UNDEFINED:
+            unknown = vr == "UN"  # its items are in Implicit VR Little Endian (PS3.5 6.2.2)
             end = stop if length == _UNDEFINED else start + length
             return self._items(start, end, implicit or unknown, "<" if unknown else order, length == _UNDEFINED)
         return start + length
 
     def _items(self, start: int, stop: int, implicit: bool, order: str, delimited: bool) -> int:
+        """Walk over the items of a sequence; return where it ends."""
         while start < stop:
             tag, _, length, value = _head(self.data, start, True, order)
-            if delimited and tag == _SEQUENCE_END:
+            if delimited and tag == tags.SEQUENCE_DELIMITATION_ITEM:
                 self._check_delimiter(length)
                 return value
-            if tag != _ITEM:
+            if tag != tags.ITEM:
                 raise _BrokenError
             undefined = length == _UNDEFINED
             if not undefined and value + length > stop:
@@ -175,18 +175,17 @@ class _Walk:
         return start
 
     def _check_delimiter(self, length: int) -> None:
+        """Note a delimitation item whose length is not zero (PS3.5 7.5)."""
         if length:
-            self.found.add((self.top, "has a delimiter whose length is not zero"))
+            self.noted.add((self.top, "has a delimiter whose length is not zero"))
 
-    def _fragments(self, start: int) -> Iterator[int]:
-        """Yield the lengths of the fragments of compressed pixels, and note where they end."""
+    def _fragments(self, start: int) -> int:
+        """Walk over the fragments of encapsulated Pixel Data (PS3.5 A.4); return where they end."""
         while True:
             tag, _, length, value = _head(self.data, start, True, "<")
-            if tag == _SEQUENCE_END:
+            if tag == tags.SEQUENCE_DELIMITATION_ITEM:
                 self._check_delimiter(length)
-                self._end = value
-                return
-            if tag != _ITEM or value + length > len(self.data):
+                return value
+            if tag != tags.ITEM or value + length > len(self.data):
                 raise _BrokenError
-            yield length
             start = value + length
