@@ -54,7 +54,7 @@ class Difference:
     Attributes
     ----------
     tag
-        Of the attribute of the top level that is, or holds, the differing one.
+        Tag at the top level: of the attribute itself, or of the sequence that holds it.
     path
         Keywords down to the attribute; of a private one its tag and creator.
     vr
@@ -415,10 +415,10 @@ def _difference(
 
 
 def _known_vr(*candidates: str, tag: int) -> str:
-    """Return the first VR that says what the value is; UN if none of them does."""
-    known = next((vr for vr in candidates if vr not in ("", "UN")), "UN")
+    """Return the first VR that is neither empty nor UN; UN if there is none, or SQ for a sequence of the dictionary."""
+    vr = next((candidate for candidate in candidates if candidate not in ("", "UN")), "UN")
     # Relays without a dictionary give sequences VR UN (PS3.5 6.2.2).
-    return "SQ" if known == "UN" and vr_of(tag) == "SQ" else known
+    return "SQ" if vr == "UN" and vr_of(tag) == "SQ" else vr
 
 
 def _private_vr(dataset: Dataset, tag: int) -> str:

@@ -88,7 +88,7 @@ class Request:
 
 @dataclass(frozen=True)
 class PairReport:
-    """Findings and changes of one written file, and what the checks across the series need of it.
+    """Findings and changes of a written file, and what the checks across the series need of it.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ def trust_values() -> None:
 
 
 def compare_files(request: Request, already_shown: Container[Key] = frozenset()) -> PairReport:
-    """Compare one written file with its source, both read from disk.
+    """Compare a written file with its source, both read from disk.
 
     A written file that cannot be read is a finding, a source that cannot be read as well: nothing is proven then.
 

@@ -17,7 +17,7 @@ def is_in_context_group(number: int, code: tuple[str, str, str]) -> bool:
 
 @cache
 def _meanings(number: int) -> dict[str, str]:
-    """Return the meanings of the DCM codes of a context group by value."""
+    """Return the Code Meanings of a context group by Code Value, for Coding Scheme Designator DCM."""
     from pydicom.sr.codedict import Collection  # a third of a second to import, and seldom needed
 
     codes = Collection(f"CID{number}").concepts.values()

@@ -432,7 +432,7 @@ def check_conformance(
 
 
 def _findings(name: str, judgement: Judgement | None) -> Iterator[Finding]:
-    """Yield the findings of a judgement on one written file."""
+    """Yield the findings of a judgement on a written file."""
     if judgement is None:
         message = "not judged: dciodvfy says nothing of this file, or cannot read its source"
         yield _finding(message, name, "warning")

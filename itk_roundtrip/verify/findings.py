@@ -1,4 +1,4 @@
-"""What a verification says, as data: findings, changes of attributes, pairs of slices, and the report of them."""
+"""Results of a verification: findings, changes of attributes, pairs of slices, and the report of all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydicom.datadict import keyword_for_tag
 
+from itk_roundtrip import tags
 from itk_roundtrip.arguments import Identity as Identity  # public here too
 from itk_roundtrip.tags import tag_text
 
@@ -17,7 +18,7 @@ Verdict = Literal["pass", "fail"]
 Outcome = Literal[
     "kept", "set by rule", "removed by rule", "reformatted", "changed", "VR changed", "moved", "lost", "added"
 ]
-"""What became of an attribute. ``reformatted``: equal numbers, other text; ``moved``: a private block renumbered."""
+"""Outcome for an attribute. ``reformatted``: equal numbers, other text; ``moved``: to another private block."""
 
 CHECKS: Mapping[str, str] = {
     "FIL-01": "files can be read whole and agree with themselves",
@@ -54,12 +55,12 @@ CHECKS: Mapping[str, str] = {
     "PHI-01": "no identity was gained",
     "REP-01": "the table of what became of every attribute",
 }
-"""Every check by its id, with what it is about."""
+"""Id of every check, and the condition that it checks."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it must be, or that a reader of the report should know.
+    """A fault of the written series, or a note to the reader of the report.
 
     Attributes
     ----------
@@ -95,7 +96,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one attribute, in so many slices; a kept one too.
+    """Outcome for an attribute, kept ones too, and the number of slices that have it.
 
     Attributes
     ----------
@@ -136,7 +137,8 @@ class SlicePair:
     source, written
         File names relative to their folders.
     by
-        What paired them: ``SOP Instance UID``, ``Source Image``, ``position``, ``instance number`` or ``file name``.
+        Criterion of the pairing: ``SOP Instance UID``, ``Source Image``, ``position``, ``instance number`` or
+        ``file name``.
     source_mm, written_mm
         Place of each along the normal of the source series, in mm; ``None`` without geometry.
     sha256
@@ -165,7 +167,7 @@ class SlicePair:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`itk_roundtrip.verify_series` found.
+    """Report of :func:`itk_roundtrip.verify_series`.
 
     Attributes
     ----------
@@ -226,7 +228,7 @@ def make_finding(
     inherited: bool = False,
     inherited_as: Severity = "info",
 ) -> Finding:
-    """Return a finding; an inherited one never fails. Without a ``path``, that of the tag is told."""
+    """Return a finding; an inherited one never fails. Without a ``path``, it has the keyword of the tag."""
     if inherited:
         severity, message = inherited_as, f"inherited from the source: {message}"
     if tag is None:
@@ -235,18 +237,19 @@ def make_finding(
     return Finding(check, severity, name, tag_text(tag), where, message, count, inherited)
 
 
-_PIXEL_DATA = "(7FE0,0010)"
+_PIXEL_DATA = tag_text(tags.PIXEL_DATA)
 _GRAVITY = {"PIX": 2, "RWV": 2, "GEO": 3, "CNT": 4, "UID": 4, "PHI": 4}
-"""Values first, then where they are, then whose; all else, texts mostly, comes behind."""
+"""Rank of each group of checks, gravest first: values, geometry, identity; all others, mostly texts, are 5."""
 
 
 def first_error(findings: Iterable[Finding]) -> Finding | None:
-    """Return the gravest finding that fails the verification: of an unreadable file, pixels, geometry, identity."""
+    """Return the gravest error: unreadable files before pixels, geometry, identity and others; ``None`` without any."""
     errors = (finding for finding in findings if finding.severity == "error")
     return min(errors, key=_gravity, default=None)
 
 
 def _gravity(finding: Finding) -> int:
+    """Return the rank of a finding, 0 for the gravest ones."""
     unreadable = finding.check == "FIL-01" and finding.tag is None
     values = finding.check[:3] == "PIX" and finding.tag == _PIXEL_DATA
     return 0 if unreadable else 1 if values else _GRAVITY.get(finding.check[:3], 5)
@@ -255,14 +258,14 @@ def _gravity(finding: Finding) -> int:
 _NAMED_IN_MESSAGE = re.compile(
     r"( - )?\(0x[0-9a-fA-F]{4},\s*0x[0-9a-fA-F]{4}\) [A-Z]{2} .*$|\s*\b(Element=|attribute )<[^<>]*>"
 )
-"""The attribute that dciodvfy speaks of, which a finding names anyway."""
+"""Names of attributes in messages of dciodvfy; the finding has the tag anyway."""
 
 
 def grouped(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Return findings that say the same of several attributes together, each group behind what it says."""
+    """Return groups of findings with the same message, whatever their attributes; each group after its message."""
     groups: dict[tuple[str, str, bool, bool, str], list[Finding]] = {}
     for finding in findings:
-        said = _NAMED_IN_MESSAGE.sub("", finding.message) if finding.tag else finding.message
-        key = finding.severity, finding.check, finding.inherited, finding.slice is None, said
+        message = _NAMED_IN_MESSAGE.sub("", finding.message) if finding.tag else finding.message
+        key = finding.severity, finding.check, finding.inherited, finding.slice is None, message
         groups.setdefault(key, []).append(finding)
     return [(key[-1] if len(group) > 1 else group[0].message, group) for key, group in groups.items()]

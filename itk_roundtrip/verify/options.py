@@ -1,4 +1,4 @@
-"""What the caller of a verification asked for."""
+"""Options of a verification."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller of a verification asked for, checked."""
+    """Checked arguments of :func:`itk_roundtrip.verify_series`, but for the folders."""
 
     series: str | None = None
     identity: Identity | None = None

@@ -1,8 +1,8 @@
-"""Audit a round trip, anyone's: pair two series, compare them slice by slice and attribute by attribute.
+"""Verification of a written series against its source, slice by slice and attribute by attribute, whoever wrote it.
 
 pydicom reads both sides, and nothing is shared with the modules that write; SimpleITK decodes compressed pixels that
-pydicom has no decoder for, and reads references. Pairs are compared in
-worker processes, a few at a time, so that memory does not grow with the series and a crash of a decoder is survived.
+pydicom has no decoder for, and reads references. Pairs are compared in worker processes, a few at a time, so that
+memory does not grow with the series and a crash of a decoder is survived.
 """
 
 from __future__ import annotations
@@ -85,16 +85,25 @@ def verify_series(
     for folder in folders:
         if not os.path.isdir(folder):
             raise SeriesNotFoundError(f"{folder} is not a folder.", path=folder)
-    inner, outer = (Path(os.path.realpath(folder)) for folder in folders)
-    if outer in inner.parents:
+    source_path, written_path = (Path(os.path.realpath(folder)) for folder in folders)
+    if written_path in source_path.parents:
         raise RoundtripError(
             f"{folders[0]} lies inside {folders[1]}; put source and written files into folders of their own.",
             path=folders[0],
         )
-    place = None if reference is None else Path(reference)
-    if place is not None and not place.is_file():
-        raise RoundtripError(f"There is no file {place} to compare with.", path=str(place))
-    options = Options(series, identity, place, conformance, count, show_values, progress or (lambda *_: None), volume)
+    reference_file = None if reference is None else Path(reference)
+    if reference_file is not None and not reference_file.is_file():
+        raise RoundtripError(f"There is no file {reference_file} to compare with.", path=str(reference_file))
+    options = Options(
+        series=series,
+        identity=identity,
+        reference=reference_file,
+        conformance=conformance,
+        jobs=count,
+        show_values=show_values,
+        progress=progress or (lambda *_: None),
+        volume=volume,
+    )
     with Workers(count, prepare="verify.audit") as workers:
         from itk_roundtrip.verify.judge import verify_folders  # pydicom and numpy, while the workers import them too
 
