@@ -35,7 +35,7 @@ _IRREGULARITIES |= {shared.kind: (shared.check, shared.tag) for shared in SHARED
 _GEOMETRY = ("GEO-02", tags.IMAGE_POSITION_PATIENT)
 _MIXED = frozenset({"mixed-spacing", *(shared.kind for shared in SHARED)})
 """Kinds of a series that is no single series or volume: a warning even where the source has them too."""
-_TOLD_BY_PAIR = frozenset({"localizer", *(shared.kind for shared in SHARED if shared.check != "EQP-01")})
+_FINDINGS_OF_PAIRS = frozenset({"localizer", *(shared.kind for shared in SHARED if shared.check != "EQP-01")})
 """Kinds that are new only where an attribute of a pair changed, which is a finding of that pair already.
 
 But for equipment (EQP-01): a writer may name its own."""
@@ -280,7 +280,7 @@ def _geometry(sides: Sides) -> Iterator[Finding]:
         check, tag = _IRREGULARITIES.get(irregularity.kind, _GEOMETRY)
         files = {counterpart.get(name) for name in irregularity.files}
         inherited = irregularity.kind in source_files and files <= source_files[irregularity.kind]
-        if inherited or irregularity.kind not in _TOLD_BY_PAIR:
+        if inherited or irregularity.kind not in _FINDINGS_OF_PAIRS:
             first = irregularity.files[0] if irregularity.files else None
             yield make_finding(check, irregularity.message, tag=tag, name=first, inherited=inherited,
                            inherited_as="warning" if irregularity.kind in _MIXED else "info",
