@@ -1,8 +1,8 @@
-"""What a compressed stream says of itself: its process, its precision, its components, and whether it lost anything.
+"""Headers of compressed streams: coding process, precision, components, and whether the compression was lossy.
 
 JPEG (ISO 10918-1 Annex B), JPEG-LS (ISO 14495-1 Annex C) and JPEG 2000 with HTJ2K (ISO 15444-1 Annexes A and I,
-ISO 15444-15), as DICOM encapsulates them (PS3.5 8.2 and A.4). Pure bytes; nothing is decoded, and what a truncated or
-damaged stream does not say is ``None``.
+ISO 15444-15), as DICOM encapsulates them (PS3.5 8.2 and A.4). Only markers are read and nothing is decoded; what a
+truncated or damaged stream does not say is ``None``.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from itk_roundtrip.dicom.encoding import ITEM
+
 Codec = Literal["", "JPEG", "JPEG-LS", "JPEG 2000", "HTJ2K"]
 Content = bytes | mmap.mmap
-"""Bytes, or a mapped file of which only the pages that are looked at are read."""
+"""Bytes, or a mapped file, of which only the pages that hold markers are read."""
 
 # Markers of JPEG and JPEG-LS (ISO 10918-1 Table B.1, ISO 14495-1 Table C.1), the second byte.
 _SOI, _EOI, _SOS, _APP0, _APP14, _SOF_JPEG_LS = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xF7
 _SOF = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
-_ALONE = frozenset({0x01, _SOI, *range(0xD0, 0xD8)})
-"""Markers without a segment."""
+_WITHOUT_SEGMENT = frozenset({0x01, _SOI, *range(0xD0, 0xD8)})
+"""TEM, SOI and the restarts: no length follows them."""
 _LOSSLESS_PROCESSES = frozenset({3, 7, 11, 15})
 """SOF markers of lossless processes: Huffman or arithmetic coding, sequential or differential."""
 _NEXT_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
-"""What does not occur in entropy-coded data: FF is followed by 0 or a restart there, or by less than 80 in JPEG-LS."""
+"""A marker behind entropy-coded data, in which FF is followed by 0, a restart, or in JPEG-LS by less than 80."""
 
 # Markers of JPEG 2000 (ISO 15444-1 Table A.2).
 _SIZ, _CAP, _COD, _COC, _SOT, _SOD, _EOC = 0xFF51, 0xFF50, 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
@@ -35,12 +37,10 @@ _JP2_SIGNATURE = b"\0\0\0\x0cjP  "
 _REVERSIBLE, _IRREVERSIBLE = 1, 0
 """Wavelet transformations 5-3 and 9-7 (ISO 15444-1 Table A.20)."""
 
-_ITEM = b"\xfe\xff\x00\xe0"
-
 
 @dataclass(frozen=True)
 class Component:
-    """One component of a stream.
+    """A component of a compressed image, such as Y, Cb or Cr, as the header of the stream describes it.
 
     Attributes
     ----------
@@ -48,11 +48,11 @@ class Component:
         Of JPEG and JPEG-LS: Ci of the frame header; of JPEG 2000 its index.
     sampling
         Horizontal and vertical. Of JPEG and JPEG-LS: sampling factors Hi and Vi, of which the largest is full
-        resolution. Of JPEG 2000: separation of samples XRsiz and YRsiz, of which 1 is.
+        resolution. Of JPEG 2000: separation of samples XRsiz and YRsiz, where 1 is full resolution.
     precision
         Bits per sample.
     signed
-        JPEG 2000 alone has signed samples.
+        Whether samples are signed, which only JPEG 2000 has.
     """
 
     identifier: int
@@ -63,20 +63,20 @@ class Component:
 
 @dataclass(frozen=True)
 class Stream:
-    """What one compressed stream says of itself; ``None`` and empty where it does not, or is cut off before.
+    """Header of a compressed stream; ``None`` and empty where it says nothing, or is cut off before.
 
     Attributes
     ----------
     codec
-        Empty if it is none of those known here, such as RLE, which has no header, or a video.
+        Empty for others, such as RLE, which has no header, and video.
     process
-        Of JPEG: number of the SOF marker, 0 to 15: 0 baseline, 1 extended, 2 progressive, 3 lossless.
+        Of JPEG: number of the SOF marker, 0 to 15, such as 0 baseline, 1 extended, 2 progressive, 3 lossless.
     rows, columns
         Size of the whole image.
     components
-        Of the frame header or SIZ.
+        As the frame header (JPEG, JPEG-LS) or SIZ (JPEG 2000) lists them.
     jfif
-        There is an APP0 marker of JFIF, by which one component is Y and three are YCbCr (ISO 10918-5).
+        There is an APP0 marker of JFIF: a single component is Y, three are YCbCr (ISO 10918-5).
     adobe_transform
         Colour transform of the APP14 marker of Adobe: 0 none (RGB or CMYK), 1 YCbCr, 2 YCCK; ``None`` without marker.
     near
@@ -84,9 +84,10 @@ class Stream:
     interleave_mode
         Of JPEG-LS: ILV of the first scan, 0 by component, 1 by line, 2 by sample.
     point_transform
-        Of JPEG Lossless and JPEG-LS: by how many bits the samples were shifted down, at most of all scans.
+        Of JPEG Lossless and JPEG-LS: by how many bits the samples were shifted down, the most of all scans.
     reversible
-        Of JPEG 2000: whether every COD and COC, of tile-parts too, has the 5-3 wavelet; ``None`` for others (Part 2).
+        Of JPEG 2000: whether every COD and COC, of tile-parts too, has the 5-3 wavelet; ``None`` for wavelets of
+        Part 2.
     component_transform
         Of JPEG 2000: SGcod, 1 where RCT or ICT was applied to the first three components.
     """
@@ -122,10 +123,10 @@ class Stream:
 
     @property
     def is_lossy(self) -> bool | None:
-        """Whether the compression lost something, by the process that the stream names; ``None`` if it names none.
+        """Whether the compression was lossy, by the process that the stream names; ``None`` if it names none.
 
-        A JPEG process with a DCT, NEAR or a point transform above 0, the irreversible wavelet. A stream with the
-        reversible wavelet may have been cut off after some layers all the same; nothing in it says so.
+        Lossy are a JPEG process with a DCT, NEAR or a point transform above 0, and the irreversible wavelet. A stream
+        with the reversible wavelet may have been cut off after some quality layers; nothing in it says so.
         """
         if self.codec == "JPEG" and self.process is not None:
             return self.process not in _LOSSLESS_PROCESSES or bool(self.point_transform)
@@ -135,34 +136,34 @@ class Stream:
 
 
 def parse(content: Content, start: int = 0, end: int | None = None) -> Stream:
-    """Return what the stream from ``start`` to ``end`` says of itself; never raises for what stands there."""
+    """Return the header of the stream from ``start`` to ``end``; damage is no error, it ends the reading."""
     end = len(content) if end is None else min(end, len(content))
     head = content[start : min(start + 12, end)]
-    found = _Found()
+    header = _Header()
     try:
         if head.startswith(b"\xff\xd8\xff"):
-            _read_jpeg(content, start, end, found)
+            _read_jpeg(content, start, end, header)
         elif head.startswith(_SOC):
-            _read_jpeg_2000(content, start, end, found)
+            _read_jpeg_2000(content, start, end, header)
         elif head.startswith(_JP2_SIGNATURE):
-            _read_jpeg_2000(content, *_codestream_box(content, start, end), found)
+            _read_jpeg_2000(content, *_codestream_box(content, start, end), header)
     except (struct.error, IndexError, ValueError):  # cut off
         pass
-    return found.stream()
+    return header.stream()
 
 
 def streams(content: Content, start: int = 0, end: int | None = None) -> Iterator[Stream]:
-    """Yield what each stream in encapsulated pixel data says of itself (PS3.5 A.4), frame by frame.
+    """Yield the header of the compressed stream of each frame of encapsulated pixel data (PS3.5 A.4).
 
     Parameters
     ----------
     content, start, end
-        The value of Pixel Data, from the item tag of the Basic Offset Table on. A fragment that begins as no stream
-        does goes on with the one before it.
+        The value of Pixel Data, from the item tag of the Basic Offset Table on. A fragment that does not begin with
+        the first marker of a stream continues the fragment before it.
     """
     frame: list[tuple[int, int]] = []
     for fragment in _fragments(content, start, len(content) if end is None else min(end, len(content))):
-        if frame and _begins(content, *fragment):
+        if frame and _starts_stream(content, *fragment):
             yield _parse_fragments(content, frame)
             frame = []
         frame.append(fragment)
@@ -170,13 +171,13 @@ def streams(content: Content, start: int = 0, end: int | None = None) -> Iterato
         yield _parse_fragments(content, frame)
 
 
-def lost(found: Iterable[Stream]) -> bool | None:
-    """Return whether any of some streams lost something; ``None`` if none says so and one does not say at all."""
-    answers = {stream.is_lossy for stream in found}
+def lost(streams: Iterable[Stream]) -> bool | None:
+    """Return ``True`` if any stream is lossy, ``False`` if all are lossless, and ``None`` if that is unknown."""
+    answers = {stream.is_lossy for stream in streams}
     return True if True in answers else False if answers == {False} else None
 
 
-def _begins(content: Content, start: int, end: int) -> bool:
+def _starts_stream(content: Content, start: int, end: int) -> bool:
     head = content[start : min(start + 8, end)]
     return head.startswith((b"\xff\xd8\xff", _SOC, _JP2_SIGNATURE))
 
@@ -188,29 +189,29 @@ def _parse_fragments(content: Content, fragments: list[tuple[int, int]]) -> Stre
 
 
 def _fragments(content: Content, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield where the fragments begin and end, without the Basic Offset Table; stop at what is no item."""
+    """Yield where each fragment begins and ends, the Basic Offset Table left out; stop at what is no item."""
     is_table = True
-    while start + 8 <= end and content[start : start + 4] == _ITEM:
+    while start + 8 <= end and content[start : start + 4] == ITEM:
         length = int.from_bytes(content[start + 4 : start + 8], "little")
         start += 8
         if not is_table:
             yield start, min(start + length, end)
         is_table = False
         start += length
-        if length % 2 and content[start : start + 4] != _ITEM:
+        if length % 2 and content[start : start + 4] != ITEM:
             start += 1  # padded, and the pad byte not counted
 
 
 @dataclass
-class _Found:
-    """What was found of a stream until it ended."""
+class _Header:
+    """The header of a stream, so far as it has been read."""
 
     codec: Codec = ""
     process: int | None = None
     size: tuple[int | None, int | None] = (None, None)
     components: tuple[Component, ...] = ()
     jfif: bool = False
-    adobe: int | None = None
+    adobe_transform: int | None = None
     near: int | None = None
     interleave_mode: int | None = None
     point_transform: int | None = None
@@ -219,18 +220,18 @@ class _Found:
 
     @property
     def has_dct(self) -> bool:
-        """Whether it is a JPEG of a process that is not lossless."""
+        """Whether it is JPEG with a DCT, which is lossy."""
         return self.codec == "JPEG" and self.process not in _LOSSLESS_PROCESSES
 
     def stream(self) -> Stream:
-        """Return it as it is told."""
+        """Return what was read as a :class:`Stream`."""
         reversible = None
         if self.wavelets:
-            known = self.wavelets <= {_REVERSIBLE, _IRREVERSIBLE}
-            reversible = False if _IRREVERSIBLE in self.wavelets else True if known else None
+            is_part_1 = self.wavelets <= {_REVERSIBLE, _IRREVERSIBLE}
+            reversible = False if _IRREVERSIBLE in self.wavelets else True if is_part_1 else None
         return Stream(
             codec=self.codec, process=self.process, rows=self.size[0], columns=self.size[1],
-            components=self.components, jfif=self.jfif, adobe_transform=self.adobe, near=self.near,
+            components=self.components, jfif=self.jfif, adobe_transform=self.adobe_transform, near=self.near,
             interleave_mode=self.interleave_mode, point_transform=self.point_transform, reversible=reversible,
             component_transform=self.component_transform,
         )  # fmt: skip
@@ -239,15 +240,15 @@ class _Found:
 # ------------------------------------------------------------------------------------------- JPEG and JPEG-LS
 
 
-def _read_jpeg(content: Content, at: int, end: int, found: _Found) -> None:
-    """Read the segments up to the first scan; where scans differ in what they lose, those of all scans."""
-    found.codec = "JPEG"  # unless the frame header is that of JPEG-LS
-    scanned = 0
+def _read_jpeg(content: Content, at: int, end: int, header: _Header) -> None:
+    """Read the segments up to the first scan; without a DCT to the last, as each has a NEAR or point transform."""
+    header.codec = "JPEG"  # unless the frame header is that of JPEG-LS
+    components_scanned = 0
     while at + 4 <= end:
         if content[at] != 0xFF:
             return
         marker = content[at + 1]
-        if marker in (0xFF, *_ALONE):  # fill bytes may stand before any marker
+        if marker in (0xFF, *_WITHOUT_SEGMENT):  # fill bytes may stand before any marker
             at += 1 if marker == 0xFF else 2
             continue
         if marker == _EOI:
@@ -256,42 +257,42 @@ def _read_jpeg(content: Content, at: int, end: int, found: _Found) -> None:
         segment = content[at + 4 : min(at + 2 + length, end)]
         at += 2 + length
         if marker == _APP0 and segment.startswith(b"JFIF\0"):
-            found.jfif = True
+            header.jfif = True
         elif marker == _APP14 and segment.startswith(b"Adobe"):
-            found.adobe = segment[11]
+            header.adobe_transform = segment[11]
         elif marker == _SOF_JPEG_LS or marker in _SOF:
-            _read_frame_header(marker, segment, found)
+            _read_frame_header(marker, segment, header)
         elif marker == _SOS:
-            scanned += _read_scan_header(segment, found)
-            if found.has_dct or scanned >= len(found.components):
+            components_scanned += _read_scan_header(segment, header)
+            if header.has_dct or components_scanned >= len(header.components):
                 return
-            following = _NEXT_MARKER.search(content, at, end)
-            if following is None:
+            next_marker = _NEXT_MARKER.search(content, at, end)
+            if next_marker is None:
                 return
-            at = following.start()
+            at = next_marker.start()
 
 
-def _read_frame_header(marker: int, segment: bytes, found: _Found) -> None:
+def _read_frame_header(marker: int, segment: bytes, header: _Header) -> None:
     """Read a frame header (ISO 10918-1 B.2.2): precision, lines, samples per line, components."""
     if marker == _SOF_JPEG_LS:
-        found.codec = "JPEG-LS"
+        header.codec = "JPEG-LS"
     else:
-        found.process = marker & 0x0F
+        header.process = marker & 0x0F
     precision, rows, columns, count = struct.unpack(">BHHB", segment[:6])
-    found.size = rows or None, columns or None
+    header.size = rows or None, columns or None
     parts = [segment[6 + 3 * index : 9 + 3 * index] for index in range(count)]
-    found.components = tuple(Component(part[0], (part[1] >> 4, part[1] & 0x0F), precision) for part in parts)
+    header.components = tuple(Component(part[0], (part[1] >> 4, part[1] & 0x0F), precision) for part in parts)
 
 
-def _read_scan_header(segment: bytes, found: _Found) -> int:
+def _read_scan_header(segment: bytes, header: _Header) -> int:
     """Read a scan header (ISO 10918-1 B.2.3, ISO 14495-1 C.2.3) and return how many components it has."""
     count = segment[0]
     first, second, last = segment[1 + 2 * count : 4 + 2 * count]
-    if found.codec == "JPEG-LS":
-        found.near = max(first, found.near or 0)
-        found.interleave_mode = second if found.interleave_mode is None else found.interleave_mode
-    if not found.has_dct:
-        found.point_transform = max(last & 0x0F, found.point_transform or 0)
+    if header.codec == "JPEG-LS":
+        header.near = max(first, header.near or 0)
+        header.interleave_mode = second if header.interleave_mode is None else header.interleave_mode
+    if not header.has_dct:
+        header.point_transform = max(last & 0x0F, header.point_transform or 0)
     return count
 
 
@@ -315,9 +316,9 @@ def _codestream_box(content: Content, at: int, end: int) -> tuple[int, int]:
     return end, end
 
 
-def _read_jpeg_2000(content: Content, at: int, end: int, found: _Found) -> None:
+def _read_jpeg_2000(content: Content, at: int, end: int, header: _Header) -> None:
     """Read the main header and the headers of all tile-parts (ISO 15444-1 A.4 to A.6)."""
-    found.codec = "JPEG 2000"
+    header.codec = "JPEG 2000"
     at += 2  # SOC
     tile_end = end
     while at + 2 <= end:
@@ -331,29 +332,29 @@ def _read_jpeg_2000(content: Content, at: int, end: int, found: _Found) -> None:
         segment = content[at + 4 : min(at + 2 + length, end)]
         if marker == _SOT:
             (tile_length,) = struct.unpack(">I", segment[2:6])
-            tile_end = at + tile_length if tile_length > length else end  # 0: it is the last one
+            tile_end = at + tile_length if tile_length > length else end  # a length of 0: the last tile-part
         elif marker == _CAP:
-            found.codec = "HTJ2K"
+            header.codec = "HTJ2K"
         elif marker == _SIZ:
-            _read_size(segment, found)
+            _read_size(segment, header)
         elif marker == _COD:
-            found.wavelets.add(segment[9])
-            if found.component_transform is None:
-                found.component_transform = segment[4]
+            header.wavelets.add(segment[9])
+            if header.component_transform is None:
+                header.component_transform = segment[4]
         elif marker == _COC:
-            found.wavelets.add(segment[6 if len(found.components) < 257 else 7])
+            header.wavelets.add(segment[6 if len(header.components) < 257 else 7])
         if length < 2:
             return
         at += 2 + length
 
 
-def _read_size(segment: bytes, found: _Found) -> None:
+def _read_size(segment: bytes, header: _Header) -> None:
     """Read SIZ (ISO 15444-1 A.5.1): size and offset of the reference grid, precision and sign of each component."""
     right, bottom, left, top = struct.unpack(">4I", segment[2:18])
     (count,) = struct.unpack(">H", segment[34:36])
-    found.size = bottom - top, right - left
+    header.size = bottom - top, right - left
     parts = [segment[36 + 3 * index : 39 + 3 * index] for index in range(count)]
-    found.components = tuple(
+    header.components = tuple(
         Component(index, (part[1], part[2]), (part[0] & 0x7F) + 1, bool(part[0] & 0x80))
         for index, part in enumerate(parts)
     )

@@ -1,8 +1,8 @@
-"""What a compressed colour stream says of its colours, and whether Photometric Interpretation says the same.
+"""Colour space of a compressed stream by its markers, and whether Photometric Interpretation agrees.
 
 A decoder of JPEG follows JFIF, else the marker of Adobe, else the names of the components, as libjpeg does; a reader
-of DICOM follows Photometric Interpretation, as GDCM and dcmtk do (PS3.5 8.2.1). Where both say the same, nobody is
-wrong; where they do not, some readers show other colours than others. Decoders of JPEG 2000 undo the component
+of DICOM follows Photometric Interpretation, as GDCM and dcmtk do (PS3.5 8.2.1). Where the two differ, readers show
+different colours. Decoders of JPEG 2000 undo the component
 transform that the stream names, whatever the header says (PS3.5 8.2.4).
 """
 
@@ -20,16 +20,16 @@ Colours = Literal["", "RGB", "YCbCr", "RCT", "ICT", "no component transform"]
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A stream that says something else of its colours than Photometric Interpretation.
+    """A stream that states another colour space than Photometric Interpretation does.
 
     Attributes
     ----------
     codec
         ``JPEG`` or ``JPEG 2000``.
     stated
-        What the stream says.
+        Colour space or component transform that the stream states.
     photometric_interpretation
-        What the header says.
+        Value of (0028,0004).
     subsampled
         The stream has chroma of half the resolution.
     """
@@ -41,7 +41,7 @@ class Contradiction:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether readers show different colours, or none can be sure.
+        """Whether readers may show different colours.
 
         The colours of a JPEG 2000 with a component transform are RGB once decoded, as RGB, YBR_RCT and YBR_ICT say.
         """
@@ -54,13 +54,18 @@ class Contradiction:
 
 
 def contradiction(photometric_interpretation: str, streams: Iterable[Stream]) -> Contradiction | None:
-    """Return how the streams of an image contradict Photometric Interpretation: the gravest of all frames."""
-    found = []
+    """Return how the streams of an image contradict Photometric Interpretation, an ambiguous contradiction first.
+
+    ``None`` if they agree with it, or do not state their colours.
+    """
+    contradictions = []
     for stream in streams:
         stated, expected = stated_colours(stream), _EXPECTED.get(photometric_interpretation)
         if stated and expected is not None and stated not in expected:
-            found.append(Contradiction(stream.codec, stated, photometric_interpretation, bool(stream.is_subsampled)))
-    return max(found, key=lambda one: one.is_ambiguous, default=None)
+            contradictions.append(
+                Contradiction(stream.codec, stated, photometric_interpretation, bool(stream.is_subsampled))
+            )
+    return max(contradictions, key=lambda contradiction: contradiction.is_ambiguous, default=None)
 
 
 _EXPECTED: dict[str, tuple[Colours, ...]] = {
@@ -74,10 +79,10 @@ _EXPECTED: dict[str, tuple[Colours, ...]] = {
 
 
 def stated_colours(stream: Stream) -> Colours:
-    """Return what a stream of three components says of its colours.
+    """Return the colour space, or of JPEG 2000 the component transform, that a stream of three components states.
 
-    A JPEG says it by its markers, else by components named R, G and B, else by chroma of half the resolution, which RGB
-    has not. Components named 1, 2 and 3 say nothing: encoders of DICOM name them so whatever they hold.
+    A JPEG states it by its markers, else by components named R, G and B, else by chroma of half the resolution, which
+    RGB has not. Components named 1, 2 and 3 say nothing: encoders of DICOM name them so whatever they hold.
     """
     if len(stream.components) != 3:
         return ""

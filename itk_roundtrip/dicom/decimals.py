@@ -1,4 +1,4 @@
-"""Decimal strings, VR DS (PS3.5 6.2): the one parser of numbers in header text."""
+"""Decimal strings, VR DS (PS3.5 6.2): the parser of all numbers in header text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _DECIMAL = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? 
 
 
 def decimal(text: str) -> float | None:
-    """Return the number that one value of VR DS or IS holds; ``None`` if it holds none, or no finite one.
+    """Return the number in a single value of VR DS or IS; ``None`` if it is no finite decimal number.
 
-    Strict where ``float`` is not: that takes ``nan``, ``inf``, ``1_000`` and the digits of other scripts. What number a
-    value of more than 16 characters is, is not in doubt.
+    ``float`` alone would take ``nan``, ``inf``, ``1_000`` and the digits of other scripts. A value of more than 16
+    characters breaks PS3.5 6.2, but its number is not in doubt, and it is taken.
     """
     text = text.strip("\0")
     if not text.isascii() or not _DECIMAL.fullmatch(text):
@@ -22,11 +22,11 @@ def decimal(text: str) -> float | None:
 
 
 def decimals(text: str) -> tuple[float, ...]:
-    """Return the numbers of a text of several values; none of them if one is no decimal number or if it is empty."""
-    found = []
+    """Return the numbers of a text of several values; an empty tuple if any value is no decimal number."""
+    numbers = []
     for part in text.split("\\"):
         value = decimal(part)
         if value is None:
             return ()
-        found.append(value)
-    return tuple(found)
+        numbers.append(value)
+    return tuple(numbers)

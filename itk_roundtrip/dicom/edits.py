@@ -1,4 +1,4 @@
-"""Edits of an encoded data set, as data: what changes, not how it is carried out."""
+"""Edits of an encoded data set, as data; :mod:`itk_roundtrip.dicom.spans` carries them out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Edit:
-    """A new value for one attribute, as encoded text without padding."""
+    """A new value for an attribute that is no sequence: its encoded bytes without padding."""
 
     tag: int
     vr: str
@@ -17,7 +17,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Items:
-    """A new value for one sequence: all its items."""
+    """A new value for a sequence: all its items."""
 
     tag: int
     items: tuple[Item, ...]
@@ -25,7 +25,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Appended:
-    """Items behind those that a sequence has, or the first ones."""
+    """Items added at the end of a sequence; the sequence is made if there is none."""
 
     tag: int
     items: tuple[Item, ...]
@@ -33,7 +33,7 @@ class Appended:
 
 @dataclass(frozen=True)
 class Nested:
-    """Edits inside items of a sequence, by index of the item."""
+    """Edits inside items of a sequence, by index of the item, from 0."""
 
     tag: int
     edits: Mapping[int, Edits]

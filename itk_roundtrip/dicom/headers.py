@@ -1,7 +1,7 @@
-"""Headers as bytes: every element of a source stands in the written file as it stood, but for declared edits.
+"""Headers as bytes: the written file has every element of the source byte for byte, but for declared edits.
 
 A data set is cut into the byte spans of its elements and put together again, so that texts, private data, nested
-sequences and their lengths need no decoding. Only big-endian sources (retired) are re-encoded, word by word.
+sequences and their lengths need no decoding. Only sources in Big Endian (retired) are re-encoded, word by word.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pydicom.values import convert_SQ
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom import spans
 from itk_roundtrip.dicom.edits import Appended, Edit, Items, Nested, Removed
+from itk_roundtrip.dicom.encoding import ENCAPSULATED_PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED_LENGTH
 from itk_roundtrip.dicom.native_frames import native_pixels
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
@@ -48,11 +49,8 @@ from itk_roundtrip.tags import tag_text
 
 PIXEL_DATA = tags.PIXEL_DATA
 DEFERRED_BYTES = 1 << 16
-"""Longer values are not copied out of the data set."""
+"""Values of more bytes are left in the data set and not copied."""
 _PREAMBLE = bytes(128) + b"DICM"
-_UNDEFINED = 0xFFFFFFFF
-_ENCAPSULATED = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"  # Pixel Data of undefined length, Explicit VR
-_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _IMPLEMENTATION_VERSION_NAME = f"PYDICOM {pydicom.__version__}".encode()[:16]
 
 WORD_BYTES: dict[str, int] = {
@@ -65,20 +63,21 @@ WORD_BYTES: dict[str, int] = {
 
 @dataclass(frozen=True)
 class Header:
-    """The data set of one file, in Little Endian.
+    """The data set of a file, in Little Endian.
 
     Attributes
     ----------
     transfer_syntax_uid
-        Of the file, (0002,0010).
+        Transfer syntax that the file is really in.
     implicit_vr
         Whether ``data`` is in Implicit VR.
     data
-        The encoded data set; big-endian and deflated ones converted.
+        The encoded data set, converted from Big Endian and inflated.
     spans
-        Where each element of the top level stands in ``data``, in the order of the file.
+        Tag, start and end in ``data`` of each element of the top level, in the order of the file.
     elements
-        The same elements, undecoded, by tag; values longer than :data:`DEFERRED_BYTES` are left in ``data``.
+        The same elements undecoded, as pydicom reads them, by tag; values longer than :data:`DEFERRED_BYTES` are left
+        in ``data``.
     """
 
     transfer_syntax_uid: str
@@ -89,17 +88,17 @@ class Header:
     unpacked: bool = False
     """Pixel Data were fragments of native frames, and are in Native Format in ``data``."""
     mended: bool = False
-    """The data set of the file is not regular, or its frames are not told apart as they must be; ``data`` is."""
-    stood: Mapping[int, bytes] = field(default_factory=dict)
-    """Elements of the top level as they stand in the file, where ``data`` holds them in another form."""
+    """The data set in the file is irregular, or its Basic Offset Table is wrong; ``data`` is regular."""
+    verbatim: Mapping[int, bytes] = field(default_factory=dict)
+    """Elements of the top level as they stand in the file, where ``data`` has them in another form."""
 
     @cached_property
     def values(self) -> Dataset:
-        """The elements as a data set, for decoding one by one."""
+        """The elements as a pydicom data set, which decodes each when it is asked for."""
         values = Dataset(
             {
                 element.tag: element
-                if not isinstance(element, RawDataElement) or tag == PIXEL_DATA
+                if not isinstance(element, RawDataElement) or tag == tags.PIXEL_DATA
                 else element._replace(value=self.raw(tag))
                 for tag, element in self.elements.items()
             }
@@ -113,11 +112,11 @@ class Header:
         element = self.elements.get(tag)
         if not isinstance(element, RawDataElement):
             return None
-        if element.value is None and element.length != _UNDEFINED:
+        if element.value is None and element.length != UNDEFINED_LENGTH:
             return self.data[element.value_tell : element.value_tell + element.length]
         if element.value is None:
-            end = next(stop for each, _, stop in self.spans if each == tag)
-            return self.data[element.value_tell : end - len(_SEQUENCE_END)]
+            end = next(stop for other, _, stop in self.spans if other == tag)
+            return self.data[element.value_tell : end - len(SEQUENCE_DELIMITER)]
         return element.value or b""
 
     @cached_property
@@ -132,12 +131,12 @@ class Header:
 
     @property
     def output_transfer_syntax_uid(self) -> str:
-        """Implicit VR stays Implicit VR, everything else becomes Explicit VR, both Little Endian."""
+        """Transfer syntax of a file with native pixels: Implicit or Explicit VR Little Endian, as ``data`` is."""
         return str(uid.ImplicitVRLittleEndian if self.implicit_vr else uid.ExplicitVRLittleEndian)
 
 
 def read_header(path: Path, name: str | None = None) -> Header:
-    """Read a DICOM file (PS3.10) whole.
+    """Read the whole data set of a DICOM file (PS3.10).
 
     Parameters
     ----------
@@ -190,24 +189,27 @@ def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
 
 
 def _is_irregular(data: bytes, begins: Opening) -> bool:
-    """Tell whether elements in Big Endian, whose words are going to be swapped, have unknown VRs, at any depth."""
+    """Tell whether elements in Big Endian have unknown VRs, at any depth: which words to swap is then unknown."""
     elements = data_element_generator(BytesIO(data), begins.implicit, begins.little_endian)
     return has_unknown_vrs({element.tag: element for element in elements})
 
 
 def _parse_irregular(data: bytes, begins: Opening, name: str) -> Header:
-    """Parse a data set that is not quite DICOM; what others can carry but not read is kept as it stands."""
-    found = regular(
+    """Parse the regular data set that irregular bytes stand for.
+
+    Its irregular elements of the top level are kept verbatim where the encoding is too.
+    """
+    mended = regular(
         data,
         implicit=begins.implicit,
         little_endian=begins.little_endian,
         encapsulated=syntaxes.is_encapsulated(begins.transfer_syntax_uid),
     )
-    if not found.problems:
+    if not mended.problems:
         raise IrregularError("nothing is irregular")
-    header = _parse_data(found.data, begins, name)
-    kept = found.stood if begins.little_endian and header.implicit_vr == begins.implicit else {}
-    return replace(header, mended=True, stood=kept)
+    header = _parse_data(mended.data, begins, name)
+    verbatim = mended.verbatim if begins.little_endian and header.implicit_vr == begins.implicit else {}
+    return replace(header, mended=True, verbatim=verbatim)
 
 
 def _parse_data(data: bytes, begins: Opening, name: str) -> Header:
@@ -215,15 +217,15 @@ def _parse_data(data: bytes, begins: Opening, name: str) -> Header:
     if not begins.little_endian:
         data = _little_endian(_elements(data, name, implicit_vr=False, little_endian=False))
     implicit_vr = begins.implicit
-    if implicit_vr and syntaxes.is_encapsulated(syntax):  # compressed pixels stand in Explicit VR only
+    if implicit_vr and syntaxes.is_encapsulated(syntax):  # compressed pixels are in Explicit VR only (PS3.5 A.4)
         data, implicit_vr = _as_explicit(_header(data, syntax, True, name), name), False
     header = _header(data, syntax, implicit_vr, name)
-    return _unpacked(_laid_out(header, name), name) if syntaxes.is_encapsulated(syntax) else header
+    return _in_native_format(_with_offset_table(header, name), name) if syntaxes.is_encapsulated(syntax) else header
 
 
-def _laid_out(header: Header, name: str) -> Header:
-    """Return a header whose Basic Offset Table is right, or empty."""
-    value = header.raw(PIXEL_DATA)
+def _with_offset_table(header: Header, name: str) -> Header:
+    """Return a header whose Basic Offset Table is right or empty, unless its frames cannot be told apart."""
+    value = header.raw(tags.PIXEL_DATA)
     if value is None:
         return header
     if not are_fragments(value):  # pydicom looks for their end, whatever stands before it
@@ -232,20 +234,20 @@ def _laid_out(header: Header, name: str) -> Header:
         )
     if header.raw(tags.EXTENDED_OFFSET_TABLE):
         return header
-    right = laid_out(value, frame_count(header.raw(tags.NUMBER_OF_FRAMES)))
-    if right == value:
+    mended = laid_out(value, frame_count(header.raw(tags.NUMBER_OF_FRAMES)))
+    if mended == value:
         return header
     parts = [
-        _ENCAPSULATED + right + _SEQUENCE_END if tag == PIXEL_DATA else header.data[start:stop]
+        ENCAPSULATED_PIXEL_DATA + mended + SEQUENCE_DELIMITER if tag == tags.PIXEL_DATA else header.data[start:stop]
         for tag, start, stop in header.spans
     ]
     return replace(_header(b"".join(parts), header.transfer_syntax_uid, False, name), mended=True)
 
 
-def _unpacked(header: Header, name: str) -> Header:
-    """Return a header whose Pixel Data are in Native Format, if they are fragments of native frames.
+def _in_native_format(header: Header, name: str) -> Header:
+    """Return a header with Pixel Data in Native Format, if its fragments hold native frames.
 
-    Those beside an encapsulated icon stay as they are: a native file cannot hold it.
+    Not where a sequence holds encapsulated pixels, such as an icon: a file in Native Format cannot hold those.
     """
     rows, columns, samples, allocated = (
         int.from_bytes((header.raw(tag) or b"")[:2], "little")
@@ -255,11 +257,11 @@ def _unpacked(header: Header, name: str) -> Header:
         return header
     bits = rows * columns * max(1, samples) * allocated
     if (header.raw(tags.PHOTOMETRIC_INTERPRETATION) or b"").strip(b" \0").endswith(b"_422"):
-        bits = bits * 2 // 3  # chroma of half the resolution
+        bits = bits * 2 // 3  # chroma of half the horizontal resolution
     frames = header.values.get("NumberOfFrames") or 1
     tables = header.raw(tags.EXTENDED_OFFSET_TABLE), header.raw(tags.EXTENDED_OFFSET_TABLE_LENGTHS)
     try:
-        value = native_pixels(header.transfer_syntax_uid, header.raw(PIXEL_DATA) or b"", int(frames), bits, tables)
+        value = native_pixels(header.transfer_syntax_uid, header.raw(tags.PIXEL_DATA) or b"", int(frames), bits, tables)
     except ValueError:
         raise SeriesReadError(
             f"{name} is damaged: its fragments do not hold the frames that its header describes.",
@@ -267,12 +269,13 @@ def _unpacked(header: Header, name: str) -> Header:
             tag="(7FE0,0010)",
         ) from None
     parts = {tag: header.data[start:stop] for tag, start, stop in header.spans if tag not in ENCAPSULATION_TAGS}
-    parts[PIXEL_DATA] = spans.encode(PIXEL_DATA, "OW" if allocated > 8 else "OB", value, implicit_vr=False)
+    parts[tags.PIXEL_DATA] = spans.encode(tags.PIXEL_DATA, "OW" if allocated > 8 else "OB", value, implicit_vr=False)
     native = _header(b"".join(parts.values()), str(uid.ExplicitVRLittleEndian), False, name)
     return replace(native, transfer_syntax_uid=header.transfer_syntax_uid, unpacked=True)
 
 
 def _header(data: bytes, syntax: str, implicit_vr: bool, name: str) -> Header:
+    """Return the header of a data set in Little Endian, without elements that may not stand in a data set."""
     places: list[tuple[int, int, int]] = []
     elements: dict[int, DataElement | RawDataElement] = {}
     start = 0
@@ -284,11 +287,10 @@ def _header(data: bytes, syntax: str, implicit_vr: bool, name: str) -> Header:
         if not stands_in_data_sets(tag):
             start = stop
             continue
-        if tag >> 16 == 0xFFFE:
+        if tag >> 16 == tags.ITEM >> 16:
             raise SeriesReadError(f"{name} is damaged: an item or a delimiter stands for an element.", path=name)
         if tag in elements:
-            twice = tag_text(tag)
-            raise SeriesReadError(f"{name} is damaged: it holds {twice} twice.", path=name, tag=twice)
+            raise SeriesReadError(f"{name} is damaged: it holds {tag_text(tag)} twice.", path=name, tag=tag_text(tag))
         places.append((tag, start, stop))
         elements[tag] = element
         start = stop
@@ -301,38 +303,38 @@ def transcoded(source: Header, *, implicit_vr: bool, name: str) -> Header:
     Raises
     ------
     SeriesReadError
-        Something inside it is damaged.
+        A sequence in it is damaged.
     """
     if source.implicit_vr == implicit_vr:
         return source
     try:
         data = as_implicit(source.data) if implicit_vr else _as_explicit(source, name)
     except ValueError:
-        raise _no_items(name) from None
+        raise _damaged_sequence(name) from None
     syntax = source.transfer_syntax_uid if source.encapsulated else source.output_transfer_syntax_uid
     return replace(_header(data, syntax, implicit_vr, name), transfer_syntax_uid=source.transfer_syntax_uid,
                    unpacked=source.unpacked)  # fmt: skip
 
 
 def _as_explicit(source: Header, name: str) -> bytes:
-    words = (
+    values = (
         int.from_bytes((source.raw(tag) or b"")[:2], "little")
         for tag in (tags.PIXEL_REPRESENTATION, tags.BITS_ALLOCATED)
     )
     try:
-        return as_explicit(source.data, signed=next(words) == 1, bits_allocated=next(words))
+        return as_explicit(source.data, signed=next(values) == 1, bits_allocated=next(values))
     except ValueError:
-        raise _no_items(name) from None
+        raise _damaged_sequence(name) from None
 
 
-def _no_items(name: str) -> SeriesReadError:
+def _damaged_sequence(name: str) -> SeriesReadError:
     return SeriesReadError(f"{name} is damaged: a sequence in it holds no items.", path=name)
 
 
 def _elements(
     data: bytes | BytesIO, name: str, *, implicit_vr: bool, little_endian: bool, encapsulated: bool = False
 ) -> Iterator[DataElement | RawDataElement]:
-    """Yield the elements of an encoded data set, refusing a truncated one or one of another encoding."""
+    """Yield the elements of an encoded data set; refuse it if it is truncated or in another encoding."""
     stream = BytesIO(data) if isinstance(data, bytes) else data
     content = stream.getbuffer()
     defer = DEFERRED_BYTES if little_endian else None
@@ -340,14 +342,14 @@ def _elements(
         if element.tag == 0 and not any(content[stream.tell() :]):
             return  # the file is filled up with zeros, which are no elements
         if isinstance(element, RawDataElement):
-            if element.tag == PIXEL_DATA and (element.length == _UNDEFINED) != encapsulated:
+            if element.tag == tags.PIXEL_DATA and (element.length == UNDEFINED_LENGTH) != encapsulated:
                 raise SeriesReadError(
                     f"{name} is damaged: its pixel data are {'not ' * encapsulated}compressed, and its transfer syntax"
                     " says otherwise.",
                     path=name,
                     tag="(7FE0,0010)",
                 )
-            if element.length != _UNDEFINED and element.value_tell + element.length > len(content):
+            if element.length != UNDEFINED_LENGTH and element.value_tell + element.length > len(content):
                 raise SeriesReadError(f"{name} is truncated: it ends inside an element.", path=name)
             if not implicit_vr and (element.VR is None or element.is_implicit_VR != implicit_vr):
                 raise SeriesReadError(f"{name} is not encoded as its transfer syntax says.", path=name)
@@ -357,7 +359,7 @@ def _elements(
 
 
 def _little_endian(elements: Iterator[DataElement | RawDataElement]) -> bytes:
-    """Return big-endian elements in Explicit VR Little Endian. UN has no known words and is kept as it stands."""
+    """Return elements of Big Endian in Explicit VR Little Endian; of VR UN no words are known, it keeps its bytes."""
     encoded = []
     for element in elements:
         vr = str(element.VR)
@@ -365,8 +367,8 @@ def _little_endian(elements: Iterator[DataElement | RawDataElement]) -> bytes:
             items: Any = element.value
             if isinstance(element, RawDataElement):
                 items = convert_SQ(element.value or b"", False, False, [default_encoding])
-            inside = ((item.get_item(tag) for tag in sorted(item.keys())) for item in items)
-            value = b"".join(spans.encode_item(_little_endian(each)) for each in inside)
+            contents = ((item.get_item(tag) for tag in sorted(item.keys())) for item in items)
+            value = b"".join(spans.encode_item(_little_endian(content)) for content in contents)
         else:
             value = _swapped(bytes(element.value or b""), WORD_BYTES.get(vr, 1))
         if not is_group_length(int(element.tag)):
@@ -375,18 +377,18 @@ def _little_endian(elements: Iterator[DataElement | RawDataElement]) -> bytes:
 
 
 def _swapped(value: bytes, size: int) -> bytes:
-    """Return big-endian words of ``size`` bytes in little endian."""
+    """Return words of ``size`` bytes in Little Endian; a rest that is no whole word is kept."""
     whole = len(value) - len(value) % size
     return np.frombuffer(value[:whole], dtype=f">u{size}").astype(f"<u{size}").tobytes() + value[whole:]
 
 
 def nested_pixels(source: Header) -> int:
-    """Return the tag of a sequence with compressed pixels inside, such as an icon; 0 if there is none.
+    """Return the tag of a sequence with encapsulated pixels inside, such as an icon; 0 if there is none.
 
-    An uncompressed file cannot hold them.
+    A file in Native Format cannot hold them.
     """
     for tag, start, stop in source.spans if source.encapsulated else ():
-        if tag != PIXEL_DATA and _ENCAPSULATED in source.data[start:stop]:
+        if tag != tags.PIXEL_DATA and ENCAPSULATED_PIXEL_DATA in source.data[start:stop]:
             return tag
     return 0
 
@@ -397,12 +399,12 @@ def complete(
     pixel_data: PixelData | None,
     name: str,
 ) -> bytes:
-    """Return the whole file: the source's elements, the edits in their places, and the pixels.
+    """Return the bytes of a whole file: elements of the source, edits in their places, and pixels.
 
     Parameters
     ----------
     source
-        Of the same slice.
+        Header of the source instance.
     edits
         By tag; every other element of the source is kept as it stands.
     pixel_data
@@ -432,11 +434,11 @@ def complete(
                     tag=tag_text(tag),
                 ) from None
         elif edit is None and not is_group_length(tag):
-            parts[tag] = source.stood.get(tag) or source.data[start:stop]
+            parts[tag] = source.verbatim.get(tag) or source.data[start:stop]
     if pixel_data is not None:
         for tag in ENCAPSULATION_TAGS if source.encapsulated else ():
             parts.pop(tag, None)
-        parts[PIXEL_DATA] = pixel_data.encoded(source)
+        parts[tags.PIXEL_DATA] = pixel_data.encoded(source)
     for tag, edit in edits.items():
         if tag not in parts:
             parts[tag] = spans.new_element(edit, implicit_vr=implicit_vr)
@@ -451,14 +453,14 @@ def complete(
 
 @dataclass(frozen=True)
 class PixelData:
-    """What stands in Pixel Data (7FE0,0010) of a written file.
+    """Pixel Data (7FE0,0010) of a file to be written.
 
     Attributes
     ----------
     value
         Native little endian, of even length; or the frames, encapsulated, with their Basic Offset Table.
     bits_allocated
-        Tells the VR where the source was compressed (PS3.5 8.2).
+        Decides between VR OB and OW where the source was compressed (PS3.5 8.2).
     transfer_syntax_uid
         Of compressed pixels; empty for native ones, which stand in the encoding of the source's header.
     """
@@ -468,22 +470,22 @@ class PixelData:
     transfer_syntax_uid: str = ""
 
     def encoded(self, source: Header) -> bytes:
-        """Return the element."""
+        """Return the encoded element."""
         if self.transfer_syntax_uid:
-            return _ENCAPSULATED + self.value + _SEQUENCE_END
-        element = source.elements.get(PIXEL_DATA)
+            return ENCAPSULATED_PIXEL_DATA + self.value + SEQUENCE_DELIMITER
+        element = source.elements.get(tags.PIXEL_DATA)
         vr = str(element.VR) if element is not None else "None"
         if source.encapsulated or vr == "None":
             vr = "OW" if self.bits_allocated > 8 else "OB"
-        return spans.encode(PIXEL_DATA, vr, self.value, implicit_vr=source.implicit_vr)
+        return spans.encode(tags.PIXEL_DATA, vr, self.value, implicit_vr=source.implicit_vr)
 
 
 def file_bytes(
     parts: Sequence[bytes], transfer_syntax_uid: str, sop_class_uid: bytes | None, sop_instance_uid: bytes | None
 ) -> bytes:
-    """Return a DICOM file (PS3.10 7): preamble, File Meta Information of its own, and the encoded elements.
+    """Return a DICOM file (PS3.10 7): preamble, new File Meta Information, and the encoded elements.
 
-    The File Meta Information tells of the writer of the file: nothing of the source's is taken over.
+    File Meta Information describes the writer of the file, so that nothing of the source's is taken over.
     """
     meta = b"".join(
         spans.encode(tag, vr, spans.padded(value, vr), implicit_vr=False)
@@ -505,7 +507,7 @@ def file_bytes(
 
 @dataclass(frozen=True)
 class Losses:
-    """What ITK alone made of one header: tags of the top level, without pixels and file meta."""
+    """Tags of the top level that ITK lost, altered or invented in a header; pixels and group 0002 are not compared."""
 
     lost: frozenset[int]
     altered: frozenset[int]
@@ -513,11 +515,11 @@ class Losses:
 
 
 def compare_with_itk(source: Header, written_by_itk: Header, edited: frozenset[int]) -> Losses:
-    """Tell what ITK lost, altered or invented of a header, ``edited`` attributes apart.
+    """Return what ITK lost, altered or invented of a header, ``edited`` attributes apart.
 
     An attribute is altered if its value bytes differ; VRs are not compared, as ITK writes Implicit VR.
     """
-    ignored = edited | {PIXEL_DATA, *ENCAPSULATION_TAGS}
+    ignored = edited | {tags.PIXEL_DATA, *ENCAPSULATION_TAGS}
     ours = {tag for tag, _, _ in source.spans if not is_group_length(tag)} - ignored
     theirs = {tag for tag, _, _ in written_by_itk.spans if not is_group_length(tag)} - ignored
     return Losses(

@@ -1,4 +1,4 @@
-"""Where the data set of a file begins and how it is really encoded, whatever the file says (PS3.10 7.1)."""
+"""Offset and actual encoding of the data set of a file, also where File Meta Information is wrong (PS3.10 7.1)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,16 @@ from struct import Struct
 from pydicom import uid
 from pydicom.datadict import dictionary_has_tag
 from pydicom.filereader import data_element_generator
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import syntaxes, tags
+from itk_roundtrip.dicom.encoding import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH
 
 _LOOK = 3
-"""So many elements in a row that make sense in one encoding are no chance."""
+"""Number of elements in a row that must make sense in an encoding for it to be taken."""
 _HEAD = 1 << 16
-"""So many bytes of a deflated data set are looked at."""
+"""Bytes of a deflated data set that are inflated to tell whether it is deflated at all."""
 _FIRST_GROUPS = (0x0004, 0x0008)
-_UNDEFINED = 0xFFFFFFFF
-_PIXEL_DATA = tags.PIXEL_DATA
-_LONG_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
-_SHORT_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
+"""Groups that a data set begins with: of a DICOMDIR, and of everything else."""
 _EXPLICIT = {"<": Struct("<HH2sH").unpack, ">": Struct(">HH2sH").unpack}
 _IMPLICIT = {"<": Struct("<HHL").unpack, ">": Struct(">HHL").unpack}
 _LENGTH = {"<": Struct("<L").unpack, ">": Struct(">L").unpack}
@@ -40,29 +37,29 @@ _NATIVE = frozenset({"", _DEFLATED, *_ENCODINGS.values()})
 
 @dataclass(frozen=True)
 class Opening:
-    """How a file opens.
+    """Where the data set of a file begins, how it is encoded, and what File Meta Information says of it.
 
     Attributes
     ----------
     start
         Offset of the data set.
     prefix
-        The DICM prefix stands where it must.
+        There is a DICM prefix behind a preamble of 128 bytes.
     meta
-        There is a group 0002.
+        There is File Meta Information, group 0002.
     claimed
         Transfer Syntax UID (0002,0010); empty if there is none.
     transfer_syntax_uid
-        What the data set is really in. A claimed syntax that is encapsulated, private or not known is left as it
-        is; empty if nothing is claimed and the pixels are encapsulated, in whatever it may be.
+        Transfer syntax that the data set is really in. A claimed syntax that is encapsulated, private or not known
+        is taken as it is; empty if none is claimed and the pixels are encapsulated, as their codec is then unknown.
     implicit, little_endian, deflated
-        How the elements are encoded, also where ``transfer_syntax_uid`` says otherwise.
+        How the elements are really encoded, also where ``transfer_syntax_uid`` says otherwise.
     media_storage_sop_class_uid
         (0002,0002); empty if there is none.
     implicit_meta
         Group 0002 is in Implicit VR, which it must not be.
     odd_meta
-        Group 0002 has a VR that there is none of.
+        Group 0002 has a VR that the standard does not have.
     """
 
     start: int
@@ -79,27 +76,28 @@ class Opening:
 
     @property
     def note(self) -> str:
-        """What of it is not as it must be, as a phrase for people; empty if all is well."""
-        told = [] if self.prefix else ["no DICM prefix"]
+        """Faults of preamble, File Meta Information and transfer syntax, as a phrase for messages; empty if none."""
+        faults = [] if self.prefix else ["no DICM prefix"]
         if not self.meta:
-            told.append("no File Meta Information")
+            faults.append("no File Meta Information")
         elif not self.claimed:
-            told.append("no Transfer Syntax UID")
+            faults.append("no Transfer Syntax UID")
         if self.implicit_meta:
-            told.append("File Meta Information in Implicit VR")
+            faults.append("File Meta Information in Implicit VR")
         if self.odd_meta:
-            told.append("a VR that there is none of in File Meta Information")
+            faults.append("a VR that there is none of in File Meta Information")
         real = _DEFLATED if self.deflated else _ENCODINGS[self.implicit, "<" if self.little_endian else ">"]
         claimed = self.claimed
-        as_it_says = claimed == real or (self.deflated and syntaxes.is_deflated(claimed))
-        may_be = claimed not in _NATIVE and real == uid.ExplicitVRLittleEndian  # as all encapsulated ones are
-        if not as_it_says and not may_be and syntaxes.is_known(claimed):
-            told.append(f"says {syntaxes.name(claimed)} and is {real.name}")
-        return ", ".join(told)
+        is_as_claimed = claimed == real or (self.deflated and syntaxes.is_deflated(claimed))
+        # All encapsulated transfer syntaxes are in Explicit VR Little Endian (PS3.5 A.4).
+        may_be_as_claimed = claimed not in _NATIVE and real == uid.ExplicitVRLittleEndian
+        if not is_as_claimed and not may_be_as_claimed and syntaxes.is_known(claimed):
+            faults.append(f"says {syntaxes.name(claimed)} and is {real.name}")
+        return ", ".join(faults)
 
 
 def opening(content: bytes | mmap) -> Opening:
-    """Tell where the data set of a file begins and how it is encoded, from the bytes of its first elements.
+    """Return where the data set of a file begins and how it is encoded, judged by the bytes of its first elements.
 
     Parameters
     ----------
@@ -112,20 +110,23 @@ def opening(content: bytes | mmap) -> Opening:
         It holds no DICOM data set.
     """
     if content[128:132] == b"DICM":
-        found = _opening(content, 132, prefix=True)
+        begins = _opening(content, 132, prefix=True)
     else:
         # Files from before PS3.10 and dumps of a network start at once; others have the preamble without prefix, or
         # something else in its place.
-        found = next((one for at in (0, 128, 132) if (one := _opening(content, at, prefix=False))), None)
-    if found is None:
+        openings = (_opening(content, at, prefix=False) for at in (0, 128, 132))
+        begins = next(filter(None, openings), None)
+    if begins is None:
         raise ValueError("holds no DICOM data set")
-    return found
+    return begins
 
 
 def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
+    """Return how a file opens whose group 0002, or data set if there is none, begins at ``at``."""
     start, meta, implicit_meta, odd_meta = _file_meta(content, at)
     claimed = meta.get(tags.TRANSFER_SYNTAX_UID, "")
-    # Without a group 0002, only what begins as every data set does is believed to be one.
+    # Without a group 0002, only what begins as every data set does is taken for DICOM; without a prefix, a single
+    # element that seems to be of group 0002 may be chance.
     sure = len(meta) > (not prefix)
     real = _encoding(content, start, claimed, sure=sure, prefix=prefix)
     if real is None:
@@ -154,11 +155,11 @@ def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
 def _file_meta(content: bytes | mmap, at: int) -> tuple[int, dict[int, str], bool, bool]:
     """Return where group 0002 ends, its values by tag, whether it is in Implicit VR, and whether it has unknown VRs.
 
-    Its end is where its tags end: the length that (0002,0000) gives is often wrong.
+    It ends with the last element of the group: the length that (0002,0000) gives is often wrong.
     """
     values: dict[int, str] = {}
     odd = False
-    implicit = content[at + 4 : at + 6] not in _SHORT_VRS | _LONG_VRS
+    implicit = content[at + 4 : at + 6] not in SHORT_VRS | LONG_VRS
     while content[at : at + 2] == b"\2\0":
         element = _element(content, at, "<", implicit=implicit)
         if element is None and (element := _odd_element(content, at)) is not None:
@@ -174,7 +175,10 @@ def _file_meta(content: bytes | mmap, at: int) -> tuple[int, dict[int, str], boo
 
 
 def _odd_element(content: bytes | mmap, at: int) -> tuple[int, int, int] | None:
-    """Return as :func:`_element` the one of group 0002 with an unknown VR: with the length behind which one stands."""
+    """Return an element of group 0002 with an unknown VR as :func:`_element` does.
+
+    Of the lengths that its bytes may be, it has that behind which another element stands.
+    """
     head = content[at : at + 12]
     if len(head) < 12:
         return None
@@ -184,7 +188,7 @@ def _odd_element(content: bytes | mmap, at: int) -> tuple[int, int, int] | None:
         end = at + size + length
         group, element, vr = content[end : end + 2], content[end + 2 : end + 4], content[end + 4 : end + 6]
         follows = group == b"\2\0" and int.from_bytes(element, "little") > tag & 0xFFFF
-        if follows or (group in (b"\x08\0", b"\0\x08") and (vr in _SHORT_VRS | _LONG_VRS or b"\0" in vr)):
+        if follows or (group in (b"\x08\0", b"\0\x08") and (vr in SHORT_VRS | LONG_VRS or b"\0" in vr)):
             return tag, at + size, length
     return None
 
@@ -192,7 +196,7 @@ def _odd_element(content: bytes | mmap, at: int) -> tuple[int, int, int] | None:
 def _encoding(
     content: bytes | mmap, start: int, claimed: str, *, sure: bool, prefix: bool
 ) -> tuple[bool, str, bool] | None:
-    """Return Implicit VR, byte order and deflated, or ``None`` if this is no data set."""
+    """Return whether VRs are implicit, the byte order, and whether it is deflated; ``None`` if this is no data set."""
     if syntaxes.is_deflated(claimed) and _is_deflated(content, start):
         return False, "<", True
     expected = next((key for key, syntax in _ENCODINGS.items() if syntax == claimed), (False, "<"))
@@ -207,7 +211,7 @@ def _encoding(
         return *expected, False  # broken in its first element, yet a data set
     if best == 0 or (best < _LOOK and not sure):
         return None
-    # Letters of a VR are no chance, a length is: Explicit VR comes first, even where Implicit VR is claimed.
+    # The letters of a VR cannot be chance, a length can: Explicit VR comes first, even where Implicit VR is claimed.
     order = ((False, "<"), (False, ">"), (True, "<"))
     return *next(key for key in order if counts[key] == best), False
 
@@ -215,8 +219,8 @@ def _encoding(
 def _plausible(content: bytes | mmap, at: int, size: int, encoding: tuple[bool, str], *, sure: bool) -> int:
     """Return how many of the first elements make sense in an encoding, :data:`_LOOK` at most.
 
-    Where ``size`` is beyond ``content``, what lies between is not looked at. An element that runs past the end counts
-    only if it is ``sure`` that this is DICOM.
+    ``size`` is that of the data set, of which ``content`` may be only the beginning. An element that runs past the end
+    counts only if it is ``sure`` that this is DICOM.
     """
     implicit, order = encoding
     last = -1
@@ -227,11 +231,11 @@ def _plausible(content: bytes | mmap, at: int, size: int, encoding: tuple[bool, 
         tag, begin, length = element
         if tag <= last or not _may_stand(tag, length, first=last < 0, sure=sure):
             return count
-        if length == _UNDEFINED:
+        if length == UNDEFINED_LENGTH:
             # Only items may follow, and what they hold is not looked at.
             return _LOOK if content[begin : begin + 2] in (b"\xfe\xff", b"\xff\xfe") else count
         if begin + length > size:
-            # Two capitals are a VR that nobody knows rather than such a length.
+            # Two capitals are an unknown VR rather than part of such a length.
             vr = content[at + 4 : at + 6]
             return count + (sure and not (implicit and vr.isalpha() and vr.isupper()))
         last, at = tag, begin + length
@@ -244,7 +248,7 @@ def _may_stand(tag: int, length: int, *, first: bool, sure: bool) -> bool:
         return length == 4 and (sure or not first or group in _FIRST_GROUPS)
     if not sure:
         return (not first or group in _FIRST_GROUPS) and dictionary_has_tag(tag)
-    # A first group in the wrong byte order is a large one that nobody knows.
+    # In the wrong byte order, the first group is a large number that no attribute has.
     return not first or group in _FIRST_GROUPS or bool(group % 2) or dictionary_has_tag(tag)
 
 
@@ -257,9 +261,9 @@ def _element(content: bytes | mmap, at: int, order: str, *, implicit: bool) -> t
         group, element, length = _IMPLICIT[order](head)
         return group << 16 | element, at + 8, length
     group, element, vr, length = _EXPLICIT[order](head)
-    if vr in _SHORT_VRS:
+    if vr in SHORT_VRS:
         return group << 16 | element, at + 8, length
-    if vr not in _LONG_VRS:
+    if vr not in LONG_VRS:
         return None
     head = content[at + 8 : at + 12]
     return (group << 16 | element, at + 12, _LENGTH[order](head)[0]) if len(head) == 4 else None
@@ -278,11 +282,11 @@ def _is_encapsulated(content: bytes | mmap, start: int) -> bool:
     lengths: list[int] = []
 
     def at_pixels(tag: int, _: str | None, length: int) -> bool:
-        if tag == _PIXEL_DATA:
+        if tag == tags.PIXEL_DATA:
             lengths.append(length)
-        return tag >= _PIXEL_DATA
+        return tag >= tags.PIXEL_DATA
 
     stream = BytesIO(content[start:])
     with suppress(Exception):  # whatever pydicom meets in a broken file
-        deque(data_element_generator(stream, False, True, at_pixels, specific_tags=[_PIXEL_DATA]), maxlen=0)
-    return lengths == [_UNDEFINED]
+        deque(data_element_generator(stream, False, True, at_pixels, specific_tags=[tags.PIXEL_DATA]), maxlen=0)
+    return lengths == [UNDEFINED_LENGTH]

@@ -1,8 +1,8 @@
-"""Which values may be shown: nothing that may identify a person, unless the user asks for it.
+"""Values that may be shown in reports: none that may identify a person, unless the user asks for it.
 
 Hidden are all names, texts, identifiers, dates and times, private and unknown values, everything about the patient and
-the place (groups 0010 and 0016), and what else PS3.15 Table E.1-1 (Basic Application Level Confidentiality Profile)
-names. What is left are codes, numbers, UIDs and Series Description, without which nobody could work with a report.
+the place (groups 0010 and 0016), and further attributes of PS3.15 Table E.1-1 (Basic Application Level Confidentiality
+Profile). Left are codes, numbers, UIDs and Series Description, without which nobody could work with a report.
 Words of the standard are never hidden: names of attributes, VRs and codes.
 """
 
@@ -19,7 +19,7 @@ _SHOWN_VRS = frozenset({
     "SQ", "OB", "OD", "OF", "OL", "OV", "OW",  # of which only the size is shown
 })  # fmt: skip
 _HIDDEN_GROUPS = frozenset({0x0010, 0x0016})
-"""Patient, and where a camera was."""
+"""Patient, and the GPS position of a camera."""
 
 
 def _tags(*keywords: str) -> frozenset[int]:
@@ -47,7 +47,7 @@ _CODES_OF_THE_STANDARD = frozenset({
 })  # fmt: skip
 """Modalities (PS3.3 C.7.3.1.1.1), values of Image Type, units of Rescale Type."""
 _LONGEST_NAME = 12
-"""Words of the longest name of an attribute that is looked for."""
+"""Words in a name of an attribute, at most; longer names are not looked for."""
 
 
 @cache
@@ -58,22 +58,21 @@ def words_of_the_standard() -> frozenset[str]:
 
 
 def names_in(text: str) -> list[tuple[int, int]]:
-    """Return where words of the standard stand in a text: start and end of each, the longest first found."""
-    words, found, index = [], [], 0
+    """Return start and end of each name of the standard in a text; of names that overlap, the longest."""
+    words, spans, index = [], [], 0
     for word in text.split(" "):
         words.append((index, index + len(word)))
         index += len(word) + 1
-    known, first = words_of_the_standard(), 0
+    names, first = words_of_the_standard(), 0
     while first < len(words):
         for last in range(min(len(words), first + _LONGEST_NAME) - 1, first - 1, -1):
             start, end = words[first][0], words[last][1]
-            inside = text[start:end].strip(".,;:")
-            if inside in known:
-                found.append((start, end))
+            if text[start:end].strip(".,;:") in names:
+                spans.append((start, end))
                 first = last
                 break
         first += 1
-    return found
+    return spans
 
 
 def may_show(top: int, tag: int, vr: str) -> bool:
@@ -86,16 +85,21 @@ def may_show(top: int, tag: int, vr: str) -> bool:
     tag, vr
         Of the attribute itself.
     """
-    if any(one >> 16 & 1 or one >> 16 in _HIDDEN_GROUPS or one in _HIDDEN for one in (top, tag)):
+    if any(_is_hidden(number) for number in (top, tag)):
         return False
     if tag in _CODES:
         return top in _SEQUENCES_OF_HARMLESS_CODES
-    known = dictionary_VR(tag) if dictionary_has_tag(tag) else ""  # not only the VR that a faulty file states
-    return tag in _SHOWN or all(one in _SHOWN_VRS for one in (*vr.split(" or "), *known.split(" or ")))
+    # A faulty file may state another VR than that of the dictionary: both must be harmless.
+    standard_vr = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+    return tag in _SHOWN or _SHOWN_VRS.issuperset((*vr.split(" or "), *standard_vr.split(" or ")))
+
+
+def _is_hidden(tag: int) -> bool:
+    return bool(tag >> 16 & 1) or tag >> 16 in _HIDDEN_GROUPS or tag in _HIDDEN
 
 
 def shown_label(label: str) -> str:
-    """Return what tells a volume from others without the values that may identify a person, such as times."""
+    """Return the label of a volume with the values hidden that may identify a person, such as times."""
     parts = []
     for part in label.split(", "):
         keyword, _, value = part.partition(" ")

@@ -1,7 +1,7 @@
-"""A data set that is not quite DICOM, as the regular one that GDCM and dcmtk take it for (PS3.5 6.2, 7.1.2, 7.5, A.4).
+"""Irregular data sets rewritten as the regular ones that GDCM and dcmtk take them for (PS3.5 6.2, 7.1.2, 7.5, A.4).
 
-Nothing is decoded: every value keeps its bytes. What is there cannot be told from damage by one element alone, so an
-element of a VR that nobody knows has the length after which the next element makes sense.
+Nothing is decoded: every value keeps its bytes. A single element of an unknown VR cannot be told from damage, so it is
+given the length after which the next element makes sense.
 """
 
 from __future__ import annotations
@@ -15,50 +15,46 @@ from typing import Any, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import tags
+from itk_roundtrip.dicom.encoding import ITEM, LONG_VRS, SEQUENCE_DELIMITER, SHORT_VRS, UNDEFINED_LENGTH
 
 Problem = tuple[int | None, str]
-"""Tag of the top level, if it is one element's, and what is wrong."""
+"""Tag of the element of the top level, ``None`` if it is of none alone, and what is wrong."""
 Buffer = bytes | mmap.mmap
 
-LONG_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
-SHORT_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 VRS = frozenset(vr.decode() for vr in LONG_VRS | SHORT_VRS)
 NO_SUCH_VR = "has a VR that there is none of"
 _NO_VR = "has no VR"
 _NO_END = "has no proper end"
-_DEFINED = "is encapsulated and of defined length"
-_FOLLOWED = "is followed by bytes that are no elements"
-_ODD = "has a fragment of odd length"
-_PIXEL_DATA = tags.PIXEL_DATA
-_ITEM, _ITEM_END, _SEQUENCE_END = tags.ITEM, tags.ITEM_DELIMITATION_ITEM, tags.SEQUENCE_DELIMITATION_ITEM
+_DEFINED_LENGTH = "is encapsulated and of defined length"
+_BYTES_BEHIND_PIXELS = "is followed by bytes that are no elements"
+_ODD_FRAGMENT = "has a fragment of odd length"
+_ITEM_END, _SEQUENCE_END = tags.ITEM_DELIMITATION_ITEM, tags.SEQUENCE_DELIMITATION_ITEM
 _DELIMITERS = 0xFFFE
-"""Group of the three: at the top level they are no elements."""
-_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
-_UNDEFINED = 0xFFFFFFFF
+"""Group of items and delimiters, which at the top level are no elements."""
 _FIRST_GROUP = 0x0008
-"""Of data sets: GDCM leaves smaller groups, but those of directories, out of them."""
+"""Lowest group of data sets but DICOMDIR: GDCM leaves lower groups out."""
 _LOOK = 6
-"""So many elements of unknown VR in a row are looked through."""
+"""Number of elements of unknown VR in a row whose possible lengths are tried."""
 _STREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
-"""JPEG and JPEG-LS, JPEG 2000, and the file format around it."""
+"""First bytes of JPEG and JPEG-LS, of JPEG 2000, and of its file format JP2."""
 _STREAM_END = b"\xff\xd9"
-"""Of the same."""
+"""Last bytes of JPEG, JPEG-LS and JPEG 2000."""
 _RLE_HEADER = 64
+"""Bytes of an RLE header (PS3.5 G.5)."""
 
 
 class IrregularError(ValueError):
-    """The bytes are no data set, whatever is forgiven."""
+    """No regular data set can be made of the bytes."""
 
 
 class PixelDataError(IrregularError):
-    """Encapsulated Pixel Data is damaged; says how, as the rest of a sentence that begins with the file's name."""
+    """Encapsulated Pixel Data is damaged; the message is the rest of a sentence that begins with the name of a file."""
 
 
 class TruncatedError(PixelDataError):
-    """The file ends before its pixels do."""
+    """The file ends inside its pixel data."""
 
     def __init__(self) -> None:
         super().__init__("is truncated: it ends before its pixels do.")
@@ -71,21 +67,22 @@ def stands_in_data_sets(tag: int) -> bool:
 
 @dataclass(frozen=True)
 class Regular:
-    """A regular data set.
+    """The regular data set that irregular bytes stand for.
 
     Attributes
     ----------
     data
         The encoded elements.
     problems
-        What was not as it must be.
-    stood
-        The elements of the top level that others can carry but not read, as they stood, by tag.
+        What was irregular.
+    verbatim
+        Elements of the top level, Pixel Data apart, that were rewritten, as they stand in the file, by tag; in Explicit
+        VR only. Other software can carry them so, but not read them.
     """
 
     data: bytes
     problems: frozenset[Problem]
-    stood: Mapping[int, bytes]
+    verbatim: Mapping[int, bytes]
 
 
 def regular(data: Buffer, start: int = 0, *, implicit: bool, little_endian: bool, encapsulated: bool) -> Regular:
@@ -103,7 +100,7 @@ def regular(data: Buffer, start: int = 0, *, implicit: bool, little_endian: bool
     Raises
     ------
     IrregularError
-        It stands for none: a length fits nothing, or it ends early.
+        It stands for none: no length of an element fits, or it ends inside an element.
     """
     walk = _Walk(data, "<" if little_endian else ">", encapsulated)
     try:
@@ -113,7 +110,7 @@ def regular(data: Buffer, start: int = 0, *, implicit: bool, little_endian: bool
 
 
 class _Head(NamedTuple):
-    """Tag, VR as it stands (empty if none does), length, and place of the value."""
+    """Tag, VR as it stands (empty if none does), length, and offset of the value."""
 
     tag: int
     vr: bytes
@@ -123,15 +120,21 @@ class _Head(NamedTuple):
 
 @dataclass
 class _Walk:
+    """Reading of a data set element by element, which collects what is irregular."""
+
     data: Buffer
     order: str
     encapsulated: bool
     problems: set[Problem] = field(default_factory=set)
     top: int | None = None
+    """Tag of the element of the top level that is being read."""
+    depth: int = 0
+    """Number of items around the element that is being read."""
 
     def data_set(self, start: int, implicit: bool) -> Regular:
+        """Return the regular data set."""
         parts: list[bytes] = []
-        stood: dict[int, bytes] = {}
+        verbatim: dict[int, bytes] = {}
         stop = len(self.data)
         behind_pixels = False
         while start < stop:
@@ -143,39 +146,40 @@ class _Walk:
                 if not behind_pixels:
                     raise
                 head = None
-            if head is None or (behind_pixels and (head.tag <= _PIXEL_DATA or head.tag >> 16 == _DELIMITERS)):
-                self.problems.add((_PIXEL_DATA, _FOLLOWED))
+            if head is None or (behind_pixels and (head.tag <= tags.PIXEL_DATA or head.tag >> 16 == _DELIMITERS)):
+                self.problems.add((tags.PIXEL_DATA, _BYTES_BEHIND_PIXELS))
                 break
             if head.tag >> 16 == _DELIMITERS:
                 raise IrregularError("a delimiter stands for an element")
             self.top = head.tag
-            if head.tag == _PIXEL_DATA and self.encapsulated:
+            if head.tag == tags.PIXEL_DATA and self.encapsulated:
                 part, end = self._pixel_data(head, start)
                 behind_pixels = True
-            elif head.tag == _PIXEL_DATA and head.length % 2 == 0 and head.value + head.length == stop + 1:
-                self._says("lacks its pad byte")
+            elif head.tag == tags.PIXEL_DATA and head.length % 2 == 0 and head.value + head.length == stop + 1:
+                self._note("lacks its pad byte")
                 part, end = bytes(self.data[start:stop]) + b"\0", stop
             else:
                 part, end = self._element(head, start, stop, implicit)
                 if part is not None and not implicit:
-                    stood[head.tag] = self.data[start:end]
+                    verbatim[head.tag] = self.data[start:end]
             parts.append(self.data[start:end] if part is None else part)
             start = end
-        return Regular(b"".join(parts), frozenset(self.problems), stood)
+        return Regular(b"".join(parts), frozenset(self.problems), verbatim)
 
-    def _says(self, what: str) -> None:
-        self.problems.add((self.top, what))
+    def _note(self, problem: str) -> None:
+        self.problems.add((self.top, problem))
 
     def _tag(self, at: int, order: str) -> int:
+        """Return the tag at an offset; 0 behind the end."""
         if at + 4 > len(self.data):
             return 0
         group, element = struct.unpack_from(order + "HH", self.data, at)
         return int(group << 16 | element)
 
     def _head(self, at: int, stop: int, implicit: bool, order: str = "") -> _Head:
-        """Return the head of the element that stands here; of one with an unknown VR, the form that fits."""
+        """Return the head of the element at an offset; if its VR is unknown, in the form that fits what follows."""
         heads = list(self._heads(at, stop, implicit, order or self.order))
-        if heads[0].tag == _PIXEL_DATA and (implicit or heads[0].vr in LONG_VRS):
+        if heads[0].tag == tags.PIXEL_DATA and (implicit or heads[0].vr in LONG_VRS):
             return heads[0]
         if len(heads) == 1:
             return heads[0]
@@ -185,7 +189,7 @@ class _Walk:
         raise IrregularError("a length fits nothing")
 
     def _heads(self, at: int, stop: int, implicit: bool, order: str) -> Iterator[_Head]:
-        """Yield the heads that an element may have; one if its VR is known and its length fits."""
+        """Yield the heads that an element may have: a single head if its VR is known and its length fits."""
         if at + 8 > stop:
             raise IrregularError("ends inside an element")
         tag, vr = self._tag(at, order), bytes(self.data[at + 4 : at + 6])
@@ -198,31 +202,32 @@ class _Walk:
         if at + 12 <= stop:
             long = _Head(tag, vr, struct.unpack_from(order + "L", self.data, at + 8)[0], at + 12)
         if vr in LONG_VRS or vr in SHORT_VRS:
-            own, other = (long, short) if vr in LONG_VRS else (short, long)
-            yield own
-            if own.length != _UNDEFINED and own.value + own.length > stop:
+            proper, other = (long, short) if vr in LONG_VRS else (short, long)
+            yield proper
+            if proper.length != UNDEFINED_LENGTH and proper.value + proper.length > stop:
                 yield other
             return
         heads = (short, long, without) if vr.isalpha() and vr.isupper() else (short, without, long)
-        yield from sorted(heads, key=lambda head: head.length != _UNDEFINED)  # no other number is so little of a chance
+        # Four bytes FF are hardly chance: undefined length comes first.
+        yield from sorted(heads, key=lambda head: head.length != UNDEFINED_LENGTH)
 
     def _fits(self, head: _Head, stop: int, order: str, depth: int) -> bool:
-        """Tell whether what follows an element makes sense."""
-        if head.length == _UNDEFINED:
-            return self._tag(head.value, order) in (_ITEM, _SEQUENCE_END)
+        """Tell whether what follows an element makes sense, up to ``depth`` elements on."""
+        if head.length == UNDEFINED_LENGTH:
+            return self._tag(head.value, order) in (tags.ITEM, _SEQUENCE_END)
         end = head.value + head.length
         if end >= stop or depth == 0:
             return end == stop or end < stop
         tag = self._tag(end, order)
-        if tag in (_ITEM, _ITEM_END, _SEQUENCE_END):
+        if tag in (tags.ITEM, _ITEM_END, _SEQUENCE_END):
             return True
         vr = self.data[end + 4 : end + 6]
-        known = vr in LONG_VRS or vr in SHORT_VRS
-        if end + 8 > stop or (tag <= head.tag and not (known and dictionary_has_tag(tag))):
+        is_known = vr in LONG_VRS or vr in SHORT_VRS
+        if end + 8 > stop or (tag <= head.tag and not (is_known and dictionary_has_tag(tag))):
             return False
-        if known and tag == _PIXEL_DATA:
+        if is_known and tag == tags.PIXEL_DATA:
             return True
-        return any(self._fits(each, stop, order, depth - 1) for each in self._heads(end, stop, False, order))
+        return any(self._fits(following, stop, order, depth - 1) for following in self._heads(end, stop, False, order))
 
     def _element(self, head: _Head, start: int, stop: int, implicit: bool, order: str = "") -> tuple[bytes | None, int]:
         """Return the regular bytes of an element, ``None`` if it is regular, and where it ends."""
@@ -230,54 +235,54 @@ class _Walk:
         vr, tag = head.vr, head.tag
         odd = not implicit and vr not in LONG_VRS and vr not in SHORT_VRS
         if odd:
-            self._says(NO_SUCH_VR if vr else _NO_VR)
+            self._note(NO_SUCH_VR if vr else _NO_VR)
         elif not implicit and head.value - start != (12 if vr in LONG_VRS else 8):
-            self._says("has a length of another form than that of its VR")
+            self._note("has a length of another form than that of its VR")
             odd = True
-        dictionary = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
-        undefined = head.length == _UNDEFINED
+        standard_vr = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+        undefined = head.length == UNDEFINED_LENGTH
         if undefined and vr in (b"OB", b"OW"):  # the pixels of an icon
             _, end, problems = self._fragments(head.value, stop)
             if problems:
                 raise IrregularError("fragments have no end")
             return None, end
-        if undefined or vr == b"SQ" or ((implicit or odd) and dictionary == "SQ"):
-            found = self._sequence(head, stop, implicit, order, odd)
-            if found is not None:
-                return found
+        if undefined or vr == b"SQ" or ((implicit or odd) and standard_vr == "SQ"):
+            sequence = self._sequence(head, stop, implicit, order, odd)
+            if sequence is not None:
+                return sequence
         end = head.value + head.length
         if undefined or end > stop:
             raise IrregularError("an element ends behind its data set")
         if not odd:
             return None, end
         value = bytes(self.data[head.value : end])
-        known = dictionary if len(dictionary) == 2 and dictionary != "SQ" else "UN"
-        if known.encode() not in LONG_VRS and len(value) > 0xFFFF:
-            known = "UN"
-        return _encoded(tag, known.encode(), value, order), end
+        new_vr = standard_vr if len(standard_vr) == 2 and standard_vr != "SQ" else "UN"
+        if new_vr.encode() not in LONG_VRS and len(value) > 0xFFFF:
+            new_vr = "UN"
+        return _encoded(tag, new_vr.encode(), value, order), end
 
     def _sequence(
         self, head: _Head, stop: int, implicit: bool, order: str, odd: bool
     ) -> tuple[bytes | None, int] | None:
         """Return a sequence as :meth:`_element` does; ``None`` if its length is defined and it holds no items."""
-        undefined = head.length == _UNDEFINED
+        undefined = head.length == UNDEFINED_LENGTH
         last = stop if undefined else head.value + head.length
         if last > stop:
             raise IrregularError("a sequence ends behind its data set")
-        ways = [(implicit, order)]
+        encodings = [(implicit, order)]
         if not implicit and head.vr == b"UN":
-            ways = [(True, "<"), (False, order)]
+            encodings = [(True, "<"), (False, order)]  # the first by PS3.5 6.2.2
         elif odd:
-            ways = [(False, order), (True, "<")]
+            encodings = [(False, order), (True, "<")]
         before = set(self.problems)
-        for inner, inner_order in ways:
+        for items_implicit, items_order in encodings:
             try:
-                items, end, changed = self._items(head.value, last, inner, inner_order, undefined)
+                items, end, changed = self._items(head.value, last, items_implicit, items_order, undefined)
             except (IrregularError, struct.error):
                 self.problems.clear()
                 self.problems.update(before)
                 continue
-            vr = b"SQ" if inner == implicit else b"UN"
+            vr = b"SQ" if items_implicit == implicit else b"UN"
             if not changed and not odd and (implicit or vr == head.vr):
                 return None, end
             value = b"".join(items)
@@ -298,13 +303,13 @@ class _Walk:
                 return items, at + 8, changed
             if tag == _ITEM_END and delimited:
                 # It stands for the delimiter of the sequence, unless it is that of an item around it.
-                self._says(_NO_END)
-                outer = self.depth > 0 and self._tag(at + 8, order) in (_ITEM, _SEQUENCE_END)
+                self._note(_NO_END)
+                outer = self.depth > 0 and self._tag(at + 8, order) in (tags.ITEM, _SEQUENCE_END)
                 return items, at if outer else at + 8, True
-            if tag != _ITEM or at + 8 > stop:
+            if tag != tags.ITEM or at + 8 > stop:
                 raise IrregularError("a sequence holds something else than items")
             (length,) = struct.unpack_from(order + "L", self.data, at + 4)
-            undefined = length == _UNDEFINED
+            undefined = length == UNDEFINED_LENGTH
             last = stop if undefined else at + 8 + length
             if last > stop:
                 raise IrregularError("an item ends behind its sequence")
@@ -323,10 +328,8 @@ class _Walk:
         if delimited:
             if stop == len(self.data):
                 raise IrregularError("a sequence has no end")
-            self._says(_NO_END)
+            self._note(_NO_END)
         return items, at, changed or delimited
-
-    depth: int = 0
 
     def _item(self, at: int, stop: int, implicit: bool, order: str, delimited: bool) -> tuple[list[bytes], int, bool]:
         """Return the elements of an item, where it ends, and whether anything in it was not regular."""
@@ -336,10 +339,10 @@ class _Walk:
             tag = self._tag(at, order)
             if delimited and tag == _ITEM_END:
                 return parts, at + 8, changed
-            if delimited and tag in (_SEQUENCE_END, _ITEM):
+            if delimited and tag in (_SEQUENCE_END, tags.ITEM):
                 # A delimiter of the wrong kind, or that of the sequence, and the item has none.
-                self._says(_NO_END)
-                closes = tag == _SEQUENCE_END and self._tag(at + 8, order) in (_ITEM, _SEQUENCE_END)
+                self._note(_NO_END)
+                closes = tag == _SEQUENCE_END and self._tag(at + 8, order) in (tags.ITEM, _SEQUENCE_END)
                 return parts, at + 8 if closes else at, True
             head = self._head(at, stop, implicit, order)
             part, end = self._element(head, at, stop, implicit, order)
@@ -349,28 +352,28 @@ class _Walk:
         if delimited:
             if stop == len(self.data):
                 raise IrregularError("an item has no end")
-            self._says(_NO_END)
+            self._note(_NO_END)
         return parts, at, changed or delimited
 
     def _pixel_data(self, head: _Head, start: int) -> tuple[bytes | None, int]:
-        """Return encapsulated Pixel Data as it must be (PS3.5 A.4), and where it ends."""
-        undefined = head.length == _UNDEFINED
+        """Return regular encapsulated Pixel Data (PS3.5 A.4), ``None`` if it is regular, and where it ends."""
+        undefined = head.length == UNDEFINED_LENGTH
         stop = len(self.data) if undefined else head.value + head.length
         if stop > len(self.data):
             raise TruncatedError
-        if self._tag(head.value, "<") != _ITEM:
+        if self._tag(head.value, "<") != tags.ITEM:
             return None, stop  # as it is, for the reader to refuse
         fragments, end, problems = self._fragments(head.value, stop)
         if not undefined:
-            problems.append(_DEFINED)
+            problems.append(_DEFINED_LENGTH)
         if head.vr != b"OB":
-            known = head.vr in LONG_VRS or head.vr in SHORT_VRS
-            problems.append(f"is encapsulated and has VR {head.vr.decode()}, not OB" if known else NO_SUCH_VR)
-        self.problems.update((_PIXEL_DATA, problem) for problem in problems)
+            is_known = head.vr in LONG_VRS or head.vr in SHORT_VRS
+            problems.append(f"is encapsulated and has VR {head.vr.decode()}, not OB" if is_known else NO_SUCH_VR)
+        self.problems.update((tags.PIXEL_DATA, problem) for problem in problems)
         if not problems:
             return None, end
-        value = b"".join(_item(each + b"\0" * (len(each) % 2)) for each in fragments)
-        return _encoded(_PIXEL_DATA, b"OB", value, "<", delimited=True), end if undefined else stop
+        value = b"".join(_item(fragment + b"\0" * (len(fragment) % 2)) for fragment in fragments)
+        return _encoded(tags.PIXEL_DATA, b"OB", value, "<", delimited=True), end if undefined else stop
 
     def _fragments(self, at: int, stop: int) -> tuple[list[bytes], int, list[str]]:
         """Return the fragments, where they end, and what is wrong with them."""
@@ -383,11 +386,11 @@ class _Walk:
             if tag == _ITEM_END:  # it stands for the delimiter
                 problems.append(_NO_END)
                 return fragments, at + 8, problems
-            if tag != _ITEM:
+            if tag != tags.ITEM:
                 rest = bytes(self.data[at:stop])
                 vr = rest[4:6]
-                follows = tag > _PIXEL_DATA and (vr in LONG_VRS or vr in SHORT_VRS)
-                if not (follows or _DELIMITER.startswith(rest) or not any(rest)):
+                follows = tag > tags.PIXEL_DATA and (vr in LONG_VRS or vr in SHORT_VRS)
+                if not (follows or SEQUENCE_DELIMITER.startswith(rest) or not any(rest)):
                     raise PixelDataError("is damaged: its pixel data hold something else than fragments.")
                 problems.append(_NO_END)
                 return fragments, at if follows else stop, problems
@@ -398,8 +401,8 @@ class _Walk:
                 raise TruncatedError
             fragments.append(bytes(self.data[begin : min(at, stop)]))
             if length % 2:
-                problems.append(_ODD)
-                if at < stop and self._tag(at, "<") not in (_ITEM, _SEQUENCE_END):
+                problems.append(_ODD_FRAGMENT)
+                if at < stop and self._tag(at, "<") not in (tags.ITEM, _SEQUENCE_END):
                     at += 1  # padded, and the pad byte not counted
         problems.append(_NO_END)
         return fragments, min(at, stop), problems
@@ -420,7 +423,7 @@ def _encoded(tag: int, vr: bytes, value: bytes, order: str, *, delimited: bool =
 
 
 def frame_count(value: bytes | None) -> int:
-    """Return Number of Frames (0028,0008) as a number; 1 if it is none or not positive."""
+    """Return Number of Frames (0028,0008) as a number; 1 if the value is no positive number."""
     try:
         return max(1, int((value or b"").strip(b" \0")))
     except ValueError:
@@ -428,7 +431,7 @@ def frame_count(value: bytes | None) -> int:
 
 
 def laid_out(value: bytes, frames: int) -> bytes:
-    """Return the value of encapsulated Pixel Data with a Basic Offset Table that tells its frames apart (PS3.5 A.4).
+    """Return the value of encapsulated Pixel Data with a right Basic Offset Table and a fragment per frame (PS3.5 A.4).
 
     Parameters
     ----------
@@ -445,21 +448,21 @@ def laid_out(value: bytes, frames: int) -> bytes:
     fragments: list[bytes] = []
     starts: list[int] = []
     at = 0
-    while at + 8 <= len(value) and value[at : at + 4] == b"\xfe\xff\0\xe0":
+    while at + 8 <= len(value) and value[at : at + 4] == ITEM:
         length = int.from_bytes(value[at + 4 : at + 8], "little")
         if at + 8 + length > len(value):
             return value
         starts.append(at)
         fragments.append(value[at + 8 : at + 8 + length])
         at += 8 + length
-    if len(fragments) < 2 or (at != len(value) and value[at : at + 8] != _DELIMITER):
+    if len(fragments) < 2 or (at != len(value) and value[at : at + 8] != SEQUENCE_DELIMITER):
         return value
     table, fragments = fragments[0], fragments[1:]
     first = starts[1]
     by_start = {start - first: fragment for start, fragment in zip(starts[1:], fragments, strict=True)}
-    if all(fragments) and (not table or _is_right(table, by_start, frames)):
+    if all(fragments) and (not table or _is_right_table(table, by_start, frames)):
         return value
-    streams = _streams([each for each in fragments if each], frames)
+    streams = _streams_of_frames([fragment for fragment in fragments if fragment], frames)
     if streams is None:
         return value
     offsets, place, parts = [], 0, []
@@ -467,20 +470,21 @@ def laid_out(value: bytes, frames: int) -> bytes:
         offsets.append(place)
         parts.append(_item(stream + b"\0" * (len(stream) % 2)))
         place += len(parts[-1])
-    told = struct.pack(f"<{len(offsets)}L", *offsets) if place < 1 << 32 else b""
-    return _item(told) + b"".join(parts)
+    new_table = struct.pack(f"<{len(offsets)}L", *offsets) if place < 1 << 32 else b""
+    return _item(new_table) + b"".join(parts)
 
 
-def _is_right(table: bytes, fragments: Mapping[int, bytes], frames: int) -> bool:
+def _is_right_table(table: bytes, fragments: Mapping[int, bytes], frames: int) -> bool:
     """Tell whether a Basic Offset Table names where each frame starts."""
     if len(table) != 4 * frames:
         return False
     offsets = struct.unpack(f"<{frames}L", table)
-    ascending = all(one < other for one, other in pairwise(offsets))
+    ascending = all(offset < following for offset, following in pairwise(offsets))
     if offsets[0] != 0 or not ascending or not fragments.keys() >= set(offsets):
         return False
-    known = _starts_stream(fragments[0])
-    return all(_starts_stream(fragments[offset]) == known for offset in offsets)
+    # Of a codec whose streams can be told by their first bytes, an entry anywhere else points into a frame.
+    starts_stream = _starts_stream(fragments[0])
+    return all(_starts_stream(fragments[offset]) == starts_stream for offset in offsets)
 
 
 def _starts_stream(fragment: bytes) -> bool:
@@ -494,28 +498,28 @@ def _starts_stream(fragment: bytes) -> bool:
 
 
 def has_unknown_vrs(elements: Mapping[Any, Any], data: Buffer = b"") -> bool:
-    """Tell whether elements in Explicit VR that pydicom has read have a VR that there is none of, at any depth.
+    """Tell whether elements in Explicit VR that pydicom has read have an unknown VR, at any depth.
 
     Parameters
     ----------
     elements
         As pydicom keeps them, by tag.
     data
-        What they were read from, if the reading of long values was deferred.
+        The bytes they were read from, if the reading of long values was deferred.
     """
     return any(_has_unknown_vr(element, data) for element in elements.values() if stands_in_data_sets(element.tag))
 
 
 def _has_unknown_vr(element: Any, data: Buffer) -> bool:
     if isinstance(element, RawDataElement):
-        if element.is_implicit_VR:  # of items of VR UN
+        if element.is_implicit_VR:  # in items of VR UN
             return False
         return element.VR not in VRS or (element.VR == "SQ" and not _is_regular(element, data))
     return element.VR == "SQ" and any(has_unknown_vrs(dict(item.items())) for item in element.value)
 
 
 def _is_regular(element: RawDataElement, data: Buffer) -> bool:
-    """Tell whether a sequence of defined length holds no items that can be put right."""
+    """Tell whether a sequence of defined length has no irregular items, or none that can be put right."""
     value = element.value
     if value is None:
         value = data[element.value_tell : element.value_tell + element.length]
@@ -523,18 +527,18 @@ def _is_regular(element: RawDataElement, data: Buffer) -> bool:
     try:
         return not walk._items(0, len(value), False, walk.order, delimited=False)[2]
     except (IrregularError, struct.error, RecursionError):
-        return True  # whatever it is, it is carried as it stands
+        return True  # no sequence: it is carried as it stands
 
 
 def are_fragments(value: bytes) -> bool:
-    """Tell whether a value of encapsulated Pixel Data is a row of fragments, as it must be (PS3.5 A.4)."""
+    """Tell whether a value of encapsulated Pixel Data consists of fragments, as it must (PS3.5 A.4)."""
     at = 0
-    while at + 8 <= len(value) and value[at : at + 4] == b"\xfe\xff\0\xe0":
+    while at + 8 <= len(value) and value[at : at + 4] == ITEM:
         at += 8 + int.from_bytes(value[at + 4 : at + 8], "little")
     return at == len(value)
 
 
-def _streams(fragments: Sequence[bytes], frames: int) -> list[bytes] | None:
+def _streams_of_frames(fragments: Sequence[bytes], frames: int) -> list[bytes] | None:
     """Return the stream of each frame; ``None`` if they cannot be told apart."""
     if len(fragments) == frames:
         return list(fragments)

@@ -1,6 +1,6 @@
-"""An encoded data set as byte spans of its elements, at any depth, and edits of them (PS3.5 7).
+"""Byte spans of the elements of an encoded data set, at any depth, and edits of them (PS3.5 7).
 
-What no edit names keeps its bytes. Data sets are in Little Endian.
+Elements that no edit names keep their bytes. Data sets are in Little Endian.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from itk_roundtrip.dicom import encoding
 from itk_roundtrip.dicom.edits import Appended, Edit, Item, Items, Nested, Removed
 from itk_roundtrip.rules import is_group_length
 
-UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"
+UNDEFINED = encoding.UNDEFINED_LENGTH
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where one element stands.
+    """Place of an element in an encoded data set.
 
     Attributes
     ----------
     tag, vr
         ``vr`` is empty in Implicit VR.
     start, value, stop, end
-        Of the element, of its value, behind its value, and behind its delimiter, if it has one.
+        Offsets of the element and of its value, behind the value, and behind the delimiter, if there is any.
     undefined
         Its length is undefined.
     """
@@ -42,17 +42,17 @@ class Span:
 
 
 def elements(data: bytes, start: int, stop: int, *, implicit_vr: bool) -> Iterator[Span]:
-    """Yield the elements of a data set or of an item, up to its delimiter if it has one.
+    """Yield the elements of a data set or of an item, up to the delimiter of an item if there is any.
 
     Raises
     ------
     ValueError
         The bytes are no elements.
     """
-    while start < stop and data[start : start + 4] != _ITEM_END:
-        one = _element(data, start, stop, implicit_vr)
-        yield one
-        start = one.end
+    while start < stop and data[start : start + 4] != encoding.ITEM_END:
+        element = _element(data, start, stop, implicit_vr)
+        yield element
+        start = element.end
 
 
 def _element(data: bytes, start: int, stop: int, implicit_vr: bool) -> Span:
@@ -67,28 +67,28 @@ def _element(data: bytes, start: int, stop: int, implicit_vr: bool) -> Span:
     else:
         (length,), value = struct.unpack_from("<H", data, start + 6), start + 8
     tag = group << 16 | element
-    if length != UNDEFINED:
+    if length != encoding.UNDEFINED_LENGTH:
         if value + length > stop:
             raise ValueError("an element ends behind its data set")
         return Span(tag, vr, start, value, value + length, value + length, False)
     end = max((end for _, end in items(data, value, stop, implicit_vr=implicit_vr or vr == "UN")), default=value)
-    if data[end : end + 4] != _SEQUENCE_END:
+    if data[end : end + 4] != encoding.SEQUENCE_END:
         raise ValueError("a sequence has no end")
     return Span(tag, vr, start, value, end, end + 8, True)
 
 
 def items(data: bytes, start: int, stop: int, *, implicit_vr: bool) -> Iterator[tuple[int, int]]:
-    """Yield where each item of a sequence, or each fragment, starts and ends, its tag and delimiter included."""
-    while start < stop and data[start : start + 4] != _SEQUENCE_END:
-        if data[start : start + 4] != _ITEM or start + 8 > stop:
+    """Yield start and end of each item of a sequence, or of each fragment, with its tag and delimiter."""
+    while start < stop and data[start : start + 4] != encoding.SEQUENCE_END:
+        if data[start : start + 4] != encoding.ITEM or start + 8 > stop:
             raise ValueError("a sequence holds something else than items")
         (length,) = struct.unpack_from("<L", data, start + 4)
         end = start + 8 + length
-        if length == UNDEFINED:
+        if length == encoding.UNDEFINED_LENGTH:
             end = start + 8
-            for one in elements(data, end, stop, implicit_vr=implicit_vr):
-                end = one.end
-            if data[end : end + 4] != _ITEM_END:
+            for element in elements(data, end, stop, implicit_vr=implicit_vr):
+                end = element.end
+            if data[end : end + 4] != encoding.ITEM_END:
                 raise ValueError("an item has no end")
             end += 8
         if end > stop:
@@ -98,13 +98,13 @@ def items(data: bytes, start: int, stop: int, *, implicit_vr: bool) -> Iterator[
 
 
 def content(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Return where the elements of an item start and end."""
+    """Return start and end of the elements of an item, without its tag and delimiter."""
     undefined = data[start + 4 : start + 8] == b"\xff\xff\xff\xff"
     return start + 8, end - 8 if undefined else end
 
 
 def encode(tag: int, vr: str, value: bytes, *, implicit_vr: bool) -> bytes:
-    """Return one element of defined length (PS3.5 7.1); a value that is too long for its VR gets VR UN (6.2.2)."""
+    """Return an element of defined length (PS3.5 7.1); a value that is too long for its VR gets VR UN (6.2.2)."""
     group, element = tag >> 16, tag & 0xFFFF
     if implicit_vr:
         return struct.pack("<HHL", group, element, len(value)) + value
@@ -117,7 +117,7 @@ def encode(tag: int, vr: str, value: bytes, *, implicit_vr: bool) -> bytes:
 
 def encode_item(value: bytes) -> bytes:
     """Return an item, or a fragment, of defined length."""
-    return _ITEM + struct.pack("<L", len(value)) + value
+    return encoding.ITEM + struct.pack("<L", len(value)) + value
 
 
 def padded(value: bytes, vr: str) -> bytes:
@@ -127,51 +127,51 @@ def padded(value: bytes, vr: str) -> bytes:
 
 def edited(data: bytes, start: int, stop: int, edits: Mapping[int, Edit | Items | Appended | Nested | Removed], *,
            implicit_vr: bool) -> bytes:  # fmt: skip
-    """Return a data set or the content of an item with edits: each element as it stood, but for those.
+    """Return a data set or the content of an item with edits; elements that are not edited keep their bytes.
 
-    Group lengths (retired) would no longer be true and are left out.
+    Group lengths (retired, PS3.5 7.2) would no longer be true and are left out.
     """
     parts: dict[int, bytes] = {}
-    for one in elements(data, start, stop, implicit_vr=implicit_vr):
-        if one.tag not in edits and not is_group_length(one.tag):
-            parts[one.tag] = data[one.start : one.end]
-        elif isinstance(edit := edits.get(one.tag), Appended | Nested):
-            parts[one.tag] = _edited_sequence(data, one, edit, implicit_vr)
+    for element in elements(data, start, stop, implicit_vr=implicit_vr):
+        if element.tag not in edits and not is_group_length(element.tag):
+            parts[element.tag] = data[element.start : element.end]
+        elif isinstance(edit := edits.get(element.tag), Appended | Nested):
+            parts[element.tag] = _edited_sequence(data, element, edit, implicit_vr)
     for tag, edit in edits.items():
         if tag not in parts and (new := new_element(edit, implicit_vr=implicit_vr)):
             parts[tag] = new
     return b"".join(parts[tag] for tag in sorted(parts))
 
 
-def _edited_sequence(data: bytes, one: Span, edit: Appended | Nested, implicit_vr: bool) -> bytes:
-    """Return a sequence with items added, or with edits in its items; its VR stays, its length becomes defined."""
-    if not implicit_vr and one.vr not in ("SQ", "UN"):
+def _edited_sequence(data: bytes, sequence: Span, edit: Appended | Nested, implicit_vr: bool) -> bytes:
+    """Return a sequence with items added, or with edits in its items; its VR is kept, its length becomes defined."""
+    if not implicit_vr and sequence.vr not in ("SQ", "UN"):
         raise ValueError("no sequence")
-    inside = implicit_vr or one.vr == "UN"  # the items of VR UN are in Implicit VR (PS3.5 6.2.2)
+    items_implicit = implicit_vr or sequence.vr == "UN"  # the items of VR UN are in Implicit VR (PS3.5 6.2.2)
     if isinstance(edit, Appended):
-        for _ in items(data, one.value, one.stop, implicit_vr=inside):
-            pass  # else something would be appended to what is no sequence
-        value = data[one.value : one.stop] + _items(edit.items, implicit_vr=inside)
+        for _ in items(data, sequence.value, sequence.stop, implicit_vr=items_implicit):
+            pass  # raises ValueError where items would be appended to something else than items
+        value = data[sequence.value : sequence.stop] + _items(edit.items, implicit_vr=items_implicit)
     else:
         parts = []
-        for index, (start, end) in enumerate(items(data, one.value, one.stop, implicit_vr=inside)):
+        for index, (start, end) in enumerate(items(data, sequence.value, sequence.stop, implicit_vr=items_implicit)):
             if changes := edit.edits.get(index):
-                parts.append(encode_item(edited(data, *content(data, start, end), changes, implicit_vr=inside)))
+                parts.append(encode_item(edited(data, *content(data, start, end), changes, implicit_vr=items_implicit)))
             else:
                 parts.append(data[start:end])
         value = b"".join(parts)
-    if one.undefined and one.vr == "UN":  # with a length, readers would no longer take it for a sequence
-        return data[one.start : one.value] + value + data[one.stop : one.end]
-    return encode(one.tag, one.vr, value, implicit_vr=implicit_vr)
+    if sequence.undefined and sequence.vr == "UN":  # with a defined length, readers would not take it for a sequence
+        return data[sequence.start : sequence.value] + value + data[sequence.stop : sequence.end]
+    return encode(sequence.tag, sequence.vr, value, implicit_vr=implicit_vr)
 
 
 def edited_element(data: bytes, start: int, end: int, edit: Appended | Nested, *, implicit_vr: bool) -> bytes:
-    """Return the sequence that stands at ``start`` with items added, or with edits in its items."""
+    """Return the sequence at ``start`` with items added, or with edits in its items."""
     return _edited_sequence(data, _element(data, start, end, implicit_vr), edit, implicit_vr)
 
 
 def new_element(edit: Edit | Items | Appended | Nested | Removed, *, implicit_vr: bool) -> bytes:
-    """Return the element that an edit makes where there was none, or in its place; empty if it makes none."""
+    """Return the new element of an edit, which replaces any there was; empty if the edit makes none."""
     if isinstance(edit, Edit):
         return encode(edit.tag, edit.vr, padded(edit.value, edit.vr), implicit_vr=implicit_vr)
     if isinstance(edit, Items | Appended):

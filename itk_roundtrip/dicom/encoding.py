@@ -1,0 +1,23 @@
+"""Lengths, VRs and delimiters of encoded elements that several modules of this package look for (PS3.5 7 and A.4)."""
+
+from __future__ import annotations
+
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+"""Of a sequence, an item or encapsulated pixels, which end at a delimiter (PS3.5 7.5)."""
+LONG_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
+"""VRs with two reserved bytes and a length of four bytes (PS3.5 7.1.2)."""
+SHORT_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
+"""VRs with a length of two bytes."""
+
+ITEM = b"\xfe\xff\x00\xe0"
+"""Tag of an item or a fragment in Little Endian, as are all below."""
+ITEM_END = b"\xfe\xff\x0d\xe0"
+"""Tag of an Item Delimitation Item."""
+SEQUENCE_END = b"\xfe\xff\xdd\xe0"
+"""Tag of a Sequence Delimitation Item."""
+SEQUENCE_DELIMITER = SEQUENCE_END + bytes(4)
+"""The whole Sequence Delimitation Item, with its length of 0."""
+ENCAPSULATED_PIXEL_DATA = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
+"""What stands before the fragments: tag, VR OB and undefined length of Pixel Data, in Explicit VR."""
