@@ -1,6 +1,6 @@
-"""What callers pass, checked before anything is read or made: one table for all public functions.
+"""Checks of the arguments of all public functions, made before any file is read or written.
 
-The command line offers the same choices. Nothing heavy is imported here: a mistake is told at once.
+The command line offers the same choices. Nothing heavy is imported here, so that a mistake is reported at once.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from itk_roundtrip.errors import RoundtripError
 Identity = Literal["derived", "copy"]
 """Whether the result is a new series of derived instances, or the same instances again."""
 HeaderMode = Literal["complete", "itk"]
-"""Whether what ITK loses of the headers is restored."""
+"""Whether attributes that ITK loses are restored (``complete``), or headers are as ITK writes them (``itk``)."""
 Backend = Literal["itk", "simpleitk"]
 """Front end that reads and writes the pixels."""
 TransferSyntax = Literal["explicit", "implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"]
 """Lossless transfer syntaxes that may be written."""
 Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, of how many)."""
+"""Called with stage, number done, and total."""
 
 DESCRIPTION_LIMIT = 700
-"""Characters of a description: what else stands in Derivation Description (VR ST, PS3.5 6.2) needs the others."""
+"""Characters of a description: of the 1024 of Derivation Description (VR ST, PS3.5 6.2), other texts need the rest."""
 
 Check = Callable[[str, Any], Any]
 """Takes the name of a parameter and its value; returns the value to use, or raises ``RoundtripError``."""
@@ -72,17 +72,17 @@ def instance_of(kind: type, source: str, **near_misses: str) -> Check:
     Parameters
     ----------
     kind
-        The class.
+        Class of the instances.
     source
-        What returns such instances, for the message.
+        Function that returns such instances, for the message.
     near_misses
-        What to pass instead, by the name of the class that was passed; ``path`` stands for ``str`` and ``PathLike``.
+        Advice by the name of the class that was passed instead; ``path`` stands for ``str`` and ``PathLike``.
     """
 
     def check(name: str, value: Any) -> Any:
         if isinstance(value, kind):
             return value
-        names = {each.__name__ for each in type(value).__mro__}
+        names = {base.__name__ for base in type(value).__mro__}
         if isinstance(value, (str, os.PathLike)):
             names.add("path")
         advice = next((f"; {text}" for near, text in near_misses.items() if near in names), "")
@@ -96,8 +96,8 @@ def _choice(choices: Any) -> Check:
 
     def check(name: str, value: Any) -> Any:
         if isinstance(value, str) and value in names:
-            return names[names.index(value)]  # of an Enum whose members are text, the text
-        listed = ", ".join(f'"{each}"' for each in names[:-1])
+            return names[names.index(value)]  # plain text where a member of a str Enum was passed
+        listed = ", ".join(f'"{choice}"' for choice in names[:-1])
         raise RoundtripError(f'{name} must be {listed} or "{names[-1]}", not {_named(value)}.')
 
     return check
@@ -109,7 +109,7 @@ _FOLDERS = {
     "Volume": "pass the folder, such as volume.series.directory",
     "RoundtripResult": "pass the folder, such as result.written",
 }
-"""What to pass instead of an object of this package where a path is asked for."""
+"""Advice where an object of this package was passed for a path, by the name of its class."""
 
 
 def _path(name: str, value: Any) -> Any:
@@ -130,7 +130,8 @@ def _series_uid(name: str, value: Any) -> Any:
     raise RoundtripError(f"{name} must be a Series Instance UID (str), not {_named(value)}{advice}.")
 
 
-def _integer(name: str, value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
+    """Return an integer of any class, such as that of NumPy; ``None`` for anything else, and for ``bool``."""
     try:
         return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -138,14 +139,14 @@ def _integer(name: str, value: Any) -> int | None:
 
 
 def _index(name: str, value: Any) -> Any:
-    number = _integer(name, value)
+    number = _integer(value)
     if number is None:
         raise RoundtripError(f"{name} must be the index of one of `series.volumes` (int), not {_named(value)}.")
     return number
 
 
 def _count(name: str, value: Any) -> Any:
-    number = _integer(name, value)
+    number = _integer(value)
     if number is None or number < 1:
         raise RoundtripError(f"The number of {name} must be 1 or more, not {_named(value)}.")
     return number
@@ -164,7 +165,7 @@ def _callable(name: str, value: Any) -> Any:
 
 
 def _description(name: str, value: Any) -> Any:
-    """Check a text that is added to headers in any character set (PS3.5 6.1.2.1), in an attribute of one value."""
+    """Return a description without outer blanks if it can stand in headers of any character set (PS3.5 6.1.2.1)."""
     if not isinstance(value, str):
         raise RoundtripError(f"The {name} must be text (str), not {_named(value)}.")
     if not value.strip():
@@ -177,7 +178,7 @@ def _description(name: str, value: Any) -> Any:
 
 
 def _named(value: Any) -> str:
-    """Return how a value is told: a short text or a number as it is, anything else by its class."""
+    """Return a value as messages show it: a short text or number as it is, anything else by its class."""
     if isinstance(value, str) and type(value).__str__ is str.__str__:
         return f'"{value}"' if len(value) <= 40 and value.isprintable() else f"a text of {len(value)} characters"
     if value is None or (isinstance(value, (bool, int, float)) and len(repr(value)) <= 40):
@@ -205,4 +206,4 @@ CHECKS: Mapping[str, Check] = {
     "volume": _index,
     "written": _path,
 }
-"""How each parameter of the public functions is checked, by its name."""
+"""Check of each parameter of the public functions, by its name."""

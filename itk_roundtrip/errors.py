@@ -5,15 +5,15 @@
     RoundtripError
     +-- DestinationError         the output folder cannot be used as asked
     +-- SeriesNotFoundError      no such folder, or no such series in it
-    +-- AmbiguousSeriesError     several series, or several volumes in one, and none was chosen
+    +-- AmbiguousSeriesError     several series, or several volumes of a series, and none was chosen
     +-- UnsupportedSeriesError   a kind of image that is not carried
     +-- SeriesReadError          a source file is damaged or cannot be decoded
     |   +-- ITKCrashError        ITK ended its process on a source file
     +-- SeriesWriteError         ITK or the disk did not take the output
     +-- VerificationError        what was written is not what it must be; carries the findings
 
-The message of each is one plain sentence without patient data, with folders named as the user did and files relative
-to them. ``path``, ``series`` and ``tag`` repeat what it is about as data.
+The message of each is a plain sentence without patient data, with folders named as the user did and files relative
+to them. ``path``, ``series`` and ``tag`` say as data what it is about.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RoundtripError(Exception):
     Parameters
     ----------
     message
-        One sentence for the user.
+        A sentence for the user.
     path
         File it is about, relative to the folder that the user named, or a folder as the user named it.
     series
@@ -56,17 +56,17 @@ class RoundtripError(Exception):
         self.option = option
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors cross from a worker process to its parent: keep class and fields.
+        # Pickled on the way from a worker process to its parent, an error keeps its class and fields.
         return _rebuild, (type(self), str(self), self.__dict__)
 
 
 def internal_error(error: BaseException) -> RoundtripError:
-    """Return what a defect of ours is told as."""
+    """Return the error that reports a defect of this package."""
     return RoundtripError(f"Internal error: {kind_and_place(error)}; please report it.")
 
 
 def kind_and_place(error: BaseException) -> str:
-    """Return the kind of an error and where it was raised, but none of the values it may quote."""
+    """Return class, file and line of an error, but not its message, which may quote values of patients."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

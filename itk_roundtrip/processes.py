@@ -1,8 +1,8 @@
-"""Processes for what may crash: a nursery imports what they need once and forks workers, which share its memory.
+"""Worker processes for tasks that may crash: a nursery imports once what they need, and forks them.
 
 ITK may end the process that it runs in, keeps the GIL while it works and must not be forked once it has run a filter.
-So the parent never runs ITK; the nursery imports it, runs nothing and forks; a worker that dies is replaced, and the
-parent is told which task it died of. POSIX only.
+So the parent never runs ITK; the nursery imports it, runs nothing and forks workers, which share its memory; a worker
+that dies is replaced, and the parent learns on which task. POSIX only.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from typing import Any
 from itk_roundtrip.errors import RoundtripError, internal_error
 
 _GARBAGE_THRESHOLD = 50_000
-"""A header has thousands of elements and hardly a cycle: collecting after every 700 objects finds nothing."""
+"""Objects between garbage collections: a header has thousands and hardly a cycle, so that Python's 700 cost time."""
 _DYING_SECONDS = 0.3
-"""How long a process may take to end after its sockets are closed."""
+"""Time that a nursery which could not start may take to end after its socket is closed."""
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Task:
-    """A call ``function(*arguments)``; all of it must pickle."""
+    """A call ``function(*arguments)``, which is pickled on its way to a worker."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: its value, or ``crashed`` if its process died."""
+    """Result of a task: the value it returned, or ``crashed`` if its worker died."""
 
     task: Task
     value: Any = None
@@ -59,11 +59,11 @@ class Workers:
     Parameters
     ----------
     count
-        How many work at the same time.
+        Number of workers that run at the same time.
     keep_open
-        File descriptors that every worker inherits, such as that of a lock it is to hold.
+        File descriptors that every worker inherits, such as that of a lock that it keeps held.
     prepare
-        Module of this package whose function ``prepare`` imports what the tasks need; behind a colon, its argument.
+        Module of this package whose function ``prepare`` imports what the tasks need; its argument follows a colon.
     """
 
     def __init__(self, count: int, keep_open: tuple[int, ...] = (), *, prepare: str = "carry.slabs") -> None:
@@ -85,7 +85,7 @@ class Workers:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # what ITK prints may hold names of files and patients
                 pass_fds=(theirs.fileno(), *keep_open),
-                start_new_session=True,  # Ctrl-C is the parent's; one kill reaches all of them
+                start_new_session=True,  # Ctrl-C is the parent's; a single kill reaches all workers
             )
 
     def __enter__(self) -> Workers:
@@ -116,11 +116,11 @@ class Workers:
         return connection
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
-        """Run one task and return its outcome; what it raises is raised here."""
+        """Run a task and return its outcome; an error that it raises is raised here."""
         return next(iter(self.run(deque([Task(function, arguments)]))))
 
     def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
-        """Run tasks and yield their outcomes as they come; tasks may be appended meanwhile.
+        """Run tasks and yield their outcomes in the order of completion; tasks may be appended meanwhile.
 
         Raises
         ------
@@ -131,9 +131,9 @@ class Workers:
         try:
             while tasks or busy:
                 while tasks and len(busy) < self._count:
-                    idle = next((one for one in self._connections if one not in busy), None) or self._worker()
+                    idle = next((worker for worker in self._connections if worker not in busy), None) or self._worker()
                     task = tasks.popleft()
-                    with contextlib.suppress(OSError):  # it is dead, which its silence will tell
+                    with contextlib.suppress(OSError):  # it is dead, and receiving from it will fail below
                         idle.send(task)
                     busy[idle] = task
                 for ready in wait(list(busy)):
@@ -151,12 +151,12 @@ class Workers:
                         raise error
                     yield Outcome(task, value)
         finally:
-            for connection in busy:  # their answers would be taken for those of later tasks
+            for connection in busy:  # their late answers would be taken for those of later tasks
                 connection.close()
                 self._connections.remove(connection)
 
     def _check_nursery(self) -> None:
-        """Tell a nursery that could not start from a worker that crashed."""
+        """Raise if the nursery has ended, which means that it could not start; else a worker alone has crashed."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._nursery.wait(_DYING_SECONDS)
             raise RoundtripError(
@@ -166,10 +166,10 @@ class Workers:
 
 
 def nursery(control: int, prepare: str) -> None:
-    """Import what workers need, as ``prepare`` does it, then fork one for each socket from ``control``."""
+    """Import what workers need, then fork a worker for each socket received from ``control``, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
-    gc.disable()  # nothing imported is garbage; frozen, it stays in memory that the workers share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # dead workers leave no zombies
+    gc.disable()  # nothing imported is garbage; frozen, it is not copied into each worker by a collection
     module, *argument = prepare.split(":")
     importlib.import_module(f"itk_roundtrip.{module}").prepare(*argument)
     gc.freeze()
@@ -198,14 +198,14 @@ def _serve(connection: Connection[Any, Any]) -> None:
             answer = (task.function(*task.arguments), None)
         except RoundtripError as error:
             answer = (None, error)
-        except BaseException as error:  # what is thrown in Rust, as in a decoder, is no Exception
+        except BaseException as error:  # a panic in Rust, as in a decoder, is no Exception
             answer = (None, internal_error(error))
         connection.send(answer)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C, SIGTERM and SIGHUP until the end of a few lines that must not be left halfway."""
+    """Block SIGINT (Ctrl-C), SIGTERM and SIGHUP while a few lines run that must not be left halfway."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         yield

@@ -1,4 +1,4 @@
-"""The rule table: what a derived series changes of its source, as data. Everything that is not listed is kept.
+"""The rule table: which attributes of a source a derived series changes, and how. All others are kept.
 
 ``derivation`` reads it to make the changes, the checks of ``verify`` to judge them, and the README shows it.
 """
@@ -15,8 +15,8 @@ from itk_roundtrip import syntaxes, tags
 
 Action = Literal["keep", "new", "set", "append", "remove"]
 
-_TIMED_MODALITIES = frozenset({"PT", "NM"})
-_TIMED_SOP_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
+_PRIMARY_MODALITIES = frozenset({"PT", "NM"})
+_PRIMARY_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
 PRIMARY_SOP_CLASSES: dict[str, str] = {
     uid.PositronEmissionTomographyImageStorage: "C.8.9.4.1.1",
     uid.NuclearMedicineImageStorage: "C.8.4.9.1.1",
@@ -48,9 +48,9 @@ PRIMARY_SOP_CLASSES: dict[str, str] = {
     uid.OphthalmicOpticalCoherenceTomographyEnFaceImageStorage: "C.8.17.14",
     uid.OphthalmicOpticalCoherenceTomographyBscanVolumeAnalysisStorage: "C.8.17.16",
 }  # fmt: skip
-"""SOP Classes whose Image Type value 2 can be PRIMARY only, and the section of PS3.3 that says so.
+"""SOP Classes whose Image Type value 2 must be PRIMARY, and the section of PS3.3 that says so.
 
-Of all others C.7.6.1.1.2 alone speaks: CT, MR, CR, DX, MG, IO, XA, XRF, US, RT Image, Secondary Capture, VL, Ophthalmic
+For all others only C.7.6.1.1.2 holds: CT, MR, CR, DX, MG, IO, XA, XRF, US, RT Image, Secondary Capture, VL, Ophthalmic
 Tomography and Thickness Map, Corneal Topography, and the like specialise value 3 and on, or nothing."""
 
 LONG_STRING_LIMIT = 64
@@ -60,48 +60,48 @@ SHORT_TEXT_LIMIT = 1024
 INTEGER_STRING_MAXIMUM = 2**31 - 1
 """Largest value of VR IS (PS3.5 6.2)."""
 DESCRIPTION_SUFFIX = "ITK round trip"
-"""What is added to Series Description."""
+"""Text added to Series Description."""
 UNCHANGED = "stored values unchanged"
-"""What Derivation Description says of a plain round trip."""
+"""Text of Derivation Description for a round trip that changes no stored value."""
 
 PURPOSE_SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
 """Code of CID 7202 for an item of Source Image Sequence."""
 PURPOSE_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
 """Code of CID 7005 for an item of Contributing Equipment Sequence."""
 DERIVATION_CODE = ("ROUNDTRIP", "99ITKROUNDTRIP", "Read and written, stored values kept")
-"""Code for Derivation Image Sequence, whose Derivation Code Sequence must not be empty: none of CID 7203, which is
-extensible, fits where nothing was done."""
+"""Code for Derivation Image Sequence, whose Derivation Code Sequence must not be empty. No code of CID 7203, which is
+extensible, fits where stored values were kept."""
 
 COMMENT = "user comment: "
-"""What stands before the words of the user in Derivation Description. What follows is no claim of what was done."""
+"""Prefix of the text of the user in Derivation Description, which is no claim of what was done."""
 DERIVED_PREFIX = "derived_"
-"""What the names of derived files begin with, once."""
+"""Prefix of the names of derived files, added where there is none yet."""
 
 DEFAULT_CHECK = "HDR-01"
-"""Check that attributes without a rule of their own are judged by."""
+"""Check that findings about attributes without a rule are reported under."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What becomes of one attribute in a derived instance.
+    """Change of an attribute in a derived instance.
 
     Attributes
     ----------
     tag, keyword, vr
         As in PS3.6.
     action
-        ``new`` and ``set`` replace the value or add it, ``append`` keeps what stands there and adds to it,
-        ``remove`` takes it out, ``keep`` lets it stand.
+        ``new`` and ``set`` replace the value or add the attribute, ``append`` adds to the value, ``remove`` deletes
+        the attribute, ``keep`` leaves it as it is.
     detail
-        What the attribute then holds, for people.
+        Value of the attribute afterwards, for people.
     reason
-        Why, with the section of the standard.
+        Reason, with the section of the standard.
     kept_for_primary
-        The rule does not apply to PET and NM (:func:`is_primary`).
+        The attribute is kept in PET and NM (:func:`is_primary`).
     check
         Id of the check that a breach of the rule is reported under.
     processed
-        What may become of a kept attribute once the stored values were changed; ``keep`` allows nothing.
+        Action that is allowed on a kept attribute once stored values have changed.
     """
 
     tag: int
@@ -118,11 +118,11 @@ class Rule:
 def _kept(
     check: str, reason: str, *keywords: str, processed: Action = "keep", kept_for_primary: bool = False
 ) -> tuple[Rule, ...]:
-    """Return rules for attributes that are kept as all others are, and whose loss is reported under ``check``."""
-    numbers = {keyword: tag_for_keyword(keyword) or 0 for keyword in keywords}
+    """Return rules for kept attributes whose change is reported under a check of their own."""
+    tag_by_keyword = {keyword: tag_for_keyword(keyword) or 0 for keyword in keywords}
     return tuple(
         Rule(tag, keyword, dictionary_VR(tag), "keep", "as it stands", reason, kept_for_primary, check, processed)
-        for keyword, tag in numbers.items()
+        for keyword, tag in tag_by_keyword.items()
     )
 
 
@@ -135,7 +135,7 @@ def _rule(
     kept_for_primary: bool = False,
     check: str = DEFAULT_CHECK,
 ) -> Rule:
-    """Return the rule for an attribute of the standard."""
+    """Return the rule for a changed attribute, its tag and VR from the dictionary of PS3.6."""
     tag = tag_for_keyword(keyword) or 0
     return Rule(tag, keyword, dictionary_VR(tag), action, detail, reason, kept_for_primary, check)
 
@@ -218,8 +218,8 @@ RULES: tuple[Rule, ...] = (
            "SmallestPixelValueInSeries", "LargestPixelValueInSeries", "IconImageSequence", processed="set"),
     *_kept("HDR-01", "PS3.3 C.8.13.2.1.1", "ContentQualification", processed="set"),
 )  # fmt: skip
-"""Rules for identity ``derived``: what changes, in the order in which the README shows it, then what is kept and has
-a check or a condition of its own."""
+"""Rules for identity ``derived``: changed attributes in the order of the README, then kept attributes with a check or a
+condition of their own."""
 
 CONDITIONAL: tuple[Rule, ...] = (
     _rule("FrameType", "set", "in functional groups: value 1 DERIVED", "PS3.3 C.8.16.1.1",
@@ -241,55 +241,55 @@ CONDITIONAL: tuple[Rule, ...] = (
     _rule("LossyImageCompressionMethod", "set", "then, if there was none", "PS3.3 C.7.6.1.1.5.1",
          check="LOS-01"),
 )  # fmt: skip
-"""What changes besides in some kinds of images; kept in all others, as what is not listed."""
+"""Rules that apply only to some kinds of images; all others keep these attributes."""
 
 BY_TAG: dict[int, Rule] = {rule.tag: rule for rule in RULES}
 
 REMOVED_TAGS = frozenset(rule.tag for rule in RULES if rule.action == "remove")
-"""What a derived instance must not have."""
+"""Attributes that a derived instance must not have."""
 
 COPIED_CHECKS = frozenset({"UID-01", "UID-02", "TIM-01"})
-"""Checks that judge an attribute of a copy, which keeps it, as they judge that of a derived instance."""
+"""Checks that report changes in a copy as well; other changes in a copy are reported under the default check."""
 
 _OVERLAY_STATISTICS = frozenset({tags.ROI_AREA, tags.ROI_MEAN, tags.ROI_STANDARD_DEVIATION})
-"""ROI Area, Mean and Standard Deviation of an overlay, in any of its groups: they describe the pixels below it."""
+"""ROI Area, Mean and Standard Deviation of an overlay, by the tags of group 6000: they describe the pixels under it."""
 
 _LOSSLESS = frozenset({
     uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.JPEG2000MCLossless,
     uid.RLELossless, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, syntaxes.JPEG_XL_LOSSLESS, syntaxes.DEFLATED_FRAMES,
     syntaxes.ENCAPSULATED_UNCOMPRESSED,
 })  # fmt: skip
-"""Compressed transfer syntaxes that promise to lose nothing (PS3.5 10 and A.4)."""
+"""Lossless compressed transfer syntaxes (PS3.5 10 and A.4)."""
 _MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.JPEG2000MC, uid.HTJ2K, syntaxes.JPEG_XL})
-"""Those that need not lose anything; if their streams do not tell, Lossy Image Compression may say 00."""
+"""Transfer syntaxes of lossy and lossless streams; if a stream does not say which, Lossy Image Compression does."""
 
 ENCAPSULATION_TAGS = (
     tags.EXTENDED_OFFSET_TABLE,
     tags.EXTENDED_OFFSET_TABLE_LENGTHS,
     tags.ENCAPSULATED_PIXEL_DATA_VALUE_TOTAL_LENGTH,
 )
-"""Extended Offset Table, its lengths, and Encapsulated Pixel Data Value Total Length: gone once decompressed."""
+"""Attributes that only instances with encapsulated Pixel Data may have (PS3.3 C.7.6.3)."""
 
 
 def is_primary(modality: str, sop_class_uid: str) -> bool:
-    """Tell whether the series times are kept (PS3.3 C.8.9.1.1.5): PET and NM."""
-    return modality in _TIMED_MODALITIES or sop_class_uid in _TIMED_SOP_CLASSES
+    """Tell whether an image is PET or NM, whose series times are kept (PS3.3 C.8.9.1.1.5)."""
+    return modality in _PRIMARY_MODALITIES or sop_class_uid in _PRIMARY_CLASSES
 
 
 def image_type_values_2(modality: str, sop_class_uid: str, value: str, *, functional_groups: bool) -> tuple[str, ...]:
-    """Return what Image Type value 2 of a derived image may be, the one to write first.
+    """Return the permitted Image Type values 2 of a derived image, first that to write.
 
-    SECONDARY, as it was made after the examination (PS3.3 C.7.6.1.1.2), unless the SOP Class has nothing but PRIMARY.
-    Where another class has functional groups, it stays: what they say of each frame stays too.
+    SECONDARY, as it was made after the examination (PS3.3 C.7.6.1.1.2), unless the SOP Class permits only PRIMARY. In
+    other classes with functional groups the value is kept, as value 2 of Frame Type is.
 
     Parameters
     ----------
     modality, sop_class_uid, value
         Modality (0008,0060), SOP Class UID and Image Type value 2 of the source.
     functional_groups
-        Whether it has them (PS3.3 C.7.6.16).
+        Whether the source has functional groups (PS3.3 C.7.6.16).
     """
-    if sop_class_uid in PRIMARY_SOP_CLASSES or modality in _TIMED_MODALITIES:
+    if sop_class_uid in PRIMARY_SOP_CLASSES or modality in _PRIMARY_MODALITIES:
         return ("PRIMARY",)
     if functional_groups and value != "SECONDARY":
         return "PRIMARY", "SECONDARY"
@@ -297,15 +297,15 @@ def image_type_values_2(modality: str, sop_class_uid: str, value: str, *, functi
 
 
 def is_lossless(transfer_syntax_uid: str) -> bool:
-    """Tell whether a compressed transfer syntax promises to lose nothing."""
+    """Tell whether a compressed transfer syntax is lossless."""
     return transfer_syntax_uid in _LOSSLESS
 
 
 def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, stream_is_lossy: bool | None) -> bool:
-    """Tell whether compressed pixels lost something by their compression (PS3.3 C.7.6.1.1.5).
+    """Tell whether the compression of pixels was lossy (PS3.3 C.7.6.1.1.5).
 
-    The streams tell, whatever the transfer syntax says (PS3.5 A.4.1 to A.4.4). One that loses nothing, in a syntax that
-    may, is lossy all the same if the file says so: a reversible wavelet may be cut off after some quality layers.
+    Lossy streams decide, whatever the transfer syntax says (PS3.5 A.4.1 to A.4.4). A lossless stream in a transfer
+    syntax that may be lossy is so if the file says so: a reversible wavelet may be cut off after some quality layers.
 
     Parameters
     ----------
@@ -314,7 +314,7 @@ def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, stream_is_l
     lossy_image_compression
         Value of (0028,2110).
     stream_is_lossy
-        What the streams of all frames say, as :func:`itk_roundtrip.dicom.codestream.lost` has it.
+        Whether any stream of a frame is lossy, as :func:`itk_roundtrip.dicom.codestream.lost` returns it.
     """
     syntax = transfer_syntax_uid
     if not syntaxes.is_encapsulated(syntax):
@@ -327,10 +327,10 @@ def is_lossy(transfer_syntax_uid: str, lossy_image_compression: str, stream_is_l
 
 
 def decoder_difference(photometric_interpretation: str) -> int:
-    """Return how far two decoders of one lossy stream may be apart (ISO 10918-2, for the DCT).
+    """Return the permitted difference of a value between two decoders of a lossy stream (ISO 10918-2, for the DCT).
 
-    By 1 in what the stream holds; once YBR became RGB by 3: 1 in Y, 1.772 times 1 in CB, and a rounding. Chroma of half
-    the resolution is interpolated as a decoder likes, which shows at edges.
+    1 in the colours of the stream; 3 once YBR became RGB: 1 in Y, 1.772 times 1 in CB, and a rounding. 16 for chroma of
+    half the resolution, which each decoder interpolates in its way; that shows at edges.
     """
     if photometric_interpretation.endswith("_422"):
         return 16
@@ -338,7 +338,7 @@ def decoder_difference(photometric_interpretation: str) -> int:
 
 
 MEAN_DECODER_DIFFERENCE = 1.0
-"""How far two decoders may be apart in the mean of all values."""
+"""Permitted difference between two decoders in the mean over all values."""
 
 
 def is_group_length(tag: int) -> bool:
@@ -347,7 +347,7 @@ def is_group_length(tag: int) -> bool:
 
 
 def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
-    """Return the rule for an attribute of the data set's top level."""
+    """Return the rule for an attribute of the top level of the data set; of a copy everything is kept."""
     rule = BY_TAG.get(tag)
     if rule is None:
         statistics = tag & 0xFFE1FFFF in _OVERLAY_STATISTICS
@@ -364,8 +364,8 @@ def as_markdown() -> str:
     """Return the rules as the table that the README shows."""
     lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
     for rule in (*RULES, *CONDITIONAL):
-        tag = f"({rule.tag >> 16:04X},{rule.tag & 0xFFFF:04X})"
         if rule.action != "keep":
+            tag = tags.tag_text(rule.tag)
             lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
     return "\n".join(lines)
 
