@@ -233,12 +233,12 @@ class _Walk:
         """Return the regular bytes of an element, ``None`` if it is regular, and where it ends."""
         order = order or self.order
         vr, tag = head.vr, head.tag
-        odd = not implicit and vr not in LONG_VRS and vr not in SHORT_VRS
-        if odd:
+        irregular_head = not implicit and vr not in LONG_VRS and vr not in SHORT_VRS
+        if irregular_head:
             self._note(NO_SUCH_VR if vr else _NO_VR)
         elif not implicit and head.value - start != (12 if vr in LONG_VRS else 8):
             self._note("has a length of another form than that of its VR")
-            odd = True
+            irregular_head = True
         standard_vr = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
         undefined = head.length == UNDEFINED_LENGTH
         if undefined and vr in (b"OB", b"OW"):  # the pixels of an icon
@@ -246,14 +246,14 @@ class _Walk:
             if problems:
                 raise IrregularError("fragments have no end")
             return None, end
-        if undefined or vr == b"SQ" or ((implicit or odd) and standard_vr == "SQ"):
-            sequence = self._sequence(head, stop, implicit, order, odd)
+        if undefined or vr == b"SQ" or ((implicit or irregular_head) and standard_vr == "SQ"):
+            sequence = self._sequence(head, stop, implicit, order, irregular_head)
             if sequence is not None:
                 return sequence
         end = head.value + head.length
         if undefined or end > stop:
             raise IrregularError("an element ends behind its data set")
-        if not odd:
+        if not irregular_head:
             return None, end
         value = bytes(self.data[head.value : end])
         new_vr = standard_vr if len(standard_vr) == 2 and standard_vr != "SQ" else "UN"
@@ -262,7 +262,7 @@ class _Walk:
         return _encoded(tag, new_vr.encode(), value, order), end
 
     def _sequence(
-        self, head: _Head, stop: int, implicit: bool, order: str, odd: bool
+        self, head: _Head, stop: int, implicit: bool, order: str, irregular_head: bool
     ) -> tuple[bytes | None, int] | None:
         """Return a sequence as :meth:`_element` does; ``None`` if its length is defined and it holds no items."""
         undefined = head.length == UNDEFINED_LENGTH
@@ -272,7 +272,7 @@ class _Walk:
         encodings = [(implicit, order)]
         if not implicit and head.vr == b"UN":
             encodings = [(True, "<"), (False, order)]  # the first by PS3.5 6.2.2
-        elif odd:
+        elif irregular_head:
             encodings = [(False, order), (True, "<")]
         before = set(self.problems)
         for items_implicit, items_order in encodings:
@@ -283,7 +283,7 @@ class _Walk:
                 self.problems.update(before)
                 continue
             vr = b"SQ" if items_implicit == implicit else b"UN"
-            if not changed and not odd and (implicit or vr == head.vr):
+            if not changed and not irregular_head and (implicit or vr == head.vr):
                 return None, end
             value = b"".join(items)
             if implicit:
@@ -315,11 +315,11 @@ class _Walk:
                 raise IrregularError("an item ends behind its sequence")
             self.depth += 1
             try:
-                parts, end, odd = self._item(at + 8, last, implicit, order, undefined)
+                parts, end, changed_item = self._item(at + 8, last, implicit, order, undefined)
             finally:
                 self.depth -= 1
-            changed |= odd
-            if odd:
+            changed |= changed_item
+            if changed_item:
                 value = b"".join(parts)
                 items.append(struct.pack(order + "HHL", 0xFFFE, 0xE000, len(value)) + value)
             else:
