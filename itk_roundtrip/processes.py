@@ -1,4 +1,4 @@
-"""Worker processes for tasks that may crash: a nursery imports once what they need, and forks them.
+"""Worker processes for tasks that may crash: a nursery imports their modules once, and forks them.
 
 ITK may end the process that it runs in, keeps the GIL while it works and must not be forked once it has run a filter.
 So the parent never runs ITK; the nursery imports it, runs nothing and forks workers, which share its memory; a worker

@@ -20,4 +20,4 @@ SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 SEQUENCE_DELIMITER = SEQUENCE_END + bytes(4)
 """The whole Sequence Delimitation Item, with its length of 0."""
 ENCAPSULATED_PIXEL_DATA = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
-"""What stands before the fragments: tag, VR OB and undefined length of Pixel Data, in Explicit VR."""
+"""Head of encapsulated Pixel Data, before its fragments: tag, VR OB and undefined length, in Explicit VR."""

@@ -24,7 +24,7 @@ _STRUCT_FORMATS = {"FD": "d", "FL": "f", "US": "H", "UL": "L", "SS": "h", "SL": 
 
 
 class Node(NamedTuple):
-    """A wanted element: keyword, VR by the dictionary, and of a sequence what is wanted of its first item."""
+    """A wanted element: keyword, VR by the dictionary, and of a sequence the nodes of its first item."""
 
     keyword: str
     vr: str

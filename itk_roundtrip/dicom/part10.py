@@ -102,7 +102,7 @@ def opening(content: bytes | mmap) -> Opening:
     Parameters
     ----------
     content
-        A whole file; the position of a mapped one does not matter and is left alone.
+        A whole file; the position of a mapped file is neither used nor moved.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def names_in(text: str) -> list[tuple[int, int]]:
 
 
 def may_show(top: int, tag: int, vr: str) -> bool:
-    """Tell whether the value of an attribute identifies nobody.
+    """Tell whether the value of an attribute may be shown, as it cannot identify a person.
 
     Parameters
     ----------

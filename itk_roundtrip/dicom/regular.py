@@ -20,7 +20,7 @@ from itk_roundtrip import tags
 from itk_roundtrip.dicom.encoding import ITEM, LONG_VRS, SEQUENCE_DELIMITER, SHORT_VRS, UNDEFINED_LENGTH
 
 Problem = tuple[int | None, str]
-"""Tag of the element of the top level, ``None`` if it is of none alone, and what is wrong."""
+"""Tag of the irregular element of the top level (``None`` if there is no single element), and its fault in words."""
 Buffer = bytes | mmap.mmap
 
 VRS = frozenset(vr.decode() for vr in LONG_VRS | SHORT_VRS)
@@ -120,7 +120,7 @@ class _Head(NamedTuple):
 
 @dataclass
 class _Walk:
-    """Reading of a data set element by element, which collects what is irregular."""
+    """Reader of a data set, element by element, that collects irregularities."""
 
     data: Buffer
     order: str
@@ -376,7 +376,7 @@ class _Walk:
         return _encoded(tags.PIXEL_DATA, b"OB", value, "<", delimited=True), end if undefined else stop
 
     def _fragments(self, at: int, stop: int) -> tuple[list[bytes], int, list[str]]:
-        """Return the fragments, where they end, and what is wrong with them."""
+        """Return the fragments, the offset behind them, and their faults."""
         fragments: list[bytes] = []
         problems: list[str] = []
         while at < stop:
@@ -396,7 +396,7 @@ class _Walk:
                 return fragments, at if follows else stop, problems
             (length,) = struct.unpack_from("<L", self.data, at + 4)
             begin, at = at + 8, at + 8 + length
-            # The last byte may be missing if it was no more than padding, which only a mark of the end tells.
+            # The last byte may be missing if it is a pad byte: then the end marker of the stream stands before it.
             if at > stop and not (at == stop + 1 and length % 2 == 0 and self.data[stop - 2 : stop] == _STREAM_END):
                 raise TruncatedError
             fragments.append(bytes(self.data[begin : min(at, stop)]))
