@@ -20,7 +20,7 @@ as gdcm::DirectionCosines::IsValid has it; real series are within 1e-6."""
 POSITION_TOLERANCE_MM = 1e-2
 """Slices closer than this along the normal are at one position; spacings that differ by less are equal."""
 POSITION_TOLERANCE_PIXELS = 0.1
-"""The same in pixels, where these are so small that it is less: slices of micro-CT are some micrometres apart."""
+"""The same in pixels, for fine pixels, where it is less: slices of micro-CT are some micrometres apart."""
 SPACING_TOLERANCE_FRACTION = 1e-2
 """Spacings that differ by less than this part of their median are equal too (scanners round positions)."""
 TILT_TOLERANCE_DEGREES = 0.1
@@ -32,7 +32,7 @@ OBLIQUE_DEGREES = 5.0
 Cosines = tuple[float, float, float, float, float, float]
 Point = tuple[float, float, float]
 AXIAL: Cosines = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-"""The orientation of an image that says none, as ITK has it."""
+"""The orientation that ITK gives an image without Image Orientation (Patient)."""
 
 
 def image_position(text: str) -> Point | None:
@@ -41,7 +41,7 @@ def image_position(text: str) -> Point | None:
     return (values[0], values[1], values[2]) if len(values) == 3 and max(map(abs, values)) < _FARTHEST_MM else None
 
 
-@functools.lru_cache(256)  # slices share it
+@functools.lru_cache(256)  # slices share their orientation
 def image_orientation(text: str) -> Cosines | None:
     """Return Image Orientation (Patient) (0020,0037); ``None`` if the text is not two perpendicular unit vectors.
 
@@ -53,8 +53,8 @@ def image_orientation(text: str) -> Cosines | None:
     if len(values) != 6 or max(map(abs, values)) > 2:
         return None
     x, y, z, u, v, w = values
-    unlike = x * x + y * y + z * z - 1, u * u + v * v + w * w - 1, x * u + y * v + z * w
-    return (x, y, z, u, v, w) if max(map(abs, unlike)) < ORTHONORMAL_TOLERANCE else None
+    errors = x * x + y * y + z * z - 1, u * u + v * v + w * w - 1, x * u + y * v + z * w
+    return (x, y, z, u, v, w) if max(map(abs, errors)) < ORTHONORMAL_TOLERANCE else None
 
 
 @functools.lru_cache(256)
@@ -74,9 +74,9 @@ _FARTHEST_MM = 1e9
 
 @dataclass(frozen=True)
 class PlaneAttribute:
-    """An attribute of the Image Plane Module (PS3.3 C.7.6.2): its name, what it must be, and how it is read.
+    """An attribute of the Image Plane Module (PS3.3 C.7.6.2): its name, the values it may have, and how to parse it.
 
-    ``irregularity`` is the kind of irregularity that it is if it holds something else.
+    ``irregularity`` is the kind of irregularity that a malformed value is.
     """
 
     name: str
@@ -98,7 +98,7 @@ PLANE_ATTRIBUTES: Mapping[str, PlaneAttribute] = {
 
 
 def position_tolerance(pixel_spacings: Iterable[tuple[float, float] | None]) -> float:
-    """Return how close, in mm, slices of these pixel spacings are at one position."""
+    """Return the distance along the normal, in mm, below which slices of these pixel spacings are at one position."""
     finest = min((min(spacing) for spacing in pixel_spacings if spacing), default=math.inf)
     return min(POSITION_TOLERANCE_MM, POSITION_TOLERANCE_PIXELS * finest)
 
@@ -112,18 +112,18 @@ def normal(image_orientation_patient: Cosines) -> NDArray[np.float64]:
 
 
 def same_orientation(a: Cosines, b: Cosines) -> bool:
-    """Tell whether two orientations agree within :data:`ORIENTATION_TOLERANCE`."""
-    return all(abs(one - other) <= ORIENTATION_TOLERANCE for one, other in zip(a, b, strict=True))
+    """Tell whether the direction cosines of two orientations agree within :data:`ORIENTATION_TOLERANCE`."""
+    return all(abs(cosine_a - cosine_b) <= ORIENTATION_TOLERANCE for cosine_a, cosine_b in zip(a, b, strict=True))
 
 
 def positions_on_normal(image_positions_patient: Sequence[Point], orientation: Cosines) -> NDArray[np.float64]:
-    """Return the positions, shape (slices,), in mm, of Image Position (Patient) (0020,0032) along the normal."""
+    """Return each Image Position (Patient) (0020,0032) projected on the normal, shape (slices,), in mm."""
     return np.asarray(image_positions_patient, dtype=np.float64).reshape(-1, 3) @ normal(orientation)
 
 
 @dataclass(frozen=True)
 class Regularity:
-    """How the slices of one orientation, in the order of their positions, are spaced.
+    """Spacing, gaps, duplicate positions and tilt of slices of one orientation, in the order of their positions.
 
     Attributes
     ----------
@@ -149,12 +149,12 @@ class Regularity:
 def regularity(
     image_positions_patient: Sequence[Point], orientation: Cosines, tolerance_mm: float = POSITION_TOLERANCE_MM
 ) -> Regularity:
-    """Describe the spacing of slices given in the order of their positions on the normal.
+    """Return spacing, gaps, duplicate positions and tilt of slices in the order of their positions on the normal.
 
     Parameters
     ----------
     image_positions_patient
-        One (x, y, z) in mm per slice, sorted along the normal.
+        Image Position (Patient) of each slice, sorted along the normal.
     orientation
         Direction cosines shared by all of them.
     tolerance_mm
@@ -187,12 +187,13 @@ def regularity(
 
 
 def _tilt(points: NDArray[np.float64], along: NDArray[np.float64], tolerance_mm: float) -> float:
-    """Return the angle between the normal and the line of corners, in degrees; of the steepest step if they leave it.
+    """Return the angle, in degrees, between the normal and the line through the Image Positions (Patient) of slices.
 
-    Rounded corners lie beside the line by no more than twice the tolerance.
+    The largest angle between neighbouring slices, if the positions lie on no line.
     """
     steps, rises = points[-1:] - points[0], along[-1:] - along[0]
     beside = points - points[0] - np.outer((along - along[0]) / rises, steps)
+    # Rounding moves positions beside the line by no more than twice the tolerance.
     if np.abs(beside).max() > 2 * tolerance_mm:
         steps, rises = np.diff(points, axis=0), np.diff(along)
     cosines = np.minimum(1.0, np.abs(rises) / np.linalg.norm(steps, axis=1))
@@ -200,17 +201,17 @@ def _tilt(points: NDArray[np.float64], along: NDArray[np.float64], tolerance_mm:
 
 
 def step(along: NDArray[np.float64], tolerance_mm: float = POSITION_TOLERANCE_MM) -> float:
-    """Return how far apart slices are along the normal, in mm, with its sign: all of them, or most neighbours.
+    """Return the signed slice spacing along the normal, in mm: the mean step if all are equal, else the median.
 
-    0 if they are at one place, or there is only one.
+    0 if all slices are at one position, or there is only one.
     """
     steps = np.diff(along)
-    apart = steps[np.abs(steps) > tolerance_mm]
-    if not len(apart):
+    nonzero = steps[np.abs(steps) > tolerance_mm]
+    if not len(nonzero):
         return 0.0
-    usual = float(np.median(apart))
-    tolerance = max(tolerance_mm, SPACING_TOLERANCE_FRACTION * abs(usual))
-    return float(steps.mean()) if np.all(np.abs(steps - usual) <= tolerance) else usual
+    median = float(np.median(nonzero))
+    tolerance = max(tolerance_mm, SPACING_TOLERANCE_FRACTION * abs(median))
+    return float(steps.mean()) if np.all(np.abs(steps - median) <= tolerance) else median
 
 
 def plane_name(orientation: Cosines) -> str:

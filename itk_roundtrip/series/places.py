@@ -1,4 +1,4 @@
-"""Where each frame of an instance lies in the patient, and what else its functional groups say of it."""
+"""Plane position, orientation and spacing of each frame of an instance, and its values in functional groups."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from itk_roundtrip.series.geometry import (
 )
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-"""What says how far apart pixels are; the last two stand for it in projections and scans (PS3.3 10.7.1.1, C.8.6.1)."""
+"""Attributes of the pixel spacing; projections and scans have the last two instead (PS3.3 10.7.1.1, C.8.6.1)."""
 VECTORS = (
     "EnergyWindowVector", "DetectorVector", "PhaseVector", "RotationVector", "RRIntervalVector", "TimeSlotVector",
     "SliceVector", "AngularViewVector", "TimeSliceVector",
 )  # fmt: skip
-"""What tells the frames of a Nuclear Medicine image apart, one number per frame (PS3.3 C.8.4.8)."""
+"""Vectors that index the frames of a Nuclear Medicine image, with a number for each frame (PS3.3 C.8.4.8)."""
 _POSITION = ("ImagePositionPatient", "ImageOrientationPatient")
 _MEASURES = (*SPACINGS, "SpacingBetweenSlices", "SliceThickness")
 DETECTOR: Wanted = dict.fromkeys(_POSITION)
-"""What is read of an item of Detector Information Sequence (0054,0022)."""
+"""Attributes read of each item of Detector Information Sequence (0054,0022)."""
 DIMENSION: Wanted = {"DimensionIndexPointer": None}
-"""What is read of an item of Dimension Index Sequence (0020,9222)."""
+"""Attributes read of each item of Dimension Index Sequence (0020,9222)."""
 GROUPS: Wanted = {
     "PlanePositionSequence": {"ImagePositionPatient": None},
     "PlaneOrientationSequence": {"ImageOrientationPatient": None},
@@ -70,26 +70,27 @@ GROUPS: Wanted = {
     "SegmentIdentificationSequence": {"ReferencedSegmentNumber": None},
     "OpticalPathIdentificationSequence": {"OpticalPathIdentifier": None},
 }  # fmt: skip
-"""What is read of the functional groups of a frame (PS3.3 C.7.6.16.2 and those of the modalities)."""
+"""Attributes read of the functional groups of a frame (PS3.3 C.7.6.16.2 and those of the modalities)."""
 GROUP_NODES, DETECTOR_NODES, DIMENSION_NODES = nodes(GROUPS), nodes(DETECTOR), nodes(DIMENSION)
-_PLACES = frozenset({*_POSITION, *_MEASURES, "DimensionIndexValues"})
+_NOT_VALUES = frozenset({*_POSITION, *_MEASURES, "DimensionIndexValues"})
+"""Attributes that a `Place` holds, and the indices that are split by dimension."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one frame lies; ``None`` for what is not said or is not what it must be.
+    """Plane position, orientation and spacing of a frame; ``None`` for what is absent or malformed.
 
     Attributes
     ----------
     position, orientation, spacing
         Image Position (Patient) (0020,0032) in mm, Image Orientation (Patient) (0020,0037), Pixel Spacing
-        (0028,0030) or what stands for it, in mm (row, column).
+        (0028,0030) or the attribute of `SPACINGS` instead of it, in mm (row, column).
     between, thickness
         Spacing Between Slices (0018,0088) and Slice Thickness (0018,0050), in mm; the first with its sign.
     offset
-        How far along the normal it lies from the first frame, in mm, where that is said.
+        Distance along the normal from the first frame, in mm, by Slice Vector or Grid Frame Offset Vector.
     follows
-        The position is that of the first frame: this one, or what else is of its instance, lies behind it.
+        The position is that of the first frame: several frames have it, and nothing says where the later ones lie.
     """
 
     position: Point | None = None
@@ -100,36 +101,35 @@ class Place:
     offset: float | None = None
     follows: bool = False
     malformed: tuple[str, ...] = ()
-    """Keywords of those of the first three that are said, but not as numbers, perpendicular unit vectors, positive."""
+    """Keywords of position, orientation and spacing where they are present but have no valid value."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """What functional groups say: those of all frames, and those of each."""
+    """Texts of Shared Functional Groups Sequence, and of each item of Per-Frame Functional Groups Sequence."""
 
     shared: Texts
     per_frame: Sequence[Texts]
 
 
 def place_of(texts: Mapping[str, str]) -> Place:
-    """Return where a frame lies of which these attributes are known, by keyword."""
-    spacing = next(filter(None, (texts.get(keyword, "") for keyword in SPACINGS)), "")
-    between, thickness = decimals(texts.get("SpacingBetweenSlices", "")), decimals(texts.get("SliceThickness", ""))
+    """Return the plane position, orientation and spacing of a frame from the texts of its attributes, by keyword."""
     position = image_position(texts.get("ImagePositionPatient", ""))
     orientation = image_orientation(texts.get("ImageOrientationPatient", ""))
-    measured = pixel_spacing(spacing)
-    said = (
+    spacing = pixel_spacing(next(filter(None, (texts.get(keyword, "") for keyword in SPACINGS)), ""))
+    between, thickness = decimals(texts.get("SpacingBetweenSlices", "")), decimals(texts.get("SliceThickness", ""))
+    attributes = (
         ("ImagePositionPatient", position, "ImagePositionPatient" in texts),
         ("ImageOrientationPatient", orientation, "ImageOrientationPatient" in texts),
-        ("PixelSpacing", measured, any(keyword in texts for keyword in SPACINGS)),
+        ("PixelSpacing", spacing, any(keyword in texts for keyword in SPACINGS)),
     )
     return Place(
         position,
         orientation,
-        measured,
+        spacing,
         between[0] if len(between) == 1 else None,
         thickness[0] if len(thickness) == 1 else None,
-        malformed=tuple(keyword for keyword, value, present in said if present and value is None),
+        malformed=tuple(keyword for keyword, value, present in attributes if present and value is None),
     )
 
 
@@ -137,53 +137,54 @@ def place_of(texts: Mapping[str, str]) -> Place:
 
 
 def grouped_places(groups: Groups, count: int) -> tuple[Place, ...]:
-    """Return where each frame lies by its functional groups; one place if that of all is the same.
+    """Return the place of each frame by its functional groups; a single place if all frames have the same.
 
     References
     ----------
     DICOM PS3.3 C.7.6.16.2.1 Pixel Measures, C.7.6.16.2.3 Plane Position (Patient), C.7.6.16.2.4 Plane Orientation
     """
-    found: dict[tuple[str | None, ...], Place] = {}
-    result = []
-    for texts in _each(groups, count):
-        said = tuple(texts.get(keyword) for keyword in (*_POSITION, *_MEASURES))
-        if said not in found:
-            found[said] = place_of(texts)
-        result.append(found[said])
-    return tuple(result) if len(found) > 1 else tuple(result[:1])
+    distinct: dict[tuple[str | None, ...], Place] = {}  # parsed once: thousands of frames share most of their texts
+    places = []
+    for texts in _frame_texts(groups, count):
+        key = tuple(texts.get(keyword) for keyword in (*_POSITION, *_MEASURES))
+        if key not in distinct:
+            distinct[key] = place_of(texts)
+        places.append(distinct[key])
+    return tuple(places) if len(distinct) > 1 else tuple(places[:1])
 
 
 def grouped_values(groups: Groups, count: int, dimensions: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return what else functional groups say, by keyword: one text per frame, or one if that of all is the same.
+    """Return the other values of functional groups by keyword: a text per frame, or a single text that all have.
 
     Parameters
     ----------
     groups
         Of the instance.
     count
-        How many frames it has.
+        Number of its frames.
     dimensions
-        Tags that Dimension Index Sequence (0020,9222) points to, as eight digits; the index of those that are not read
-        themselves stands for them.
+        Each Dimension Index Pointer (0020,9165) as eight digits; of attributes that are not read themselves, the index
+        is their value.
     """
-    frames = [dict(texts) for texts in _each(groups, count)]
+    frames = _frame_texts(groups, count)
     for texts in frames:
         indices = texts.get("DimensionIndexValues", "").split("\\")
         for pointer, index in zip(dimensions, indices, strict=False):
             if pointer and index:
                 texts.setdefault(keyword_for_tag(int(pointer[:8], 16)) or f"dimension {pointer}", index)
-    result = {}
+    frame_values = {}
     for keyword in dict.fromkeys(keyword for texts in frames for keyword in texts):
         values = tuple(texts.get(keyword, "") for texts in frames)
-        if keyword not in _PLACES:
-            result[keyword] = values if len(set(values)) > 1 else values[:1]
-    return result
+        if keyword not in _NOT_VALUES:
+            frame_values[keyword] = values if len(set(values)) > 1 else values[:1]
+    return frame_values
 
 
-def _each(groups: Groups, count: int) -> list[Texts]:
+def _frame_texts(groups: Groups, count: int) -> list[Texts]:
+    """Return the texts of the functional groups of each frame, its own before the shared ones."""
     per_frame = list(groups.per_frame[:count])
     per_frame += [{}] * (count - len(per_frame))
-    return [{**groups.shared, **own} for own in per_frame]
+    return [{**groups.shared, **texts} for texts in per_frame]
 
 
 # --------------------------------------------------------------------------------------------------- other frames
@@ -196,18 +197,18 @@ def header_places(
     vectors: Mapping[str, Sequence[int]],
     offsets: str,
 ) -> tuple[Place, ...]:
-    """Return where each frame lies by the header; one place if they do not say how they follow the first.
+    """Return the place of each frame by attributes outside functional groups; a single place if all have the same.
 
     Parameters
     ----------
     count
-        How many frames there are.
+        Number of frames.
     header
         Attributes of the top level by keyword.
     detectors
-        Those of the items of Detector Information Sequence (0054,0022).
+        Attributes of each item of Detector Information Sequence (0054,0022).
     vectors
-        Those of :data:`VECTORS` that have one number per frame.
+        Those of :data:`VECTORS` that have a number for each frame.
     offsets
         Grid Frame Offset Vector (3004,000C).
 
@@ -215,38 +216,45 @@ def header_places(
     ----------
     DICOM PS3.3 C.8.4.11 NM Detector, C.8.4.15 NM Reconstruction, C.8.8.3.2 Grid Frame Offset Vector
     """
-    own = [place_of({**header, **{key: text for key, text in one.items() if text}}) for one in detectors]
-    own = own or [place_of(header)]
+    first_places = [
+        place_of({**header, **{keyword: text for keyword, text in texts.items() if text}}) for texts in detectors
+    ] or [place_of(header)]
     if count == 1:
-        return (own[0],)
-    which = [number - 1 for number in vectors.get("DetectorVector", ()) if 1 <= number <= len(own)]
-    which = which if len(which) == count else [0] * count
-    steps = _slice_steps(vectors, own[0].between, which) or _dose_steps(offsets, count)
-    if not steps:
-        shares = {index: which.count(index) > 1 for index in set(which)}
-        places = tuple(replace(own[index], follows=shares[index]) for index in which)
+        return (first_places[0],)
+    detector_indices = [number - 1 for number in vectors.get("DetectorVector", ()) if 1 <= number <= len(first_places)]
+    if len(detector_indices) != count:
+        detector_indices = [0] * count
+    distances = _slice_distances(vectors, first_places[0].between, detector_indices) or _dose_distances(offsets, count)
+    if not distances:
+        shared = {index: detector_indices.count(index) > 1 for index in set(detector_indices)}
+        places = tuple(replace(first_places[index], follows=shared[index]) for index in detector_indices)
         return places if len(set(places)) > 1 else places[:1]
-    if offsets and not _offsets_fit(offsets, own[0]):
-        own = [replace(one, position=None) for one in own]
-    return tuple(_moved(own[index], step) for index, step in zip(which, steps, strict=True))
+    if offsets and not _offsets_fit(offsets, first_places[0]):
+        first_places = [replace(place, position=None) for place in first_places]
+    return tuple(
+        _moved(first_places[index], distance) for index, distance in zip(detector_indices, distances, strict=True)
+    )
 
 
-def _slice_steps(vectors: Mapping[str, Sequence[int]], between: float | None, which: Sequence[int]) -> list[float]:
-    """Return how far each slice lies from the first of its detector, by Slice Vector (0054,0080); none without."""
-    slices = vectors.get("SliceVector", ())
-    if len(slices) != len(which) or not between:
+def _slice_distances(
+    vectors: Mapping[str, Sequence[int]], between: float | None, detector_indices: Sequence[int]
+) -> list[float]:
+    """Return the distance of each frame from the first of its detector, by Slice Vector (0054,0080); empty without."""
+    numbers = vectors.get("SliceVector", ())
+    if len(numbers) != len(detector_indices) or not between:
         return []
-    first = {index: slices[which.index(index)] for index in set(which)}
-    return [(number - first[index]) * between for number, index in zip(slices, which, strict=True)]
+    first_numbers = {index: numbers[detector_indices.index(index)] for index in set(detector_indices)}
+    return [(number - first_numbers[index]) * between for number, index in zip(numbers, detector_indices, strict=True)]
 
 
-def _dose_steps(offsets: str, count: int) -> list[float]:
-    found = decimals(offsets)
-    return [one - found[0] for one in found] if len(found) == count else []
+def _dose_distances(offsets: str, count: int) -> list[float]:
+    """Return the distance of each frame from the first, by Grid Frame Offset Vector (3004,000C); empty without."""
+    values = decimals(offsets)
+    return [value - values[0] for value in values] if len(values) == count else []
 
 
 def _offsets_fit(offsets: str, first: Place) -> bool:
-    """Tell whether offsets are from the first plane, or positions along z (PS3.3 C.8.8.3.2); nothing else is said."""
+    """Tell whether Grid Frame Offset Vector holds distances from the first plane, or else its z (PS3.3 C.8.8.3.2)."""
     start = decimals(offsets)[0]
     if start == 0 or first.position is None or first.orientation is None:
         return start == 0
@@ -254,9 +262,9 @@ def _offsets_fit(offsets: str, first: Place) -> bool:
     return bool(along_z) and math.isclose(start, first.position[2], abs_tol=POSITION_TOLERANCE_MM)
 
 
-def _moved(place: Place, step: float) -> Place:
-    """Return the place that lies so far along the normal of another."""
+def _moved(place: Place, offset: float) -> Place:
+    """Return a place moved along its normal by an offset in mm."""
     if place.position is None or place.orientation is None:
-        return replace(place, position=None, offset=step)
-    x, y, z = np.asarray(place.position) + step * normal(place.orientation)
-    return replace(place, position=(float(x), float(y), float(z)), offset=step)
+        return replace(place, position=None, offset=offset)
+    x, y, z = np.asarray(place.position) + offset * normal(place.orientation)
+    return replace(place, position=(float(x), float(y), float(z)), offset=offset)

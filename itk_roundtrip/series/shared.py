@@ -1,4 +1,4 @@
-"""What all instances of one series share (PS3.3 A.1.2.3), and what their values must share to be of one volume."""
+"""Attributes that all instances of a series must share (PS3.3 A.1.2.3), and those that slices of a volume share."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from pydicom.datadict import dictionary_description, tag_for_keyword
 
 from itk_roundtrip.errors import UnsupportedSeriesError
 from itk_roundtrip.series.instance import Instance
+from itk_roundtrip.tags import tag_text
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Attributes that say one thing, and what follows if they differ within a series.
+    """Attributes of one aspect, such as the patient, and what follows if they differ within a series.
 
     Attributes
     ----------
     kind
         Of the irregularity.
     noun
-        What they say, in the plural.
+        The aspect, in the plural.
     keywords
         Of the attributes.
     check
-        Id of the check of ``verify`` that they are told under.
+        Id of the check of ``verify`` that reports a difference.
     section
-        Of the standard, that forbids one series of several; empty if it does not.
+        The section of the standard that forbids a series of several, with its rule; empty if none does.
     separates
         Slices that differ in it are of several volumes.
     numbered
-        What volumes are told apart by, where the values are not for people: those of a patient, and UIDs.
+        The word before a number in the labels of volumes, where values are not shown: those of a patient, and UIDs.
     """
 
     kind: str
@@ -43,25 +44,25 @@ class Shared:
 
     @property
     def tag(self) -> int:
-        """The first of the attributes."""
+        """Tag of the first of the attributes."""
         return tag_for_keyword(self.keywords[0]) or 0
 
-    def value(self, one: Instance) -> tuple[str, ...]:
-        """Return what an instance says; texts that identify a patient are digests."""
-        return tuple(one.texts.get(keyword, "") for keyword in self.keywords)
+    def value(self, instance: Instance) -> tuple[str, ...]:
+        """Return the values of the attributes in an instance; of those that identify a patient, digests."""
+        return tuple(instance.texts.get(keyword, "") for keyword in self.keywords)
 
     def telling(self, instances: Sequence[Instance]) -> tuple[str, ...]:
-        """Return those of the attributes that contradict one another if they differ.
+        """Return the keywords whose values contradict one another if they differ.
 
         A name may be written in several ways, and is that of one patient where the Patient ID is.
         """
-        if not any(one.texts.get("PatientID") for one in instances):
+        if not any(instance.texts.get("PatientID") for instance in instances):
             return self.keywords
         return tuple(keyword for keyword in self.keywords if keyword != "PatientName")
 
     def differing(self, instances: Iterable[Instance]) -> str:
-        """Return the names of those of the attributes that are not the same in all instances."""
-        columns = zip(*(self.value(one) for one in instances), strict=True)
+        """Return the names of the attributes that are not the same in all instances, separated by commas."""
+        columns = zip(*(self.value(instance) for instance in instances), strict=True)
         names = (
             dictionary_description(keyword)
             for keyword, texts in zip(self.keywords, columns, strict=True)
@@ -88,41 +89,39 @@ SHARED: tuple[Shared, ...] = (
            "PS3.3 A.1.2.3 and C.8.9.1: a series has one unit", separates=True),
     Shared("mixed-rescale-type", "rescale types", ("RescaleType",), "HDR-03", "", separates=True),
 )  # fmt: skip
-"""In the order in which they are told."""
+"""In the order of their irregularities."""
 
 KEYWORDS = tuple(keyword for shared in SHARED for keyword in shared.keywords)
 
 
 def mixed(instances: Sequence[Instance]) -> Iterator[Shared]:
-    """Yield what the instances of a series do not share."""
+    """Yield those of :data:`SHARED` that differ among the instances of a series."""
     for shared in SHARED:
-        if len({shared.value(one) for one in instances}) > 1:
+        if len({shared.value(instance) for instance in instances}) > 1:
             yield shared
 
 
 def check_derivable(instances: Sequence[Instance]) -> None:
-    """Refuse instances that contradict one another in what the standard has one of in a series.
+    """Refuse instances that differ in an attribute that the standard requires to be the same in a series.
 
-    What is missing in some contradicts nothing.
+    An empty or absent value differs from none.
 
     Raises
     ------
     UnsupportedSeriesError
-        They do.
+        Two instances differ so.
     """
     for shared in mixed(instances):
         for keyword in shared.telling(instances) if shared.section else ():
-            first = next((one for one in instances if one.texts.get(keyword)), instances[0])
-            for one in instances:
-                if one.texts.get(keyword, "") not in ("", first.texts.get(keyword)):
-                    tag = tag_for_keyword(keyword) or 0
+            first = next((instance for instance in instances if instance.texts.get(keyword)), instances[0])
+            for instance in instances:
+                if instance.texts.get(keyword, "") not in ("", first.texts.get(keyword)):
                     raise UnsupportedSeriesError(
-                        f"{first.name} and {one.name} differ in {dictionary_description(keyword)}, so that no one"
+                        f"{first.name} and {instance.name} differ in {dictionary_description(keyword)}, so that no one"
                         f" series can be derived from them ({shared.section}); put each kind into a folder of its own,"
-                        " or use"
-                        ' identity="copy".',
-                        path=one.name,
-                        series=one.series_instance_uid,
-                        tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
+                        ' or use identity="copy".',
+                        path=instance.name,
+                        series=instance.series_instance_uid,
+                        tag=tag_text(tag_for_keyword(keyword) or 0),
                         option='identity="copy"',
                     )
