@@ -1,4 +1,4 @@
-"""The volumes that one series holds: what a reader would want apart, and what tells them apart."""
+"""Volumes of a series: its slices cut by size, orientation, spacing, and by attributes such as EchoTime."""
 
 from __future__ import annotations
 
@@ -32,67 +32,67 @@ from itk_roundtrip.series.places import VECTORS, Place
 from itk_roundtrip.series.shared import SHARED, Shared
 
 _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
-    "time slice": lambda one: one.time_slice,
-    "TemporalPositionIdentifier": lambda one: one.temporal_position,
-    "TemporalPositionIndex": lambda one: "",
-    "EchoTime": lambda one: one.echo_time,
-    "EffectiveEchoTime": lambda one: "",
-    "EchoNumbers": lambda one: one.echo_numbers,
-    "DiffusionBValue": lambda one: one.diffusion_b_value,
-    "DiffusionGradientOrientation": lambda one: one.diffusion_gradient,
-    "DiffusionDirectionality": lambda one: "",
-    "NominalCardiacTriggerDelayTime": lambda one: "",
-    "NominalPercentageOfCardiacPhase": lambda one: "",
-    "CardiacCyclePosition": lambda one: "",
-    "NominalRespiratoryTriggerDelayTime": lambda one: "",
-    "NominalPercentageOfRespiratoryPhase": lambda one: "",
-    "RespiratoryCyclePosition": lambda one: "",
-    "TriggerTime": lambda one: one.trigger_time,
-    "FrameReferenceTime": lambda one: one.texts.get("FrameReferenceTime", ""),
-    "ActualCardiacTriggerDelayTime": lambda one: "",
-    "ActualRespiratoryTriggerDelayTime": lambda one: "",
-    "InversionTime": lambda one: one.inversion_time,
-    "InversionTimes": lambda one: "",
-    "FlipAngle": lambda one: one.flip_angle,
-    "RepetitionTime": lambda one: "",
-    "VelocityEncodingDirection": lambda one: "",
-    "ASLContext": lambda one: "",
-    "KVP": lambda one: "",
-    "ConvolutionKernel": lambda one: "",
-    "OpticalPathIdentifier": lambda one: "",
-    **{keyword: lambda one: "" for keyword in VECTORS if keyword != "SliceVector"},
-    "AcquisitionNumber": lambda one: one.acquisition_number,
-    "FrameAcquisitionNumber": lambda one: "",
-    "TemporalPositionTimeOffset": lambda one: "",
-    "AcquisitionTime": lambda one: one.acquisition_time,
-    "AcquisitionDateTime": lambda one: one.texts.get("AcquisitionDateTime", ""),
-    "FrameReferenceDateTime": lambda one: "",
-    "FrameAcquisitionDateTime": lambda one: "",
-    "ContentTime": lambda one: one.content_time,
-    "ActualFrameDuration": lambda one: one.texts.get("ActualFrameDuration", ""),
-    "ImageType": lambda one: "\\".join(one.image_type),
-    "FrameType": lambda one: "",
-    "ComplexImageComponent": lambda one: "",
-    "FrameLabel": lambda one: "",
+    "time slice": lambda instance: instance.time_slice,
+    "TemporalPositionIdentifier": lambda instance: instance.temporal_position,
+    "TemporalPositionIndex": lambda _: "",
+    "EchoTime": lambda instance: instance.echo_time,
+    "EffectiveEchoTime": lambda _: "",
+    "EchoNumbers": lambda instance: instance.echo_numbers,
+    "DiffusionBValue": lambda instance: instance.diffusion_b_value,
+    "DiffusionGradientOrientation": lambda instance: instance.diffusion_gradient,
+    "DiffusionDirectionality": lambda _: "",
+    "NominalCardiacTriggerDelayTime": lambda _: "",
+    "NominalPercentageOfCardiacPhase": lambda _: "",
+    "CardiacCyclePosition": lambda _: "",
+    "NominalRespiratoryTriggerDelayTime": lambda _: "",
+    "NominalPercentageOfRespiratoryPhase": lambda _: "",
+    "RespiratoryCyclePosition": lambda _: "",
+    "TriggerTime": lambda instance: instance.trigger_time,
+    "FrameReferenceTime": lambda instance: instance.texts.get("FrameReferenceTime", ""),
+    "ActualCardiacTriggerDelayTime": lambda _: "",
+    "ActualRespiratoryTriggerDelayTime": lambda _: "",
+    "InversionTime": lambda instance: instance.inversion_time,
+    "InversionTimes": lambda _: "",
+    "FlipAngle": lambda instance: instance.flip_angle,
+    "RepetitionTime": lambda _: "",
+    "VelocityEncodingDirection": lambda _: "",
+    "ASLContext": lambda _: "",
+    "KVP": lambda _: "",
+    "ConvolutionKernel": lambda _: "",
+    "OpticalPathIdentifier": lambda _: "",
+    **{keyword: lambda _: "" for keyword in VECTORS if keyword != "SliceVector"},
+    "AcquisitionNumber": lambda instance: instance.acquisition_number,
+    "FrameAcquisitionNumber": lambda _: "",
+    "TemporalPositionTimeOffset": lambda _: "",
+    "AcquisitionTime": lambda instance: instance.acquisition_time,
+    "AcquisitionDateTime": lambda instance: instance.texts.get("AcquisitionDateTime", ""),
+    "FrameReferenceDateTime": lambda _: "",
+    "FrameAcquisitionDateTime": lambda _: "",
+    "ContentTime": lambda instance: instance.content_time,
+    "ActualFrameDuration": lambda instance: instance.texts.get("ActualFrameDuration", ""),
+    "ImageType": lambda instance: "\\".join(instance.image_type),
+    "FrameType": lambda _: "",
+    "ComplexImageComponent": lambda _: "",
+    "FrameLabel": lambda _: "",
 }
-"""What may tell volumes at the same positions apart, the likeliest first; what only frames have is empty of a file."""
+"""Attributes that may tell volumes at the same positions apart, the likeliest first; empty if only frames have them."""
 _CLOCKS = frozenset({
     "TriggerTime", "FrameReferenceTime", "AcquisitionTime", "AcquisitionDateTime", "ContentTime",
     "ActualCardiacTriggerDelayTime", "ActualRespiratoryTriggerDelayTime", "FrameReferenceDateTime",
     "FrameAcquisitionDateTime", "TemporalPositionTimeOffset",
 })  # fmt: skip
-"""These differ from slice to slice in many series, whatever volume it is of."""
-_APART = ("StackID", "ReferencedSegmentNumber")
+"""Times that differ from slice to slice in many series, also within a volume."""
+_STACKS = ("StackID", "ReferencedSegmentNumber")
 """Frames of several stacks, or segments, belong to several volumes, wherever they stand (PS3.3 C.7.6.16.2.2)."""
 _NOT_TELLING = frozenset({
-    *_APART, "SliceVector", "InStackPositionNumber", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept",
+    *_STACKS, "SliceVector", "InStackPositionNumber", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept",
     "RescaleType",
 })  # fmt: skip
-"""What frames are numbered by along the normal, and what their values mean, tell no volumes apart."""
-_TOGETHER = 3
-"""How many attributes together may tell volumes apart."""
+"""Attributes that tell no volumes apart: those of the position along the normal, and those of the rescaling."""
+_MOST_ATTRIBUTES = 3
+"""Number of attributes that may tell volumes apart together."""
 SPACING_TOLERANCE = 1e-4
-"""Pixel spacings that differ by less than this part are one."""
+"""Pixel spacings that differ by less than this fraction are equal."""
 
 
 Key = tuple[str, ...]
@@ -115,36 +115,40 @@ class Slice:
 
     @property
     def place(self) -> Place:
-        """Where it lies."""
+        """Plane position, orientation and spacing of the slice."""
         return self.instance.place(self.frame)
 
     @property
     def name(self) -> str:
-        """What messages call it; frames are counted from 1, as in the standard."""
+        """Name of the file, with the number of the frame if there are several, from 1 as in the standard."""
         several = self.frame is not None and self.instance.frames > 1
         return f"{self.instance.name} frame {(self.frame or 0) + 1}" if several else self.instance.name
 
     def value(self, keyword: str) -> str:
-        """Return what an attribute says of it, as text: that of the frame, else of the file; empty if none."""
-        own = self.instance.frame_value(keyword, self.frame)
-        return own or (_ATTRIBUTES[keyword](self.instance) if keyword in _ATTRIBUTES else "")
+        """Return the value of an attribute as text: that of the frame, else that of the file; empty without either."""
+        text = self.instance.frame_value(keyword, self.frame)
+        return text or (_ATTRIBUTES[keyword](self.instance) if keyword in _ATTRIBUTES else "")
 
 
 def slices_of(instances: Sequence[Instance]) -> tuple[Slice, ...]:
     """Return the slices of some instances: the instances in their order, the frames of each in theirs."""
-    return tuple(Slice(one, frame) for one in instances for frame in (range(one.planes) if one.framed else (None,)))
+    return tuple(
+        Slice(instance, frame)
+        for instance in instances
+        for frame in (range(instance.planes) if instance.framed else (None,))
+    )
 
 
 @dataclass(frozen=True)
 class SubVolume:
-    """One of the volumes that a series holds.
+    """One of the volumes of a series.
 
     Attributes
     ----------
     slices
         In slice order: by position along the normal; the frames of a file that step regularly against it in theirs.
     label
-        What tells it from the others of its series, such as ``EchoTime 4.92``; empty if it is the only one.
+        Values that tell it from the other volumes, such as ``EchoTime 4.92``; empty if it is the only one.
     """
 
     slices: tuple[Slice, ...]
@@ -152,12 +156,12 @@ class SubVolume:
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
-        """The files that its slices are of, in the order of their first slices."""
-        return tuple({id(one.instance): one.instance for one in self.slices}.values())
+        """The files of its slices, in the order of their first slices."""
+        return tuple({id(slice_.instance): slice_.instance for slice_ in self.slices}.values())
 
     @cached_property
     def ascending(self) -> tuple[Slice, ...]:
-        """Its slices in the order of their positions along the normal, whatever order those of a file have."""
+        """Its slices in the order of their positions along the normal, also where frames step against it."""
         return sorted_slices(self.slices)
 
     @cached_property
@@ -171,15 +175,15 @@ class SubVolume:
 
         Counted from 0; ``(0,)`` for a file of one frame.
         """
-        found: dict[int, list[int]] = defaultdict(list)
-        for one in self.slices:
-            found[id(one.instance)].append(one.frame or 0)
-        return tuple(tuple(frames) for frames in found.values())
+        frames: dict[int, list[int]] = defaultdict(list)
+        for slice_ in self.slices:
+            frames[id(slice_.instance)].append(slice_.frame or 0)
+        return tuple(tuple(indices) for indices in frames.values())
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some slices, what told them apart so far, and their label in each of these respects."""
+    """Slices in the course of `separate`: the attributes that they were cut by, and their label by each of these."""
 
     slices: tuple[Slice, ...]
     by: tuple[str, ...] = ()
@@ -203,7 +207,7 @@ def separate(slices: Sequence[Slice]) -> tuple[tuple[SubVolume, ...], str]:
     Returns
     -------
     tuple
-        The volumes, and what tells them apart, such as ``EchoTime``; empty if there is only one.
+        The volumes, and the attributes that tell them apart, such as ``EchoTime``; empty if there is only one.
     """
     parts = [_Part(tuple(slices))]
     cuts: list[Callable[[_Part], list[_Part]]] = [_by_size, _by_frames, *_BY_SHARED, _by_stack, _by_orientation]
@@ -216,54 +220,55 @@ def separate(slices: Sequence[Slice]) -> tuple[tuple[SubVolume, ...], str]:
 def orientations(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Return the slices that have an orientation, grouped by it."""
     groups: list[tuple[Cosines, list[Slice]]] = []
-    for one in slices:
-        axes = one.place.orientation
-        if axes is None:
+    for slice_ in slices:
+        orientation = slice_.place.orientation
+        if orientation is None:
             continue
         for first, group in groups:
-            if first is axes or same_orientation(first, axes):
-                group.append(one)
+            if first is orientation or same_orientation(first, orientation):
+                group.append(slice_)
                 break
         else:
-            groups.append((axes, [one]))
+            groups.append((orientation, [slice_]))
     return [group for _, group in groups]
 
 
 def points(slices: Sequence[Slice]) -> tuple[list[Point], Cosines] | None:
-    """Return where slices lie, and the orientation of the first; ``None`` where that is not said of all of them.
+    """Return the position of each slice and the orientation of the first; ``None`` if any has no position.
 
-    Frames of which only the distances are said lie on the normal through the origin.
+    Frames with offsets but without positions lie on the normal through the origin.
     """
-    places = [one.place for one in slices]
-    axes = places[0].orientation if places else None
-    if axes is not None and all(one.position is not None and not one.follows for one in places):
-        return [one.position or (0.0, 0.0, 0.0) for one in places], axes
-    offsets = [one.offset for one in places if one.offset is not None]
-    if len(offsets) < len(places) or len({id(one.instance) for one in slices}) > 1:
+    places = [slice_.place for slice_ in slices]
+    orientation = places[0].orientation if places else None
+    if orientation is not None and all(place.position is not None and not place.follows for place in places):
+        return [place.position or (0.0, 0.0, 0.0) for place in places], orientation
+    offsets = [place.offset for place in places if place.offset is not None]
+    if len(offsets) < len(places) or len({id(slice_.instance) for slice_ in slices}) > 1:
         return None
-    through = normal(axes or AXIAL)
-    return [(float(x), float(y), float(z)) for x, y, z in (offset * through for offset in offsets)], axes or AXIAL
+    direction = normal(orientation or AXIAL)
+    positions = [(float(x), float(y), float(z)) for x, y, z in (offset * direction for offset in offsets)]
+    return positions, orientation or AXIAL
 
 
 def along_normal(slices: Sequence[Slice]) -> NDArray[np.float64] | None:
-    """Return where slices lie along the normal of the first, in mm; ``None`` where that is not said of all of them."""
-    found = points(slices)
-    return None if found is None else positions_on_normal(*found)
+    """Return the position of each slice along the normal of the first, in mm; ``None`` if any has no position."""
+    positioned = points(slices)
+    return None if positioned is None else positions_on_normal(*positioned)
 
 
 def distance(slices: Sequence[Slice]) -> float | None:
-    """Return how far apart slices are along the normal, in mm; negative if they step against it, ``None`` if unknown.
+    """Return the slice spacing along the normal, in mm; negative if slices step against it, ``None`` if unknown.
 
-    By their positions or offsets, all or most of them; where these do not say it, or a slice is alone, Spacing Between
-    Slices (0018,0088), which has a sign in Nuclear Medicine only, else Slice Thickness (0018,0050).
+    From positions or offsets, of all slices or of most neighbours; without these, or for a single slice, Spacing
+    Between Slices (0018,0088), which has a sign in Nuclear Medicine only, else Slice Thickness (0018,0050).
 
     References
     ----------
     DICOM PS3.3 C.7.6.2.1.1, C.7.6.16.2.1 Pixel Measures, C.8.4.15 NM Reconstruction, C.8.8.3.2 Grid Frame Offset Vector
     """
     along = along_normal(slices)
-    if along is not None and (found := step(along, tolerance(slices))):
-        return found
+    if along is not None and (spacing := step(along, tolerance(slices))):
+        return spacing
     first = slices[0].place
     if first.between:
         return first.between if slices[0].instance.modality == "NM" else abs(first.between)
@@ -271,25 +276,25 @@ def distance(slices: Sequence[Slice]) -> float | None:
 
 
 def tolerance(slices: Sequence[Slice]) -> float:
-    """Return how close, in mm, slices are at one position."""
-    return position_tolerance({one.place.spacing for one in slices})
+    """Return the distance along the normal, in mm, below which these slices are at one position."""
+    return position_tolerance({slice_.place.spacing for slice_ in slices})
 
 
 def is_one_orientation(slices: Sequence[Slice]) -> bool:
     """Tell whether all slices have an orientation, and the same."""
     first = slices[0].place.orientation
     return first is not None and all(
-        axes is first or (axes is not None and same_orientation(axes, first))
-        for axes in (one.place.orientation for one in slices)
+        orientation is first or (orientation is not None and same_orientation(orientation, first))
+        for orientation in (slice_.place.orientation for slice_ in slices)
     )
 
 
 def geometry_of(slices: Sequence[Slice]) -> Regularity | None:
     """Return spacing, gaps, duplicates and tilt of sorted slices; ``None`` without positions of one orientation."""
-    if not is_one_orientation(slices) or any(one.place.position is None for one in slices):
+    if not is_one_orientation(slices) or any(slice_.place.position is None for slice_ in slices):
         return None
-    found = points(slices)
-    return None if found is None else regularity(*found, tolerance(slices))
+    positioned = points(slices)
+    return None if positioned is None else regularity(*positioned, tolerance(slices))
 
 
 def sorted_slices(slices: Sequence[Slice]) -> tuple[Slice, ...]:
@@ -304,30 +309,32 @@ def sorted_slices(slices: Sequence[Slice]) -> tuple[Slice, ...]:
 
 
 def _in_steps(slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
-    """Return the frames of one file in their own order if they step against the normal all the way."""
-    if len(slices) > 1 and all(one.instance is slices[0].instance for one in slices):
-        own = tuple(reversed(slices))
-        frames = [one.frame or 0 for one in own]
+    """Return the frames of one file in the order of their indices if they step against the normal all the way."""
+    if len(slices) > 1 and all(slice_.instance is slices[0].instance for slice_ in slices):
+        descending = tuple(reversed(slices))
+        frames = [slice_.frame or 0 for slice_ in descending]
         if frames == sorted(frames):
-            return own
+            return descending
     return slices
 
 
 def _cut(part: _Part, by: str, groups: Sequence[tuple[str, Sequence[Slice]]]) -> list[_Part]:
+    """Return a part cut into labelled groups; the part itself if there is only one."""
     if len(groups) < 2:
         return [part]
     return [_Part(tuple(group), (*part.by, by), (*part.labels, label)) for label, group in groups]
 
 
 def _label(keyword: str, text: str) -> str:
-    """Return what tells a volume apart in one respect; labels are joined by commas, so that it has none."""
+    """Return the label of a volume by one attribute, without ", ", which joins labels."""
     return f"{keyword} {text.replace(', ', ',') or '(none)'}"
 
 
 def _by_size(part: _Part) -> list[_Part]:
     groups: dict[tuple[int | None, ...], list[Slice]] = defaultdict(list)
-    for one in part.slices:
-        groups[one.instance.rows, one.instance.columns, one.instance.samples_per_pixel or 1].append(one)
+    for slice_ in part.slices:
+        instance = slice_.instance
+        groups[instance.rows, instance.columns, instance.samples_per_pixel or 1].append(slice_)
     named = []
     for group in groups.values():
         first = group[0].instance
@@ -337,23 +344,23 @@ def _by_size(part: _Part) -> list[_Part]:
 
 
 def _by_frames(part: _Part) -> list[_Part]:
-    single = [one for one in part.slices if one.instance.frames == 1]
+    single = [slice_ for slice_ in part.slices if slice_.instance.frames == 1]
     several: dict[str, list[Slice]] = defaultdict(list)
-    for one in part.slices:
-        if one.instance.frames > 1:
-            several[one.instance.name].append(one)
+    for slice_ in part.slices:
+        if slice_.instance.frames > 1:
+            several[slice_.instance.name].append(slice_)
     groups = [("single frames", single)] if single else []
     return _cut(part, "frames", [*groups, *((f"frames of {name}", group) for name, group in several.items())])
 
 
 def _by_shared(shared: Shared, part: _Part) -> list[_Part]:
-    """Cut by what slices of one volume share; values that identify are numbered."""
-    keywords = shared.telling([one.instance for one in part.slices])
+    """Cut by attributes that slices of a volume share; values that identify are numbered."""
+    keywords = shared.telling([slice_.instance for slice_ in part.slices])
     groups: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
-    for one in part.slices:
-        own = (one.instance.frame_value(keyword, one.frame) for keyword in keywords)
-        texts = (one.instance.texts.get(keyword, "") for keyword in keywords)
-        groups[tuple(framed or text for framed, text in zip(own, texts, strict=True))].append(one)
+    for slice_ in part.slices:
+        instance = slice_.instance
+        texts = (instance.frame_value(keyword, slice_.frame) or instance.texts.get(keyword, "") for keyword in keywords)
+        groups[tuple(texts)].append(slice_)
     by = shared.numbered or shared.keywords[0]
     named = [
         (f"{by} {number if shared.numbered else ' '.join(filter(None, texts)) or '(none)'}", group)
@@ -367,38 +374,37 @@ _BY_SHARED = tuple(partial(_by_shared, shared) for shared in SHARED if shared.se
 
 def _by_stack(part: _Part) -> list[_Part]:
     parts = [part]
-    for keyword in _APART:
-        parts = [smaller for one in parts for smaller in _by_value(one, keyword)]
+    for keyword in _STACKS:
+        parts = [smaller for larger in parts for smaller in _by_value(larger, keyword)]
     return parts
 
 
 def _by_value(part: _Part, keyword: str) -> list[_Part]:
     groups: dict[str, list[Slice]] = defaultdict(list)
-    for one in part.slices:
-        groups[one.value(keyword)].append(one)
+    for slice_ in part.slices:
+        groups[slice_.value(keyword)].append(slice_)
     ordered = sorted(groups.items(), key=lambda item: _sortable(item[0]))
-    return _cut(part, keyword, [(_label(keyword, name), group) for name, group in ordered])
+    return _cut(part, keyword, [(_label(keyword, text), group) for text, group in ordered])
 
 
 def are_apart(slices: Sequence[Slice]) -> bool:
     """Tell whether slices are of several stacks or segments."""
-    return any(len({one.value(keyword) for one in slices}) > 1 for keyword in _APART)
+    return any(len({slice_.value(keyword) for slice_ in slices}) > 1 for keyword in _STACKS)
 
 
 def _by_orientation(part: _Part) -> list[_Part]:
-    placed = [one for one in part.slices if one.place.position is not None]
-    groups = orientations(placed)
-    names = [plane_name(group[0].place.orientation or AXIAL) for group in groups]
-    twice = {name for name, count in Counter(names).items() if count > 1}
+    groups = orientations([slice_ for slice_ in part.slices if slice_.place.position is not None])
+    planes = [plane_name(group[0].place.orientation or AXIAL) for group in groups]
+    repeated = {plane for plane, count in Counter(planes).items() if count > 1}
     named: list[tuple[str, Sequence[Slice]]] = [
-        (f"{name} ({number})" if name in twice else name, group)
-        for number, (name, group) in enumerate(zip(names, groups, strict=True), 1)
+        (f"{plane} ({number})" if plane in repeated else plane, group)
+        for number, (plane, group) in enumerate(zip(planes, groups, strict=True), 1)
     ]
-    kept = {id(one) for group in groups for one in group}
-    rest = [one for one in part.slices if id(one) not in kept]
-    return _cut(
-        part, "orientation" if len(groups) > 1 else "position", [*named, *([("no position", rest)] if rest else [])]
-    )
+    placed = {id(slice_) for group in groups for slice_ in group}
+    unplaced = [slice_ for slice_ in part.slices if id(slice_) not in placed]
+    if unplaced:
+        named.append(("no position", unplaced))
+    return _cut(part, "orientation" if len(groups) > 1 else "position", named)
 
 
 def _by_spacing(part: _Part) -> list[_Part]:
@@ -412,123 +418,146 @@ def _by_spacing(part: _Part) -> list[_Part]:
 def spacings(slices: Sequence[Slice]) -> list[tuple[tuple[float, float] | None, list[Slice]]]:
     """Return the pixel spacings of slices, in mm (row, column), and the slices of each."""
     groups: list[tuple[tuple[float, float] | None, list[Slice]]] = []
-    for one in slices:
-        own = one.place.spacing
-        for spacing, group in groups:
-            if spacing == own or (spacing and own and np.allclose(spacing, own, rtol=SPACING_TOLERANCE, atol=0)):
-                group.append(one)
+    for slice_ in slices:
+        spacing = slice_.place.spacing
+        for first, group in groups:
+            if first == spacing or (first and spacing and np.allclose(first, spacing, rtol=SPACING_TOLERANCE, atol=0)):
+                group.append(slice_)
                 break
         else:
-            groups.append((own, [one]))
+            groups.append((spacing, [slice_]))
     return groups
 
 
 def _by_attributes(part: _Part) -> list[_Part]:
-    slices, places = _places(part.slices)
-    if len(set(places)) == len(places):
+    slices = sorted_slices(part.slices)
+    positions = _position_numbers(slices)
+    if len(set(positions)) == len(positions):
         return [_Part(slices, part.by, part.labels)]
-    by, keys = _separator(slices, places)
+    by, keys = _separator(slices, positions)
     groups: dict[Key, list[Slice]] = defaultdict(list)
-    for key, one in zip(keys, slices, strict=True):
-        groups[key].append(one)
+    for key, slice_ in zip(keys, slices, strict=True):
+        groups[key].append(slice_)
     named = []
     for key, group in sorted(groups.items(), key=lambda item: [_sortable(text) for text in item[0]]):
+        # Keys hold canonical numbers; labels show the text of the file.
         texts = [text if name in _ORDERS else group[0].value(name) for name, text in zip(by, key, strict=True)]
         named.append((", ".join(_label(name, text) for name, text in zip(by, texts, strict=True)), group))
     return _cut(part, ", ".join(by), named)
 
 
-def _places(slices: tuple[Slice, ...]) -> tuple[tuple[Slice, ...], list[int]]:
-    """Return slices in slice order, and a number for the position of each; each its own without positions."""
-    slices, numbers = sorted_slices(slices), list(range(len(slices)))
-    found = points(slices)
-    for group in regularity(*found, tolerance(slices)).duplicates if found is not None else ():
+def _position_numbers(slices: Sequence[Slice]) -> list[int]:
+    """Return a number for the position of each of sorted slices, equal where they share it; distinct without."""
+    numbers = list(range(len(slices)))
+    positioned = points(slices)
+    for group in regularity(*positioned, tolerance(slices)).duplicates if positioned is not None else ():
         for index in group:
             numbers[index] = group[0]
-    return slices, numbers
+    return numbers
 
 
 _IN_TIME = (
     "FrameReferenceTime", "TriggerTime", "FrameReferenceDateTime", "FrameAcquisitionDateTime", "AcquisitionDateTime",
     "AcquisitionTime",
 )  # fmt: skip
-"""What orders the slices at one position in time, where no two volumes share a value."""
+"""Times that order the slices at one position, where no two volumes share a value."""
 _ORDERS = ("instance order", "frame order", "file order", *(f"{name} order" for name in (*_IN_TIME, "ContentTime")))
 _MOMENTS = frozenset({
     "AcquisitionTime", "ContentTime", "AcquisitionDateTime", "FrameReferenceDateTime", "FrameAcquisitionDateTime",
 })  # fmt: skip
-"""Those of VR DT, or TM, which a date may stand before."""
+"""Times of VR DT, or TM, which a date may precede."""
 _MOMENT = re.compile(
     r"((?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2}))?"
     r"(?P<hours>[0-9]{2})((?P<minutes>[0-9]{2})(?P<seconds>[0-9]{2}(\.[0-9]*)?)?)?([+-][0-9]{4})?"
 )
 _DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
-"""The day of each time of the day."""
+"""The attribute that holds the day of each time of day."""
 
 
-def _separator(slices: Sequence[Slice], places: Sequence[int]) -> tuple[tuple[str, ...], list[Key]]:
-    """Return what tells volumes apart, and the value of it in each slice."""
+def _separator(slices: Sequence[Slice], positions: Sequence[int]) -> tuple[tuple[str, ...], list[Key]]:
+    """Return the attributes, or the order, that tell volumes apart, and the values of it in each slice.
+
+    ``positions`` has a number for the position of each slice, as :func:`_position_numbers` returns it.
+    """
     values = _varying(slices)
-    ways = [way for count in range(1, _TOGETHER + 1) for way in combinations(values, count)]
-    counts = set(Counter(places).values())
+    return _by_fewest_values(positions, values) or _by_order(slices, positions, values)
+
+
+def _by_fewest_values(
+    positions: Sequence[int], values: Mapping[str, list[str]]
+) -> tuple[tuple[str, ...], list[Key]] | None:
+    """Return the first attributes that differ within every position and have no more values than it has slices."""
+    combined = [names for count in range(1, _MOST_ATTRIBUTES + 1) for names in combinations(values, count)]
+    counts = set(Counter(positions).values())
     # Where files are missing, no position may have all values; then volumes of two slices each are the least.
     # If as many are missing everywhere, a value that is at half of the positions, or more, is that of a volume.
-    half = len(slices) // 2, len(set(places)) / 2, _CLOCKS | {"AcquisitionNumber"}
-    missing = (len(slices) // 2, 1, _CLOCKS) if len(counts) > 1 else half
-    for allowed, least, ignored in ((max(counts), 1, frozenset()), missing):
-        for way in ways:
-            if not ignored.isdisjoint(way):
+    half = len(positions) // 2, len(set(positions)) / 2, _CLOCKS | {"AcquisitionNumber"}
+    missing = (len(positions) // 2, 1, _CLOCKS) if len(counts) > 1 else half
+    for most_volumes, fewest_slices, ignored in ((max(counts), 1, frozenset()), missing):
+        for names in combined:
+            if not ignored.isdisjoint(names):
                 continue
-            keys: list[Key] = list(zip(*(values[name] for name in way), strict=True))
-            found = Counter(keys)
-            apart = len(set(zip(places, keys, strict=True))) == len(places)
-            if apart and len(found) <= allowed and min(found.values()) >= least:
-                return way, keys
-    framed = len({id(one.instance) for one in slices}) == 1
-    by_number = _ranks(places, [str(one.frame) if framed else one.instance.instance_number for one in slices])
+            keys: list[Key] = list(zip(*(values[name] for name in names), strict=True))
+            sizes = Counter(keys)
+            distinct = len(set(zip(positions, keys, strict=True))) == len(positions)
+            if distinct and len(sizes) <= most_volumes and min(sizes.values()) >= fewest_slices:
+                return names, keys
+    return None
+
+
+def _by_order(
+    slices: Sequence[Slice], positions: Sequence[int], values: Mapping[str, list[str]]
+) -> tuple[tuple[str, ...], list[Key]]:
+    """Return the order of the slices at each position, in time, by Instance Number or as they are, with its name."""
+    framed = len({id(slice_.instance) for slice_ in slices}) == 1
+    by_number = _ranks(
+        positions, [str(slice_.frame) if framed else slice_.instance.instance_number for slice_ in slices]
+    )
     for name in _IN_TIME:
-        by_time = _ranks(places, values.get(name, ()))
+        by_time = _ranks(positions, values.get(name, ()))
         if by_time is not None and by_time != by_number:  # numbers may restart, or be in any order
             return (f"{name} order",), by_time
-    numbers = [_canonical(one.instance.instance_number) for one in slices]
-    numbered = len(set(zip(places, numbers, strict=True))) == len(places)
-    made = None if numbered else _ranks(places, values.get("ContentTime", ()))
-    if made is not None:  # when images were made, several hosts and a queue may have decided
-        return ("ContentTime order",), made
+    numbers = [_canonical(slice_.instance.instance_number) for slice_ in slices]
+    numbered = len(set(zip(positions, numbers, strict=True))) == len(positions)
+    by_content_time = None if numbered else _ranks(positions, values.get("ContentTime", ()))
+    if by_content_time is not None:  # only without numbers: several hosts and a queue may have decided it
+        return ("ContentTime order",), by_content_time
     passes: Counter[int] = Counter()
     order: list[Key] = []
-    for place in places:
-        passes[place] += 1
-        order.append((str(passes[place]),))
+    for position in positions:
+        passes[position] += 1
+        order.append((str(passes[position]),))
     return ("instance order" if numbered else "frame order" if framed else "file order",), order
 
 
-def _ranks(places: Sequence[int], times: Sequence[str]) -> list[Key] | None:
-    """Return for each slice how many at its position are not later; ``None`` if times do not tell all of them apart.
+def _ranks(positions: Sequence[int], texts: Sequence[str]) -> list[Key] | None:
+    """Return the rank of each slice at its position by a number; ``None`` if numbers are missing or repeat there.
 
-    Slices of one volume may each have a time of their own.
+    Slices of one volume may each have a number, such as a time, of their own.
     """
-    numbers = [decimal(text) for text in times]
-    known = [number for number in numbers if number is not None]
-    if not known or len(known) < len(places) or len(set(zip(places, known, strict=True))) < len(places):
+    numbers = [number for number in map(decimal, texts) if number is not None]
+    if not numbers or len(numbers) < len(positions) or len(set(zip(positions, numbers, strict=True))) < len(positions):
         return None
     at: dict[int, list[float]] = defaultdict(list)
-    for place, number in zip(places, known, strict=True):
-        at[place].append(number)
-    return [(str(sum(other <= number for other in at[place])),) for place, number in zip(places, known, strict=True)]
+    for position, number in zip(positions, numbers, strict=True):
+        at[position].append(number)
+    return [
+        (str(sum(other <= number for other in at[position])),)
+        for position, number in zip(positions, numbers, strict=True)
+    ]
 
 
 def _varying(slices: Sequence[Slice]) -> Mapping[str, list[str]]:
     """Return the values of each attribute that differs among slices, the likeliest to tell volumes apart first."""
-    names = dict.fromkeys((*_ATTRIBUTES, *(name for one in slices[:1] for name in one.instance.frame_values)))
-    values = {name: [_comparable(one, name) for one in slices] for name in names if name not in _NOT_TELLING}
+    names = dict.fromkeys((*_ATTRIBUTES, *(name for slice_ in slices[:1] for name in slice_.instance.frame_values)))
+    values = {name: [_comparable(slice_, name) for slice_ in slices] for name in names if name not in _NOT_TELLING}
     return {name: texts for name, texts in values.items() if len(set(texts)) > 1}
 
 
-def _comparable(one: Slice, name: str) -> str:
-    """Return one text for all texts of a number or a moment, which is told in seconds."""
-    text = one.value(name)
-    day = one.instance.texts.get(_DATES[name], "") if name in _DATES else ""
+def _comparable(slice_: Slice, name: str) -> str:
+    """Return the value of an attribute so that equal numbers have equal texts; of a date and time, its seconds."""
+    text = slice_.value(name)
+    day = slice_.instance.texts.get(_DATES[name], "") if name in _DATES else ""
     moment = _MOMENT.fullmatch(day + text) if name in _MOMENTS else None
     if moment is None:
         return _canonical(text)
@@ -541,11 +570,12 @@ def _comparable(one: Slice, name: str) -> str:
 
 
 def _canonical(text: str) -> str:
-    """Return one text for all texts of a number."""
+    """Return a number in its shortest form, so that equal numbers have equal texts; other text as it is."""
     value = decimal(text)
     return text if value is None else repr(value)
 
 
 def _sortable(text: str) -> tuple[int, float, str]:
+    """Return a sort key: numbers by value, then other texts."""
     value = decimal(text)
     return (1, 0.0, text) if value is None else (0, value, "")
