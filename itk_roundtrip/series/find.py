@@ -1,4 +1,4 @@
-"""Find the DICOM series in a folder by their headers: which files, what geometry, what could go wrong."""
+"""Find the DICOM series in a folder by the headers of its files: instances in order, volumes, irregularities."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from itk_roundtrip.arguments import checked
 from itk_roundtrip.dicom.decimals import decimal
@@ -87,7 +88,7 @@ class Series:
     @property
     def slopes_vary(self) -> bool:
         """Whether Rescale Slope or Intercept differ between slices, as in PET."""
-        return len({rescale for one in self.instances for rescale in _rescales(one)}) > 1
+        return len({rescale for instance in self.instances for rescale in _rescales(instance)}) > 1
 
     @cached_property
     def slices(self) -> tuple[Slice, ...]:
@@ -95,8 +96,8 @@ class Series:
 
         In the order of the instances, the frames of each in theirs, where not all have positions and one orientation.
         """
-        own = slices_of(self.instances)
-        return sorted_slices(own) if is_one_orientation(own) else own
+        slices = slices_of(self.instances)
+        return sorted_slices(slices) if is_one_orientation(slices) else slices
 
     @cached_property
     def geometry(self) -> Regularity | None:
@@ -105,27 +106,27 @@ class Series:
 
     @cached_property
     def slice_spacing_mm(self) -> float | None:
-        """How far apart slices are along the normal, in mm; ``None`` if unknown, or not the same in all its volumes."""
+        """Slice spacing along the normal, in mm; ``None`` if unknown, or not the same in all its volumes."""
         geometry = self.geometry
         if geometry is not None and geometry.spacing_mm and (len(self.volumes) == 1 or geometry.duplicates):
             return geometry.spacing_mm
-        found = [distance(volume.slices) for volume in self.volumes]
-        known = [abs(one) for one in found if one is not None]
-        same = len(known) == len(found) and max(known) - min(known) <= POSITION_TOLERANCE_MM
-        return known[0] if same else None
+        distances = [distance(volume.slices) for volume in self.volumes]
+        spacings = [abs(spacing) for spacing in distances if spacing is not None]
+        same = len(spacings) == len(distances) and max(spacings) - min(spacings) <= POSITION_TOLERANCE_MM
+        return spacings[0] if same else None
 
     @property
     def pass_indices(self) -> tuple[int, ...]:
         """For each instance, how many at the same position come before it; all 0 without positions or with frames."""
-        passes = dict.fromkeys((one.name for one in self.instances), 0)
+        passes = dict.fromkeys((instance.name for instance in self.instances), 0)
         if self.geometry is not None and len(self.slices) == len(self.instances):
             for group in self.geometry.duplicates:
                 passes.update((self.slices[index].instance.name, count) for count, index in enumerate(group))
-        return tuple(passes[one.name] for one in self.instances)
+        return tuple(passes[instance.name] for instance in self.instances)
 
     @cached_property
     def irregularities(self) -> tuple[Irregularity, ...]:
-        """What the series is not: one complete, regular, uniform volume."""
+        """Irregularities: how the series is not a single complete, regular, uniform volume."""
         return tuple(find_irregularities(self.instances, self.slices, self.geometry, self.volumes, self.separated_by))
 
     @cached_property
@@ -134,7 +135,7 @@ class Series:
 
     @property
     def volumes(self) -> tuple[SubVolume, ...]:
-        """The volumes that it holds: one, unless geometry differs, positions repeat, or several files have frames.
+        """Its volumes: a single one, unless geometry differs, positions repeat, or several files have frames.
 
         See Also
         --------
@@ -144,17 +145,17 @@ class Series:
 
     @property
     def separated_by(self) -> str:
-        """What tells its volumes apart, such as ``EchoTime``; empty if there is only one."""
+        """The attributes that tell its volumes apart, such as ``EchoTime``; empty if there is only one."""
         return self._separated[1]
 
 
-def _rescales(one: Instance) -> set[tuple[str, str]]:
-    """Return the texts of Rescale Slope and Intercept of an instance, and of its frames where these have their own."""
-    own = [one.frame_values.get(keyword, ("",)) for keyword in ("RescaleSlope", "RescaleIntercept")]
-    count = max(map(len, own))
-    slopes, intercepts = (texts * count if len(texts) == 1 else texts for texts in own)
+def _rescales(instance: Instance) -> set[tuple[str, str]]:
+    """Return the texts of Rescale Slope and Intercept of the frames of an instance."""
+    per_frame = [instance.frame_values.get(keyword, ("",)) for keyword in ("RescaleSlope", "RescaleIntercept")]
+    count = max(map(len, per_frame))
+    slopes, intercepts = (texts * count if len(texts) == 1 else texts for texts in per_frame)
     return {
-        (slope or one.rescale_slope, intercept or one.rescale_intercept)
+        (slope or instance.rescale_slope, intercept or instance.rescale_intercept)
         for slope, intercept in zip(slopes, intercepts, strict=True)
     }
 
@@ -193,12 +194,12 @@ def find_series(directory: str | os.PathLike[str], *, progress: Callable[[int, i
         There is no such folder.
     """
     root, names = list_files(directory)
-    found = []
+    files = []
     for count, name in enumerate(names, 1):
-        found += read_files(root, [name])
+        files += read_files(root, [name])
         if progress is not None:
             progress(count, len(names))
-    return group_series(root, found)
+    return group_series(root, files)
 
 
 def list_files(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
@@ -209,10 +210,10 @@ def list_files(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
     SeriesNotFoundError
         There is no such folder.
     """
-    named = os.fspath(directory)
-    if not os.path.isdir(named):
-        raise SeriesNotFoundError(f"{named} is not a folder.", path=named)
-    root = Path(os.path.abspath(named))
+    folder = os.fspath(directory)
+    if not os.path.isdir(folder):
+        raise SeriesNotFoundError(f"{folder} is not a folder.", path=folder)
+    root = Path(os.path.abspath(folder))
     return root, [str(path.relative_to(root)) for path in _files(root)]
 
 
@@ -223,83 +224,88 @@ def read_files(root: Path, names: Sequence[str]) -> list[Instance | Skipped]:
         return [read_instance(root / name, name) for name in names]
 
 
-def group_series(root: Path, found: Iterable[Instance | Skipped]) -> SeriesList:
-    """Group what was found in a folder by series, each in slice order; those without a UID by study.
+def group_series(root: Path, files: Iterable[Instance | Skipped]) -> SeriesList:
+    """Group the files of a folder by series, each in slice order; instances without a series UID by study.
 
     Of files that are equal byte by byte, the first is taken and the others are skipped.
     """
     groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
     skipped = []
-    for one in found:
-        if isinstance(one, Instance):
-            study = "" if one.series_instance_uid else one.study_instance_uid
-            groups[study, one.series_instance_uid].append(one)
+    for file in files:
+        if isinstance(file, Instance):
+            study_instance_uid = "" if file.series_instance_uid else file.study_instance_uid
+            groups[study_instance_uid, file.series_instance_uid].append(file)
         else:
-            skipped.append(one)
-    series = []
-    for key, instances in groups.items():
-        taken, repeated = _without_repeated(instances)
-        series.append(Series(key[1], ordered(taken), root))
+            skipped.append(file)
+    series_list = []
+    for (_, series_instance_uid), instances in groups.items():
+        distinct, repeated = _without_repeated(instances)
+        series_list.append(Series(series_instance_uid, ordered(distinct), root))
         skipped += repeated
-    series.sort(key=lambda one: _natural(min(instance.name for instance in one.instances)))
-    return SeriesList(series, skipped)
+    series_list.sort(key=lambda series: _natural(min(instance.name for instance in series.instances)))
+    return SeriesList(series_list, skipped)
 
 
 def _without_repeated(instances: Sequence[Instance]) -> tuple[list[Instance], list[Skipped]]:
-    """Return instances without those whose files hold the bytes of another one; these are not instances of their own.
+    """Return the instances whose files are not byte for byte equal to an earlier one, and the others as skipped.
 
-    Only files of one SOP Instance UID are read.
+    Only files that share a SOP Instance UID are read.
     """
-    named: dict[str, list[Instance]] = defaultdict(list)
-    for one in instances:
-        named[one.sop_instance_uid].append(one)
+    by_uid: dict[str, list[Instance]] = defaultdict(list)
+    for instance in instances:
+        by_uid[instance.sop_instance_uid].append(instance)
     repeated: dict[str, Skipped] = {}
-    for uid, same in named.items():
-        first: dict[bytes, str] = {}
-        for one in same if uid and len(same) > 1 else ():
-            taken = first.setdefault(_content(one), one.name)
-            if taken != one.name:
-                reason = f"the same as {taken}, byte for byte, which was taken"
-                repeated[one.name] = Skipped(one.name, reason, duplicate_of=taken)
-    return [one for one in instances if one.name not in repeated], list(repeated.values())
+    for sop_instance_uid, same in by_uid.items():
+        first_names: dict[bytes, str] = {}
+        for instance in same if sop_instance_uid and len(same) > 1 else ():
+            first = first_names.setdefault(_digest(instance), instance.name)
+            if first != instance.name:
+                reason = f"the same as {first}, byte for byte, which was taken"
+                repeated[instance.name] = Skipped(instance.name, reason, duplicate_of=first)
+    return [instance for instance in instances if instance.name not in repeated], list(repeated.values())
 
 
-def _content(one: Instance) -> bytes:
-    """Return a digest of a file; of one that cannot be read, its name."""
+def _digest(instance: Instance) -> bytes:
+    """Return a digest of the file of an instance; its name if the file cannot be read."""
     try:
-        with one.path.open("rb") as file:
+        with instance.path.open("rb") as file:
             return hashlib.sha256(file.read()).digest()
     except OSError:
-        return one.name.encode("utf-8", "surrogateescape")
+        return instance.name.encode("utf-8", "surrogateescape")
 
 
-def as_one_series(found: SeriesList, root: Path) -> Series:
-    """Return all instances of a folder as one series, whatever series they say they are of."""
-    instances = [one for series in found for one in series.instances]
-    uids = Counter(one.series_instance_uid for one in instances)
+def as_one_series(series_list: SeriesList, root: Path) -> Series:
+    """Return all instances of a folder as one series, whatever their Series Instance UIDs; it has the commonest."""
+    instances = [instance for series in series_list for instance in series.instances]
+    uids = Counter(instance.series_instance_uid for instance in instances)
     return Series(uids.most_common(1)[0][0] if uids else "", ordered(instances), root)
 
 
 def left_out(skipped: Sequence[Skipped]) -> list[str]:
-    """Return what is said of files that belong to no series."""
-    told = [f"{one.name} was left out: {one.reason}." for one in skipped[:3]]
+    """Return messages about files that belong to no series: the first three by name, then their number."""
+    messages = [f"{file.name} was left out: {file.reason}." for file in skipped[:3]]
     if len(skipped) > 3:
         more = f"{counted(len(skipped) - 3, 'more file')} {agreeing(len(skipped) - 3, 'was', 'were')}"
-        told.append(f"{more} left out; `find` lists them.")
-    return told
+        messages.append(f"{more} left out; `find` lists them.")
+    return messages
 
 
-def without_pixels(found: SeriesList, chosen: Series) -> list[str]:
-    """Return what is said of files without pixels beside the series: reports, or what is left of images."""
-    names = [one.name for series in found if series is not chosen and not series.has_pixels for one in series.instances]
+def without_pixels(series_list: SeriesList, chosen: Series) -> list[str]:
+    """Return the message about the files of other series, without pixels, such as reports; empty without such files."""
+    names = [
+        instance.name
+        for series in series_list
+        if series is not chosen and not series.has_pixels
+        for instance in series.instances
+    ]
     if not names:
         return []
     what = f"{counted(len(names), 'file')} without pixels {agreeing(len(names), 'was', 'were')} left out"
     return [f"{what}, first {names[0]}; `find` lists them." if len(names) > 1 else f"{what}: {names[0]}."]
 
 
-def choose_series(found: SeriesList, series_instance_uid: str | None, directory: str) -> Series:
-    """Return the one series with pixels, or the one asked for.
+def choose_series(series_list: SeriesList, series_instance_uid: str | None, directory: str) -> Series:
+    """Return the series of a Series Instance UID; without a UID, the only series that has pixels.
 
     Raises
     ------
@@ -308,24 +314,22 @@ def choose_series(found: SeriesList, series_instance_uid: str | None, directory:
     AmbiguousSeriesError
         There are several.
     """
-    candidates = [one for one in found if one.has_pixels] or list(found)
+    candidates = [series for series in series_list if series.has_pixels] or list(series_list)
     if series_instance_uid is not None:
-        candidates = [one for one in found if one.series_instance_uid == series_instance_uid]
+        candidates = [series for series in series_list if series.series_instance_uid == series_instance_uid]
         if not candidates:
             raise SeriesNotFoundError(
                 f"{directory} holds no series {series_instance_uid}; `find` lists what it holds.",
                 series=series_instance_uid,
             )
     if not candidates:
-        skipped = f"{counted(len(found.skipped), 'file')} {agreeing(len(found.skipped), 'was', 'were')} skipped"
-        reasons = f" ({found.skipped[0].name}: {found.skipped[0].reason})" if found.skipped else ""
-        raise SeriesNotFoundError(f"{directory} holds no DICOM series; {skipped}{reasons}.")
+        skipped = series_list.skipped
+        what = f"{counted(len(skipped), 'file')} {agreeing(len(skipped), 'was', 'were')} skipped"
+        reason = f" ({skipped[0].name}: {skipped[0].reason})" if skipped else ""
+        raise SeriesNotFoundError(f"{directory} holds no DICOM series; {what}{reason}.")
     if len(candidates) > 1:
-        studies = Counter(one.series_instance_uid for one in candidates)
-        names = [
-            f"{series_uid or '(no UID)'}{f' in {count} studies' if count > 1 else ''}"
-            for series_uid, count in studies.items()
-        ]
+        studies = Counter(series.series_instance_uid for series in candidates)
+        names = [f"{uid or '(no UID)'}{f' in {count} studies' if count > 1 else ''}" for uid, count in studies.items()]
         if len(names) == 1:
             raise AmbiguousSeriesError(
                 f"{directory} holds series {names[0]}; put each study into a folder of its own.",
@@ -339,7 +343,7 @@ def choose_series(found: SeriesList, series_instance_uid: str | None, directory:
 
 
 def of_volume(series: Series, index: int) -> Series:
-    """Return a series with the instances of one of its volumes.
+    """Return a series with the instances of its volume of an index, counted from 0.
 
     Raises
     ------
@@ -353,6 +357,7 @@ def of_volume(series: Series, index: int) -> Series:
 
 
 def _files(root: Path) -> Iterator[Path]:
+    """Yield all files under a folder, folders and names in natural order."""
     for folder, folders, names in os.walk(root):
         folders.sort(key=_natural)
         for name in sorted(names, key=_natural):
@@ -370,32 +375,39 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 
 def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Return instances as `find_series` orders them: by position along the normal, then by number and name."""
-    orientation = next((one.image_orientation_patient for one in instances if one.image_orientation_patient), None)
-    located = orientation is not None and all(one.image_position_patient for one in instances)
-    places: dict[str, int] = {}
-    if located and orientation is not None:
-        along = positions_on_normal([one.image_position_patient or (0, 0, 0) for one in instances], orientation)
-        # Positions that differ by rounding must not break the order of the passes over them.
-        noise = position_tolerance({one.pixel_spacing for one in instances})
-        places = {one.name: round(float(place) / noise) for one, place in zip(instances, along, strict=True)}
-    return tuple(
-        sorted(
-            instances,
-            key=lambda one: (
-                places.get(one.name, 0),
-                *(
-                    decimal(text) or 0.0
-                    for text in (
-                        one.acquisition_number,
-                        one.temporal_position,
-                        one.echo_time,
-                        one.time_slice,
-                        one.texts.get("FrameReferenceTime", ""),
-                        one.trigger_time,
-                        one.instance_number,
-                    )
-                ),
-                _natural(one.name),
-            ),
+    positions = _rounded_positions(instances)
+
+    def key(instance: Instance) -> tuple[Any, ...]:
+        texts = (
+            instance.acquisition_number,
+            instance.temporal_position,
+            instance.echo_time,
+            instance.time_slice,
+            instance.texts.get("FrameReferenceTime", ""),
+            instance.trigger_time,
+            instance.instance_number,
         )
+        return (positions.get(instance.name, 0), *(decimal(text) or 0.0 for text in texts), _natural(instance.name))
+
+    return tuple(sorted(instances, key=key))
+
+
+def _rounded_positions(instances: Sequence[Instance]) -> dict[str, int]:
+    """Return the positions of instances along the normal of the first, by name; empty if any has no position.
+
+    Positions that differ by rounding must not break the order of the passes over them, so that they are in units of
+    the tolerance.
+    """
+    orientation = next(
+        (instance.image_orientation_patient for instance in instances if instance.image_orientation_patient), None
     )
+    positions = [
+        instance.image_position_patient for instance in instances if instance.image_position_patient is not None
+    ]
+    if orientation is None or len(positions) < len(instances):
+        return {}
+    along = positions_on_normal(positions, orientation)
+    tolerance = position_tolerance({instance.pixel_spacing for instance in instances})
+    return {
+        instance.name: round(float(position) / tolerance) for instance, position in zip(instances, along, strict=True)
+    }
