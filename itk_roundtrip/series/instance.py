@@ -1,4 +1,4 @@
-"""One file as its header describes it: what the scan of a folder reads of each, without its pixels."""
+"""The instance of a file by its header: the attributes that the scan of a folder reads, without pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mmap
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from io import BytesIO
 from itertools import pairwise
@@ -57,6 +57,8 @@ class _Private(NamedTuple):
 
 
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+_OVERLAY_BITS_ALLOCATED, _OVERLAY_DATA = 0x0100, 0x3000
+"""Elements of these groups."""
 _TEXTS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "AcquisitionTime", "ContentTime", "Modality",
     "SeriesDescription", "EchoTime", "InversionTime", "EchoNumbers", "TriggerTime", "FlipAngle", "StudyInstanceUID",
@@ -82,7 +84,7 @@ _REALS = ("DiffusionBValue", "DiffusionGradientOrientation")
 _SEQUENCES = (
     "SourceImageSequence", "ReferencedSeriesSequence", "DetectorInformationSequence", "DimensionIndexSequence",
 )  # fmt: skip
-_PRESENCE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _ITEM_ATTRIBUTES = ("PurposeOfReferenceCodeSequence", "CodeValue", "ReferencedSOPInstanceUID")
 _TAG = {
     keyword: tag_for_keyword(keyword) or 0
@@ -93,7 +95,7 @@ _TAG = {
         *_NUMBERS,
         *_REALS,
         *_SEQUENCES,
-        *_PRESENCE,
+        *_FUNCTIONAL_GROUPS,
         *_ITEM_ATTRIBUTES,
         *VECTORS,
     )
@@ -107,32 +109,43 @@ _B_VALUES = (
 _TILES = _Private("IMAGE PRIVATE HEADER", 0x0065, 0x50, "")
 """Number of slices in an image that UIH calls VFRAME."""
 _BLOCKS = range(0x10, 0x13)
-"""The private blocks that are looked at: the elements of a scan are named in advance."""
-_TAGS: list[Any] = [
+"""The private blocks that are read: pydicom must be given the tags of a scan in advance."""
+_SPECIFIC_TAGS: list[Any] = [
     *(
         _TAG[keyword]
-        for keyword in (*_TEXTS, *_OF_SERIES, *_OF_PATIENT, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE, *VECTORS)
+        for keyword in (
+            *_TEXTS,
+            *_OF_SERIES,
+            *_OF_PATIENT,
+            *_NUMBERS,
+            *_REALS,
+            *_SEQUENCES,
+            *_FUNCTIONAL_GROUPS,
+            *VECTORS,
+        )
     ),
-    *((group << 16) | element for group in _OVERLAY_GROUPS for element in (0x0100, 0x3000)),
-    *(one.group << 16 | block for one in _B_VALUES for block in _BLOCKS),
-    *(one.group << 16 | block << 8 | one.element for one in (*_B_VALUES, _TILES) for block in _BLOCKS),
+    *(group << 16 | element for group in _OVERLAY_GROUPS for element in (_OVERLAY_BITS_ALLOCATED, _OVERLAY_DATA)),
+    *(private.group << 16 | block for private in _B_VALUES for block in _BLOCKS),
+    *(private.group << 16 | block << 8 | private.element for private in (*_B_VALUES, _TILES) for block in _BLOCKS),
 ]
 _NUMBERS_AS_TEXT = frozenset({"CS", "DS", "IS", "LO", "LT", "SH", "ST", "UC", "UT"})
 _IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows"))
 """An odd file that has none of these is no instance."""
 Elements = dict[int, DataElement | RawDataElement]
-_PIXEL_TAGS = {tags.PIXEL_DATA: "integer", tags.FLOAT_PIXEL_DATA: "float", tags.DOUBLE_FLOAT_PIXEL_DATA: "double"}
-_GROUP_TAGS = tuple(_TAG[keyword] for keyword in _PRESENCE)
-_PIXELS = frozenset(_PIXEL_TAGS)
-_STOPS = frozenset({*_PIXEL_TAGS, *_GROUP_TAGS})
+_PIXEL_KINDS = {tags.PIXEL_DATA: "integer", tags.FLOAT_PIXEL_DATA: "float", tags.DOUBLE_FLOAT_PIXEL_DATA: "double"}
+_GROUP_TAGS = tuple(_TAG[keyword] for keyword in _FUNCTIONAL_GROUPS)
+_PIXELS = frozenset(_PIXEL_KINDS)
+_PIXELS_AND_GROUPS = frozenset({*_PIXEL_KINDS, *_GROUP_TAGS})
 _ITEM, _SEQUENCE_END = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"
+_UNDEFINED = 0xFFFFFFFF
 _USUAL_VRS = {
     tag: frozenset({*dictionary_VR(tag).split(" or "), "UN"})
-    for tag in (_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_PRESENCE))
+    for tag in (_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_FUNCTIONAL_GROUPS))
 }
 """VRs of the attributes that matter here; a relay may have given any of them VR UN (PS3.5 6.2.2)."""
-_LIKE_THE_HEADER = (*SPACINGS, "SpacingBetweenSlices", "SliceThickness", "ImagePositionPatient",
-                    "ImageOrientationPatient")  # fmt: skip
+_PLANE_TEXTS = (*SPACINGS, "SpacingBetweenSlices", "SliceThickness", "ImagePositionPatient",
+                "ImageOrientationPatient")  # fmt: skip
+"""Attributes of the top level that a `Place` is read from."""
 _NO_PREFIX = "not DICOM (no DICM prefix)"
 _NO_ATTRIBUTES = "broken (no attributes of a series)"
 _UNPARSED = "broken (cannot be parsed)"
@@ -140,7 +153,7 @@ _UNPARSED = "broken (cannot be parsed)"
 
 @dataclass(frozen=True)
 class Instance:
-    """One SOP instance, that is, one file, as its header describes it.
+    """A SOP instance, that is, a file, by the attributes of its header.
 
     Texts are as they stand, without padding, and empty if absent; numbers are ``None`` if absent.
 
@@ -152,23 +165,23 @@ class Instance:
         Path relative to the folder that was searched, for messages.
     image_position_patient, image_orientation_patient, pixel_spacing
         Of the first frame, wherever the file says it, in mm, direction cosines, and mm (row, column); ``None`` if
-        absent or malformed. In a file without Pixel Spacing, Imager or Nominal Scanned Pixel Spacing stands for it.
+        absent or malformed. Without Pixel Spacing, Imager or Nominal Scanned Pixel Spacing.
     rescale_slope, rescale_intercept
         Texts of (0028,1053) and (0028,1052).
     pixel_data
         ``"integer"``, ``"float"``, ``"double"``, or empty if there is none.
     transfer_syntax_uid
-        What the file is really in, whatever it says.
+        Of the encoding that the file really has, whatever it says.
     enhanced, embedded_overlay, truncated
         It has functional groups; an overlay in unused pixel bits; fewer pixels than it says.
     diffusion_b_value, diffusion_gradient
-        In s/mm2 as text, public or as the maker keeps it; Diffusion Gradient Orientation (0018,9089) as text.
+        In s/mm2 as text, by (0018,9087) or a private element; Diffusion Gradient Orientation (0018,9089) as text.
     lossy
         Lossy Image Compression (0028,2110).
     mosaic
         Many slices are tiled into its one image.
     opening_note
-        What is odd about how the file begins, as a phrase for people; empty if all is well.
+        Irregularities of the encoding, as a phrase for people; empty if there are none.
     """
 
     path: Path
@@ -224,26 +237,26 @@ class Instance:
     mosaic: bool = False
     opening_note: str = ""
     streams: tuple[Stream, ...] = ()
-    """What the compressed streams of all frames say of themselves, each once."""
+    """The distinct headers of its compressed streams."""
     places: tuple[Place, ...] = (Place(),)
-    """Where its frames lie; one place if the same is said of all."""
+    """Plane position, orientation and spacing of its frames; a single place if all frames have the same."""
     frame_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
-    """What tells its frames apart, by keyword: one text per frame, or one if it is that of all."""
+    """Other values of its frames, by keyword: a text per frame, or a single text that all frames have."""
     texts: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
-    """What instances of one series share, by keyword; of what identifies the patient, a digest."""
+    """Values that instances of a series or volume share, by keyword; of those that identify the patient, digests."""
     time_slice: str = ""
     """Number of the time slice or time slot of a PET image, from 1, by its Image Index (PS3.3 C.8.9.4.1.9)."""
 
     @property
     def is_lossy(self) -> bool:
-        """Whether the pixels lost something by the compression that they have."""
+        """Whether the pixels are lossily compressed, by transfer syntax, header or stream."""
         return is_lossy(self.transfer_syntax_uid, self.lossy, codestream.lost(self.streams))
 
     @property
     def bits_beyond(self) -> int:
         """Precision of lossy streams with more bits than are stored; 0 if none of them has.
 
-        What they are decoded to may be more than Bits Stored can hold, which no stored value may be (PS3.5 8.1.1).
+        Decoded values may then be beyond the range of Bits Stored, which no stored value may be (PS3.5 8.1.1).
         """
         precision = max((stream.precision or 0 for stream in self.streams), default=0)
         used = max(self.bits_stored or 0, (self.high_bit or 0) + 1)
@@ -251,32 +264,34 @@ class Instance:
 
     @property
     def frames(self) -> int:
-        """Number of Frames (0028,0008) as a number; 1 if it is none or not positive."""
+        """Number of Frames (0028,0008); 1 if the text is no positive number."""
         return _frames(self.number_of_frames)
 
     @property
     def framed(self) -> bool:
-        """Whether its header describes several frames, or one as if it were of several, by functional groups."""
+        """Whether its slices are frames: it has several frames, or functional groups."""
         return self.frames > 1 or self.enhanced
 
     @property
     def planes(self) -> int:
-        """How many frames are known to be there: Number of Frames may be any number in a file without them."""
-        video = self.transfer_syntax_uid in uid.MPEGTransferSyntaxes
-        return self.frames if self.pixel_data and not self.truncated and not video else 1
+        """Number of frames that are really there; 1 without pixels or if truncated, and for a video.
+
+        Number of Frames may be any number in a file without them.
+        """
+        return _planes(self.number_of_frames, self.pixel_data, self.truncated, self.transfer_syntax_uid)
 
     def place(self, frame: int | None) -> Place:
-        """Return where a frame lies, counted from 0; ``None`` is the only one."""
+        """Return the place of a frame, counted from 0; ``None`` for the file of a single frame."""
         return self.places[min(frame or 0, len(self.places) - 1)]
 
     def frame_value(self, keyword: str, frame: int | None) -> str:
-        """Return what functional groups or vectors say of a frame; empty if they do not say it."""
+        """Return the value of a frame by functional groups or vectors, as text; empty if they have none."""
         values = self.frame_values.get(keyword, ("",))
         return values[min(frame or 0, len(values) - 1)]
 
     @property
     def malformed(self) -> tuple[str, ...]:
-        """Keywords of attributes of the image plane that are there, in any frame, but not what they must be."""
+        """Keywords of attributes of the image plane that are malformed in any frame."""
         return tuple(
             keyword for keyword in PLANE_ATTRIBUTES if any(keyword in place.malformed for place in self.places)
         )
@@ -307,36 +322,19 @@ class Skipped:
 
 
 def read_instance(path: Path, name: str) -> Instance | Skipped:
-    """Read the header of one file, up to its pixels, as what it really is.
+    """Read the header of a file, up to its pixels, in its real encoding.
 
-    pydicom may warn, with values in its warnings.
+    Warnings of pydicom may quote values.
     """
     try:
         if not path.is_file():
             return Skipped(name, "not a regular file")
         with path.open("rb") as file:
-            head = file.read(132)
-            if not head:
+            if not file.read(1):
                 return Skipped(name, "empty")
-            prefix = head[128:] == b"DICM"
             # Mapped: pydicom asks a file for its position before every element.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                try:
-                    opened = opening(content)
-                except ValueError:
-                    return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
-                if opened.media_storage_sop_class_uid == uid.MediaStorageDirectoryStorage:
-                    return Skipped(name, "DICOMDIR")
-                found = _header(content, opened)
-                dataset, pixel_data, truncated, groups = found[:4]
-                streams: tuple[Stream, ...] = ()
-                if found.start and is_encapsulated(opened.transfer_syntax_uid):
-                    streams = tuple(dict.fromkeys(codestream.streams(found.content, found.start)))
-        note = ", ".join(filter(None, (opened.note, *found.notes)))
-        if len(dataset) == 0 or (note and not any(tag in dataset for tag in _IDENTIFYING)):
-            return Skipped(name, _NO_ATTRIBUTES if prefix else _NO_PREFIX)
-        one = _instance(path, name, dataset, opened.transfer_syntax_uid, pixel_data, truncated, groups, note)
-        return replace(one, streams=streams) if streams else one
+                return _read_content(path, name, content)
     except OSError as error:
         if error.errno is None:  # pydicom's, not the system's
             return Skipped(name, _UNPARSED)
@@ -345,46 +343,80 @@ def read_instance(path: Path, name: str) -> Instance | Skipped:
         return Skipped(name, _UNPARSED)
 
 
-class _Header(NamedTuple):
-    """A data set up to its pixels, which kind of pixel data follows, and whether the file ends before it.
+def _read_content(path: Path, name: str, content: mmap.mmap) -> Instance | Skipped:
+    """Read the instance that the content of a file holds; where bytes are broken, any exception may be raised."""
+    no_instance = Skipped(name, _NO_ATTRIBUTES if content[128:132] == b"DICM" else _NO_PREFIX)
+    try:
+        opened = opening(content)
+    except ValueError:
+        return no_instance
+    if opened.media_storage_sop_class_uid == uid.MediaStorageDirectoryStorage:
+        return Skipped(name, "DICOMDIR")
+    header = _read_header(content, opened)
+    streams: tuple[Stream, ...] = ()
+    if header.start and is_encapsulated(opened.transfer_syntax_uid):
+        streams = tuple(dict.fromkeys(codestream.streams(header.content, header.start)))
+    note = ", ".join(filter(None, (opened.note, *header.notes)))
+    if len(header.dataset) == 0 or (note and not any(tag in header.dataset for tag in _IDENTIFYING)):
+        return no_instance
+    return _instance(path, name, opened.transfer_syntax_uid, header, note, streams)
 
-    And functional groups, which are read beside it: of thousands of frames, little is wanted; where in ``content`` the
-    value of pixel data starts, 0 if there is none; and what is irregular, as phrases for people.
+
+class _Header(NamedTuple):
+    """A data set up to its pixels, and how its pixel data begins.
+
+    Attributes
+    ----------
+    dataset
+        Without its functional groups.
+    groups
+        Functional groups, read apart from it: of thousands of frames, little is wanted.
+    pixel_data
+        The kind of pixel data that follows; empty if there is none.
+    truncated
+        The content ends before the pixels do.
+    start
+        Offset of the value of pixel data in ``content``; 0 if there is none.
+    notes
+        Irregularities, as phrases for people.
+    suspect
+        There are signs of irregularities that :func:`regular` has to look for.
     """
 
     dataset: Dataset
-    pixel_data: str
-    truncated: bool
     groups: Groups | None
-    start: int
-    content: bytes | mmap.mmap
-    notes: tuple[str, ...]
+    pixel_data: str = ""
+    truncated: bool = False
+    start: int = 0
+    content: bytes | mmap.mmap = b""
+    notes: tuple[str, ...] = ()
+    suspect: bool = False
 
 
 class _Watch:
-    """What pydicom passes over without a word: asked at every element of the top level, where it ends its reading."""
+    """Observer of pydicom's reading of a data set, which does not report elements out of order or of a wrong VR."""
 
     def __init__(self, implicit: bool, stream: Any) -> None:
         self.implicit = implicit
         self.stream = stream
         self.last = -1
         self.end = 0
-        """Where the last element ends; 0 if its length is undefined."""
+        """Offset of the end of the last element; 0 if its length is undefined."""
         self.notes: dict[str, None] = {}
         self.unreadable = False
-        """There is a VR that nobody knows, or no sequence where one must be; where its element ends is then a guess."""
+        """There is an unknown VR, or no sequence where one must be: where such an element ends is a guess."""
 
     def stops_at(self, stops: frozenset[int]) -> Callable[[int, str | None, int], bool]:
-        """Return what pydicom asks."""
+        """Return the ``stop_when`` of pydicom that stops at these tags; pydicom calls it for each element."""
 
         def stop(tag: int, vr: str | None, length: int) -> bool:
-            tag = int(tag)  # pydicom's own compares slowly
+            tag = int(tag)  # pydicom's BaseTag compares slowly
             if tag <= self.last:
                 self._note(tag, "stands out of order")
-            elif tag < 0x00080000 and not stands_in_data_sets(tag):
+            elif tag >> 16 < 0x0008 and not stands_in_data_sets(tag):
                 self._note(tag, "stands in the data set")
             self.last = tag
-            self.end = self.stream.tell() + length if length != 0xFFFFFFFF else 0
+            self.end = self.stream.tell() + length if length != _UNDEFINED else 0
             if not self.implicit:
                 if vr not in VRS:
                     self.unreadable = True
@@ -395,119 +427,155 @@ class _Watch:
         return stop
 
     def _note(self, tag: int, what: str) -> None:
-        self.notes[f"{_named(tag)} {what}"] = None
+        self.notes[f"{_keyword_or_tag(tag)} {what}"] = None
 
 
-def _named(tag: int) -> str:
+def _keyword_or_tag(tag: int) -> str:
     return keyword_for_tag(tag) or tag_text(tag)
 
 
-def _header(content: mmap.mmap, opened: Opening) -> _Header:
-    """Read a data set up to its pixels; one that is not quite DICOM as what others take it for."""
-    whole: bytes | mmap.mmap = content
+def _read_header(file_content: mmap.mmap, opened: Opening) -> _Header:
+    """Read a data set up to its pixels; an irregular one as :func:`regular` mends it."""
+    content: bytes | mmap.mmap = file_content
     start = opened.start
     if opened.deflated:
-        whole, start = zlib.decompress(content[opened.start :], -zlib.MAX_WBITS), 0
+        content, start = zlib.decompress(file_content[opened.start :], -zlib.MAX_WBITS), 0
     try:
-        found = _described(whole, start, opened)
+        header = _read_data_set(content, start, opened)
     except Exception:  # whatever pydicom meets in irregular bytes
-        found = None
-    if found is not None and "" not in found.notes:
-        return found
+        header = None
+    if header is not None and not header.suspect:
+        return header
     encoding = {"implicit": opened.implicit, "little_endian": opened.little_endian}
     try:
-        mended = regular(whole, start, **encoding, encapsulated=is_encapsulated(opened.transfer_syntax_uid))
-    except IrregularError as damage:  # told in full where the pixels are wanted
-        if found is None:
+        mended = regular(content, start, **encoding, encapsulated=is_encapsulated(opened.transfer_syntax_uid))
+    except IrregularError as damage:  # reported in full when the pixels are read
+        if header is None:
             raise
-        truncated = found.truncated or isinstance(damage, TruncatedError)
-        return found._replace(truncated=truncated, notes=tuple(filter(None, found.notes)))
-    if found is None and not mended.problems:
+        return header._replace(truncated=header.truncated or isinstance(damage, TruncatedError))
+    if header is None and not mended.problems:
         raise IrregularError("nothing is irregular")
-    found = _described(mended.data, 0, opened)
-    told = [f"{_named(tag)} {what}" if tag else what for tag, what in sorted(mended.problems, key=str)]
-    return found._replace(notes=tuple(dict.fromkeys((*filter(None, found.notes), *told))))
+    header = _read_data_set(mended.data, 0, opened)
+    problems = [
+        f"{_keyword_or_tag(tag)} {problem}" if tag else problem for tag, problem in sorted(mended.problems, key=str)
+    ]
+    return header._replace(notes=tuple(dict.fromkeys((*header.notes, *problems))))
 
 
-def _described(whole: bytes | mmap.mmap, begin: int, opened: Opening) -> _Header:
-    """Return the header of a data set; among its notes is an empty one if there is more that must be looked at."""
-    stream: Any = BytesIO(whole) if isinstance(whole, bytes) else whole
+def _read_data_set(content: bytes | mmap.mmap, begin: int, opened: Opening) -> _Header:
+    """Read a data set up to its pixels with pydicom, and judge how its pixel data begins and ends.
+
+    Raises
+    ------
+    IrregularError
+        It ends inside an element.
+    """
+    stream: Any = BytesIO(content) if isinstance(content, bytes) else content
     stream.seek(begin)
     watch = _Watch(opened.implicit, stream)
-    dataset, groups = _elements(stream, whole, opened, watch)
-    notes = (*watch.notes, *([""] if watch.unreadable else []))
+    dataset, groups = _read_elements(stream, content, opened, watch)
+    header = _Header(dataset, groups, content=content, notes=tuple(watch.notes), suspect=watch.unreadable)
     position, head = stream.tell(), stream.read(12)
-    nothing = _Header(dataset, "", False, groups, 0, whole, (*notes, ""))  # pydicom passes over where it ends early
     if len(head) < 8:
-        if watch.end and (watch.end > len(whole) or any(whole[watch.end :])):
-            raise IrregularError("ends inside an element")  # pydicom returns what stands before it
-        return nothing
-    kind = _PIXEL_TAGS.get(_tag(head, opened), "")
-    if not kind:
-        return nothing
+        # pydicom returns the elements before the one that is cut off.
+        if watch.end and (watch.end > len(content) or any(content[watch.end :])):
+            raise IrregularError("ends inside an element")
+        return header._replace(suspect=True)
+    pixel_data = _PIXEL_KINDS.get(_tag(head, opened), "")
+    if not pixel_data:
+        return header._replace(suspect=True)  # pydicom stopped before the end without an error
+    return _judge_pixels(header._replace(pixel_data=pixel_data), position, head, opened)
+
+
+def _judge_pixels(header: _Header, position: int, head: bytes, opened: Opening) -> _Header:
+    """Return a header with start, truncation and irregularities of the pixel data whose element is at a position.
+
+    ``head`` holds its first bytes: tag, VR and length.
+    """
+    content = header.content
     first, last = 4, 8
     if not opened.implicit:
         first, last = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
     length = int.from_bytes(head[first:last], "little" if opened.little_endian else "big")
-    found = _found(dataset)
-    frames = _frames(_text(found, "NumberOfFrames"))
     start = position + last
-    if is_encapsulated(opened.transfer_syntax_uid) and whole[start : start + 4] == _ITEM:
-        if length != 0xFFFFFFFF or (not opened.implicit and head[4:6] != b"OB") or whole[-8:-4] != _SEQUENCE_END:
-            notes = (*notes, "")
-        # Each frame has a fragment of its own, but for those of a video; the position is that of the pixels.
-        video = opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes
-        if not video and not _is_table(whole, start, frames):
-            notes = (*notes, f"{_named(tags.PIXEL_DATA)} has a Basic Offset Table that is not one of its frames")
-        short = not video and frames * 8 > len(whole) - position
-        return _Header(dataset, kind, short, groups, start, whole, notes)
-    if length == 0xFFFFFFFF:
-        return _Header(dataset, kind, frames * 8 > len(whole) - position, groups, start, whole, notes)
-    expected = frames
+    header = header._replace(start=start)
+    elements = _elements(header.dataset)
+    frames = _frames(_text(elements, "NumberOfFrames"))
+    # Each frame but those of a video has a fragment of its own, and an item takes 8 bytes.
+    too_short_for_items = frames * 8 > len(content) - position
+    if is_encapsulated(opened.transfer_syntax_uid) and content[start : start + 4] == _ITEM:
+        as_it_must_be = length == _UNDEFINED and (opened.implicit or head[4:6] == b"OB")
+        suspect = header.suspect or not as_it_must_be or content[-8:-4] != _SEQUENCE_END
+        if opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes:
+            return header._replace(suspect=suspect)
+        notes = header.notes
+        if not _is_offset_table(content, start, frames):
+            keyword = _keyword_or_tag(tags.PIXEL_DATA)
+            notes = (*notes, f"{keyword} has a Basic Offset Table that is not one of its frames")
+        return header._replace(truncated=too_short_for_items, notes=notes, suspect=suspect)
+    if length == _UNDEFINED:
+        return header._replace(truncated=too_short_for_items)
+    bits = _native_bits(elements, frames)
+    missing = start + length - len(content)
+    if missing == 1 and -(-bits // 8) == length - 1:  # nothing but the pad byte
+        missing, header = 0, header._replace(suspect=True)
+    return header._replace(truncated=missing > 0 or length < bits // 8)
+
+
+def _native_bits(elements: Elements, frames: int) -> int:
+    """Return the number of bits of native Pixel Data, without padding, by the attributes of the image."""
+    bits = frames
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
-        expected *= _number(found, keyword) or 1
-    if _text(found, "PhotometricInterpretation").endswith("_422"):
-        expected = expected * 2 // 3  # chroma of half the resolution
-    beyond = start + length - len(whole)
-    if beyond == 1 and -(-expected // 8) == length - 1:
-        beyond, notes = 0, (*notes, "")  # nothing but the pad byte is missing
-    short = beyond > 0 or length < expected // 8
-    return _Header(dataset, kind, short, groups, start, whole, notes)
+        bits *= _number(elements, keyword) or 1
+    if _text(elements, "PhotometricInterpretation").endswith("_422"):
+        bits = bits * 2 // 3  # chroma of half the resolution
+    return bits
 
 
-def _is_table(whole: bytes | mmap.mmap, start: int, frames: int) -> bool:
-    """Tell whether the Basic Offset Table that starts here is empty or has one ascending entry for each frame."""
-    length = int.from_bytes(whole[start + 4 : start + 8], "little")
+def _is_offset_table(content: bytes | mmap.mmap, start: int, frames: int) -> bool:
+    """Tell whether the Basic Offset Table at an offset is empty or has an ascending entry for each frame."""
+    length = int.from_bytes(content[start + 4 : start + 8], "little")
     if not length:
         return True
-    offsets = struct.unpack(f"<{frames}L", whole[start + 8 : start + 8 + length]) if length == 4 * frames else ()
-    return bool(offsets) and not offsets[0] and all(one < other for one, other in pairwise(offsets))
+    offsets = struct.unpack(f"<{frames}L", content[start + 8 : start + 8 + length]) if length == 4 * frames else ()
+    return bool(offsets) and not offsets[0] and all(offset < following for offset, following in pairwise(offsets))
 
 
-def _elements(stream: Any, whole: bytes | mmap.mmap, opened: Opening, watch: _Watch) -> tuple[Dataset, Groups | None]:
-    """Return the data set up to its pixels without its functional groups, and these; the stream stands behind them."""
-    how = Encoding(opened.implicit, "<" if opened.little_endian else ">")
-    encoding = opened.implicit, opened.little_endian
-    dataset = read_dataset(stream, *encoding, stop_when=watch.stops_at(_STOPS), specific_tags=_TAGS)
-    found: dict[int, list[Texts]] = {}
+def _read_elements(
+    stream: Any, content: bytes | mmap.mmap, opened: Opening, watch: _Watch
+) -> tuple[Dataset, Groups | None]:
+    """Read a data set up to its pixels, without its functional groups, and these; the stream is then at its pixels."""
+
+    def read(stops: frozenset[int]) -> Dataset:
+        return read_dataset(
+            stream,
+            opened.implicit,
+            opened.little_endian,
+            stop_when=watch.stops_at(stops),
+            specific_tags=_SPECIFIC_TAGS,
+        )
+
+    encoding = Encoding(opened.implicit, "<" if opened.little_endian else ">")
+    dataset = read(_PIXELS_AND_GROUPS)
+    items: dict[int, list[Texts]] = {}
     while (tag := _tag(_peek(stream), opened)) in _GROUP_TAGS:
         try:
-            found[tag], end = sequence(whole, stream.tell(), how, GROUP_NODES)
-        except ValueError:  # whatever it is, pydicom may make something of it
+            items[tag], end = sequence(content, stream.tell(), encoding, GROUP_NODES)
+        except ValueError:  # pydicom may be able to read it all the same
             watch.unreadable = True
-            dataset.update(read_dataset(stream, *encoding, stop_when=watch.stops_at(_PIXELS), specific_tags=_TAGS))
+            dataset.update(read(_PIXELS))
             break
         stream.seek(end)
-        dataset.update(read_dataset(stream, *encoding, stop_when=watch.stops_at(_STOPS), specific_tags=_TAGS))
-    return dataset, _groups(dataset, found)
+        dataset.update(read(_PIXELS_AND_GROUPS))
+    return dataset, _groups(dataset, items)
 
 
-def _groups(dataset: Dataset, found: Mapping[int, list[Texts]]) -> Groups | None:
-    """Return the functional groups that were found, or that pydicom has read; ``None`` if there are none."""
+def _groups(dataset: Dataset, read_items: Mapping[int, list[Texts]]) -> Groups | None:
+    """Return the functional groups that were read apart, by tag, or by pydicom; ``None`` if there are none."""
     items = {
-        tag: found[tag] if tag in found else _read_items(dataset, keyword, GROUP_NODES)
-        for tag, keyword in zip(_GROUP_TAGS, _PRESENCE, strict=True)
-        if tag in found or tag in dataset
+        tag: read_items[tag] if tag in read_items else _read_items(dataset, keyword, GROUP_NODES)
+        for tag, keyword in zip(_GROUP_TAGS, _FUNCTIONAL_GROUPS, strict=True)
+        if tag in read_items or tag in dataset
     }
     shared, per_frame = (items.get(tag, []) for tag in _GROUP_TAGS)
     return Groups(shared[0] if shared else {}, per_frame) if items else None
@@ -521,6 +589,7 @@ def _peek(stream: Any) -> bytes:
 
 
 def _tag(head: bytes, opened: Opening) -> int:
+    """Return the tag that an encoded element begins with; 0 for fewer than four bytes."""
     if len(head) < 4:
         return 0
     group, element = struct.unpack_from("<HH" if opened.little_endian else ">HH", head)
@@ -528,34 +597,38 @@ def _tag(head: bytes, opened: Opening) -> int:
 
 
 def describe(path: Path, name: str, dataset: Dataset) -> Instance:
-    """Return the instance that a whole data set is, as :func:`find_series` would find it in a sound file.
+    """Return the instance of a whole data set, as :func:`find_series` would return it for a regular file.
 
     Some of its elements are decoded.
     """
-    kind = next((kind for tag, kind in _PIXEL_TAGS.items() if tag in dataset), "")
-    groups = _groups(dataset, {})
-    return _instance(path, name, dataset, str(dataset.file_meta.get("TransferSyntaxUID", "")), kind, False, groups)
+    pixel_data = next((kind for tag, kind in _PIXEL_KINDS.items() if tag in dataset), "")
+    header = _Header(dataset, _groups(dataset, {}), pixel_data)
+    return _instance(path, name, str(dataset.file_meta.get("TransferSyntaxUID", "")), header)
 
 
-def _found(dataset: Dataset) -> Elements:
+def _elements(dataset: Dataset) -> Elements:
+    """Return the elements of a data set by tag, raw where pydicom has not decoded them."""
     return {int(tag): element for tag, element in dataset.items()}
 
 
-def _text(found: Elements, keyword: str) -> str:
-    element = found.get(_TAG[keyword])
+def _text(elements: Elements, keyword: str) -> str:
+    """Return the value of an attribute as text; empty if absent."""
+    element = elements.get(_TAG[keyword])
     return "" if element is None else _decoded(element)
 
 
 def _decoded(element: DataElement | RawDataElement) -> str:
+    """Return the values of an element as text, by its own VR."""
     if isinstance(element, RawDataElement):
         return decoded(bytes(element.value or b""), element.VR or "", "<" if element.is_little_endian else ">")
     value = element.value
-    several = value if isinstance(value, list | tuple | MultiValue) else ["" if value is None else value]
-    return "\\".join(map(str, several))
+    values = value if isinstance(value, list | tuple | MultiValue) else ["" if value is None else value]
+    return "\\".join(map(str, values))
 
 
-def _number(found: Elements, keyword: str) -> int | None:
-    element = found.get(_TAG[keyword])
+def _number(elements: Elements, keyword: str) -> int | None:
+    """Return the first value of an attribute as a whole number; ``None`` if absent, malformed or not raw."""
+    element = elements.get(_TAG[keyword])
     if not isinstance(element, RawDataElement) or not element.value:
         return None
     if element.VR in _NUMBERS_AS_TEXT:
@@ -568,35 +641,29 @@ def _number(found: Elements, keyword: str) -> int | None:
 def _instance(
     path: Path,
     name: str,
-    dataset: Dataset,
-    syntax: str,
-    pixel_data: str,
-    missing: bool,
-    groups: Groups | None,
-    note: str = "",
+    transfer_syntax_uid: str,
+    header: _Header,
+    opening_note: str = "",
+    streams: tuple[Stream, ...] = (),
 ) -> Instance:
-    found = _found(dataset)
-    texts = {keyword: _text(found, keyword) for keyword in _TEXTS}
-    numbers = {keyword: _number(found, keyword) for keyword in _NUMBERS}
+    """Return the instance of a header."""
+    dataset = header.dataset
+    elements = _elements(dataset)
+    texts = {keyword: _text(elements, keyword) for keyword in _TEXTS}
+    numbers = {keyword: _number(elements, keyword) for keyword in _NUMBERS}
     image_type = tuple(part.strip() for part in texts["ImageType"].split("\\"))
-    try:
-        value = dataset.get("SeriesDescription") or ""
-        description = "\\".join(value) if isinstance(value, MultiValue) else str(value)
-    except Exception:  # text that does not fit its character set
-        description = ""
-    video = syntax in uid.MPEGTransferSyntaxes
-    count = _frames(texts["NumberOfFrames"]) if pixel_data and not missing and not video else 1
-    places, values = _places(dataset, found, texts, count, groups)
+    planes = _planes(texts["NumberOfFrames"], header.pixel_data, header.truncated, transfer_syntax_uid)
+    places, frame_values = _places(dataset, elements, texts, planes, header.groups)
     return Instance(
         path=path,
         name=name,
-        transfer_syntax_uid=syntax,
+        transfer_syntax_uid=transfer_syntax_uid,
         sop_class_uid=texts["SOPClassUID"],
         sop_instance_uid=texts["SOPInstanceUID"],
         study_instance_uid=texts["StudyInstanceUID"],
         series_instance_uid=texts["SeriesInstanceUID"],
         modality=texts["Modality"],
-        series_description=description,
+        series_description=_series_description(dataset),
         series_number=texts["SeriesNumber"],
         acquisition_number=texts["AcquisitionNumber"],
         instance_number=texts["InstanceNumber"],
@@ -618,23 +685,18 @@ def _instance(
         pixel_representation=numbers["PixelRepresentation"],
         rescale_slope=texts["RescaleSlope"],
         rescale_intercept=texts["RescaleIntercept"],
-        pixel_data=pixel_data,
-        enhanced=groups is not None,
-        embedded_overlay=any(
-            group << 16 | 0x0100 in found
-            and group << 16 | 0x3000 not in found
-            and int(dataset[group << 16 | 0x0100].value or 1) > 1
-            for group in _OVERLAY_GROUPS
-        ),
-        truncated=missing,
+        pixel_data=header.pixel_data,
+        enhanced=header.groups is not None,
+        embedded_overlay=any(_is_embedded_overlay(dataset, elements, group) for group in _OVERLAY_GROUPS),
+        truncated=header.truncated,
         source_images=tuple(map(_source_image, _items(dataset, "SourceImageSequence"))),
         referenced_series=tuple(
-            _text(_found(item), "SeriesInstanceUID") for item in _items(dataset, "ReferencedSeriesSequence")
+            _text(_elements(item), "SeriesInstanceUID") for item in _items(dataset, "ReferencedSeriesSequence")
         ),
         planar_configuration=numbers["PlanarConfiguration"],
         dose_grid_scaling=texts["DoseGridScaling"],
-        diffusion_b_value=_b_value(found),
-        diffusion_gradient="\\".join(map(repr, _reals(found.get(_TAG["DiffusionGradientOrientation"]), "d"))),
+        diffusion_b_value=_b_value(elements),
+        diffusion_gradient="\\".join(map(repr, _reals(elements.get(_TAG["DiffusionGradientOrientation"]), "d"))),
         trigger_time=texts["TriggerTime"],
         acquisition_time=texts["AcquisitionTime"],
         content_time=texts["ContentTime"],
@@ -643,32 +705,52 @@ def _instance(
         flip_angle=texts["FlipAngle"],
         concatenation_uid=texts["ConcatenationUID"],
         lossy=texts["LossyImageCompression"],
-        mosaic="MOSAIC" in image_type or ("VFRAME" in image_type and _private(found, _TILES) > (1,)),
-        opening_note=note,
+        mosaic="MOSAIC" in image_type or ("VFRAME" in image_type and _private(elements, _TILES) > (1,)),
+        opening_note=opening_note,
+        streams=streams,
         places=places,
-        frame_values=values,
+        frame_values=frame_values,
         texts={
-            **{keyword: _text(found, keyword) for keyword in _OF_SERIES if _TAG[keyword] in found},
-            **{keyword: _digest(dataset, keyword) for keyword in _OF_PATIENT if _TAG[keyword] in found},
+            **{keyword: _text(elements, keyword) for keyword in _OF_SERIES if _TAG[keyword] in elements},
+            **{keyword: _digest(dataset, keyword) for keyword in _OF_PATIENT if _TAG[keyword] in elements},
         },
         time_slice=_time_slice(numbers["ImageIndex"], numbers["NumberOfSlices"]),
     )
 
 
+def _series_description(dataset: Dataset) -> str:
+    """Return Series Description (0008,103E); empty if its text does not fit its character set."""
+    try:
+        value = dataset.get("SeriesDescription") or ""
+        return "\\".join(value) if isinstance(value, MultiValue) else str(value)
+    except Exception:  # whatever pydicom meets in such a text
+        return ""
+
+
+def _is_embedded_overlay(dataset: Dataset, elements: Elements, group: int) -> bool:
+    """Tell whether the overlay of a group is in unused bits of Pixel Data."""
+    bits_allocated = group << 16 | _OVERLAY_BITS_ALLOCATED
+    return (
+        bits_allocated in elements
+        and group << 16 | _OVERLAY_DATA not in elements
+        and int(dataset[bits_allocated].value or 1) > 1
+    )
+
+
 def _places(
-    dataset: Dataset, found: Elements, texts: Mapping[str, str], count: int, groups: Groups | None
+    dataset: Dataset, elements: Elements, texts: Mapping[str, str], count: int, groups: Groups | None
 ) -> tuple[tuple[Place, ...], dict[str, tuple[str, ...]]]:
-    """Return where the frames of an instance lie, and what else tells them apart."""
+    """Return the places of the frames of an instance, and their other values by keyword."""
     if groups is not None:
         items = _read_items(dataset, "DimensionIndexSequence", DIMENSION_NODES)
         pointers = [item.get("DimensionIndexPointer", "") for item in items]
         return grouped_places(groups, count), grouped_values(groups, count, pointers)
-    header = {keyword: texts[keyword] for keyword in _LIKE_THE_HEADER if _TAG[keyword] in found}
-    if count == 1 and _TAG["DetectorInformationSequence"] not in found:
+    header = {keyword: texts[keyword] for keyword in _PLANE_TEXTS if _TAG[keyword] in elements}
+    if count == 1 and _TAG["DetectorInformationSequence"] not in elements:
         return header_places(1, header, (), {}, ""), {}
     vectors = {}
     for keyword in VECTORS:
-        numbers = _reals(found.get(_TAG[keyword]), "H")
+        numbers = _reals(elements.get(_TAG[keyword]), "H")
         if len(numbers) == count:
             vectors[keyword] = tuple(map(int, numbers))
     detectors = _read_items(dataset, "DetectorInformationSequence", DETECTOR_NODES)
@@ -690,22 +772,23 @@ def _read_item(item: Dataset, wanted: Mapping[int, Node]) -> Iterator[tuple[str,
                 yield from _read_item(inner, node.inside)
         else:
             element = item.get_item(tag)
-            yield node.keyword, _shown(element, node.vr) if element is not None else ""
+            yield node.keyword, _decoded_as(element, node.vr) if element is not None else ""
 
 
-def _shown(element: DataElement | RawDataElement, vr: str) -> str:
-    """Return the values of an element as :func:`decoded` does."""
+def _decoded_as(element: DataElement | RawDataElement, vr: str) -> str:
+    """Return the values of an element as text, by a VR, as :func:`decoded` does for encoded ones."""
     value = element.value
     if isinstance(element, RawDataElement) or isinstance(value, bytes):
         little = not isinstance(element, RawDataElement) or element.is_little_endian
         return decoded(bytes(value or b""), vr, "<" if little else ">")
-    several = value if isinstance(value, list | tuple | MultiValue) else [value]
-    shown = [f"{int(one):08X}" if vr == "AT" else str(one) for one in several if one not in (None, "")]
-    return "\\".join(shown)
+    values = value if isinstance(value, list | tuple | MultiValue) else [value]
+    return "\\".join(
+        f"{int(number):08X}" if vr == "AT" else str(number) for number in values if number not in (None, "")
+    )
 
 
 def _digest(dataset: Dataset, keyword: str) -> str:
-    """Return what is the same for equal texts, however they are encoded, and tells nothing of them; empty if empty."""
+    """Return a digest of a text, equal for equal texts in whatever character sets; empty for an empty text."""
     element = dataset.get_item(_TAG[keyword])
     value = element.value if element is not None else None
     if not isinstance(value, bytes) or not value.isascii() or b"\x1b" in value:
@@ -718,50 +801,58 @@ def _digest(dataset: Dataset, keyword: str) -> str:
 
 
 def _time_slice(image_index: int | None, slices: int | None) -> str:
+    """Return the time slice of Image Index (0054,1330) by Number of Slices (0054,0081), from 1; empty without these."""
     return str((image_index - 1) // slices + 1) if image_index and slices else ""
 
 
-def _frames(text: str) -> int:
+def _frames(number_of_frames: str) -> int:
+    """Return Number of Frames (0028,0008); 1 if the text is no positive number."""
     try:
-        return max(1, int(text))
+        return max(1, int(number_of_frames))
     except ValueError:
         return 1
 
 
-def _b_value(found: Elements) -> str:
-    """Return the b-value in s/mm2, the standard's or a maker's."""
-    values = _reals(found.get(_TAG["DiffusionBValue"]), "d")
-    for place in _B_VALUES:
+def _planes(number_of_frames: str, pixel_data: str, truncated: bool, transfer_syntax_uid: str) -> int:
+    """Return the number of frames that are really there, as :attr:`Instance.planes` has it."""
+    video = transfer_syntax_uid in uid.MPEGTransferSyntaxes
+    return _frames(number_of_frames) if pixel_data and not truncated and not video else 1
+
+
+def _b_value(elements: Elements) -> str:
+    """Return the b-value in s/mm2, by Diffusion b-value (0018,9087) or a private element; empty without either."""
+    values = _reals(elements.get(_TAG["DiffusionBValue"]), "d")
+    for private in _B_VALUES:
         if values:
             break
-        values = _private(found, place)
-        if values and place.creator == "GEMS_PARM_01":
+        values = _private(elements, private)
+        if values and private.creator == "GEMS_PARM_01":
             values = (values[0] % 100_000,)  # newer software adds 10^9
     return repr(values[0]) if values else ""
 
 
-def _private(found: Elements, place: _Private) -> tuple[float, ...]:
+def _private(elements: Elements, private: _Private) -> tuple[float, ...]:
     """Return the numbers of a private element; none if there is no such element of that creator."""
     for block in _BLOCKS:
-        creator = found.get(place.group << 16 | block)
-        if creator is not None and _decoded(creator).upper() == place.creator:
-            return _reals(found.get(place.group << 16 | block << 8 | place.element), place.form)
+        creator = elements.get(private.group << 16 | block)
+        if creator is not None and _decoded(creator).upper() == private.creator:
+            return _reals(elements.get(private.group << 16 | block << 8 | private.element), private.form)
     return ()
 
 
 def _reals(element: DataElement | RawDataElement | None, form: str) -> tuple[float, ...]:
-    """Return the numbers of an element, in binary (``f``, ``d``) or as text (empty); none if they are no numbers."""
+    """Return the numbers of an element, in binary (a format of struct) or as text (empty); none if malformed."""
     if element is None:
         return ()
     value = element.value
     try:
         if not isinstance(value, bytes):
-            several = value if isinstance(value, list | tuple | MultiValue) else [value]
-            return tuple(float(one) for one in several if one not in (None, ""))
+            values = value if isinstance(value, list | tuple | MultiValue) else [value]
+            return tuple(float(number) for number in values if number not in (None, ""))
         if not form:
             return decimals(value.decode("ascii").strip(" \0"))
         order = ">" if isinstance(element, RawDataElement) and not element.is_little_endian else "<"
-        return tuple(one for (one,) in struct.iter_unpack(order + form, value))
+        return tuple(number for (number,) in struct.iter_unpack(order + form, value))
     except (ValueError, TypeError, struct.error):
         return ()
 
@@ -769,10 +860,11 @@ def _reals(element: DataElement | RawDataElement | None, form: str) -> tuple[flo
 def _source_image(item: Dataset) -> tuple[str, str]:
     """Return purpose code and Referenced SOP Instance UID of an item of Source Image Sequence."""
     codes = _items(item, "PurposeOfReferenceCodeSequence")
-    return _text(_found(codes[0]), "CodeValue") if codes else "", _text(_found(item), "ReferencedSOPInstanceUID")
+    return _text(_elements(codes[0]), "CodeValue") if codes else "", _text(_elements(item), "ReferencedSOPInstanceUID")
 
 
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none if it is absent or no sequence."""
     tag = _TAG.get(keyword) or tag_for_keyword(keyword) or 0
     try:
         value = dataset[tag].value if tag in dataset else None
