@@ -1,1 +1,1 @@
-"""Which series there are: one header scan per file, slices, volumes, geometry, irregularities."""
+"""Series of a folder by the headers of its files: instances, slices, volumes, geometry, irregularities."""

@@ -343,7 +343,7 @@ def choose_series(series_list: SeriesList, series_instance_uid: str | None, dire
 
 
 def of_volume(series: Series, index: int) -> Series:
-    """Return a series with the instances of its volume of an index, counted from 0.
+    """Return a series with the instances of one of its volumes, counted from 0.
 
     Raises
     ------

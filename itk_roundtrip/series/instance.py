@@ -58,7 +58,7 @@ class _Private(NamedTuple):
 
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 _OVERLAY_BITS_ALLOCATED, _OVERLAY_DATA = 0x0100, 0x3000
-"""Elements of these groups."""
+"""Elements of the groups of overlays."""
 _TEXTS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "AcquisitionTime", "ContentTime", "Modality",
     "SeriesDescription", "EchoTime", "InversionTime", "EchoNumbers", "TriggerTime", "FlipAngle", "StudyInstanceUID",
@@ -75,7 +75,7 @@ _OF_SERIES = (
 )  # fmt: skip
 """Texts that all instances of a series, or of a volume, share."""
 _OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
-"""The same, of which only digests are kept: they identify."""
+"""Texts of the patient that all instances share; only digests are kept, because the texts identify the patient."""
 _NUMBERS = (
     "SamplesPerPixel", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation", "ImageIndex", "NumberOfSlices",
@@ -130,7 +130,7 @@ _SPECIFIC_TAGS: list[Any] = [
 ]
 _NUMBERS_AS_TEXT = frozenset({"CS", "DS", "IS", "LO", "LT", "SH", "ST", "UC", "UT"})
 _IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows"))
-"""An odd file that has none of these is no instance."""
+"""Attributes that an irregular file must have one of to be an instance."""
 Elements = dict[int, DataElement | RawDataElement]
 _PIXEL_KINDS = {tags.PIXEL_DATA: "integer", tags.FLOAT_PIXEL_DATA: "float", tags.DOUBLE_FLOAT_PIXEL_DATA: "double"}
 _GROUP_TAGS = tuple(_TAG[keyword] for keyword in _FUNCTIONAL_GROUPS)
@@ -646,7 +646,7 @@ def _instance(
     opening_note: str = "",
     streams: tuple[Stream, ...] = (),
 ) -> Instance:
-    """Return the instance of a header."""
+    """Return the instance that a header describes."""
     dataset = header.dataset
     elements = _elements(dataset)
     texts = {keyword: _text(elements, keyword) for keyword in _TEXTS}
@@ -814,7 +814,7 @@ def _frames(number_of_frames: str) -> int:
 
 
 def _planes(number_of_frames: str, pixel_data: str, truncated: bool, transfer_syntax_uid: str) -> int:
-    """Return the number of frames that are really there, as :attr:`Instance.planes` has it."""
+    """Return the number of frames that are really there; 1 without pixels or if truncated, and for a video."""
     video = transfer_syntax_uid in uid.MPEGTransferSyntaxes
     return _frames(number_of_frames) if pixel_data and not truncated and not video else 1
 

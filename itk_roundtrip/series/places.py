@@ -181,7 +181,7 @@ def grouped_values(groups: Groups, count: int, dimensions: Sequence[str]) -> dic
 
 
 def _frame_texts(groups: Groups, count: int) -> list[Texts]:
-    """Return the texts of the functional groups of each frame, its own before the shared ones."""
+    """Return the texts of the functional groups of each frame; its own override the shared ones."""
     per_frame = list(groups.per_frame[:count])
     per_frame += [{}] * (count - len(per_frame))
     return [{**groups.shared, **texts} for texts in per_frame]
