@@ -1,4 +1,11 @@
-"""The only module that imports ``itk``: its classes, its dictionary array.
+"""The steps of ITK's example DicomSeriesReadSeriesWrite, in its order; the only module that imports ``itk``.
+
+1. :func:`series_file_names`: GDCMSeriesFileNames orders the files and names the output.
+2. :func:`read_series`: ImageSeriesReader with GDCMImageIO reads an image and an array of MetaDataDictionaries.
+3. :func:`copies`: the dictionary array is copied, dictionary by dictionary; :func:`edit_dictionary` changes entries.
+4. :func:`write_series`: ImageSeriesWriter writes the slices through a fresh GDCMImageIO, each with its dictionary.
+
+:func:`example` is the example itself, for comparison. What looks into images and dictionaries stands behind it.
 
 ITK is imported inside functions, and only the SWIG modules that the classes used here live in: touching
 ``itk.ImageSeriesReader`` the documented way loads 92 libraries, 2 seconds and 350 MB.
@@ -19,7 +26,7 @@ from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
 
 SHARES_MEMORY = True
-"""Whether an array of an image's pixels is a view of them."""
+"""An ``itk.Image`` and the array of its pixels are one memory."""
 _MODULES = (  # in this order: the wrapped modules find their bases in sys.modules
     "itkGDCMImageIOPython",
     "itkImageSeriesReaderPython",
@@ -32,7 +39,7 @@ _MODULES = (  # in this order: the wrapped modules find their bases in sys.modul
 
 @cache
 def load() -> dict[str, Any]:
-    """Import the modules of ITK that every slab needs, by name."""
+    """Import the SWIG modules of ITK that reading and writing a series needs; return them by name."""
     importlib.import_module("itk")
     return {name: importlib.import_module(f"itk.{name}") for name in _MODULES}
 
@@ -43,7 +50,18 @@ def version() -> str:
 
 
 def _new(module: str, name: str) -> Any:
+    """Return a new object of a wrapped ITK class."""
     return getattr(load()[module], name).New()
+
+
+# --------------------------------------------------------------------------------------------- 1. GDCMSeriesFileNames
+
+
+def series_file_names_class() -> Any:
+    """Return the class GDCMSeriesFileNames."""
+    load()
+    # Its module pulls in 60 others, so only a process that orders files imports it.
+    return importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames
 
 
 def series_file_names(view: str, series_instance_uid: str, output_directory: str) -> tuple[list[str], list[str]]:
@@ -54,9 +72,7 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
     tuple
         Input and output file names, in the same order; both empty if ITK does not find exactly this series.
     """
-    load()
-    # Its module pulls in 60 others, so only the process that orders the files imports it.
-    names = importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames.New()
+    names = series_file_names_class().New()
     names.SetUseSeriesDetails(False)
     names.SetRecursive(False)
     names.SetInputDirectory(view)
@@ -67,14 +83,16 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
     return inputs, [str(name) for name in names.GetOutputFileNames()]
 
 
+# ---------------------------------------------------------------------------------- 2. ImageSeriesReader, GDCMImageIO
+
+
 def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
     """Read slices with ImageSeriesReader and GDCMImageIO.
 
     Returns
     -------
     tuple
-        An ``itk.Image`` of three dimensions, and one ``itk.MetaDataDictionary`` per slice: copies, which outlive
-        the reader.
+        An ``itk.Image`` of three dimensions, and a copy of the ``itk.MetaDataDictionary`` of each slice.
     """
     reader = _new("itkImageSeriesReaderPython", f"itkImageSeriesReaderI{pixel_type}3")
     reader.SetImageIO(_new("itkGDCMImageIOPython", "itkGDCMImageIO"))
@@ -88,78 +106,13 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, 
     return image, list(metadata)
 
 
+# ------------------------------------------------------------------------------------ 3. the MetaDataDictionary array
+
+
 def copies(dictionaries: Sequence[Any]) -> tuple[Any, ...]:
-    """Return copies of MetaDataDictionaries; those in a reader's array die with the reader."""
-    dictionary = load()["ITKCommonBasePython"].itkMetaDataDictionary
-    return tuple(dictionary(one) for one in dictionaries)
-
-
-def dictionary_of(image: Any) -> Any:
-    """Return the MetaDataDictionary of an image itself."""
-    return image.GetMetaDataDictionary()
-
-
-def first_difference(one: Any, other: Any) -> str | None:
-    """Return the first key, as ``gggg|eeee``, in which two MetaDataDictionaries differ."""
-    keys = sorted({*one.GetKeys(), *other.GetKeys()})
-    return next(
-        (str(key) for key in keys if not (one.HasKey(key) and other.HasKey(key) and one[key] == other[key])), None
-    )
-
-
-def size(image: Any) -> tuple[int, ...]:
-    """Return how many columns, rows and slices of an image are in memory."""
-    held = image.GetBufferedRegion().GetSize()
-    return tuple(int(held[axis]) for axis in range(3))
-
-
-def region(image: Any) -> tuple[int, ...]:
-    """Return what of an image there is, and what of it is in memory: index and size of both regions."""
-    regions = image.GetLargestPossibleRegion(), image.GetBufferedRegion()
-    values = [value for each in regions for value in (each.GetIndex(), each.GetSize())]
-    return tuple(int(value[axis]) for value in values for axis in range(3))
-
-
-def pixel_kind(image: Any) -> tuple[int, ...]:
-    """Return nothing: ``itk.Image`` has a class for each dimension and pixel type."""
-    return ()
-
-
-def geometry(image: Any) -> list[float]:
-    """Return origin, spacing and, row by row, direction of an image, in mm and LPS."""
-    matrix = image.GetDirection().GetVnlMatrix()
-    return [*image.GetOrigin(), *image.GetSpacing(), *(matrix.get(*at) for at in np.ndindex(3, 3))]
-
-
-def set_direction(image: Any, direction: NDArray[np.float64]) -> None:
-    """Set the direction of an image, shape (3, 3); its columns are the axes."""
-    held = image.GetDirection()
-    matrix = held.GetVnlMatrix()  # a numpy array would do, but make ITK's Python import 70 modules
-    for at in np.ndindex(3, 3):
-        matrix.set(*at, float(direction[at]))
-    image.SetDirection(type(held)(matrix))
-
-
-class ImageArray(np.ndarray[Any, Any]):
-    """An array over the memory of an image, which it and all views of it keep alive."""
-
-    image: Any
-
-
-def array_view(image: Any, pixel_type: PixelType) -> Array:
-    """Return the pixels of an image as an array (z, y, x), samples behind if there are several, that shares its memory.
-
-    ITK's own GetArrayViewFromImage does the same, but its first call imports 58 modules, 0.3 s in every process.
-    """
-    buffer = getattr(load()["itkPyBufferPython"], f"itkPyBufferI{pixel_type}3")
-    size = image.GetBufferedRegion().GetSize()
-    memory = np.asarray(buffer._GetArrayViewFromImage(image)).view(DTYPES[pixel_type])
-    shape = [int(size[axis]) for axis in (2, 1, 0)]
-    if components(pixel_type) > 1:
-        shape.append(components(pixel_type))
-    view = memory.reshape(shape).view(ImageArray)
-    view.image = image
-    return view
+    """Return copies of MetaDataDictionaries, made one by one; those in a reader's array die with the reader."""
+    new_dictionary = load()["ITKCommonBasePython"].itkMetaDataDictionary
+    return tuple(new_dictionary(dictionary) for dictionary in dictionaries)
 
 
 def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
@@ -171,6 +124,9 @@ def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
             entry = _new("itkMetaDataObjectPython", "itkMetaDataObjectS")
             entry.SetMetaDataObjectValue(value)
             dictionary.Set(key, entry)
+
+
+# -------------------------------------------------------------------------- 4. ImageSeriesWriter, a fresh GDCMImageIO
 
 
 def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
@@ -236,6 +192,14 @@ def write_series(
         writer.Update()
 
 
+def write_nothing(file_name: str) -> None:
+    """Write a DICOM file of one 2x2 slice, whose Implementation Version Name (0002,0013) names the GDCM in ITK."""
+    write_series(np.zeros((1, 2, 2)), "SS", None, (), [file_name])
+
+
+# ------------------------------------------------------------------------------------------------- the example itself
+
+
 def example(source: str, output: str, *, keep: bool) -> None:
     """Read the series of a folder and write it to a new folder as ITK's example DicomSeriesReadSeriesWrite does.
 
@@ -271,12 +235,72 @@ def example(source: str, output: str, *, keep: bool) -> None:
     writer.Update()
 
 
-def series_file_names_class() -> Any:
-    """Return GDCMSeriesFileNames, whose module pulls in 60 others."""
-    load()
-    return importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames
+# -------------------------------------------------------------------------------------------- images and dictionaries
 
 
-def write_nothing(file_name: str) -> None:
-    """Write a DICOM file with hardly anything in it, for what it says of its writer."""
-    write_series(np.zeros((1, 2, 2)), "SS", None, (), [file_name])
+def dictionary_of(image: Any) -> Any:
+    """Return the MetaDataDictionary of an image itself."""
+    return image.GetMetaDataDictionary()
+
+
+def first_difference(first: Any, second: Any) -> str | None:
+    """Return the first key, as ``gggg|eeee``, in which two MetaDataDictionaries differ."""
+    keys = sorted({*first.GetKeys(), *second.GetKeys()})
+    return next(
+        (str(key) for key in keys if not (first.HasKey(key) and second.HasKey(key) and first[key] == second[key])), None
+    )
+
+
+def size(image: Any) -> tuple[int, ...]:
+    """Return the size of an image's BufferedRegion: columns, rows, slices."""
+    buffered = image.GetBufferedRegion().GetSize()
+    return tuple(int(buffered[axis]) for axis in range(3))
+
+
+def region(image: Any) -> tuple[int, ...]:
+    """Return index and size of an image's LargestPossibleRegion, then of its BufferedRegion."""
+    regions = image.GetLargestPossibleRegion(), image.GetBufferedRegion()
+    values = [value for part in regions for value in (part.GetIndex(), part.GetSize())]
+    return tuple(int(value[axis]) for value in values for axis in range(3))
+
+
+def pixel_kind(image: Any) -> tuple[int, ...]:
+    """Return an empty tuple: the class of an ``itk.Image`` says its dimension and pixel type already."""
+    return ()
+
+
+def geometry(image: Any) -> list[float]:
+    """Return origin, spacing and, row by row, direction of an image, in mm and LPS."""
+    matrix = image.GetDirection().GetVnlMatrix()
+    return [*image.GetOrigin(), *image.GetSpacing(), *(matrix.get(*at) for at in np.ndindex(3, 3))]
+
+
+def set_direction(image: Any, direction: NDArray[np.float64]) -> None:
+    """Set the direction of an image, shape (3, 3); its columns are the axes."""
+    present = image.GetDirection()
+    matrix = present.GetVnlMatrix()  # a numpy array would do, but make ITK's Python import 70 modules
+    for at in np.ndindex(3, 3):
+        matrix.set(*at, float(direction[at]))
+    image.SetDirection(type(present)(matrix))
+
+
+class ImageArray(np.ndarray[Any, Any]):
+    """An array over the memory of an image, which it and all views of it keep alive."""
+
+    image: Any
+
+
+def array_view(image: Any, pixel_type: PixelType) -> Array:
+    """Return the pixels of an image as an array (z, y, x), samples behind if there are several, that shares its memory.
+
+    ITK's own GetArrayViewFromImage does the same, but its first call imports 58 modules, 0.3 s in every process.
+    """
+    buffer = getattr(load()["itkPyBufferPython"], f"itkPyBufferI{pixel_type}3")
+    size = image.GetBufferedRegion().GetSize()
+    memory = np.asarray(buffer._GetArrayViewFromImage(image)).view(DTYPES[pixel_type])
+    shape = [int(size[axis]) for axis in (2, 1, 0)]
+    if components(pixel_type) > 1:
+        shape.append(components(pixel_type))
+    view = memory.reshape(shape).view(ImageArray)
+    view.image = image
+    return view

@@ -1,6 +1,7 @@
-"""The only module that imports SimpleITK: the other front end, a second decoder, a reader of any image.
+"""The same steps with SimpleITK, a second decoder, and a reader of any image; the only module that imports SimpleITK.
 
-As a front end it has the functions of ``_itk``, on the same terms. Its images do not share their memory.
+As a front end it has the functions of ``_itk``, in the same order and on the same terms. SimpleITK wraps no
+ImageSeriesWriter, and its images and arrays do not share their memory.
 """
 
 from __future__ import annotations
@@ -18,27 +19,28 @@ from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
 
 SHARES_MEMORY = False
-"""Whether an array of an image's pixels is a view of them."""
+"""The array of a ``SimpleITK.Image`` is a copy of its pixels."""
 _PIXEL_IDS: dict[PixelType, str] = {
     "UC": "sitkUInt8", "SS": "sitkInt16", "US": "sitkUInt16", "F": "sitkFloat32", "D": "sitkFloat64",
     "RGBUC": "sitkVectorUInt8", "RGBUS": "sitkVectorUInt16",
 }  # fmt: skip
 
 
-class Dictionary(dict[str, str]):
-    """The metadata of one slice by keys ``gggg|eeee``, with the names that ITK's MetaDataDictionary has."""
+def load() -> Any:
+    """Import SimpleITK, whose warnings may quote paths and values: they are switched off."""
+    import SimpleITK
 
-    def GetKeys(self) -> tuple[str, ...]:  # noqa: N802 - ITK's name
-        """Return the keys."""
-        return tuple(self)
+    module: Any = SimpleITK
+    module.ProcessObject.GlobalWarningDisplayOff()
+    return module
 
-    def HasKey(self, key: str) -> bool:  # noqa: N802 - ITK's name
-        """Tell whether there is an entry."""
-        return key in self
 
-    def Erase(self, key: str) -> bool:  # noqa: N802 - ITK's name
-        """Remove an entry."""
-        return self.pop(key, None) is not None
+def version() -> str:
+    """Return the version of SimpleITK."""
+    return str(load().Version.VersionString())
+
+
+# --------------------------------------------------------------------------------------------- 1. GDCMSeriesFileNames
 
 
 def series_file_names(view: str, series_instance_uid: str, output_directory: str) -> tuple[list[str], list[str]]:
@@ -54,6 +56,9 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
         return [], []
     inputs = list(reader.GetGDCMSeriesFileNames(view, series_instance_uid))
     return inputs, [os.path.join(output_directory, os.path.basename(name)) for name in inputs]
+
+
+# ---------------------------------------------------------------------------------- 2. ImageSeriesReader, GDCMImageIO
 
 
 def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
@@ -73,51 +78,28 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, 
     return image, metadata
 
 
+# --------------------------------------------------------------------------------------- 3. the metadata dictionaries
+
+
+class Dictionary(dict[str, str]):
+    """The metadata of one slice by keys ``gggg|eeee``, with the names that ITK's MetaDataDictionary has."""
+
+    def GetKeys(self) -> tuple[str, ...]:  # noqa: N802 - ITK's name
+        """Return the keys."""
+        return tuple(self)
+
+    def HasKey(self, key: str) -> bool:  # noqa: N802 - ITK's name
+        """Tell whether there is an entry."""
+        return key in self
+
+    def Erase(self, key: str) -> bool:  # noqa: N802 - ITK's name
+        """Remove an entry."""
+        return self.pop(key, None) is not None
+
+
 def copies(dictionaries: Sequence[Any]) -> tuple[Any, ...]:
-    """Return copies of dictionaries."""
-    return tuple(Dictionary(one) for one in dictionaries)
-
-
-def dictionary_of(image: Any) -> Dictionary:
-    """Return the metadata of an image itself."""
-    return Dictionary((key, image.GetMetaData(key)) for key in image.GetMetaDataKeys())
-
-
-def first_difference(one: Any, other: Any) -> str | None:
-    """Return the first key in which two dictionaries differ."""
-    return next((key for key in sorted({*one, *other}) if one.get(key) != other.get(key)), None)
-
-
-def size(image: Any) -> tuple[int, ...]:
-    """Return how many columns, rows and slices an image has."""
-    return tuple(image.GetSize())
-
-
-region = size
-"""All of an image is in memory, and its indices begin with 0."""
-
-
-def pixel_kind(image: Any) -> tuple[int, ...]:
-    """Return dimension, pixel type and components of an image: there is one class for all."""
-    return image.GetDimension(), image.GetPixelID(), image.GetNumberOfComponentsPerPixel()
-
-
-def geometry(image: Any) -> list[float]:
-    """Return origin, spacing and, row by row, direction of an image, in mm and LPS."""
-    return [*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]
-
-
-def set_direction(image: Any, direction: NDArray[np.float64]) -> None:
-    """Set the direction of an image, shape (3, 3); its columns are the axes."""
-    image.SetDirection(direction.ravel().tolist())
-
-
-def array_view(image: Any, pixel_type: PixelType) -> Array:
-    """Return the pixels of an image as an array (z, y, x), samples behind: a copy, unlike that of ITK's own Python."""
-    array: Array = load().GetArrayFromImage(image)
-    return (
-        array.reshape((-1, *array.shape[1:])) if array.ndim - (components(pixel_type) > 1) == 3 else array[np.newaxis]
-    )
+    """Return copies of the dictionaries."""
+    return tuple(Dictionary(dictionary) for dictionary in dictionaries)
 
 
 def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
@@ -127,6 +109,9 @@ def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
             dictionary.pop(key, None)
         else:
             dictionary[key] = value
+
+
+# ------------------------------------------------------------------------------------ 4. ImageFileWriter, GDCMImageIO
 
 
 def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
@@ -165,56 +150,22 @@ def write_series(
         writer = load().ImageFileWriter()
         writer.SetImageIO("GDCMImageIO")
         writer.KeepOriginalImageUIDOn()
-        one = image[:, :, index]
+        slice_ = image[:, :, index]
         for key, value in dictionaries[index].items() if len(dictionaries) else ():
             with contextlib.suppress(TypeError, UnicodeError):  # text that is no UTF-8 cannot be set
-                one.SetMetaData(key, value)
+                slice_.SetMetaData(key, value)
         writer.SetFileName(str(file_name))
         with kept_locale():
-            writer.Execute(one)
-
-
-def stored_values(path: Path) -> NDArray[Any]:
-    """Return the stored values, shape (rows, columns), samples behind, of a file that shows no rescale, no MONOCHROME1.
-
-    A single frame.
-    """
-    module = load()
-    reader = module.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    image = reader.Execute()
-    array: NDArray[Any] = module.GetArrayFromImage(image)
-    return array.reshape(array.shape[-3:] if image.GetNumberOfComponentsPerPixel() > 1 else array.shape[-2:])
-
-
-def read_image(path: Path) -> tuple[NDArray[Any], tuple[float, ...], tuple[float, ...], NDArray[Any]]:
-    """Read any image that ITK reads: its array (z, y, x), origin and spacing in mm, (x, y, z), and direction."""
-    module = load()
-    image = module.ReadImage(str(path))
-    size = image.GetDimension()
-    direction = np.array(image.GetDirection()).reshape(size, size)
-    return module.GetArrayFromImage(image), image.GetOrigin(), image.GetSpacing(), direction
-
-
-def load() -> Any:
-    """Import SimpleITK, whose warnings may quote paths and values: they are switched off."""
-    import SimpleITK
-
-    module: Any = SimpleITK
-    module.ProcessObject.GlobalWarningDisplayOff()
-    return module
-
-
-def version() -> str:
-    """Return the version of SimpleITK."""
-    return str(load().Version.VersionString())
+            writer.Execute(slice_)
 
 
 def write_nothing(file_name: str) -> None:
-    """Write a DICOM file with hardly anything in it, for what it says of its writer."""
+    """Write a DICOM file of one 2x2 slice, whose Implementation Version Name names the GDCM in SimpleITK."""
     module = load()
     module.WriteImage(module.Image(2, 2, module.sitkInt16), file_name)
+
+
+# ------------------------------------------------------------------------------------------------ SimpleITK's example
 
 
 def example(source: str, output: str, *, private: bool) -> None:
@@ -233,11 +184,11 @@ def example(source: str, output: str, *, private: bool) -> None:
         Switch LoadPrivateTags on, as the example does.
     """
     module = load()
-    found = module.ImageSeriesReader.GetGDCMSeriesIDs(source)
-    if not found:
+    series_uids = module.ImageSeriesReader.GetGDCMSeriesIDs(source)
+    if not series_uids:
         raise RuntimeError("no series")
     reader = module.ImageSeriesReader()
-    reader.SetFileNames(module.ImageSeriesReader.GetGDCMSeriesFileNames(source, found[0]))
+    reader.SetFileNames(module.ImageSeriesReader.GetGDCMSeriesFileNames(source, series_uids[0]))
     reader.MetaDataDictionaryArrayUpdateOn()
     if private:
         reader.LoadPrivateTagsOn()
@@ -252,3 +203,74 @@ def example(source: str, output: str, *, private: bool) -> None:
                 image.SetMetaData(key, reader.GetMetaData(index, key))
         writer.SetFileName(os.path.join(output, f"{index:05d}.dcm"))
         writer.Execute(image)
+
+
+# -------------------------------------------------------------------------------------------- images and dictionaries
+
+
+def dictionary_of(image: Any) -> Dictionary:
+    """Return the metadata of an image itself."""
+    return Dictionary((key, image.GetMetaData(key)) for key in image.GetMetaDataKeys())
+
+
+def first_difference(first: Any, second: Any) -> str | None:
+    """Return the first key, as ``gggg|eeee``, in which two dictionaries differ."""
+    return next((key for key in sorted({*first, *second}) if first.get(key) != second.get(key)), None)
+
+
+def size(image: Any) -> tuple[int, ...]:
+    """Return the size of an image: columns, rows, slices."""
+    return tuple(image.GetSize())
+
+
+region = size
+"""SimpleITK has no regions: all of an image is in memory, and its indices begin with 0."""
+
+
+def pixel_kind(image: Any) -> tuple[int, ...]:
+    """Return dimension, pixel ID and components of an image: ``SimpleITK.Image`` is one class for all."""
+    return image.GetDimension(), image.GetPixelID(), image.GetNumberOfComponentsPerPixel()
+
+
+def geometry(image: Any) -> list[float]:
+    """Return origin, spacing and, row by row, direction of an image, in mm and LPS."""
+    return [*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]
+
+
+def set_direction(image: Any, direction: NDArray[np.float64]) -> None:
+    """Set the direction of an image, shape (3, 3); its columns are the axes."""
+    image.SetDirection(direction.ravel().tolist())
+
+
+def array_view(image: Any, pixel_type: PixelType) -> Array:
+    """Return the pixels of an image as an array (z, y, x), samples behind: a copy, unlike that of ITK's own Python."""
+    array: Array = load().GetArrayFromImage(image)
+    return (
+        array.reshape((-1, *array.shape[1:])) if array.ndim - (components(pixel_type) > 1) == 3 else array[np.newaxis]
+    )
+
+
+# ---------------------------------------------------------------------------- a second decoder, a reader of any image
+
+
+def stored_values(path: Path) -> NDArray[Any]:
+    """Return the stored values of a file of one frame: shape (rows, columns), samples behind.
+
+    The file must have no rescale and not be MONOCHROME1, which GDCM would apply and invert.
+    """
+    module = load()
+    reader = module.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    image = reader.Execute()
+    array: NDArray[Any] = module.GetArrayFromImage(image)
+    return array.reshape(array.shape[-3:] if image.GetNumberOfComponentsPerPixel() > 1 else array.shape[-2:])
+
+
+def read_image(path: Path) -> tuple[NDArray[Any], tuple[float, ...], tuple[float, ...], NDArray[Any]]:
+    """Read any image that ITK reads: its array (z, y, x), origin and spacing in mm, (x, y, z), and direction."""
+    module = load()
+    image = module.ReadImage(str(path))
+    size = image.GetDimension()
+    direction = np.array(image.GetDirection()).reshape(size, size)
+    return module.GetArrayFromImage(image), image.GetOrigin(), image.GetSpacing(), direction

@@ -1,4 +1,4 @@
-"""What a call of ITK or SimpleITK needs around it: its errors in harmless words, the locale put back, geometry.
+"""Exceptions of ITK and SimpleITK in harmless words, the locale of the process kept, the geometry of an image copied.
 
 Their own words may quote paths and values.
 """
@@ -16,7 +16,10 @@ from itk_roundtrip.errors import RoundtripError
 
 @contextmanager
 def translated(error: type[RoundtripError], message: str, **fields: Any) -> Iterator[None]:
-    """Turn whatever ITK throws, always a RuntimeError with a banner of its source file, into one of ours."""
+    """Turn an exception of ITK into ``error``, with a summary of it in harmless words behind the message.
+
+    ITK throws RuntimeErrors with a banner of its source file.
+    """
     try:
         yield
     except RoundtripError:
@@ -26,7 +29,7 @@ def translated(error: type[RoundtripError], message: str, **fields: Any) -> Iter
 
 
 def copy_geometry(source: Any, target: Any) -> None:
-    """Lay an image where another one of the same front end lies: origin, spacing, direction."""
+    """Copy origin, spacing and direction of an image to another image of the same front end."""
     target.SetOrigin(source.GetOrigin())
     target.SetSpacing(source.GetSpacing())
     target.SetDirection(source.GetDirection())
@@ -43,7 +46,7 @@ def kept_locale() -> Iterator[None]:
 
 
 def _summary(thrown: BaseException) -> str:
-    """Return the kind of an ITK error in a few harmless words."""
+    """Return what an exception of ITK means, in a few harmless words."""
     text = str(thrown)
     for pattern, meaning in _MEANINGS:
         if re.search(pattern, text):
@@ -66,12 +69,12 @@ _MEANINGS = (
 
 
 def refusal(thrown: BaseException) -> str:
-    """Return what ITK or SimpleITK refused, in a few harmless words: their own may quote paths and values."""
+    """Return what an exception of ITK or SimpleITK means, in a few harmless words; else what threw it, and where."""
     text = str(thrown)
-    known = next((meaning for pattern, meaning in _REFUSALS if re.search(pattern, text)), None) or _summary(thrown)
+    summary = next((meaning for pattern, meaning in _REFUSALS if re.search(pattern, text)), None) or _summary(thrown)
     place = re.search(r"/((?:gdcm|itk)\w+\.(?:cxx|h|hxx|txx)):(\d+)", text)
-    unknown = known == f"ITK: {type(thrown).__name__}"
-    return f"thrown by {place[1]}, line {place[2]}" if unknown and place else known
+    is_unnamed = summary == f"ITK: {type(thrown).__name__}"
+    return f"thrown by {place[1]}, line {place[2]}" if is_unnamed and place else summary
 
 
 _REFUSALS = (

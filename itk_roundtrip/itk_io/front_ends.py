@@ -22,7 +22,7 @@ class FrontEnd(Protocol):
     """An image and the array of its pixels are one memory."""
 
     def load(self) -> Any:
-        """Import what reads and writes."""
+        """Import the modules that read and write."""
 
     def version(self) -> str:
         """Return the version of the front end."""
@@ -38,32 +38,8 @@ class FrontEnd(Protocol):
     def copies(self, dictionaries: Sequence[Any]) -> tuple[Any, ...]:
         """Return copies of dictionaries."""
 
-    def dictionary_of(self, image: Any) -> Any:
-        """Return the dictionary of an image itself."""
-
-    def first_difference(self, one: Any, other: Any) -> str | None:
-        """Return the first key in which two dictionaries differ."""
-
     def edit_dictionary(self, dictionary: Any, edits: Mapping[str, str | None]) -> None:
         """Set or, for ``None``, erase entries of a dictionary in place."""
-
-    def size(self, image: Any) -> tuple[int, ...]:
-        """Return columns, rows and slices."""
-
-    def region(self, image: Any) -> tuple[int, ...]:
-        """Return what of an image there is."""
-
-    def pixel_kind(self, image: Any) -> tuple[int, ...]:
-        """Return what the class of an image does not tell of its pixels."""
-
-    def geometry(self, image: Any) -> list[float]:
-        """Return origin, spacing and direction."""
-
-    def set_direction(self, image: Any, direction: NDArray[np.float64]) -> None:
-        """Set the direction of an image."""
-
-    def array_view(self, image: Any, pixel_type: PixelType) -> Array:
-        """Return the pixels of an image, shape (slices, rows, columns), samples behind."""
 
     def image_of(self, array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
         """Return an image of an array, with the geometry of another one."""
@@ -79,7 +55,31 @@ class FrontEnd(Protocol):
         """Write slices with their dictionaries through a fresh GDCMImageIO."""
 
     def write_nothing(self, file_name: str) -> None:
-        """Write an image of one pixel, which names GDCM in its File Meta Information."""
+        """Write a small DICOM file, which names GDCM in its File Meta Information."""
+
+    def dictionary_of(self, image: Any) -> Any:
+        """Return the dictionary of an image itself."""
+
+    def first_difference(self, first: Any, second: Any) -> str | None:
+        """Return the first key, as ``gggg|eeee``, in which two dictionaries differ."""
+
+    def size(self, image: Any) -> tuple[int, ...]:
+        """Return the size of an image: columns, rows, slices."""
+
+    def region(self, image: Any) -> tuple[int, ...]:
+        """Return index and size of the regions of an image, as far as the front end has any."""
+
+    def pixel_kind(self, image: Any) -> tuple[int, ...]:
+        """Return dimension, pixel type and components of an image, where its class does not say them."""
+
+    def geometry(self, image: Any) -> list[float]:
+        """Return origin, spacing and, row by row, direction of an image, in mm and LPS."""
+
+    def set_direction(self, image: Any, direction: NDArray[np.float64]) -> None:
+        """Set the direction of an image."""
+
+    def array_view(self, image: Any, pixel_type: PixelType) -> Array:
+        """Return the pixels of an image, shape (slices, rows, columns), samples behind."""
 
 
 def front_end(backend: Backend, pixel_type: PixelType = "SS") -> FrontEnd:

@@ -1,4 +1,4 @@
-"""What ITK is given of a source: exactly the files of one series, and less of them where less is needed.
+"""The files that ITK reads of a series: the sources, or copies of them in which part of the header is left out.
 
 ITK reads the source itself. Where GDCM cannot read or write what a header holds, it reads a copy with that hidden; the
 written file gets it back from the source when it is completed.
@@ -22,7 +22,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from itk_roundtrip import tags
 from itk_roundtrip.dicom import spans
 from itk_roundtrip.dicom.frames import Frames, fragments
-from itk_roundtrip.dicom.headers import PIXEL_DATA, Header, PixelData, file_bytes
+from itk_roundtrip.dicom.headers import Header, PixelData, file_bytes
 from itk_roundtrip.dicom.nested import decoded
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.rules import DERIVED_PREFIX, ENCAPSULATION_TAGS, is_group_length
@@ -31,7 +31,7 @@ from itk_roundtrip.series.places import Place
 
 
 class Hiding(enum.IntEnum):
-    """How much of a header ITK is not shown."""
+    """How much of a header is left out of the file that ITK reads."""
 
     NOTHING = 0
     UNCARRIABLE = 1
@@ -84,15 +84,20 @@ _ONE_PIXEL = [
 _SECONDARY_CAPTURE = b"1.2.840.10008.5.1.4.1.1.7\0"
 _RESCALE_TAGS = frozenset({tags.RESCALE_INTERCEPT, tags.RESCALE_SLOPE, tags.RESCALE_TYPE, tags.DOSE_GRID_SCALING})
 _FRAME_TAGS = frozenset({tags.NUMBER_OF_FRAMES, tags.FRAME_INCREMENT_POINTER})
-"""Number of Frames and Frame Increment Pointer."""
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 _PALETTE_TAGS = frozenset(
     {
-        *range(tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR, 0x00281105),
         tags.PALETTE_COLOR_LOOKUP_TABLE_UID,
-        *range(tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, 0x00281205),
-        *range(tags.LARGE_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, 0x00281215),
-        *range(tags.SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA, 0x00281225),
+        *(
+            red + channel  # red, green, blue, alpha
+            for red in (
+                tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+                tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+                tags.LARGE_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+                tags.SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+            )
+            for channel in range(4)
+        ),
     }
 )
 
@@ -132,18 +137,18 @@ def derived_names(names: Sequence[str]) -> list[str]:
 
 
 def _free(name: str, taken: Set[str]) -> str:
-    """Return a name with the first number, from 2, with which nobody has it."""
+    """Return the name with the first number behind it, from 2, that makes it no taken one."""
     stem, suffix = os.path.splitext(name)
-    return next(one for number in count(2) if _folded(one := f"{stem}_{number}{suffix}") not in taken)
+    return next(candidate for number in count(2) if _folded(candidate := f"{stem}_{number}{suffix}") not in taken)
 
 
 def _folded(name: str) -> str:
-    """Return what is the same for names that some file system takes for one."""
+    """Return a name as a file system compares it that ignores case and Unicode normalization."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _plain(name: str) -> str:
-    """Return a name that ITK and every file system take: valid text, not too long, its extension kept."""
+    """Return a name in valid UTF-8 of at most 200 bytes, its extension kept: ITK and every file system take it."""
     text = name.encode("utf-8", "replace").decode("utf-8")
     stem, suffix = os.path.splitext(text)
     while len((stem + suffix).encode()) > 200:
@@ -153,7 +158,7 @@ def _plain(name: str) -> str:
 
 @dataclass(frozen=True)
 class Plane:
-    """What ITK takes for one slice: an instance, or one frame of it.
+    """A slice of the image that ITK reads: an instance of one frame, or a frame of several.
 
     Attributes
     ----------
@@ -170,29 +175,29 @@ class Plane:
     carriage: Carriage
 
 
-def planes_of(slices: Sequence[Slice], carried: Mapping[str, Carriage]) -> list[Plane]:
-    """Return the planes of some slices, in order."""
-    return [Plane(one.instance, one.frame, carried[one.instance.name]) for one in slices]
+def planes_of(slices: Sequence[Slice], carriages: Mapping[str, Carriage]) -> list[Plane]:
+    """Return a plane for each slice, in order."""
+    return [Plane(slice_.instance, slice_.frame, carriages[slice_.instance.name]) for slice_ in slices]
 
 
-def planes(instances: Sequence[Instance], carried: Mapping[str, Carriage]) -> list[Plane]:
-    """Return the planes of some instances, in order, the frames of each in theirs."""
+def planes(instances: Sequence[Instance], carriages: Mapping[str, Carriage]) -> list[Plane]:
+    """Return the planes of the instances, in order, the frames of each in theirs."""
     result = []
-    for one in instances:
-        how = carried[one.name]
-        frames: Iterable[int | None] = range(one.frames) if how.framed else (None,)
-        result += [Plane(one, frame, how) for frame in frames]
+    for instance in instances:
+        carriage = carriages[instance.name]
+        frames: Iterable[int | None] = range(instance.frames) if carriage.framed else (None,)
+        result += [Plane(instance, frame, carriage) for frame in frames]
     return result
 
 
 def is_shown_as_it_is(plane: Plane, header: Header, hiding: Hiding) -> bool:
-    """Tell whether ITK can be given the source itself."""
-    how = plane.carriage
+    """Tell whether ITK can read the source file itself: it needs nothing hidden, relabelled, unpacked or mended."""
+    carriage = plane.carriage
     return (
         hiding is Hiding.NOTHING
         and plane.frame is None
-        and not how.label
-        and how.seen == how.pixel_format
+        and not carriage.label
+        and carriage.seen == carriage.pixel_format
         and not plane.instance.opening_note
         and not header.unpacked
         and not header.mended
@@ -203,7 +208,7 @@ def is_shown_as_it_is(plane: Plane, header: Header, hiding: Hiding) -> bool:
 def files_to_read(
     shown_planes: Sequence[Plane], headers: Mapping[str, Header], hiding: Hiding, folder: Path, *, located: bool = False
 ) -> list[Path]:
-    """Return the file that ITK reads for each plane: the source itself, or one in ``folder``, where less is shown.
+    """Return the file that ITK reads for each plane: the source itself, or a copy in ``folder`` with less in it.
 
     Parameters
     ----------
@@ -227,38 +232,44 @@ def files_to_read(
     """
     files: dict[int, Path] = {}
     frames: Frames | None = None
-    of_file: dict[str, list[int]] = {}
-    for index, plane in enumerate(shown_planes):  # a file is read once, wherever its frames stand
-        of_file.setdefault(plane.instance.name, []).append(index)
-    for index in (index for indices in of_file.values() for index in indices):
+    indices_by_name: dict[str, list[int]] = {}  # a file is read once, wherever its frames stand
+    for index, plane in enumerate(shown_planes):
+        indices_by_name.setdefault(plane.instance.name, []).append(index)
+    for index in (index for indices in indices_by_name.values() for index in indices):
         plane, file = shown_planes[index], folder / f"{index}.dcm"
-        one = plane.instance
-        header = headers[one.name]
+        instance = plane.instance
+        header = headers[instance.name]
         files[index] = file
         if is_shown_as_it_is(plane, header, hiding):
-            if _is_text(one.path):
-                files[index] = one.path
+            if _is_text(instance.path):
+                files[index] = instance.path
                 continue
             folder.mkdir(exist_ok=True)
-            file.symlink_to(one.path)  # ITK's Python takes no names that are not text
+            file.symlink_to(instance.path)  # ITK's Python takes no names that are not text
             continue
         folder.mkdir(exist_ok=True)
         value = None
         if plane.frame is not None or header.encapsulated:
-            if frames is None or index == of_file[one.name][0]:
-                frames = Frames(header, one.frames, frame_bits(one), one.name)
+            if frames is None or index == indices_by_name[instance.name][0]:
+                frames = Frames(header, instance.frames, frame_bits(instance), instance.name)
             value = frames[plane.frame or 0]
-        place = one.place(plane.frame) if located and plane.frame is not None else Place()
+        place = instance.place(plane.frame) if located and plane.frame is not None else Place()
         file.write_bytes(shown(header, plane, hiding, value, place))
     return [files[index] for index in range(len(shown_planes))]
 
 
-def frame_bits(one: Instance) -> int:
+def frame_bits(instance: Instance) -> int:
     """Return the size of a native frame in bits."""
-    return (one.rows or 0) * (one.columns or 0) * (one.samples_per_pixel or 1) * (one.bits_allocated or 0)
+    return (
+        (instance.rows or 0)
+        * (instance.columns or 0)
+        * (instance.samples_per_pixel or 1)
+        * (instance.bits_allocated or 0)
+    )
 
 
 def _is_text(path: Path) -> bool:
+    """Tell whether a path is valid UTF-8."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
@@ -267,7 +278,7 @@ def _is_text(path: Path) -> bool:
 
 
 def ordering_file(instance: Instance) -> bytes:
-    """Return a file of one pixel that holds just what GDCMSeriesFileNames groups and orders by.
+    """Return a stand-in of an instance for GDCMSeriesFileNames: the attributes that it groups and orders by, one pixel.
 
     It keeps every file of a folder in memory whole, half a gigabyte for 1,200 slices, and some attributes that it has
     no use for end its process.
@@ -295,7 +306,7 @@ def ordering_file(instance: Instance) -> bytes:
 
 
 def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, place: Place) -> bytes:
-    """Return a whole file for ITK that holds less than the source.
+    """Return the copy of a source that ITK reads, as a DICOM file: part of its header hidden or replaced.
 
     Parameters
     ----------
@@ -310,69 +321,92 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
     place
         Where a frame lies.
     """
-    how = plane.carriage
-    seen, pixel_format = how.seen, how.pixel_format
     if plane.frame is not None:
         hiding = Hiding.ALL_BUT_PIXELS  # the header describes all frames together
-    replaced: dict[int, tuple[str, bytes]] = {}
+    replaced = {**_image_pixel_module(plane), **_image_plane_module(place)}
     sop_class_uid = header.raw(tags.SOP_CLASS_UID)
     if hiding is Hiding.ALL_BUT_PIXELS:  # GDCM does not read SOP Classes that it does not know
         sop_class_uid = _SECONDARY_CAPTURE
         replaced[tags.SOP_CLASS_UID] = ("UI", _SECONDARY_CAPTURE)
-    if how.whole_words:
-        replaced[tags.BITS_STORED] = ("US", struct.pack("<H", seen.bits_stored))
-        replaced[tags.HIGH_BIT] = ("US", struct.pack("<H", seen.bits_stored - 1))
-    if how.extra_rows:
-        replaced[tags.ROWS] = ("US", struct.pack("<H", (plane.instance.rows or 0) + how.extra_rows))
-        value = value or header.raw(PIXEL_DATA) or b""
-        value += bytes(how.extra_rows * (plane.instance.columns or 0) // 8 + 1)
-        value += b"\0" * (len(value) % 2)
-    if how.label:
-        replaced[tags.PHOTOMETRIC_INTERPRETATION] = ("CS", spans.padded(how.label.encode("ascii"), "CS"))
-    for tag, numbers in (
-        (tags.IMAGE_POSITION_PATIENT, place.position),
-        (tags.IMAGE_ORIENTATION_PATIENT, place.orientation),
-        (tags.PIXEL_SPACING, place.spacing),
-    ):
-        if numbers:
-            replaced[tag] = ("DS", spans.padded("\\".join(map(repr, numbers)).encode("ascii"), "DS"))
-    hidden = set(_FRAME_TAGS) if plane.frame is not None else set()
-    if (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept):
-        hidden |= _RESCALE_TAGS
-    if hiding is not Hiding.NOTHING:  # ITK makes up another geometry of it, or none
-        hidden |= {tag_for_keyword(keyword) or 0 for keyword in plane.instance.malformed} - replaced.keys()
-    if how.label == "MONOCHROME2" and plane.instance.photometric_interpretation == "PALETTE COLOR":
-        hidden |= _PALETTE_TAGS
-    if how.whole_words:
-        hidden |= {tag for tag, _, _ in header.spans if tag >> 16 in _OVERLAY_GROUPS}  # GDCM would clear their bits
+    value = _with_extra_rows(header, plane, value)
+    hidden = _hidden_tags(header, plane, hiding)
     parts: dict[int, bytes] = {
         tag: spans.encode(tag, vr, content, implicit_vr=header.implicit_vr) for tag, (vr, content) in replaced.items()
     }
     for tag, start, stop in header.spans:
         if tag in parts or is_group_length(tag) or tag in hidden or (value is not None and tag in ENCAPSULATION_TAGS):
             continue
-        if tag == PIXEL_DATA and value is not None:
+        if tag == tags.PIXEL_DATA and value is not None:
             syntax = header.transfer_syntax_uid if header.encapsulated else ""
-            allocated = pixel_format.bits_allocated
-            parts[tag] = PixelData(value, allocated, syntax).encoded(header)
-        elif (
-            tag in _PIXEL_TAGS
-            or hiding is Hiding.NOTHING
-            or (hiding is Hiding.UNCARRIABLE and _is_carried(header, tag))
-        ):
-            part = header.data[start:stop]
-            if tag in _PIXEL_TAGS and hiding is not Hiding.NOTHING:
-                part = _with_usual_vr(header, tag, part)
-            parts[tag] = part
+            parts[tag] = PixelData(value, plane.carriage.pixel_format.bits_allocated, syntax).encoded(header)
+        elif hiding is Hiding.NOTHING:
+            parts[tag] = header.data[start:stop]
+        elif tag in _PIXEL_TAGS:
+            parts[tag] = _with_usual_vr(header, tag, header.data[start:stop])
+        elif hiding is Hiding.UNCARRIABLE and _is_carried(header, tag):
+            parts[tag] = header.data[start:stop]
     ordered = [parts[tag] for tag in sorted(parts)]
     return file_bytes(ordered, header.transfer_syntax_of_data, sop_class_uid, header.raw(tags.SOP_INSTANCE_UID))
+
+
+def _image_pixel_module(plane: Plane) -> dict[int, tuple[str, bytes]]:
+    """Return VR and value of the Image Pixel attributes (PS3.3 C.7.6.3) that the copy has other than the source."""
+    carriage = plane.carriage
+    replaced: dict[int, tuple[str, bytes]] = {}
+    if carriage.whole_words:
+        replaced[tags.BITS_STORED] = ("US", struct.pack("<H", carriage.seen.bits_stored))
+        replaced[tags.HIGH_BIT] = ("US", struct.pack("<H", carriage.seen.bits_stored - 1))
+    if carriage.extra_rows:
+        replaced[tags.ROWS] = ("US", struct.pack("<H", (plane.instance.rows or 0) + carriage.extra_rows))
+    if carriage.label:
+        replaced[tags.PHOTOMETRIC_INTERPRETATION] = ("CS", spans.padded(carriage.label.encode("ascii"), "CS"))
+    return replaced
+
+
+def _image_plane_module(place: Place) -> dict[int, tuple[str, bytes]]:
+    """Return VR and value of the Image Plane attributes (PS3.3 C.7.6.2) of a frame; in the source they are nested."""
+    return {
+        tag: ("DS", spans.padded("\\".join(map(repr, numbers)).encode("ascii"), "DS"))
+        for tag, numbers in (
+            (tags.IMAGE_POSITION_PATIENT, place.position),
+            (tags.IMAGE_ORIENTATION_PATIENT, place.orientation),
+            (tags.PIXEL_SPACING, place.spacing),
+        )
+        if numbers
+    }
+
+
+def _with_extra_rows(header: Header, plane: Plane, value: bytes | None) -> bytes | None:
+    """Return the value of Pixel Data with the extra rows that ITK is shown, zeros; unchanged if there are none."""
+    extra_rows = plane.carriage.extra_rows
+    if not extra_rows:
+        return value
+    value = value or header.raw(tags.PIXEL_DATA) or b""
+    value += bytes(extra_rows * (plane.instance.columns or 0) // 8 + 1)
+    return value + b"\0" * (len(value) % 2)
+
+
+def _hidden_tags(header: Header, plane: Plane, hiding: Hiding) -> set[int]:
+    """Return tags that the copy leaves out because ITK would misread pixels or geometry by them."""
+    carriage = plane.carriage
+    seen, pixel_format = carriage.seen, carriage.pixel_format
+    hidden = set(_FRAME_TAGS) if plane.frame is not None else set()
+    if (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept):
+        hidden |= _RESCALE_TAGS
+    if hiding is not Hiding.NOTHING:  # of malformed values ITK makes up another geometry, or none
+        hidden |= {tag_for_keyword(keyword) or 0 for keyword in plane.instance.malformed}
+    if carriage.label == "MONOCHROME2" and plane.instance.photometric_interpretation == "PALETTE COLOR":
+        hidden |= _PALETTE_TAGS  # it is shown the indices
+    if carriage.whole_words:
+        hidden |= {tag for tag, _, _ in header.spans if tag >> 16 in _OVERLAY_GROUPS}  # GDCM would clear their bits
+    return hidden
 
 
 def _with_usual_vr(header: Header, tag: int, part: bytes) -> bytes:
     """Return an element with the VR of the dictionary, which GDCM insists on; empty if its value is not of that VR."""
     element, usual = header.elements[tag], dictionary_VR(tag)
     stated = str(element.VR)
-    if header.implicit_vr or tag == PIXEL_DATA or stated in (*usual.split(" or "), "UN"):
+    if header.implicit_vr or tag == tags.PIXEL_DATA or stated in (*usual.split(" or "), "UN"):
         return part
     text = decoded(header.raw(tag) or b"", stated, "<")
     try:
@@ -383,11 +417,12 @@ def _with_usual_vr(header: Header, tag: int, part: bytes) -> bytes:
 
 
 def _is_carried(header: Header, tag: int) -> bool:
+    """Tell whether an element is a public, known attribute of a VR that GDCM's StringFilter knows."""
     if tag >> 16 & 1:
         return False
     try:
-        known = dictionary_VR(tag)
+        usual_vr = dictionary_VR(tag)
     except KeyError:
         return False
-    vr = known if header.implicit_vr else str(header.elements[tag].VR)
-    return vr in _CARRIED_VRS and known in _CARRIED_VRS
+    vr = usual_vr if header.implicit_vr else str(header.elements[tag].VR)
+    return vr in _CARRIED_VRS and usual_vr in _CARRIED_VRS
