@@ -1,1 +1,1 @@
-"""Stored and real values, and every kind of image as a table; numpy only."""
+"""Stored and real values of pixels, and how the pixels of every kind of image are carried."""

@@ -21,11 +21,14 @@ PixelType = Literal["UC", "SS", "US", "F", "D", "RGBUC", "RGBUS"]
 DTYPES: dict[PixelType, str] = {
     "UC": "u1", "SS": "<i2", "US": "<u2", "F": "<f4", "D": "<f8", "RGBUC": "u1", "RGBUS": "<u2",
 }  # fmt: skip
-"""ITK's pixel types, and what numpy calls their components; scalar ones in the order in which they are tried."""
+"""Numpy type of the components of ITK's pixel types."""
 _SCALARS: tuple[PixelType, ...] = ("UC", "SS", "US", "F", "D")
+"""Scalar pixel types, in the order in which they are tried."""
 
 _ROUNDING = {"F": 2.0**-24, "D": 2.0**-53}
+"""Largest relative error of rounding to a float type."""
 _SMALLEST = {"F": 2.0**-149, "D": 2.0**-1074}
+"""Smallest positive number of a float type."""
 _LARGEST = {"F": float(np.finfo(np.float32).max), "D": float(np.finfo(np.float64).max)}
 
 
@@ -63,7 +66,7 @@ class PixelFormat:
 
     @property
     def bits_below(self) -> int:
-        """How many bits stand below the stored value in its word."""
+        """Number of bits below the stored value in its word: where High Bit is above Bits Stored - 1."""
         return 0 if self.high_bit is None else self.high_bit + 1 - self.bits_stored
 
     @property
@@ -85,12 +88,12 @@ class PixelFormat:
 
 
 def components(pixel_type: PixelType) -> int:
-    """Return how many numbers a pixel of an ITK pixel type holds."""
+    """Return the number of components of a pixel of an ITK pixel type."""
     return 3 if pixel_type.startswith("RGB") else 1
 
 
 def bytes_per_pixel(pixel_type: PixelType) -> int:
-    """Return the size of a pixel of an ITK pixel type."""
+    """Return the size of a pixel of an ITK pixel type in bytes."""
     return np.dtype(DTYPES[pixel_type]).itemsize * components(pixel_type)
 
 
@@ -117,12 +120,13 @@ def carries(pixel_type: PixelType, pixel_format: PixelFormat) -> bool:
 def choose_pixel_type(pixel_formats: Iterable[PixelFormat]) -> PixelType | None:
     """Return the first of UC, SS, US, F, D that carries every stored value of every slice; ``None`` if none does.
 
-    Of several samples per pixel, the type that holds their bits.
+    Of several samples per pixel, RGBUC or RGBUS by Bits Allocated; ``None`` if the slices differ in that.
     """
     formats = set(pixel_formats)
-    colours = {one.stored_pixel_type for one in formats if one.samples > 1}
+    colours = {pixel_format.stored_pixel_type for pixel_format in formats if pixel_format.samples > 1}
     if colours:
-        return next(iter(colours)) if len(colours) == 1 and all(one.samples > 1 for one in formats) else None
+        is_uniform = len(colours) == 1 and all(pixel_format.samples > 1 for pixel_format in formats)
+        return next(iter(colours)) if is_uniform else None
     for pixel_type in _SCALARS:
         if all(carries(pixel_type, pixel_format) for pixel_format in formats):
             return pixel_type
@@ -182,7 +186,7 @@ def uninverted(real: Array, pixel_format: PixelFormat) -> Array:
 
 
 def with_unused_bits(values: Array, source_words: Array, pixel_format: PixelFormat) -> Array:
-    """Return ``values`` with the bits around them put back as they stand in ``source_words``."""
+    """Return the pixel words of stored values, the unused bits around them as in ``source_words``."""
     unsigned = np.dtype(f"<u{pixel_format.bits_allocated // 8}")
     below = pixel_format.bits_below
     used = np.asarray(((1 << pixel_format.bits_stored) - 1) << below).astype(unsigned)
@@ -205,12 +209,12 @@ def digest(values: Array) -> str:
 
 
 def digest_of_frames(frames: Sequence[Array]) -> str:
-    """Return the digest of some arrays of one shape as if they were one array, without making it."""
+    """Return what :func:`digest` returns for the stack of some arrays of the same shape, without stacking them."""
     return _digest((len(frames), *frames[0].shape), frames)
 
 
 def _digest(shape: tuple[int, ...], parts: Sequence[Array]) -> str:
     state = hashlib.sha256(repr(shape).encode())
-    for one in parts:
-        state.update(np.ascontiguousarray(one).astype(one.dtype.newbyteorder("<"), copy=False).data)
+    for part in parts:
+        state.update(np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<"), copy=False).data)
     return state.hexdigest()

@@ -22,9 +22,9 @@ from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.words import counted
 
 Path = Literal["itk", "itk-inverted", "source"]
-"""What carried the pixels: ITK; ITK and an exact inverse of what it did; or nothing, they are the source's bytes."""
+"""What carries the pixels: ITK; ITK and the exact inverse of what it does to them; or the source's own bytes."""
 Inverse = Literal["", "MONOCHROME1", "planes", "bits"]
-"""What is undone: the inversion of MONOCHROME1, samples interleaved that were planes, bits spread to bytes."""
+"""What ITK does to pixels and is undone: it inverts MONOCHROME1, interleaves colour planes, spreads bits to bytes."""
 
 UNCOMPRESSED_TRANSFER_SYNTAXES = frozenset({
     uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
@@ -89,15 +89,16 @@ class Carriage:
         return self.seen.bits_stored > self.pixel_format.bits_stored and self.inverse != "bits"
 
     def kept(self, reason: str) -> Carriage:
-        """Return the carriage of the same pixels where ITK turned out not to carry them."""
+        """Return this carriage with the pixels kept from the source, because ITK turned out not to carry them."""
         return replace(self, path="source", reason=reason, inverse="", photometric="", bits_beyond=0, itk_failed=True)
 
 
 # ------------------------------------------------------------------------------------------------ refused
 
 
-def _transfer_syntax(one: Instance) -> str:
-    syntax = one.transfer_syntax_uid
+def _transfer_syntax(instance: Instance) -> str:
+    """Return why a transfer syntax is refused: retired, private or unknown; empty if it is not."""
+    syntax = instance.transfer_syntax_uid
     if syntax in syntaxes.RETIRED:
         return f"is in a retired transfer syntax ({syntaxes.name(syntax)})"
     if syntaxes.is_known(syntax):
@@ -107,23 +108,26 @@ def _transfer_syntax(one: Instance) -> str:
     return "has a transfer syntax that is not known" + (f" ({syntax})" if uid.UID(syntax).is_valid else "")
 
 
-def _pixels(one: Instance) -> str:
-    if one.pixel_data:
+def _pixels(instance: Instance) -> str:
+    """Return why an instance without pixel data is refused."""
+    if instance.pixel_data:
         return ""
-    syntax = one.transfer_syntax_uid
+    syntax = instance.transfer_syntax_uid
     where = syntaxes.ELSEWHERE.get(syntax)
     return f"holds no pixel data: {syntaxes.name(syntax)} leaves them to {where}" if where else "holds no pixel data"
 
 
-def _frames(one: Instance) -> str:
-    text = one.number_of_frames.strip()
+def _frames(instance: Instance) -> str:
+    """Return why Number of Frames (0028,0008) is refused."""
+    text = instance.number_of_frames.strip()
     return "" if not text or text.lstrip("+").isdecimal() else "has a Number of Frames that is no number"
 
 
-def _bits(one: Instance) -> str:
-    if one.pixel_data != "integer":
+def _bits(instance: Instance) -> str:
+    """Return why Bits Allocated, Bits Stored, High Bit or Pixel Representation are refused (PS3.5 8.1.1)."""
+    if instance.pixel_data != "integer":
         return ""
-    allocated, stored, high = one.bits_allocated, one.bits_stored, one.high_bit
+    allocated, stored, high = instance.bits_allocated, instance.bits_stored, instance.high_bit
     if not allocated:
         return "does not say how many bits a pixel has"
     if allocated != 1 and allocated % 8:
@@ -136,12 +140,13 @@ def _bits(one: Instance) -> str:
         )
     if high is None or not stored - 1 <= high < allocated:
         return f"has High Bit {high} with {stored} of {allocated} bits stored"
-    return "has no valid Pixel Representation" if one.pixel_representation not in (0, 1) else ""
+    return "has no valid Pixel Representation" if instance.pixel_representation not in (0, 1) else ""
 
 
-def _word_order(one: Instance) -> str:
-    long = one.pixel_data == "integer" and (one.bits_allocated or 0) > 16
-    if long and one.transfer_syntax_uid == uid.ExplicitVRBigEndian:
+def _word_order(instance: Instance) -> str:
+    """Return why Big Endian pixels of more than 16 bits are refused."""
+    long = instance.pixel_data == "integer" and (instance.bits_allocated or 0) > 16
+    if long and instance.transfer_syntax_uid == uid.ExplicitVRBigEndian:
         return "holds pixels of more than 16 bits in Big Endian, whose order readers do not agree on"
     return ""
 
@@ -153,8 +158,9 @@ _PHOTOMETRIC = frozenset({
 """Defined terms, retired ones too (PS3.3 C.7.6.3.1.2): all else may be any text, and is not repeated."""
 
 
-def _photometric(one: Instance) -> str:
-    name, samples = one.photometric_interpretation, one.samples_per_pixel or 1
+def _photometric(instance: Instance) -> str:
+    """Return why a Photometric Interpretation is refused: unknown, or of other Samples per Pixel."""
+    name, samples = instance.photometric_interpretation, instance.samples_per_pixel or 1
     if not name:
         return "has no Photometric Interpretation"
     if name not in _PHOTOMETRIC:
@@ -165,9 +171,10 @@ def _photometric(one: Instance) -> str:
     return ""
 
 
-def _rescale(one: Instance) -> str:
-    for text, keyword in ((one.rescale_slope, "Rescale Slope"), (one.rescale_intercept, "Rescale Intercept"),
-                          (one.dose_grid_scaling, "Dose Grid Scaling")):  # fmt: skip
+def _rescale(instance: Instance) -> str:
+    """Return why Rescale Slope, Rescale Intercept or Dose Grid Scaling are refused: not numbers."""
+    for text, keyword in ((instance.rescale_slope, "Rescale Slope"), (instance.rescale_intercept, "Rescale Intercept"),
+                          (instance.dose_grid_scaling, "Dose Grid Scaling")):  # fmt: skip
         if text and decimal(text) is None:
             return f"has a {keyword} that is not a number"
     return ""
@@ -180,10 +187,10 @@ _REFUSALS: tuple[Callable[[Instance], str], ...] = (
     _photometric,
     _bits,
     _word_order,
-    lambda one: "" if one.rows and one.columns else "does not say how many rows and columns it has",
+    lambda instance: "" if instance.rows and instance.columns else "does not say how many rows and columns it has",
     _rescale,
 )
-"""What each instance must not be, in the order in which it is said."""
+"""Why an instance is refused, in the order in which it is said."""
 
 
 def check_supported(series: Series, identity: Identity) -> None:
@@ -197,129 +204,141 @@ def check_supported(series: Series, identity: Identity) -> None:
         An image that is not described, or that nothing can be derived from.
     """
     seen: dict[str, Instance] = {}
-    for one in series.instances:
+    for instance in series.instances:
         for refusal in _REFUSALS:
-            if reason := refusal(one):
+            if reason := refusal(instance):
                 raise UnsupportedSeriesError(
-                    f"{one.name} {reason}, which is not carried.", path=one.name, series=series.series_instance_uid
+                    f"{instance.name} {reason}, which is not carried.",
+                    path=instance.name,
+                    series=series.series_instance_uid,
                 )
-        if one.truncated:
-            raise SeriesReadError(f"{one.name} is truncated: it ends before its pixels do.", path=one.name)
-        if one.concatenation_uid and identity == "derived":
+        if instance.truncated:
+            raise SeriesReadError(f"{instance.name} is truncated: it ends before its pixels do.", path=instance.name)
+        if instance.concatenation_uid and identity == "derived":
             raise UnsupportedSeriesError(
-                f"{one.name} is part of a concatenation, whose parts refer to one another by UIDs of the source; use"
-                ' identity="copy".',
-                path=one.name,
+                f"{instance.name} is part of a concatenation, whose parts refer to one another by UIDs of the source;"
+                ' use identity="copy".',
+                path=instance.name,
                 tag="(0020,9161)",
                 option='identity="copy"',
             )
-        other = seen.setdefault(one.sop_instance_uid, one) if one.sop_instance_uid else one
-        if other is not one:
+        other = seen.setdefault(instance.sop_instance_uid, instance) if instance.sop_instance_uid else instance
+        if other is not instance:
             raise SeriesReadError(
-                f"{other.name} and {one.name} differ and have one SOP Instance UID; remove one of them, or put each"
-                " into a folder of its own.",
-                path=one.name,
+                f"{other.name} and {instance.name} differ and have one SOP Instance UID; remove one of them, or put"
+                " each into a folder of its own.",
+                path=instance.name,
             )
 
 
 # ---------------------------------------------------------------------------------------------- the paths
 
 
-def _is_compressed(one: Instance) -> bool:
-    """Tell whether a codec must decode the pixels: fragments that hold native frames are unpacked without one."""
-    syntax = one.transfer_syntax_uid
-    return syntax not in UNCOMPRESSED_TRANSFER_SYNTAXES and not syntaxes.holds_native_frames(syntax, one.bits_allocated)
+def _is_compressed(instance: Instance) -> bool:
+    """Tell whether a codec must decode the pixels; native frames in fragments are unpacked without one."""
+    syntax = instance.transfer_syntax_uid
+    return syntax not in UNCOMPRESSED_TRANSFER_SYNTAXES and not syntaxes.holds_native_frames(
+        syntax, instance.bits_allocated
+    )
 
 
-def _is_ybr(one: Instance) -> bool:
-    return one.photometric_interpretation.startswith("YBR")
-
-
-def _becomes_rgb(one: Instance) -> bool:
+def _becomes_rgb(instance: Instance) -> bool:
     """Tell whether a codec decodes the colours of an instance to RGB."""
-    as_they_are = one.photometric_interpretation == "YBR_FULL" and one.transfer_syntax_uid in _JPEG_2000
-    return one.transfer_syntax_uid in _COLOUR_CODECS and not as_they_are
+    as_they_are = instance.photometric_interpretation == "YBR_FULL" and instance.transfer_syntax_uid in _JPEG_2000
+    return instance.transfer_syntax_uid in _COLOUR_CODECS and not as_they_are
 
 
-def _undecoded(one: Instance, identity: Identity) -> str:
-    if not _is_compressed(one) or one.transfer_syntax_uid in _DECODED_BY_GDCM:
+def _undecoded(instance: Instance, identity: Identity) -> str:
+    """Return why a compressed stream is kept: GDCM has no decoder for it; empty if it has."""
+    if not _is_compressed(instance) or instance.transfer_syntax_uid in _DECODED_BY_GDCM:
         return ""
-    return f"GDCM has no decoder for {syntaxes.name(one.transfer_syntax_uid)}"
+    return f"GDCM has no decoder for {syntaxes.name(instance.transfer_syntax_uid)}"
 
 
-def _lossy_copy(one: Instance, identity: Identity) -> str:
-    if identity == "copy" and one.is_lossy:
+def _lossy_copy(instance: Instance, identity: Identity) -> str:
+    """Return why lossy streams are kept: a copy must lose nothing more and say nothing else."""
+    if identity == "copy" and instance.is_lossy:
         return "a copy of a lossy source keeps its compressed bytes"
     return ""
 
 
-def _colour_copy(one: Instance, identity: Identity) -> str:
-    if identity == "copy" and _is_ybr(one) and _becomes_rgb(one):
-        return f"decompressed, {one.photometric_interpretation} would be RGB, which a copy must not be"
+def _colour_copy(instance: Instance, identity: Identity) -> str:
+    """Return why YBR is kept that a codec decodes to RGB: a copy says what the source says."""
+    if identity == "copy" and instance.photometric_interpretation.startswith("YBR") and _becomes_rgb(instance):
+        return f"decompressed, {instance.photometric_interpretation} would be RGB, which a copy must not be"
     return ""
 
 
-def _contradicted(one: Instance, identity: Identity) -> str:
-    """Tell where a stream and the header say different colours: ITK follows the header, others the stream."""
-    found = colours.contradiction(one.photometric_interpretation, one.streams)
-    return f"{found}, so that readers see different colours" if found and found.is_ambiguous else ""
+def _contradicted(instance: Instance, identity: Identity) -> str:
+    """Return why a stream is kept that says other colours than the header: ITK follows it, other readers the stream."""
+    contradiction = colours.contradiction(instance.photometric_interpretation, instance.streams)
+    if contradiction and contradiction.is_ambiguous:
+        return f"{contradiction}, so that readers see different colours"
+    return ""
 
 
-def _samples(one: Instance, identity: Identity) -> str:
-    samples = one.samples_per_pixel or 1
+def _samples(instance: Instance, identity: Identity) -> str:
+    """Return why other Samples per Pixel than 1 and 3 are kept."""
+    samples = instance.samples_per_pixel or 1
     return (
         ""
         if samples in (1, 3)
-        else f"ITK has no pixel type of {counted(samples, 'sample')} as {one.photometric_interpretation}"
+        else f"ITK has no pixel type of {counted(samples, 'sample')} as {instance.photometric_interpretation}"
     )
 
 
-def _width(one: Instance, identity: Identity) -> str:
-    if one.bits_allocated in ((1, 8, 16, 32) if (one.samples_per_pixel or 1) == 1 else (8, 16)):
+def _width(instance: Instance, identity: Identity) -> str:
+    """Return why pixels are kept whose Bits Allocated no pixel type of GDCMImageIO has."""
+    if instance.bits_allocated in ((1, 8, 16, 32) if (instance.samples_per_pixel or 1) == 1 else (8, 16)):
         return ""
-    return f"ITK has no DICOM pixel type of {counted(one.bits_allocated or 0, 'bit')}" + (
-        " per sample" if one.samples_per_pixel != 1 else ""
+    return f"ITK has no DICOM pixel type of {counted(instance.bits_allocated or 0, 'bit')}" + (
+        " per sample" if instance.samples_per_pixel != 1 else ""
     )
 
 
-def _subsampled(one: Instance, identity: Identity) -> str:
-    if one.photometric_interpretation.endswith(("_422", "_420")) and (
-        not _is_compressed(one) or one.transfer_syntax_uid not in _COLOUR_CODECS
+def _subsampled(instance: Instance, identity: Identity) -> str:
+    """Return why subsampled chroma is kept, but in JPEG and JPEG 2000."""
+    if instance.photometric_interpretation.endswith(("_422", "_420")) and (
+        not _is_compressed(instance) or instance.transfer_syntax_uid not in _COLOUR_CODECS
     ):
         return "GDCM misreads chroma of half the resolution unless JPEG holds it"
     return ""
 
 
-def _rle_words(one: Instance, identity: Identity) -> str:
-    wide = (one.bits_allocated or 0) > 8 and (one.samples_per_pixel or 1) > 1
-    if one.transfer_syntax_uid == uid.RLELossless and wide:
+def _rle_words(instance: Instance, identity: Identity) -> str:
+    """Return why RLE of colours of more than 8 bits is kept."""
+    wide = (instance.bits_allocated or 0) > 8 and (instance.samples_per_pixel or 1) > 1
+    if instance.transfer_syntax_uid == uid.RLELossless and wide:
         return "GDCM decodes RLE of such words to other values"
     return ""
 
 
-def _long_codestream(one: Instance, identity: Identity) -> str:
-    if one.transfer_syntax_uid in (uid.JPEG2000Lossless, uid.JPEG2000) and (one.bits_allocated or 0) > 16:
+def _long_codestream(instance: Instance, identity: Identity) -> str:
+    """Return why JPEG 2000 of more than 16 bits is kept."""
+    if instance.transfer_syntax_uid in _JPEG_2000 and (instance.bits_allocated or 0) > 16:
         return "GDCM decodes JPEG 2000 of more than 16 bits to other values"
     return ""
 
 
-def _unclear_range(one: Instance, identity: Identity) -> str:
-    """Return why values of streams beyond the range that the header allows cannot be told from others."""
-    if any((stream.precision or 0) > max(8, one.bits_allocated or 0) for stream in one.streams):
+def _unclear_range(instance: Instance, identity: Identity) -> str:
+    """Return why streams are kept whose values beyond Bits Stored cannot be told from others, to be clipped."""
+    if any((stream.precision or 0) > max(8, instance.bits_allocated or 0) for stream in instance.streams):
         return "its streams have more bits than are allocated"
-    if not one.is_lossy:
+    if not instance.is_lossy:
         return ""
-    if one.pixel_representation == 0 and any(stream.signed for stream in one.streams):
+    if instance.pixel_representation == 0 and any(stream.signed for stream in instance.streams):
         return "its lossy streams have signed values, which its header denies"
-    if one.bits_beyond and one.embedded_overlay:
+    if instance.bits_beyond and instance.embedded_overlay:
         return "its lossy streams hold an overlay beside the stored values"
-    if one.bits_beyond and len({(stream.precision, stream.is_lossy) for stream in one.streams}) > 1:
+    if instance.bits_beyond and len({(stream.precision, stream.is_lossy) for stream in instance.streams}) > 1:
         return "its frames differ in precision, or were compressed with loss and without"
     return ""
 
 
 _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
-    lambda one, identity: "" if one.pixel_data == "integer" else f"ITK reads no {one.pixel_data} pixel data",
+    lambda instance, identity: (
+        "" if instance.pixel_data == "integer" else f"ITK reads no {instance.pixel_data} pixel data"
+    ),
     _undecoded,
     _lossy_copy,
     _contradicted,
@@ -334,102 +353,110 @@ _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
 """Why ITK cannot carry the pixels of an instance, in the order in which it is said."""
 
 
-def pixel_format(one: Instance) -> PixelFormat:
-    """Return how an instance stores its values; of RT Dose, Dose Grid Scaling is the slope (PS3.3 C.8.8.3)."""
-    stored, high = one.bits_stored or 0, one.high_bit
-    dose = decimal(one.dose_grid_scaling)
+def pixel_format(instance: Instance) -> PixelFormat:
+    """Return the pixel format of an instance; of RT Dose, Dose Grid Scaling is the slope (PS3.3 C.8.8.3)."""
+    stored, high = instance.bits_stored or 0, instance.high_bit
+    dose = decimal(instance.dose_grid_scaling)
     return PixelFormat(
-        bits_allocated=one.bits_allocated or 0,
+        bits_allocated=instance.bits_allocated or 0,
         bits_stored=stored,
-        signed=one.pixel_representation == 1,
-        monochrome1=one.photometric_interpretation == "MONOCHROME1",
-        slope=decimal(one.rescale_slope) if dose is None else dose,
-        intercept=decimal(one.rescale_intercept),
-        samples=one.samples_per_pixel or 1,
+        signed=instance.pixel_representation == 1,
+        monochrome1=instance.photometric_interpretation == "MONOCHROME1",
+        slope=decimal(instance.rescale_slope) if dose is None else dose,
+        intercept=decimal(instance.rescale_intercept),
+        samples=instance.samples_per_pixel or 1,
         high_bit=None if high == stored - 1 else high,
     )
 
 
-def carriage(one: Instance, identity: Identity) -> Carriage:
+def carriage(instance: Instance, identity: Identity) -> Carriage:
     """Return how the pixels of a supported instance are carried."""
-    own = pixel_format(one)
+    source_format = pixel_format(instance)
     for rule in _KEPT:
-        if reason := rule(one, identity):
-            return Carriage("source", own, own, reason, photometric=one.photometric_interpretation)
-    compressed = _is_compressed(one)
-    seen, label, photometric = own, "", one.photometric_interpretation
+        if reason := rule(instance, identity):
+            return Carriage(
+                "source", source_format, source_format, reason, photometric=instance.photometric_interpretation
+            )
+    compressed = _is_compressed(instance)
+    seen, label, photometric = source_format, "", instance.photometric_interpretation
     inverse: Inverse = ""
-    if own.samples > 1:
+    if source_format.samples > 1:
         seen = replace(seen, slope=None, intercept=None)
-        if _becomes_rgb(one):
+        if _becomes_rgb(instance):
             photometric = "RGB"
         elif photometric != "RGB":
             label = "RGB"  # ITK would make RGB of it, not exactly
-        if one.planar_configuration == 1 and not compressed:
+        if instance.planar_configuration == 1 and not compressed:
             inverse = "planes"
     elif photometric == "PALETTE COLOR":
         seen, label = replace(seen, slope=None, intercept=None), "MONOCHROME2"  # ITK would look the colours up
-    if _in_whole_words(one, compressed=compressed):
+    if _in_whole_words(instance, compressed=compressed):
         seen = replace(
-            seen, bits_stored=own.bits_allocated, high_bit=None, monochrome1=False, slope=None, intercept=None
+            seen, bits_stored=source_format.bits_allocated, high_bit=None, monochrome1=False, slope=None, intercept=None
         )
-        label = label or ("MONOCHROME2" if own.monochrome1 else "")
-    elif own.bits_allocated == 1:
+        label = label or ("MONOCHROME2" if source_format.monochrome1 else "")
+    elif source_format.bits_allocated == 1:
         seen = replace(seen, bits_allocated=8, bits_stored=8, monochrome1=False, slope=None, intercept=None)
-        inverse, label = "bits", "MONOCHROME2" if own.monochrome1 else label
-    elif own.monochrome1 and (own.signed or own.bits_allocated > 16):
+        inverse, label = "bits", "MONOCHROME2" if source_format.monochrome1 else label
+    elif source_format.monochrome1 and (source_format.signed or source_format.bits_allocated > 16):
         seen, label = replace(seen, monochrome1=False), "MONOCHROME2"  # GDCM inverts it by another formula or not
-    if one.dose_grid_scaling:
+    if instance.dose_grid_scaling:
         seen = replace(seen, slope=None, intercept=None)
     if seen.monochrome1:
         inverse = "MONOCHROME1"
     return Carriage(
         path="itk-inverted" if inverse else "itk",
-        pixel_format=own,
+        pixel_format=source_format,
         seen=seen,
         label=label,
         inverse=inverse,
         photometric=photometric,
-        framed=one.framed,
-        extra_rows=_extra_rows(one) if inverse == "bits" else 0,
-        bits_beyond=one.bits_beyond,
+        framed=instance.framed,
+        extra_rows=_extra_rows(instance) if inverse == "bits" else 0,
+        bits_beyond=instance.bits_beyond,
     )
 
 
-def _extra_rows(one: Instance) -> int:
-    rows, columns = one.rows or 0, one.columns or 0
+def _extra_rows(instance: Instance) -> int:
+    """Return the number of rows behind those of an image of one bit with which its pixels fill whole bytes."""
+    rows, columns = instance.rows or 0, instance.columns or 0
     return next(extra for extra in range(8) if (rows + extra) * columns % 8 == 0)
 
 
-def _in_whole_words(one: Instance, *, compressed: bool) -> bool:
-    """Tell whether GDCM would spoil the stored values, or bits beside them that hold something else."""
-    allocated, stored = one.bits_allocated or 0, one.bits_stored or 0
+def _in_whole_words(instance: Instance, *, compressed: bool) -> bool:
+    """Tell whether ITK must be shown whole words, because GDCM would spoil stored values or the bits beside them."""
+    allocated, stored = instance.bits_allocated or 0, instance.bits_stored or 0
     if stored == allocated:
         return False
-    unlike = allocated in (8, 32) or one.high_bit != stored - 1  # it refuses the first, spoils the others
-    unlike |= one.bits_beyond > 0  # it wraps them, but for JPEG 2000
-    return unlike or (compressed and one.embedded_overlay)
+    is_spoiled = allocated in (8, 32) or instance.high_bit != stored - 1  # it refuses the first, spoils the others
+    is_spoiled |= instance.bits_beyond > 0  # it wraps them, but for JPEG 2000
+    return is_spoiled or (compressed and instance.embedded_overlay)
 
 
 def are_unchanged(series: Series, carried: Mapping[str, Carriage]) -> bool:
     """Tell whether all pixels are what the source stores, none decoded from a lossy stream or to another colour."""
     return not any(
-        one.is_lossy or carried[one.name].photometric not in ("", one.photometric_interpretation)
-        for one in series.instances
+        instance.is_lossy or carried[instance.name].photometric not in ("", instance.photometric_interpretation)
+        for instance in series.instances
     )
 
 
 def check_plain(carried: Mapping[str, Carriage]) -> None:
-    """Refuse to publish what ITK alone makes of a kind that it is not shown as it is.
+    """Refuse kinds of images that ITK does not carry without help, for ``headers="itk"``.
 
     Raises
     ------
     UnsupportedSeriesError
         There is such an instance.
     """
-    for name, how in carried.items():
-        as_it_is = how.label in ("", "MONOCHROME2") and not how.framed and how.pixel_format.samples == 1
-        if how.path == "source" or not as_it_is or how.inverse == "bits" or how.photometric.startswith("PALETTE"):
+    for name, planned in carried.items():
+        as_it_is = planned.label in ("", "MONOCHROME2") and not planned.framed and planned.pixel_format.samples == 1
+        if (
+            planned.path == "source"
+            or not as_it_is
+            or planned.inverse == "bits"
+            or planned.photometric.startswith("PALETTE")
+        ):
             raise UnsupportedSeriesError(
                 f"{name} is of a kind that ITK alone does not carry, so that there is nothing to write with"
                 ' headers="itk"; `losses` shows what ITK makes of it.',
@@ -445,11 +472,11 @@ def without_rescale(planned: Carriage) -> Carriage:
 
 def carriages(series: Series, identity: Identity) -> dict[str, Carriage]:
     """Return how each instance of a supported series is carried, by its name."""
-    return {one.name: carriage(one, identity) for one in series.instances}
+    return {instance.name: carriage(instance, identity) for instance in series.instances}
 
 
 def carried_alike(series: Series, carried: Mapping[str, Carriage], given_up: Mapping[str, str]) -> dict[str, Carriage]:
-    """Return how instances are carried once ITK turned out not to carry all of a compressed syntax: none of it then.
+    """Return how instances are carried once ITK turned out not to carry some of a transfer syntax: none of it then.
 
     A series of which some slices are decoded and others are not would be of mixed kinds.
 
@@ -461,8 +488,8 @@ def carried_alike(series: Series, carried: Mapping[str, Carriage], given_up: Map
         Transfer Syntax UIDs of which an instance was kept after all, and why.
     """
     return {
-        one.name: carried[one.name].kept(given_up[one.transfer_syntax_uid])
-        if one.transfer_syntax_uid in given_up and carried[one.name].path != "source"
-        else carried[one.name]
-        for one in series.instances
+        instance.name: carried[instance.name].kept(given_up[instance.transfer_syntax_uid])
+        if instance.transfer_syntax_uid in given_up and carried[instance.name].path != "source"
+        else carried[instance.name]
+        for instance in series.instances
     }
