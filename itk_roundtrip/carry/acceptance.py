@@ -1,4 +1,4 @@
-"""Whether a round trip is accepted: what was written is judged, and nothing but inherited faults may stand there."""
+"""Acceptance of a round trip: the written series is verified, and must have no findings but those of its source."""
 
 from __future__ import annotations
 
@@ -17,28 +17,36 @@ from itk_roundtrip.verify.pairing import BY_NAME, Paired, Pairing, pair
 def judged(
     result: SlabResult, source: Series, job: Job, folders: tuple[str, str], uids: tuple[frozenset[str], frozenset[str]]
 ) -> Report:
-    """Return the report of the verification, in which nothing but inherited faults stand.
+    """Return the report of the verification; it holds no findings but inherited ones.
 
     Raises
     ------
     VerificationError
         Something else was found.
     """
-    reports = [one for one in result.reports if one.instance is not None]  # of the others it was said already
-    instances = tuple(one.instance for one in reports if one.instance is not None)
+    # Of files without an instance it was said already what is wrong with them.
+    reports = [of_pair for of_pair in result.reports if of_pair.instance is not None]
+    instances = tuple(of_pair.instance for of_pair in reports if of_pair.instance is not None)
     uid = job.plan.series_instance_uid if job.plan else source.series_instance_uid
     written = Series(uid, instances, job.output)
     pairing = pair(source.instances, instances)
-    unknown = {path.name for path in job.output.iterdir()} - {one.pair.written for one in result.reports}
-    skipped = [Skipped(name, "was not written by this run") for name in sorted(unknown)]
-    sides = Sides(source, written, *uids, skipped, pairing, reports, job.identity)
-    report = judge(_as_carried(sides), result.tally, folders, guessed=False)
+    unexpected = {path.name for path in job.output.iterdir()} - {of_pair.pair.written for of_pair in result.reports}
+    skipped = [Skipped(name, "was not written by this run") for name in sorted(unexpected)]
+    comparison = Sides(source, written, *uids, skipped, pairing, reports, job.identity)
+    report = judge(_as_carried(comparison), result.tally, folders, guessed=False)
     # A clock may be wrong, and SOURCE_DATE_EPOCH any time: what is made must not depend on them.
     first = next(
-        (one for one in report.findings if one.severity != "info" and not one.inherited and one.check != "TIM-01"), None
+        (
+            finding
+            for finding in report.findings
+            if finding.severity != "info" and not finding.inherited and finding.check != "TIM-01"
+        ),
+        None,
     )
     first = first or first_error(report.findings)
-    unread = next((one for one in report.findings if one.check == "FIL-01" and one.severity == "error"), None)
+    unread = next(
+        (finding for finding in report.findings if finding.check == "FIL-01" and finding.severity == "error"), None
+    )
     first = unread or first  # what cannot be read has no counterpart either
     if first is not None:
         where = f"{first.slice or 'the series'}{f', {first.tag}' if first.tag else ''}"
@@ -53,37 +61,42 @@ def judged(
     return report
 
 
-def _as_carried(sides: Sides) -> Sides:
-    """Return the sides with the pairs that were carried; those found from the files alone must not contradict them.
+def _as_carried(comparison: Sides) -> Sides:
+    """Return the comparison with each written file paired with the source that it was made of.
+
+    The pairs that `verify` finds from the files alone must be the same, as far as it finds any.
 
     Raises
     ------
     VerificationError
-        They do: a written file would be taken for that of another slice.
+        A written file would be taken for that of another slice.
     """
-    sources = {one.name: one for one in sides.source.instances}
-    carried = {report.pair.written: sources[report.pair.source] for report in sides.reports}
-    told = {one.written.name: one for one in sides.pairing.pairs}
-    for name, one in told.items():
-        if one.source is not carried[name]:
+    sources = {instance.name: instance for instance in comparison.source.instances}
+    carried = {report.pair.written: sources[report.pair.source] for report in comparison.reports}
+    by_files = {paired.written.name: paired for paired in comparison.pairing.pairs}
+    for name, paired in by_files.items():
+        if paired.source is not carried[name]:
             raise VerificationError(
-                f"{name} would be taken for {one.source.name} by its {one.by}; nothing was published.", path=name
+                f"{name} would be taken for {paired.source.name} by its {paired.by}; nothing was published.", path=name
             )
-    pairs = tuple(told.get(one.name) or Paired(carried[one.name], one, BY_NAME) for one in sides.written.instances)
-    names = {report.pair.source for report in sides.reports}
-    left = tuple(one for one in sides.source.instances if one.name not in names)
-    return replace(sides, pairing=Pairing(pairs, left, ()))
+    pairs = tuple(
+        by_files.get(instance.name) or Paired(carried[instance.name], instance, BY_NAME)
+        for instance in comparison.written.instances
+    )
+    names = {report.pair.source for report in comparison.reports}
+    left = tuple(instance for instance in comparison.source.instances if instance.name not in names)
+    return replace(comparison, pairing=Pairing(pairs, left, ()))
 
 
 def concerns(result: SlabResult, identity: Identity) -> list[str]:
-    """Return what a user should know of a result that was accepted."""
-    told = []
+    """Return warnings of an accepted round trip: hidden headers, undecoded pixels, signatures, encrypted attributes."""
+    warnings = []
     if result.hiding:
-        told.append(
+        warnings.append(
             "ITK cannot take the headers as they stand; what it cannot take was hidden from it"
             + (" and restored." if result.reports else " and is lost.")
         )
-    told += sorted(
+    warnings += sorted(
         {
             f"Compressed pixels were kept and {finding.message}."
             for finding in result.tally.findings.values()
@@ -91,7 +104,7 @@ def concerns(result: SlabResult, identity: Identity) -> list[str]:
         }
     )
     if result.signed and identity == "copy":
-        told.append("A digital signature was kept; it may not hold for the re-encoded file.")
+        warnings.append("A digital signature was kept; it may not hold for the re-encoded file.")
     if tags.ENCRYPTED_ATTRIBUTES_SEQUENCE in result.removed:
-        told.append("Encrypted attributes were removed: they decrypt to the identity of the source.")
-    return told
+        warnings.append("Encrypted attributes were removed: they decrypt to the identity of the source.")
+    return warnings

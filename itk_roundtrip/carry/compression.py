@@ -1,4 +1,4 @@
-"""Transfer syntaxes that a written file may have, and the lossless codecs that fill them.
+"""Transfer syntaxes that a written file may have, and the lossless codecs of its pixels.
 
 JPEG Lossless is encoded here, the others by pydicom's plug-ins: ITK puts Bits Allocated into its streams, where Bits
 Stored must stand (PS3.5 8.2), and takes no odd sizes. What was compressed another library must decode to the same words
@@ -114,7 +114,7 @@ def check_format(
 def compressed(
     words: Array, pixel_format: PixelFormat, name: str, file_name: str = "An image", photometric: str = ""
 ) -> bytes:
-    """Return one frame, compressed.
+    """Return the stream of a frame, compressed without loss.
 
     Parameters
     ----------
@@ -163,21 +163,21 @@ def compressed(
 
 
 def _plugin(name: str) -> str:
-    """Return the plug-in of pydicom that encodes, a fast one; never that of GDCM, which is to decode."""
-    plugins = [one for one in get_encoder(uid.UID(UIDS[name])).available_plugins if one != "gdcm"]
+    """Return the encoding plug-in of pydicom for a transfer syntax; never that of GDCM, which is to decode."""
+    plugins = [plugin for plugin in get_encoder(uid.UID(UIDS[name])).available_plugins if plugin != "gdcm"]
     return "pylibjpeg" if "pylibjpeg" in plugins else plugins[0]
 
 
 # ---------------------------------------------------------------------------------------------- JPEG Lossless
 
 _BLOCK = 1 << 14
-"""Values that are coded together: each bit of them takes some thirty bytes for a moment."""
+"""Differences that are coded at once: each bit of their code takes some thirty bytes for a moment."""
 _SIZES = np.frexp(np.abs(np.arange(1 << 16, dtype=np.uint16).view(np.int16).astype(np.float64)))[1].astype(np.uint8)
-"""Bits of a difference, by its sixteen bits."""
+"""Number of significant bits (SSSS) of each prediction difference, by its sixteen bits (ISO 10918-1 H.1.2.2)."""
 
 
 def _jpeg_lossless(words: Array, precision: int, *, as_rgb: bool) -> bytes:
-    """Return a JPEG of one scan: process 14, each value predicted by the one to its left (ISO 10918-1 H)."""
+    """Return a JPEG of a single scan: process 14, selection value 1, the value to the left predicts (ISO 10918-1 H)."""
     values = words.astype(np.uint16).reshape(*words.shape[:2], -1) & np.uint16((1 << precision) - 1)
     rows, columns, samples = values.shape
     differences = values.copy()  # modulo 65536, as they are meant
@@ -202,14 +202,15 @@ def _jpeg_lossless(words: Array, precision: int, *, as_rgb: bool) -> bytes:
 
 
 def _segment(marker: int, content: bytes) -> bytes:
+    """Return a marker segment: marker, length, parameters (ISO 10918-1 B.1.1.4)."""
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
 def _huffman_lengths(counts: Array) -> dict[int, int]:
-    """Return the length of the code of each symbol that occurs (ISO 10918-1 K.2).
+    """Return the length of the Huffman code of each symbol that occurs (ISO 10918-1 K.2).
 
-    A symbol counts as one in a thousand at least, so that no code gets longer than the 16 bits that it may have. One
-    more is left unused, which would be all ones.
+    Each symbol is given a frequency of a thousandth at least, so that no code gets longer than the 16 bits that it may
+    have. A further symbol takes the code of all ones, which must not be used.
     """
     least = int(counts.sum()) // 1024 + 1
     heap: list[tuple[int, int, tuple[int, ...]]] = [(0, -1, ())]
@@ -217,15 +218,15 @@ def _huffman_lengths(counts: Array) -> dict[int, int]:
     lengths = {symbol: 0 for _, symbol, _ in heap if symbol >= 0}
     heapq.heapify(heap)
     while len(heap) > 1:
-        (one, symbol, ours), (other, _, theirs) = heapq.heappop(heap), heapq.heappop(heap)
-        for each in (*ours, *theirs):
-            lengths[each] += 1
-        heapq.heappush(heap, (one + other, symbol, (*ours, *theirs)))
+        (first_count, symbol, ours), (second_count, _, theirs) = heapq.heappop(heap), heapq.heappop(heap)
+        for merged in (*ours, *theirs):
+            lengths[merged] += 1
+        heapq.heappush(heap, (first_count + second_count, symbol, (*ours, *theirs)))
     return lengths
 
 
 def _codes(lengths: dict[int, int], ordered: list[int]) -> Array:
-    """Return the code of each symbol and its length: they count upwards, as the lengths do (ISO 10918-1 C.2)."""
+    """Return the Huffman code of each symbol and its length: codes ascend as the lengths do (ISO 10918-1 C.2)."""
     codes = np.zeros((17, 2), np.int64)
     code = last = 0
     for symbol in ordered:
@@ -237,7 +238,7 @@ def _codes(lengths: dict[int, int], ordered: list[int]) -> Array:
 
 
 def _entropy_coded(differences: Array, sizes: Array, codes: Array) -> bytes:
-    """Return the bits of all differences: the code of their size, and as many bits (ISO 10918-1 H.1.2.2)."""
+    """Return the entropy-coded differences: of each the Huffman code of SSSS, then SSSS bits (ISO 10918-1 H.1.2.2)."""
     parts, rest = [], np.zeros(0, np.uint8)
     for start in range(0, differences.size, _BLOCK):
         difference = differences[start : start + _BLOCK].astype(np.int64)
@@ -256,20 +257,20 @@ def _entropy_coded(differences: Array, sizes: Array, codes: Array) -> bytes:
     return b"".join(parts)
 
 
-# ---------------------------------------------------------------------------------------------- the proof
+# --------------------------------------------------------------------------- decoded again by another library
 
 
 def check_stream(stream: bytes, words: Array, pixel_format: PixelFormat, name: str, file_name: str) -> None:
-    """Decode one compressed frame with a library that did not compress it, and compare all of its words.
+    """Check that a compressed frame decodes to the same words, with a library that did not compress it.
 
-    The first is GDCM, which must not take them for others. If it refuses them, the next one must be right.
+    GDCM is asked first, and must not decode it to other words. If it refuses the stream, the next one must be right.
 
     Raises
     ------
     SeriesWriteError
         It decodes to other words, or nothing else here decodes it.
     """
-    bare, told = _bare_dataset(stream, words, pixel_format, name), "no other decoder here takes it"
+    bare, reason = _bare_dataset(stream, words, pixel_format, name), "no other decoder here takes it"
     for decoder, decode in _decoders(name):
         try:
             decoded = decode(bare).reshape(words.shape).astype(words.dtype)
@@ -277,12 +278,13 @@ def check_stream(stream: bytes, words: Array, pixel_format: PixelFormat, name: s
             continue
         if np.array_equal(decoded if name == "rle" else masked(decoded, pixel_format), words):
             return
-        told = f"{decoder} decodes it to other values"
+        reason = f"{decoder} decodes it to other values"
         break
-    raise SeriesWriteError(f"{file_name} cannot be written in {_TITLES[name]}: {told}.", path=file_name)
+    raise SeriesWriteError(f"{file_name} cannot be written in {_TITLES[name]}: {reason}.", path=file_name)
 
 
 def _decoders(name: str) -> Iterator[tuple[str, Callable[[Dataset], Array]]]:
+    """Yield the decoders of a transfer syntax, by name, but for the library that encodes it: GDCM first."""
     yield "GDCM", _by_simpleitk
     encoder = "" if name == "jpeg-lossless" else _plugin(name)
     for plugin in get_decoder(uid.UID(UIDS[name])).available_plugins:
@@ -291,7 +293,7 @@ def _decoders(name: str) -> Iterator[tuple[str, Callable[[Dataset], Array]]]:
 
 
 def _bare_dataset(stream: bytes, words: Array, pixel_format: PixelFormat, name: str) -> Dataset:
-    """Return a Secondary Capture that holds nothing but one compressed frame."""
+    """Return a Secondary Capture that holds nothing but a compressed frame."""
     bare = Dataset()
     bare.file_meta = FileMetaDataset()
     bare.file_meta.TransferSyntaxUID = uid.UID(UIDS[name])
@@ -312,12 +314,14 @@ def _bare_dataset(stream: bytes, words: Array, pixel_format: PixelFormat, name: 
 
 
 def _by_pydicom(bare: Dataset, plugin: str) -> Array:
+    """Return the pixel words that a plug-in of pydicom decodes."""
     decoder: Any = get_decoder(uid.UID(bare.file_meta.TransferSyntaxUID))
     array: Array = decoder.as_array(bare, raw=True, correct_unused_bits=False, decoding_plugin=plugin)[0]
     return array
 
 
 def _by_simpleitk(bare: Dataset) -> Array:
+    """Return the pixel words that the GDCM in SimpleITK decodes."""
     with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
         file = Path(folder) / "pixels.dcm"
         bare.save_as(file, enforce_file_format=True)

@@ -1,4 +1,4 @@
-"""Cut a series into slabs, and let worker processes carry them, whatever ITK does to them."""
+"""A series cut into slabs, and the slabs handed to worker processes, which ITK may crash."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.volume import read as reader
 
 SLAB_BYTES = 16 << 20
-"""Pixels of a slab, as ITK holds them: enough to keep it busy, few enough for any memory."""
+"""Bytes of the image of a slab: enough to keep ITK busy, few enough for any memory."""
 
 
 def cut_into_slabs(
-    job: Job, series: Series, names: tuple[str, ...], carried: Mapping[str, Carriage], jobs: int
+    job: Job, series: Series, names: tuple[str, ...], carriages: Mapping[str, Carriage], jobs: int
 ) -> list[Slab]:
-    """Cut the series into slabs of one size and kind: small enough for the memory, enough for all processes."""
+    """Cut a series into slabs: the slices of each alike in size and kind, each small enough, enough for all jobs."""
     types: dict[str, PixelType] = {}
-    planned = dict(carried)
-    for several in _by_kind(carried).values():
-        for_itk, pixel_type = reader.plan_pixel_type(several)
+    planned = dict(carriages)
+    for alike in _by_kind(carriages).values():
+        for_itk, pixel_type = reader.plan_pixel_type(alike)
         planned.update(for_itk)
-        types.update(dict.fromkeys(several, pixel_type))
+        types.update(dict.fromkeys(alike, pixel_type))
     written = tuple(view.derived_names(names)) if job.identity == "derived" else names
     result: list[Slab] = []
     start = 0
-    for _, group in groupby(series.instances, key=lambda one: _kind(one, planned[one.name])):
-        alike = list(group)
-        first = alike[0]
+    for _, group in groupby(series.instances, key=lambda instance: _kind(instance, planned[instance.name])):
+        run = list(group)
+        first = run[0]
         pixel_type = types.get(first.name, "UC")
         slice_bytes = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(pixel_type) * first.frames
         length = max(1, min(SLAB_BYTES // slice_bytes, -(-len(names) // jobs)))
-        for at in range(0, len(alike), length):
-            instances = tuple(alike[at : at + length])
+        for at in range(0, len(run), length):
+            instances = tuple(run[at : at + length])
             result.append(
                 Slab(
                     series=replace(series, instances=instances),
                     first=start,
                     output_names=written[start : start + len(instances)],
-                    carried=tuple(planned[one.name] for one in instances),
+                    carried=tuple(planned[instance.name] for instance in instances),
                     pixel_type=pixel_type,
                 )
             )
@@ -57,30 +57,30 @@ def cut_into_slabs(
     return result
 
 
-def _by_kind(carried: Mapping[str, Carriage]) -> dict[str, dict[str, Carriage]]:
-    """Return the instances that ITK carries, by name, of each kind that has a pixel type of its own."""
+def _by_kind(carriages: Mapping[str, Carriage]) -> dict[str, dict[str, Carriage]]:
+    """Return the carriages by name of the instances that ITK carries, grouped: grey, and each pixel type of colours."""
     kinds: dict[str, dict[str, Carriage]] = {}
-    for name, how in carried.items():
-        if how.path != "source":
-            kind = how.seen.stored_pixel_type if how.seen.samples > 1 else "scalar"
-            kinds.setdefault(kind, {})[name] = how
+    for name, carriage in carriages.items():
+        if carriage.path != "source":
+            kind = carriage.seen.stored_pixel_type if carriage.seen.samples > 1 else "scalar"
+            kinds.setdefault(kind, {})[name] = carriage
     return kinds
 
 
-def _kind(one: Instance, how: Carriage) -> tuple[object, ...]:
-    """Return what the instances of one slab have in common."""
-    return one.rows, one.columns, how.seen.stored_pixel_type, how.path == "source", how.framed
+def _kind(instance: Instance, carriage: Carriage) -> tuple[object, ...]:
+    """Return what the instances of a slab have in common: size, pixel type, whether ITK carries them, and how."""
+    return instance.rows, instance.columns, carriage.seen.stored_pixel_type, carriage.path == "source", carriage.framed
 
 
 def carry_slabs(
     job: Job, parts: Sequence[Slab], workers: Workers, progress: Progress, first: Task | None = None
 ) -> tuple[SlabResult, Outcome | None]:
-    """Let the workers carry all slabs; where one crashes ITK, show ITK less, and in the end name the file.
+    """Let the workers carry all slabs; a slab that crashes ITK is tried again as :func:`after_crash` says.
 
     Returns
     -------
     tuple
-        What became of all slabs, and of the task that was to be done ``first``.
+        The result of all slabs, and the outcome of the task ``first``.
     """
     results: dict[int, SlabResult] = {}
     answer = None
@@ -101,7 +101,7 @@ def carry_slabs(
 
 
 def after_crash(job: Job, outcome: Outcome) -> list[Slab]:
-    """Return what to try where a worker crashed: less is shown, then single slices, then the source is kept.
+    """Return the slabs to try after a crash of ITK: with less shown, then slice by slice, then with pixels kept.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def after_crash(job: Job, outcome: Outcome) -> list[Slab]:
     if slab.hiding < most and not slab.carried[0].framed:
         return [replace(slab, hiding=Hiding(slab.hiding + 1))]
     if len(slab) > 1:
-        return [slab.one(index) for index in range(len(slab))]
+        return [slab.single(index) for index in range(len(slab))]
     if not slab.is_kept and job.headers == "complete" and not job.transfer_syntax:
         return [slab.kept("ITK crashed on it")]
     name = slab.series.instances[0].name
@@ -123,4 +123,4 @@ def after_crash(job: Job, outcome: Outcome) -> list[Slab]:
 def pixel_types(parts: Sequence[Slab], result: SlabResult) -> str:
     """Return the pixel types of the images that ITK read, joined by a comma; empty if it carried none."""
     carried = any(count for path, count in result.paths.items() if path != "source")
-    return ", ".join(sorted({one.pixel_type for one in parts if not one.is_kept})) if carried else ""
+    return ", ".join(sorted({slab.pixel_type for slab in parts if not slab.is_kept})) if carried else ""

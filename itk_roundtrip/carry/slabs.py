@@ -1,4 +1,4 @@
-"""The slices that are in flight together: read with ITK, derived, written with ITK, completed, verified.
+"""A slab, some slices of a series: read with ITK, derived, written with ITK, completed, verified.
 
 A slab needs nothing of the other slabs, so that memory does not grow with the series and several processes can share
 the work. :func:`process` is what a worker process runs; whatever ITK does to it, the parent survives.
@@ -39,7 +39,7 @@ from itk_roundtrip.volume import write as writer
 from itk_roundtrip.volume.volume import Volume
 
 CHUNK_BYTES = 16 << 20
-"""Pixels of frames that ITK holds at once: enough to keep it busy, few enough for any memory."""
+"""Bytes of the frames that ITK holds at once: enough to keep it busy, few enough for any memory."""
 
 
 def prepare(backend: Backend = "itk") -> None:
@@ -50,7 +50,7 @@ def prepare(backend: Backend = "itk") -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all slabs of one round trip.
+    """What all slabs of a round trip share: the plan of the derived series, the options, the staging folder.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Job:
     headers
         ``complete`` restores what ITK loses; ``itk`` leaves what ITK writes.
     staging
-        Folder for all that is written; the output is made in its subfolder ``output``.
+        Folder for everything that is written; the output is made in its subfolder ``output``.
     backend
         Front end that reads and writes.
     transfer_syntax
@@ -82,24 +82,24 @@ class Job:
 
     @property
     def output(self) -> Path:
-        """Where the files to be published are."""
+        """Folder of the files to be published."""
         return self.staging / "output"
 
 
 @dataclass(frozen=True)
 class Slab:
-    """Some instances of a series, in slice order, of one size and one kind.
+    """Some instances of a series, in slice order, alike in size and kind.
 
     Attributes
     ----------
     series
         With only these instances.
     first
-        Index of the first one in the whole series.
+        Index of the first instance in the whole series.
     output_names
-        What they are written as.
+        File names of the written instances.
     carried
-        How the pixels of each are carried.
+        How the pixels of each instance are carried.
     pixel_type
         Of the image that ITK reads.
     hiding
@@ -116,8 +116,8 @@ class Slab:
     def __len__(self) -> int:
         return len(self.output_names)
 
-    def one(self, index: int) -> Slab:
-        """Return a slab of one instance only."""
+    def single(self, index: int) -> Slab:
+        """Return a slab of the instance at this index only."""
         return replace(
             self,
             series=replace(self.series, instances=self.series.instances[index : index + 1]),
@@ -128,7 +128,7 @@ class Slab:
 
     def kept(self, reason: str) -> Slab:
         """Return the same slab, its pixels to be kept from the source."""
-        return replace(self, carried=tuple(one.kept(reason) for one in self.carried))
+        return replace(self, carried=tuple(carriage.kept(reason) for carriage in self.carried))
 
     @property
     def is_kept(self) -> bool:
@@ -137,14 +137,16 @@ class Slab:
 
     @property
     def planes(self) -> list[Plane]:
-        """What ITK takes for slices."""
+        """The slices of the image that ITK reads: instances, or their frames."""
         instances = self.series.instances
-        return view.planes(instances, {one.name: how for one, how in zip(instances, self.carried, strict=True)})
+        return view.planes(
+            instances, {instance.name: carriage for instance, carriage in zip(instances, self.carried, strict=True)}
+        )
 
 
 @dataclass
 class SlabResult:
-    """What became of a slab.
+    """The outcome of a slab, or of several.
 
     Attributes
     ----------
@@ -174,7 +176,7 @@ class SlabResult:
     invented: Counter[int] = field(default_factory=Counter)
     hiding: Hiding = Hiding.NOTHING
     given_up: dict[str, str] = field(default_factory=dict)
-    """Transfer syntaxes of compressed sources of which ITK turned out not to carry one, and why."""
+    """Transfer syntaxes of compressed sources that ITK turned out not to carry, and why."""
     signed: bool = False
     """A source bears a digital signature that a re-encoded copy may not satisfy."""
 
@@ -192,10 +194,10 @@ class SlabResult:
 
 
 def process(job: Job, slab: Slab) -> SlabResult:
-    """Carry one slab from its sources to completed, verified files in the staging folder.
+    """Carry a slab from its sources to completed, verified files in the staging folder.
 
-    What ITK cannot take is hidden from it step by step. Where it still fails, the instances are tried one by one, and
-    one that ITK cannot carry at all is kept from the source, if something else decodes it.
+    What ITK cannot take is hidden from it step by step. Where it still fails, each instance is tried alone, and its
+    pixels are kept from the source if ITK cannot carry them at all, and something else decodes them.
     """
     error: SeriesReadError | SeriesWriteError
     if slab.is_kept:
@@ -207,50 +209,50 @@ def process(job: Job, slab: Slab) -> SlabResult:
         steps = [Hiding.ALL_BUT_PIXELS]
     for hiding in steps:
         try:
-            return _carry(job, _shown(slab, hiding))
+            return _carry(job, _with_hiding(slab, hiding))
         except _ITKRefusal as refusal:
             error = refusal.error
     if len(slab) == 1:
         if job.headers == "itk" or compression.is_compressed(job.transfer_syntax):
             raise error
-        return _keep(job, slab.kept(_told(error)))
+        return _keep(job, slab.kept(_reason(error)))
     total = SlabResult()
     for index in range(len(slab)):
-        total.add(process(job, slab.one(index)))
+        total.add(process(job, slab.single(index)))
     return total
 
 
 class _ITKRefusal(Exception):
-    """ITK refused; with less shown to it, it may not."""
+    """ITK refused to read or write; with less of the headers shown to it, it may not."""
 
     def __init__(self, error: SeriesReadError | SeriesWriteError) -> None:
         super().__init__()
         self.error = error
 
 
-def _told(error: Exception) -> str:
-    """Return the reason in an error, without the name of the file, which is not the same in all slices."""
-    told = str(error)
-    start = told.rfind("(")
-    return f"ITK cannot carry it: {told[start + 1 :].rstrip(').')}" if start >= 0 else "ITK cannot carry it"
+def _reason(error: Exception) -> str:
+    """Return why ITK cannot carry pixels, from the message of an error, without the name of its file."""
+    text = str(error)
+    start = text.rfind("(")
+    return f"ITK cannot carry it: {text[start + 1 :].rstrip(').')}" if start >= 0 else "ITK cannot carry it"
 
 
-def _shown(slab: Slab, hiding: Hiding) -> Slab:
-    """Return the slab as ITK is to be shown it: at the last step as stored values, without slope and intercept."""
+def _with_hiding(slab: Slab, hiding: Hiding) -> Slab:
+    """Return the slab with as much hidden; if all but pixels, they are read as stored values, without rescale."""
     if hiding is not Hiding.ALL_BUT_PIXELS:
         return replace(slab, hiding=hiding)
-    carried = tuple(kinds.without_rescale(one) for one in slab.carried)
+    carried = tuple(kinds.without_rescale(carriage) for carriage in slab.carried)
     return replace(slab, hiding=hiding, carried=carried, pixel_type=carried[0].seen.stored_pixel_type)
 
 
 def _carry(job: Job, slab: Slab) -> SlabResult:
-    """Let ITK read and write the slices, then complete each instance and compare it with its source."""
+    """Read and write a slab with ITK, complete each instance, and compare it with its source."""
     instances = slab.series.instances
-    headers = {one.name: read_header(one.path, one.name) for one in instances}
+    headers = {instance.name: read_header(instance.path, instance.name) for instance in instances}
     result = SlabResult(slices=len(slab), hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
     folder = job.output if job.headers == "itk" else job.staging / f"itk-{slab.first}"
     folder.mkdir(exist_ok=True)
-    indices = {one.name: index for index, one in enumerate(instances)}
+    indices = {instance.name: index for index, instance in enumerate(instances)}
     edits: dict[str, Edits] = {}
     pixels: list[Array | None] = []
     try:
@@ -263,19 +265,19 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
             files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
             written = _write(job, slab, volume, stored, edits, files)
             for plane, by_itk in zip(planes, written, strict=True):
-                one, source = plane.instance, headers[plane.instance.name]
+                instance, source = plane.instance, headers[plane.instance.name]
                 if plane.frame is None:
-                    _count_losses(result, source, by_itk, edits[one.name])
+                    _count_losses(result, source, by_itk, edits[instance.name])
                 if job.headers == "itk":
-                    _count(result, source, edits[one.name], job.headers)
+                    _count(result, source, edits[instance.name], job.headers)
                     result.paths[plane.carriage.path] += 1
                     continue
                 pixels.append(written_words(by_itk, plane))
-                if plane.frame in (None, one.frames - 1):  # one by one: no more than one is held
-                    index = indices[one.name]
-                    if one.name not in edits:
-                        edits[one.name] = _edits(job, slab, index, headers, pixels)
-                    result.add(_finished(job, slab.one(index), source, edits[one.name], pixels))
+                if plane.frame in (None, instance.frames - 1):  # its last plane: no other instance is held
+                    index = indices[instance.name]
+                    if instance.name not in edits:
+                        edits[instance.name] = _edits(job, slab, index, headers, pixels)
+                    result.add(_finished(job, slab.single(index), source, edits[instance.name], pixels))
                     pixels.clear()
     finally:
         if job.headers == "complete":
@@ -285,11 +287,13 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
 
 
 def _itk_name(slab: Slab, index: int, plane: Plane) -> str:
+    """Return the name of the file that ITK writes of a plane."""
     name = slab.output_names[index]
     return name if plane.frame is None else f"{plane.frame}_{index}.dcm"
 
 
 def _chunks(slab: Slab) -> Iterator[list[Plane]]:
+    """Yield the planes that ITK reads and writes together: all of a slab, or some frames of few bytes."""
     planes, first = slab.planes, slab.series.instances[0]
     size = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(slab.pixel_type)
     length = max(1, CHUNK_BYTES // size) if slab.carried[0].framed else len(planes)
@@ -298,6 +302,7 @@ def _chunks(slab: Slab) -> Iterator[list[Plane]]:
 
 
 def _read(job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, Header]) -> Volume:
+    """Read planes with ITK, from the sources or from copies with part of the headers hidden."""
     hidden = job.staging / f"hidden-{slab.first}"
     try:
         try:
@@ -317,7 +322,7 @@ def _read(job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, H
 def _write(
     job: Job, slab: Slab, volume: Volume, stored: Sequence[Array], edits: Mapping[str, Edits], files: Sequence[Path]
 ) -> Iterator[Header]:
-    """Write what has been read, and yield what ITK made of each slice."""
+    """Write planes with ITK, and yield the header of each file that it wrote."""
     changes = [dictionary_edits(edits.get(plane.instance.name, {})) for plane in volume.planes]
     words = list(stored) if job.headers == "complete" else None
     try:
@@ -337,6 +342,7 @@ def _write(
 
 
 def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
+    """Return the error for a slab that ITK did not write."""
     name = slab.series.instances[0].name
     if isinstance(error, SeriesWriteError):
         return SeriesWriteError(f"{name}: {error}", path=name)
@@ -344,11 +350,12 @@ def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
 
 
 def _edits(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], words: Sequence[Array | None]) -> Edits:
-    one = slab.series.instances[index]
+    """Return the edits of the instance at an index of a slab."""
+    instance = slab.series.instances[index]
     return instance_edits(
         job.plan,
-        headers[one.name],
-        one,
+        headers[instance.name],
+        instance,
         slab.carried[index],
         slab.first + index,
         words,
@@ -358,14 +365,14 @@ def _edits(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], word
 
 
 def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequence[Array | None]) -> SlabResult:
-    """Write one instance, complete, and compare it with its source.
+    """Write the completed instance of a slab of one, and compare it with its source.
 
     Where ITK's pixels turn out not to be those of the source, the source's own are kept.
     """
-    one, how = slab.series.instances[0], slab.carried[0]
+    instance, carriage = slab.series.instances[0], slab.carried[0]
     if not job.transfer_syntax and nested_pixels(source):
         return _keep(job, slab.kept("compressed pixels inside a sequence cannot stand in an uncompressed file"))
-    content = complete_instance(source, edits, pixels, one, how, job.transfer_syntax)
+    content = complete_instance(source, edits, pixels, instance, carriage, job.transfer_syntax)
     if content is None:
         return _keep(job, slab.kept("ITK carries other values than the file holds"))
     result = SlabResult(slices=1)
@@ -373,47 +380,54 @@ def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequen
     report = compare_into(result.tally, _request(job, slab))
     if source.encapsulated and ONLY_GDCM in report.decoders:
         return _keep(job, slab.kept("GDCM alone decodes it, so that nothing proves its values"))
-    if source.encapsulated and (reason := _differs(one, report, result.tally)):
+    if source.encapsulated and (reason := _differs(instance, report, result.tally)):
         return _keep(job, slab.kept(reason))
     result.reports.append(report)
-    result.paths[how.path] += 1
+    result.paths[carriage.path] += 1
     _count(result, source, edits, job.headers)
     return result
 
 
-def _differs(one: Instance, report: PairReport, tally: Tally) -> str:
-    """Return why what ITK decoded is not believed: no decoder proves it, or another one reads other values."""
-    told = [each.message for each in tally.findings.values() if (each.check, each.severity) == ("PIX-02", "error")]
-    if any(message.startswith("cannot be compared") for message in told):
+def _differs(instance: Instance, report: PairReport, tally: Tally) -> str:
+    """Return why the pixels that ITK decoded are not believed; empty if another decoder reads the same values."""
+    messages = [
+        finding.message
+        for finding in tally.findings.values()
+        if (finding.check, finding.severity) == ("PIX-02", "error")
+    ]
+    if any(message.startswith("cannot be compared") for message in messages):
         return "no other decoder reads it, so that nothing proves what ITK reads"
-    differs = bool(told) or report.undecided
-    if one.is_lossy and not report.undecided:
-        differs = report.pair.largest > decoder_difference(one.photometric_interpretation)
+    differs = bool(messages) or report.undecided
+    if instance.is_lossy and not report.undecided:
+        differs = report.pair.largest > decoder_difference(instance.photometric_interpretation)
     return "another decoder reads other values than ITK does" if differs else ""
 
 
 def _keep(job: Job, slab: Slab) -> SlabResult:
-    """Carry instances whose Pixel Data stand as they do in the source, once they were decoded somehow."""
+    """Write instances with the Pixel Data of the source, once it was decoded somehow, and compare them with it."""
     total = SlabResult()
-    for index, (one, how) in enumerate(zip(slab.series.instances, slab.carried, strict=True)):
-        alone, source = slab.one(index), read_header(one.path, one.name)
-        check_decodes(one, source, job.staging / f"hidden-{slab.first}", None if how.itk_failed else job.backend)
-        edits = _edits(job, slab, index, {one.name: source}, [])
-        content = complete_instance(source, edits, None, one, how, job.transfer_syntax)
+    for index, (instance, carriage) in enumerate(zip(slab.series.instances, slab.carried, strict=True)):
+        single, source = slab.single(index), read_header(instance.path, instance.name)
+        check_decodes(
+            instance, source, job.staging / f"hidden-{slab.first}", None if carriage.itk_failed else job.backend
+        )
+        edits = _edits(job, slab, index, {instance.name: source}, [])
+        content = complete_instance(source, edits, None, instance, carriage, job.transfer_syntax)
         assert content is not None
-        _put(job, alone, content)
+        _put(job, single, content)
         result = SlabResult(slices=1)
-        result.reports.append(compare_into(result.tally, _request(job, alone)))
-        result.paths[how.path] += 1
-        result.reasons[how.reason] += 1
-        if source.encapsulated and kinds.carriage(one, job.identity).path != "source":
-            result.given_up[one.transfer_syntax_uid] = how.reason
+        result.reports.append(compare_into(result.tally, _request(job, single)))
+        result.paths[carriage.path] += 1
+        result.reasons[carriage.reason] += 1
+        if source.encapsulated and kinds.carriage(instance, job.identity).path != "source":
+            result.given_up[instance.transfer_syntax_uid] = carriage.reason
         _count(result, source, edits, job.headers)
         total.add(result)
     return total
 
 
 def _put(job: Job, slab: Slab, content: bytes) -> None:
+    """Write the file of the first instance of a slab into the output folder."""
     try:
         job.output.mkdir(exist_ok=True)
         (job.output / slab.output_names[0]).write_bytes(content)
@@ -422,6 +436,7 @@ def _put(job: Job, slab: Slab, content: bytes) -> None:
 
 
 def _count_losses(result: SlabResult, source: Header, by_itk: Header, changes: Edits) -> None:
+    """Count the elements of a source that ITK lost, altered or invented, beside those that are edited."""
     losses = compare_with_itk(source, by_itk, frozenset(changes))
     result.lost.update(losses.lost)
     result.altered.update(losses.altered)
@@ -429,6 +444,7 @@ def _count_losses(result: SlabResult, source: Header, by_itk: Header, changes: E
 
 
 def _count(result: SlabResult, source: Header, changes: Edits, headers: HeaderMode) -> None:
+    """Count the elements of an instance that are kept, replaced or removed."""
     present = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
     result.kept += len(present - changes.keys() - audit.PIXEL_TAGS)
     carried = {int(key.replace("|", ""), 16) for key in dictionary_edits(changes)}
@@ -440,7 +456,7 @@ def _count(result: SlabResult, source: Header, changes: Edits, headers: HeaderMo
 
 
 def _request(job: Job, slab: Slab) -> Request:
-    """Return what the verification is asked of one written file; all it is told are the two files."""
+    """Return the request to compare the first instance of a slab with its written file."""
     instance, name = slab.series.instances[0], slab.output_names[0]
     return Request(instance.path, job.output / name, instance.name, name, job.identity, describe=True)
 
@@ -451,8 +467,8 @@ def order(folder: Path, series: Series, names: tuple[str, ...], backend: Backend
     Both are empty where GDCMSeriesFileNames does not find exactly this series. It is shown stand-ins in ``folder``.
     """
     try:
-        for one, name in zip(series.instances, names, strict=True):
-            (folder / name).write_bytes(view.ordering_file(one))
+        for instance, name in zip(series.instances, names, strict=True):
+            (folder / name).write_bytes(view.ordering_file(instance))
     except OSError as error:
         raise writer.disk_error(error) from None
     try:

@@ -84,6 +84,7 @@ class Staging:
         return self
 
     def _abandon(self) -> None:
+        """Undo what entering has made so far."""
         with uninterrupted():
             if self._lock >= 0:
                 self._release()
@@ -97,10 +98,12 @@ class Staging:
             self._release()
 
     def _error(self, error: OSError) -> DestinationError:
+        """Return the error for an output folder that the system refuses."""
         reason = os.strerror(error.errno).lower() if error.errno else "the system refused it"
         return DestinationError(f"{self.name} cannot be written: {reason}.", path=self.name)
 
     def _check_place(self) -> None:
+        """Refuse an output folder that is the source, in it or around it, or a file."""
         source, destination = self.source, self.destination
         if source == destination:
             raise DestinationError(f"{self.name} is the source; choose another output folder.", path=self.name)
@@ -112,7 +115,7 @@ class Staging:
             raise DestinationError(f"{self.name} is a file; choose another output folder.", path=self.name)
 
     def refuse_sources(self, files: list[Path]) -> None:
-        """Refuse sources that links in the source folder lead to and that would be replaced with the output."""
+        """Refuse source files that are links into the output folder, which would be replaced."""
         for file in files:
             if self.destination in Path(os.path.realpath(file)).parents:
                 raise DestinationError(
@@ -120,6 +123,7 @@ class Staging:
                 )
 
     def _make_parents(self) -> None:
+        """Make the missing parents of the output folder."""
         parent = self.destination.parent
         missing = []
         while not parent.exists():
@@ -130,6 +134,7 @@ class Staging:
             self._created.append(folder)
 
     def _remove_parents(self) -> None:
+        """Remove the parents that :meth:`_make_parents` made and that are still empty."""
         for folder in reversed(self._created):
             try:
                 folder.rmdir()
@@ -167,11 +172,12 @@ class Staging:
         old = self.folder / "old"
         if old.exists() and not (self.destination.exists() and any(self.destination.iterdir())):
             os.rename(old, self.destination)  # also over an empty folder
-        for left in self.folder.iterdir():
-            if left.name != "lock":
-                _remove(left)
+        for remnant in self.folder.iterdir():
+            if remnant.name != "lock":
+                _remove(remnant)
 
     def _check_free(self) -> None:
+        """Refuse an output folder that is not empty, unless it is to be replaced and can be."""
         if self.destination.is_dir() and any(self.destination.iterdir()):
             if not self.overwrite:
                 raise DestinationError(
@@ -197,6 +203,7 @@ class Staging:
             raise self._error(error) from None
 
     def _put_in_place(self) -> None:
+        """Rename the output to its place, or exchange it with what stands there."""
         if not self.destination.exists():
             os.rename(self.output, self.destination)
         else:
@@ -219,9 +226,10 @@ class Staging:
         self.published = True
 
     def _release(self) -> None:
-        for left in self.folder.iterdir():
-            if left.name != "lock":
-                _remove(left)
+        """Remove the staging folder, then give the lock up."""
+        for remnant in self.folder.iterdir():
+            if remnant.name != "lock":
+                _remove(remnant)
         _remove(self.folder)
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
@@ -235,7 +243,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     for folder, folders, _ in os.walk(path):
-        for name in (folder, *(os.path.join(folder, one) for one in folders)):
+        for name in (folder, *(os.path.join(folder, subfolder) for subfolder in folders)):
             if not os.path.islink(name):
                 with contextlib.suppress(OSError):
                     os.chmod(name, 0o700)
