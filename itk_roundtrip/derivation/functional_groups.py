@@ -1,7 +1,4 @@
-"""What a derived multi-frame instance says frame by frame, as edits of its functional groups (PS3.3 C.7.6.16).
-
-All else in them is kept.
-"""
+"""Edits of the functional groups of a derived multi-frame instance (PS3.3 C.7.6.16); all else in them is kept."""
 
 from __future__ import annotations
 
@@ -16,13 +13,9 @@ from itk_roundtrip.derivation.plan import coded, items_of, source_evidence, sour
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested
 from itk_roundtrip.rules import DERIVATION_CODE
 
-SHARED, PER_FRAME = tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE
-_EVIDENCE = tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE
-_FRAME_TYPE, _DERIVATION_IMAGE = tags.FRAME_TYPE, tags.DERIVATION_IMAGE_SEQUENCE
-
 
 def functional_group_edits(source: Dataset, declared: str) -> Edits:
-    """Return the edits of an instance's functional groups; none if it has none.
+    """Return the edits of the functional groups of a derived instance; none if it has none.
 
     Frame Type value 1 becomes DERIVED (C.8.16.1.1); Derivation Image Sequence names what was done and the frame of the
     source, per frame unless it is one that all frames share (C.7.6.16.2.6). Source Image Evidence Sequence then lists
@@ -33,25 +26,32 @@ def functional_group_edits(source: Dataset, declared: str) -> Edits:
     source
         Data set of the source instance, undecoded.
     declared
-        What was done, and what became of the stored values.
+        The statement of the derivation (:func:`~itk_roundtrip.derivation.plan.statement`).
     """
-    groups = {tag: items_of(source, tag) for tag in (SHARED, PER_FRAME)}
-    own = source_reference(source) is not None
-    in_shared = not groups[PER_FRAME] or any(_DERIVATION_IMAGE in item for item in groups[SHARED])
+    groups = {
+        tag: items_of(source, tag)
+        for tag in (tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
+    }
+    has_uid = source_reference(source) is not None
+    in_shared = not groups[tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE] or any(
+        tags.DERIVATION_IMAGE_SEQUENCE in item for item in groups[tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE]
+    )
     result: Edits = {}
     for tag, items in groups.items():
         edits: dict[int, Edits] = {}
         for index, item in enumerate(items):
             inside: Edits = dict(_frame_types(item))
-            if own and in_shared == (tag == SHARED):
-                frame = None if tag == SHARED else index + 1
-                inside[_DERIVATION_IMAGE] = Appended(_DERIVATION_IMAGE, (_derivation(source, declared, frame),))
+            if has_uid and in_shared == (tag == tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE):
+                frame = None if tag == tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE else index + 1
+                inside[tags.DERIVATION_IMAGE_SEQUENCE] = Appended(
+                    tags.DERIVATION_IMAGE_SEQUENCE, (_derivation(source, declared, frame),)
+                )
             if inside:
                 edits[index] = inside
         if edits:
             result[tag] = Nested(tag, edits)
     if result and (evidence := source_evidence(source)) is not None:
-        result[_EVIDENCE] = Appended(_EVIDENCE, (evidence,))
+        result[tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE] = Appended(tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE, (evidence,))
     return result
 
 
@@ -61,21 +61,23 @@ def _frame_types(item: Dataset) -> Iterator[tuple[int, Nested]]:
         if tag >> 16 & 1 or not dictionary_has_tag(tag) or dictionary_VR(tag) != "SQ":
             continue
         edits: Mapping[int, Edits] = {
-            index: {_FRAME_TYPE: Edit(_FRAME_TYPE, "CS", _derived(inner))}
+            index: {tags.FRAME_TYPE: Edit(tags.FRAME_TYPE, "CS", _derived(inner))}
             for index, inner in enumerate(items_of(item, tag))
-            if _FRAME_TYPE in inner
+            if tags.FRAME_TYPE in inner
         }
         if edits:
             yield tag, Nested(tag, edits)
 
 
 def _derived(item: Dataset) -> bytes:
-    element = item.get_item(_FRAME_TYPE)
+    """Return Frame Type (0008,9007) with value 1 DERIVED."""
+    element = item.get_item(tags.FRAME_TYPE)
     value = bytes(element.value or b"") if isinstance(element, RawDataElement) else b""
     return b"\\".join([b"DERIVED", *value.rstrip(b" \0").split(b"\\")[1:]])
 
 
 def _derivation(source: Dataset, declared: str, frame: int | None) -> Item:
+    """Return the item for Derivation Image Sequence (0008,9124): what was done, and the source or its frame."""
     reference = source_reference(source, frame=frame)
     return (
         Edit(tags.DERIVATION_DESCRIPTION, "ST", declared.encode("ascii")),

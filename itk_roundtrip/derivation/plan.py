@@ -1,4 +1,4 @@
-"""The derived identity: what a derived instance changes of its source, as data. No input, no output.
+"""The edits that make a derived instance of its source (PS3.3 C.7.6.1.1.2, C.12.4), as data. No input, no output.
 
 :func:`plan_series` settles what is the same in the whole series; :func:`edits` says what changes in one instance.
 The rule table decides which attributes are touched, the functions here with which value.
@@ -43,7 +43,7 @@ _UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 
 @dataclass(frozen=True)
 class PixelChange:
-    """What becomes of the description of the pixels, although their values are carried as they are.
+    """Changes of the attributes that describe the pixels, and what Derivation Description says of their values.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class SeriesPlan:
 
 @dataclass(frozen=True)
 class SourceSlice:
-    """What the plan needs to know of one source instance; texts as they stand, empty if absent."""
+    """The attributes of a source instance that the plan is made of; texts as they stand, empty if absent."""
 
     name: str
     sop_class_uid: str
@@ -154,29 +154,30 @@ def plan_series(
     UnsupportedSeriesError
         An instance lacks Study Instance UID or SOP Class UID.
     """
-    for one in slices:
+    for slice_ in slices:
         for value, keyword, tag in (
-            (one.study_instance_uid, "Study Instance UID", "(0020,000D)"),
-            (one.sop_class_uid, "SOP Class UID", "(0008,0016)"),
+            (slice_.study_instance_uid, "Study Instance UID", "(0020,000D)"),
+            (slice_.sop_class_uid, "SOP Class UID", "(0008,0016)"),
         ):
             if not value:
                 raise UnsupportedSeriesError(
-                    f'{one.name} has no {keyword}, without which nothing can be derived from it; use identity="copy".',
-                    path=one.name,
+                    f"{slice_.name} has no {keyword}, without which nothing can be derived from it; use"
+                    ' identity="copy".',
+                    path=slice_.name,
                     tag=tag,
                     option='identity="copy"',
                 )
     first = slices[0]
-    for one in slices:
-        if is_primary(one.modality, one.sop_class_uid) != is_primary(first.modality, first.sop_class_uid):
+    for slice_ in slices:
+        if is_primary(slice_.modality, slice_.sop_class_uid) != is_primary(first.modality, first.sop_class_uid):
             raise UnsupportedSeriesError(
-                f"{one.name} and {first.name} differ in their modality, so that no one series can be derived from them;"
-                ' use identity="copy".',
-                path=one.name,
+                f"{slice_.name} and {first.name} differ in their modality, so that no one series can be derived from"
+                ' them; use identity="copy".',
+                path=slice_.name,
                 tag="(0008,0060)",
                 option='identity="copy"',
             )
-    sop_uids = [one.sop_instance_uid for one in slices]
+    sop_uids = [slice_.sop_instance_uid for slice_ in slices]
     return SeriesPlan(
         series_instance_uid=uids.series_instance_uid(
             first.series_instance_uid,
@@ -191,13 +192,14 @@ def plan_series(
         operation=OPERATION,
         comment=comment,
         instance_numbers=_renumbered(slices),
-        siblings={one.sop_instance_uid: one.sop_class_uid for one in slices if one.sop_instance_uid},
+        siblings={slice_.sop_instance_uid: slice_.sop_class_uid for slice_ in slices if slice_.sop_instance_uid},
         software_versions=tuple(software_versions),
         unchanged=unchanged,
     )
 
 
 def _series_number(text: str) -> int:
+    """Return Series Number (0020,0011) of the derived series: that of the source and 1000, or 1001."""
     if not re.fullmatch(r"[+-]?[0-9]+", text.strip()):
         return SERIES_NUMBER_STEP + 1
     number = int(text) + SERIES_NUMBER_STEP
@@ -205,8 +207,8 @@ def _series_number(text: str) -> int:
 
 
 def _renumbered(slices: Sequence[SourceSlice]) -> tuple[int, ...]:
-    """Return new instance numbers if one is missing or stands twice within one pass over the positions."""
-    numbers = [(one.pass_index, one.instance_number) for one in slices]
+    """Return new Instance Numbers (0020,0013) if any is missing or repeated within a pass over the positions."""
+    numbers = [(slice_.pass_index, slice_.instance_number) for slice_ in slices]
     if all(number for _, number in numbers) and len(set(numbers)) == len(numbers):
         return ()
     return tuple(range(1, len(slices) + 1))
@@ -235,7 +237,7 @@ def _in_offset(moment: datetime, timezone_offset: str) -> datetime:
 def edits(
     plan: SeriesPlan, source: Dataset, index: int, sop_instance_uid: str, pixels: PixelChange = AS_THEY_ARE
 ) -> Edits:
-    """Return what changes in one instance, by tag.
+    """Return the edits of a derived instance, by tag.
 
     Parameters
     ----------
@@ -267,25 +269,26 @@ def edits(
 
 
 def pixel_edits(source: Dataset, pixels: PixelChange) -> Edits:
-    """Return what changes in the description of the pixels, whatever the identity."""
+    """Return the edits of Photometric Interpretation and Planar Configuration, for copies as well."""
     result: Edits = {}
     if pixels.photometric is not None and pixels.photometric != _text(source, tags.PHOTOMETRIC_INTERPRETATION):
         result[tags.PHOTOMETRIC_INTERPRETATION] = Edit(
             tags.PHOTOMETRIC_INTERPRETATION, "CS", pixels.photometric.encode("ascii")
         )
-    if pixels.planar is not None and _raw_words(source, tags.PLANAR_CONFIGURATION) != pixels.planar:
+    if pixels.planar is not None and _unsigned_short(source, tags.PLANAR_CONFIGURATION) != pixels.planar:
         result[tags.PLANAR_CONFIGURATION] = Edit(tags.PLANAR_CONFIGURATION, "US", pixels.planar.to_bytes(2, "little"))
     return result
 
 
-def _raw_words(source: Dataset, tag: int) -> int | None:
+def _unsigned_short(source: Dataset, tag: int) -> int | None:
+    """Return the first value of an element of VR US; ``None`` if absent or empty."""
     element = source.get_item(tag) if tag in source else None
     value = element.value if isinstance(element, RawDataElement) else None
     return int.from_bytes(value[:2], "little") if value else None
 
 
 def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
-    """Return what says that a compression lost something; what says so already stays (PS3.3 C.7.6.1.1.5)."""
+    """Return the edits of the Lossy Image Compression attributes; what a source says stays (PS3.3 C.7.6.1.1.5)."""
     if pixels.lossy is None:
         return {}
     method, ratio = (text.encode("ascii") for text in pixels.lossy)
@@ -330,12 +333,13 @@ def _raw(source: Dataset, tag: int) -> bytes:
 
 
 def _text(source: Dataset, tag: int) -> str:
+    """Return the value of an element as text; empty if absent."""
     return _raw(source, tag).decode("ascii", "replace").strip()
 
 
 @dataclass(frozen=True)
 class _Slice:
-    """What a value of the rule table is made from."""
+    """A slice of the derived series: the plan, its source, and what the values of the rule table are made of."""
 
     plan: SeriesPlan
     source: Dataset
@@ -349,8 +353,9 @@ def is_enhanced(source: Dataset) -> bool:
     return tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE in source or tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE in source
 
 
-def _image_type(one: _Slice) -> bytes:
-    source = one.source
+def _image_type(slice_: _Slice) -> bytes:
+    """Return Image Type (0008,0008): DERIVED, value 2 as the rule table has it, the others as they are."""
+    source = slice_.source
     values = _raw(source, tags.IMAGE_TYPE).split(b"\\")
     modality, sop_class = _text(source, tags.MODALITY), _text(source, tags.SOP_CLASS_UID)
     old = values[1].decode("ascii", "replace").strip() if len(values) > 1 else ""
@@ -359,6 +364,7 @@ def _image_type(one: _Slice) -> bytes:
 
 
 def _encodings(source: Dataset) -> list[str]:
+    """Return the Python encodings of Specific Character Set (0008,0005)."""
     return convert_encodings(source.get("SpecificCharacterSet") or "ISO_IR 6")
 
 
@@ -414,30 +420,33 @@ def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
     return old + added.encode("ascii")
 
 
-def _series_description(one: _Slice) -> bytes:
-    old = _raw(one.source, tags.SERIES_DESCRIPTION)
-    if _decoded(one.source, old).endswith(DESCRIPTION_SUFFIX):
+def _series_description(slice_: _Slice) -> bytes:
+    """Return Series Description (0008,103E) with the suffix of this package."""
+    old = _raw(slice_.source, tags.SERIES_DESCRIPTION)
+    if _decoded(slice_.source, old).endswith(DESCRIPTION_SUFFIX):
         return old  # of a source that went through a round trip itself
-    return _fitted(one.source, tags.SERIES_DESCRIPTION, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
+    return _fitted(slice_.source, tags.SERIES_DESCRIPTION, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
 
 
 def statement(plan: SeriesPlan, declared: str) -> str:
-    """Return what was done, what became of the stored values, and, named as such, the comment of the user."""
+    """Return the statement of the derivation: operation, what became of the stored values, comment of the user."""
     parts = (plan.operation, declared, f"{COMMENT}{plan.comment}" if plan.comment else "")
     return "; ".join(part for part in parts if part)
 
 
-def _derivation_description(one: _Slice) -> bytes:
-    added = f"{one.plan.software_versions[0]}: {statement(one.plan, one.pixels.declared)}"
-    return _fitted(one.source, tags.DERIVATION_DESCRIPTION, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
+def _derivation_description(slice_: _Slice) -> bytes:
+    """Return Derivation Description (0008,2111) with what was done behind what it said."""
+    added = f"{slice_.plan.software_versions[0]}: {statement(slice_.plan, slice_.pixels.declared)}"
+    return _fitted(slice_.source, tags.DERIVATION_DESCRIPTION, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
 
 
-def _creation(one: _Slice) -> datetime:
-    return _in_offset(one.plan.created, _text(one.source, tags.TIMEZONE_OFFSET_FROM_UTC))
+def _creation(slice_: _Slice) -> datetime:
+    """Return the moment of creation in the time zone of the instance."""
+    return _in_offset(slice_.plan.created, _text(slice_.source, tags.TIMEZONE_OFFSET_FROM_UTC))
 
 
-def _instance_number(one: _Slice) -> bytes | None:
-    return str(one.plan.instance_numbers[one.index]).encode() if one.plan.instance_numbers else None
+def _instance_number(slice_: _Slice) -> bytes | None:
+    return str(slice_.plan.instance_numbers[slice_.index]).encode() if slice_.plan.instance_numbers else None
 
 
 def coded(tag: int, code: tuple[str, str, str]) -> Items:
@@ -469,6 +478,7 @@ def _value_of(item: Dataset, keyword: str) -> str:
 
 
 def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
+    """Return an item that refers to an instance: SOP Instance Reference Macro (PS3.3 Table 10-11)."""
     return Edit(tags.REFERENCED_SOP_CLASS_UID, "UI", sop_class_uid.encode()), Edit(
         tags.REFERENCED_SOP_INSTANCE_UID, "UI", sop_instance_uid.encode()
     )
@@ -490,34 +500,35 @@ def source_reference(source: Dataset, *, frame: int | None = None) -> Item | Non
 
 def source_evidence(source: Dataset) -> Item | None:
     """Return an item that refers to a source instance by study and series (PS3.3 Table 10-3b)."""
-    study, series, own = (
+    study, series, sop_uid = (
         _text(source, tag) for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID)
     )
-    if not (study and series and own):
+    if not (study and series and sop_uid):
         return None
-    instances = Items(tags.REFERENCED_SOP_SEQUENCE, (_reference(_text(source, tags.SOP_CLASS_UID), own),))
+    instances = Items(tags.REFERENCED_SOP_SEQUENCE, (_reference(_text(source, tags.SOP_CLASS_UID), sop_uid),))
     item: Item = (instances, Edit(tags.SERIES_INSTANCE_UID, "UI", series.encode()))
     return Items(tags.REFERENCED_SERIES_SEQUENCE, (item,)), Edit(tags.STUDY_INSTANCE_UID, "UI", study.encode())
 
 
-def _source_image(one: _Slice) -> Appended | None:
-    item = source_reference(one.source)
+def _source_image(slice_: _Slice) -> Appended | None:
+    """Return the item for Source Image Sequence (0008,2112)."""
+    item = source_reference(slice_.source)
     return None if item is None else Appended(tags.SOURCE_IMAGE_SEQUENCE, (item,))
 
 
-def _contributing_equipment(one: _Slice) -> Appended:
-    """Return the item for the processing equipment.
+def _contributing_equipment(slice_: _Slice) -> Appended:
+    """Return the item for Contributing Equipment Sequence (0018,A001): the processing equipment.
 
     Manufacturer's Model Name and Software Versions stay out of it: dcm2niix would take them for those of the scanner.
     """
-    plan = one.plan
-    told = f"{', '.join(plan.software_versions)}: {statement(plan, UNCHANGED if plan.unchanged else '')}"
-    if len(told) > SHORT_TEXT_LIMIT:
-        told = told[: SHORT_TEXT_LIMIT - len(_ELISION)] + _ELISION
+    plan = slice_.plan
+    description = f"{', '.join(plan.software_versions)}: {statement(plan, UNCHANGED if plan.unchanged else '')}"
+    if len(description) > SHORT_TEXT_LIMIT:
+        description = description[: SHORT_TEXT_LIMIT - len(_ELISION)] + _ELISION
     item = (
         Edit(tags.MANUFACTURER, "LO", b"itk-roundtrip"),
         Edit(tags.CONTRIBUTION_DATE_TIME, "DT", plan.created.strftime("%Y%m%d%H%M%S%z").encode()),
-        Edit(tags.CONTRIBUTION_DESCRIPTION, "ST", told.encode("ascii")),
+        Edit(tags.CONTRIBUTION_DESCRIPTION, "ST", description.encode("ascii")),
         coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_EQUIPMENT),
     )
     return Appended(tags.CONTRIBUTING_EQUIPMENT_SEQUENCE, (item,))
@@ -529,22 +540,23 @@ _REFERRING = (
     tags.SOURCE_IMAGE_SEQUENCE,
     tags.SOURCE_INSTANCE_SEQUENCE,
 )
-"""Referenced Image, Referenced Instance, Source Image and Source Instance Sequence."""
+"""Sequences whose items refer to images of the source series."""
 
 
 def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -> Edits:
-    """Add to Referenced Series Sequence every instance of the source series that this instance refers to."""
-    own = _text(source, tags.SOP_INSTANCE_UID)
-    if not plan.source_series_instance_uid or not own:
+    """Return the edits with Referenced Series Sequence listing each instance of the source series referred to."""
+    own_uid = _text(source, tags.SOP_INSTANCE_UID)
+    if not plan.source_series_instance_uid or not own_uid:
         return changes
-    referred = [own]
+    referred = [own_uid]
     for tag in _REFERRING:
         referred += [_value_of(item, "ReferencedSOPInstanceUID") for item in items_of(source, tag)]
     wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
     for index, item in enumerate(items_of(source, tags.REFERENCED_SERIES_SEQUENCE)):
         if _value_of(item, "SeriesInstanceUID") == plan.source_series_instance_uid:
             present = {
-                _value_of(one, "ReferencedSOPInstanceUID") for one in items_of(item, tags.REFERENCED_INSTANCE_SEQUENCE)
+                _value_of(reference, "ReferencedSOPInstanceUID")
+                for reference in items_of(item, tags.REFERENCED_INSTANCE_SEQUENCE)
             }
             missing = tuple(_reference(kind, uid) for uid, kind in wanted.items() if uid not in present)
             inside: Edits = (
@@ -563,18 +575,18 @@ def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -
 
 _VALUES: dict[str, Callable[[_Slice], bytes | Appended | None]] = {
     "ImageType": _image_type,
-    "InstanceCreationDate": lambda one: _creation(one).strftime("%Y%m%d").encode(),
-    "InstanceCreationTime": lambda one: _creation(one).strftime("%H%M%S").encode(),
-    "SOPInstanceUID": lambda one: one.sop_instance_uid.encode(),
-    "SeriesDate": lambda one: one.plan.created.strftime("%Y%m%d").encode(),
-    "SeriesTime": lambda one: one.plan.created.strftime("%H%M%S").encode(),
+    "InstanceCreationDate": lambda slice_: _creation(slice_).strftime("%Y%m%d").encode(),
+    "InstanceCreationTime": lambda slice_: _creation(slice_).strftime("%H%M%S").encode(),
+    "SOPInstanceUID": lambda slice_: slice_.sop_instance_uid.encode(),
+    "SeriesDate": lambda slice_: slice_.plan.created.strftime("%Y%m%d").encode(),
+    "SeriesTime": lambda slice_: slice_.plan.created.strftime("%H%M%S").encode(),
     "SeriesDescription": _series_description,
-    "ReferencedSeriesSequence": lambda one: None,  # merged last, from all the references of the instance
+    "ReferencedSeriesSequence": lambda slice_: None,  # merged last, from all the references of the instance
     "DerivationDescription": _derivation_description,
     "SourceImageSequence": _source_image,
     "ContributingEquipmentSequence": _contributing_equipment,
-    "SeriesInstanceUID": lambda one: one.plan.series_instance_uid.encode(),
-    "SeriesNumber": lambda one: str(one.plan.series_number).encode(),
+    "SeriesInstanceUID": lambda slice_: slice_.plan.series_instance_uid.encode(),
+    "SeriesNumber": lambda slice_: str(slice_.plan.series_number).encode(),
     "InstanceNumber": _instance_number,
 }
-"""The value of each attribute that the rule table replaces; ``None`` keeps the attribute as it stands."""
+"""Functions that return the value of each attribute that the rule table sets; ``None`` leaves the attribute."""

@@ -11,6 +11,7 @@ NAMESPACE = uuid.UUID("6f0a1d2e-5f0b-5d5e-9a39-0c1f7b6d3a52")
 
 
 def _uid(*parts: object) -> str:
+    """Return a UUID-derived UID (PS3.5 B.2) of a name that is made of the parts."""
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return f"2.25.{uuid.uuid5(NAMESPACE, canonical).int}"
 
@@ -38,7 +39,7 @@ def series_instance_uid(
 
 
 def sop_instance_uid(series_uid: str, source_sop_instance_uid: str, stored_values_digest: str) -> str:
-    """Return the SOP Instance UID (0008,0018) of one derived instance.
+    """Return the SOP Instance UID (0008,0018) of a derived instance.
 
     Parameters
     ----------

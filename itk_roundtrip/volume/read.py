@@ -49,13 +49,13 @@ from itk_roundtrip.volume.volume import Derivation, Volume
 from itk_roundtrip.words import counted
 
 
-def plan_pixel_type(carried: dict[str, Carriage]) -> tuple[dict[str, Carriage], PixelType]:
-    """Return how the instances of one shape are carried, and the pixel type that carries all of them exactly.
+def plan_pixel_type(carriages: dict[str, Carriage]) -> tuple[dict[str, Carriage], PixelType]:
+    """Return how the instances are carried, and the pixel type that carries the pixels of all of them exactly.
 
     Where no type carries the real values exactly, slope and intercept are hidden from ITK.
     """
-    for planned in (carried, {name: kinds.without_rescale(one) for name, one in carried.items()}):
-        pixel_type = choose_pixel_type(one.seen for one in planned.values())
+    for planned in (carriages, {name: kinds.without_rescale(carriage) for name, carriage in carriages.items()}):
+        pixel_type = choose_pixel_type(carriage.seen for carriage in planned.values())
         if pixel_type is not None:
             return planned, pixel_type
     raise AssertionError("stored values of 32 bits fit a double")
@@ -70,14 +70,14 @@ def read_planes(
     *,
     undo_inversion: bool = True,
 ) -> Volume:
-    """Read files that show planes to ITK.
+    """Read planes into a volume with ITK.
 
     Parameters
     ----------
     planes
-        In slice order, all of one size.
+        In slice order, all of the same size.
     file_names
-        What ITK reads, one per plane.
+        Of the files that ITK reads, one per plane.
     pixel_type
         Of the image.
     series
@@ -107,11 +107,11 @@ def read_planes(
         raise SeriesReadError(f"ITK read another number of slices or pixels than {names} hold.", path=first.name)
     array_zyx = array_zyx[:, :rows]
     for index, plane in enumerate(planes):
-        if plane.carriage.inverse == "MONOCHROME1" and undo_inversion:
-            array_zyx[index] = uninverted(array_zyx[index], plane.carriage.seen)
-        if plane.carriage.bits_beyond:
-            how = plane.carriage
-            array_zyx[index] = clipped(array_zyx[index], how.pixel_format, how.bits_beyond)
+        carriage = plane.carriage
+        if carriage.inverse == "MONOCHROME1" and undo_inversion:
+            array_zyx[index] = uninverted(array_zyx[index], carriage.seen)
+        if carriage.bits_beyond:
+            array_zyx[index] = clipped(array_zyx[index], carriage.pixel_format, carriage.bits_beyond)
     return Volume(
         image=image,
         array_zyx=array_zyx,
@@ -207,27 +207,28 @@ def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Sli
 
 
 def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> Volume:
-    """Read slices, which are one volume and of the instances of the series."""
-    kinds.check_supported(series, "derived" if not any(one.concatenation_uid for one in series.instances) else "copy")
-    carried = {one.name: kinds.carriage(one, "derived") for one in series.instances}
-    _check_one_stack(series, carried)
+    """Read the slices of a volume; they are of the instances of the series."""
+    in_parts = any(instance.concatenation_uid for instance in series.instances)
+    kinds.check_supported(series, "copy" if in_parts else "derived")
+    carriages = {instance.name: kinds.carriage(instance, "derived") for instance in series.instances}
+    _check_one_stack(series, carriages)
     headers = _Headers(series.instances)
     _check_planes(slices)
-    meant = [_meant(one, carried[one.instance.name]) for one in slices]
-    for hiding, shown, pixel_type in _attempts(carried):
+    meant = [_meant(slice_, carriages[slice_.instance.name]) for slice_ in slices]
+    for hiding, shown, pixel_type in _attempts(carriages):
         try:
-            found = read_shown(view.planes_of(slices, shown), headers, pixel_type, series, backend, hiding)
+            volume = read_shown(view.planes_of(slices, shown), headers, pixel_type, series, backend, hiding)
             break
         except SeriesReadError:
             if hiding is Hiding.ALL_BUT_PIXELS:
                 raise
-    front = front_end(backend, found.pixel_type)
-    if not _is_real(found, meant):
-        like = front.image_of(_one_pixel(found.pixel_type), found.pixel_type, found.image)
-        found = replace(found, image=like)  # its geometry is needed, not its pixels
-        found = as_real(found, meant)
-    _set_geometry(front, found.image, slices)
-    return replace(found, as_read=front.copies(found.metadata))
+    front = front_end(backend, volume.pixel_type)
+    if not _is_real(volume, meant):
+        like = front.image_of(_one_pixel(volume.pixel_type), volume.pixel_type, volume.image)
+        volume = replace(volume, image=like)  # its geometry is needed, not its pixels
+        volume = as_real(volume, meant)
+    _set_geometry(front, volume.image, slices)
+    return replace(volume, as_read=front.copies(volume.metadata))
 
 
 class _Headers(dict[str, Header]):
@@ -235,7 +236,7 @@ class _Headers(dict[str, Header]):
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         super().__init__()
-        self._paths = {one.name: one.path for one in instances}
+        self._paths = {instance.name: instance.path for instance in instances}
 
     def __missing__(self, name: str) -> Header:
         self.clear()
@@ -243,29 +244,29 @@ class _Headers(dict[str, Header]):
         return header
 
 
-def _attempts(carried: dict[str, Carriage]) -> Iterator[tuple[Hiding, dict[str, Carriage], PixelType]]:
-    """Yield how much of the headers to hide from ITK, how it is shown the pixels then, and the type to read them in.
+def _attempts(carriages: dict[str, Carriage]) -> Iterator[tuple[Hiding, dict[str, Carriage], PixelType]]:
+    """Yield, in the order in which to try, what to hide from ITK, the carriages then, and the pixel type to read.
 
     In the end it is shown stored values, without slope and intercept.
     """
-    framed = all(one.framed for one in carried.values())
+    framed = all(carriage.framed for carriage in carriages.values())
     for hiding in (Hiding.ALL_BUT_PIXELS,) if framed else Hiding:
         if hiding is Hiding.ALL_BUT_PIXELS:
-            carried = {name: kinds.without_rescale(one) for name, one in carried.items()}
-        yield hiding, *plan_pixel_type(carried)
+            carriages = {name: kinds.without_rescale(carriage) for name, carriage in carriages.items()}
+        yield hiding, *plan_pixel_type(carriages)
 
 
-def _meant(one: Slice, how: Carriage) -> PixelFormat:
-    """Return what the stored values of a slice mean, a frame by its own rescale (PS3.3 C.7.6.16.2.9)."""
-    meant = how.pixel_format
-    if how.photometric == "PALETTE COLOR":
-        return replace(meant, slope=None, intercept=None)  # they are no quantity
-    texts = [one.instance.frame_value(keyword, one.frame) for keyword in ("RescaleSlope", "RescaleIntercept")]
+def _meant(slice_: Slice, carriage: Carriage) -> PixelFormat:
+    """Return the pixel format of a slice with its rescale, that of a frame if it has one (PS3.3 C.7.6.16.2.9)."""
+    meant = carriage.pixel_format
+    if carriage.photometric == "PALETTE COLOR":
+        return replace(meant, slope=None, intercept=None)  # indices of colours are no quantity
+    texts = [slice_.instance.frame_value(keyword, slice_.frame) for keyword in ("RescaleSlope", "RescaleIntercept")]
     slope, intercept = map(decimal, texts)
     if (slope, intercept).count(None) != texts.count(""):
         raise UnsupportedSeriesError(
-            f"{one.instance.name} has a Rescale Slope or Intercept that is not a number, which is not carried.",
-            path=one.instance.name,
+            f"{slice_.instance.name} has a Rescale Slope or Intercept that is not a number, which is not carried.",
+            path=slice_.instance.name,
         )
     return replace(meant, slope=slope, intercept=intercept) if any(texts) else meant
 
@@ -278,7 +279,7 @@ def read_shown(
     backend: Backend,
     hiding: Hiding,
 ) -> Volume:
-    """Read planes with so much of their headers hidden, the frames where they lie.
+    """Read planes with part of their headers hidden from ITK, frames with their own Image Plane attributes.
 
     Raises
     ------
@@ -298,34 +299,36 @@ def read_shown(
         return read_planes(planes, files, pixel_type, series, backend)
 
 
-def _check_one_stack(series: Series, carried: dict[str, Carriage]) -> None:
-    """Refuse what ITK does not read, and what does not fit one image."""
+def _check_one_stack(series: Series, carriages: dict[str, Carriage]) -> None:
+    """Refuse instances that ITK does not read, and those that differ in size or colours, which make no image."""
     first = series.instances[0]
-    for one in series.instances:
-        how, other = carried[one.name], carried[first.name]
-        if how.path == "source":
+    for instance in series.instances:
+        carriage, first_carriage = carriages[instance.name], carriages[first.name]
+        if carriage.path == "source":
             raise UnsupportedSeriesError(
-                f"{one.name} cannot be read into a volume: {how.reason}.",
-                path=one.name,
+                f"{instance.name} cannot be read into a volume: {carriage.reason}.",
+                path=instance.name,
                 series=series.series_instance_uid,
             )
-        samples = how.pixel_format.samples, other.pixel_format.samples
+        samples = carriage.pixel_format.samples, first_carriage.pixel_format.samples
         difference = ""
-        if (one.rows, one.columns, samples[0]) != (first.rows, first.columns, samples[1]):
+        if (instance.rows, instance.columns, samples[0]) != (first.rows, first.columns, samples[1]):
             difference = (
-                f"has {one.columns}x{one.rows} pixels of {counted(samples[0], 'sample')} and {first.name}"
+                f"has {instance.columns}x{instance.rows} pixels of {counted(samples[0], 'sample')} and {first.name}"
                 f" {first.columns}x{first.rows} of {samples[1]}"
             )
-        elif _meaning(how) != _meaning(other):
-            difference = f"holds {_meaning(how)} and {first.name} {_meaning(other)}"
-        elif how.extra_rows != other.extra_rows or (samples[0] > 1 and one.bits_allocated != first.bits_allocated):
+        elif _colours(carriage) != _colours(first_carriage):
+            difference = f"holds {_colours(carriage)} and {first.name} {_colours(first_carriage)}"
+        elif carriage.extra_rows != first_carriage.extra_rows or (
+            samples[0] > 1 and instance.bits_allocated != first.bits_allocated
+        ):
             difference = (
-                f"has {counted(one.bits_allocated or 0, 'bit')} allocated and {first.name} {first.bits_allocated}"
+                f"has {counted(instance.bits_allocated or 0, 'bit')} allocated and {first.name} {first.bits_allocated}"
             )
         if difference:
             raise UnsupportedSeriesError(
-                f"{one.name} {difference}, which is no one volume; `roundtrip` carries them.",
-                path=one.name,
+                f"{instance.name} {difference}, which is no one volume; `roundtrip` carries them.",
+                path=instance.name,
                 series=series.series_instance_uid,
             )
 
@@ -338,28 +341,28 @@ def _check_planes(slices: Sequence[Slice]) -> None:
     UnsupportedSeriesError
         There is such an attribute.
     """
-    for one in slices:
-        for keyword in one.place.malformed:
+    for slice_ in slices:
+        for keyword in slice_.place.malformed:
             attribute = PLANE_ATTRIBUTES[keyword]
             raise UnsupportedSeriesError(
-                f"{attribute.name} of {one.name} is not {attribute.expected}, so that the geometry of the volume is not"
-                " known; `roundtrip` carries it as it stands.",
-                path=one.instance.name,
-                series=one.instance.series_instance_uid,
+                f"{attribute.name} of {slice_.name} is not {attribute.expected}, so that the geometry of the volume is"
+                " not known; `roundtrip` carries it as it stands.",
+                path=slice_.instance.name,
+                series=slice_.instance.series_instance_uid,
             )
 
 
-def _meaning(how: Carriage) -> str:
-    """Return what the numbers of an image stand for, where it is no quantity."""
-    colour = how.pixel_format.samples > 1 or how.photometric == "PALETTE COLOR"
-    return how.photometric if colour else "grey values"
+def _colours(carriage: Carriage) -> str:
+    """Return the colour model of an image, or ``grey values``."""
+    colour = carriage.pixel_format.samples > 1 or carriage.photometric == "PALETTE COLOR"
+    return carriage.photometric if colour else "grey values"
 
 
 # ----------------------------------------------------------------------------------- real values and geometry
 
 
 def _is_real(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
-    """Tell whether what ITK read are real values, and its image holds what the array does, in the same shape."""
+    """Tell whether ITK read the real values, and its image has the values and the shape of the array."""
     front = front_end(volume.backend, volume.pixel_type)
     undone = not front.SHARES_MEMORY and any(
         plane.carriage.inverse == "MONOCHROME1" or plane.carriage.bits_beyond for plane in volume.planes
@@ -368,29 +371,29 @@ def _is_real(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
 
 
 def _is_other(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
-    """Tell whether ITK was shown other values than the source means."""
+    """Tell whether ITK was shown another format than the source has, and so read other values than the real ones."""
     return components(volume.pixel_type) == 1 and any(
-        how.whole_words
-        or how.inverse == "bits"
-        or how.seen.effective_slope != pixel_format.effective_slope
-        or how.seen.effective_intercept != pixel_format.effective_intercept
-        for how, pixel_format in zip((plane.carriage for plane in volume.planes), meant, strict=True)
+        carriage.whole_words
+        or carriage.inverse == "bits"
+        or carriage.seen.effective_slope != pixel_format.effective_slope
+        or carriage.seen.effective_intercept != pixel_format.effective_intercept
+        for carriage, pixel_format in zip((plane.carriage for plane in volume.planes), meant, strict=True)
     )
 
 
 def as_real(volume: Volume, meant: Sequence[PixelFormat]) -> Volume:
-    """Return a volume of the real values of the source, its image and its array of one content and one shape.
+    """Return a volume whose image and array both hold the real values of the source.
 
     Parameters
     ----------
     volume
         As ITK read it; its image lends its geometry only.
     meant
-        What the stored values of each plane mean, which ITK may not have been shown.
+        Pixel format of each plane, with the rescale that ITK may not have been shown.
     """
     front, read, pixel_type = front_end(volume.backend, volume.pixel_type), volume.array_zyx, volume.pixel_type
-    other = _is_other(volume, meant)
-    if other:
+    is_other = _is_other(volume, meant)
+    if is_other:
         pixel_type = choose_pixel_type(meant) or "D"  # if no type carries all of them, the nearest numbers
     if front.SHARES_MEMORY:  # an image over the memory of an array would not keep it alive in ITK's pipelines
         image = type(front.image_of(_one_pixel(pixel_type), pixel_type, None)).New()
@@ -398,9 +401,9 @@ def as_real(volume: Volume, meant: Sequence[PixelFormat]) -> Volume:
         image.Allocate()
         real = front.array_view(image, pixel_type)
     else:
-        image, real = None, np.empty_like(read, DTYPES[pixel_type]) if other else read
+        image, real = None, np.empty_like(read, DTYPES[pixel_type]) if is_other else read
     for index, (plane, pixel_format) in enumerate(zip(volume.planes, meant, strict=True)):
-        if other:
+        if is_other:
             real[index] = real_values(plane_values(plane, read[index]), pixel_format, pixel_type)
         elif front.SHARES_MEMORY:
             real[index] = read[index]
@@ -411,18 +414,19 @@ def as_real(volume: Volume, meant: Sequence[PixelFormat]) -> Volume:
 
 
 def _one_pixel(pixel_type: PixelType) -> Array:
+    """Return an array of a single pixel."""
     samples = components(pixel_type)
     return np.zeros((1, 1, 1, *([samples] if samples > 1 else [])), DTYPES[pixel_type])
 
 
 def plane_values(plane: Plane, real: Array) -> Array:
-    """Return the pixel words of a plane, or its bits, from what ITK read of it."""
+    """Return the pixel words of a plane, or its bits, from the values that ITK read."""
     words = stored_values(real, plane.carriage.seen)
     return words // 255 if plane.carriage.inverse == "bits" else words
 
 
 def _set_geometry(front: FrontEnd, image: Any, slices: Sequence[Slice]) -> None:
-    """Set what the source says of the geometry of an image; what it does not say stays as ITK has it.
+    """Set origin, spacing and direction of an image from the source; what it does not say stays as ITK has it.
 
     ITK knows no functional groups where it is shown frames, and takes all slices to step along the normal. Slices that
     step against it make an image whose third axis points against the normal.
@@ -456,18 +460,18 @@ def _set_geometry(front: FrontEnd, image: Any, slices: Sequence[Slice]) -> None:
 
 def _check_whole(slices: Sequence[Slice]) -> None:
     """Refuse to write some frames of an instance without the others."""
-    read = Counter(one.instance.name for one in slices)
-    for one in slices:
-        if read[one.instance.name] < one.instance.planes:
+    read = Counter(slice_.instance.name for slice_ in slices)
+    for slice_ in slices:
+        if read[slice_.instance.name] < slice_.instance.planes:
             raise SeriesWriteError(
-                f"{one.instance.name} holds {one.instance.planes} frames, of which the volume has"
-                f" {read[one.instance.name]}; an instance is written with all of its frames, by `roundtrip`.",
-                path=one.instance.name,
+                f"{slice_.instance.name} holds {slice_.instance.planes} frames, of which the volume has"
+                f" {read[slice_.instance.name]}; an instance is written with all of its frames, by `roundtrip`.",
+                path=slice_.instance.name,
             )
 
 
 def check_unedited(volume: Volume) -> None:
-    """Refuse a volume of which anything is not as it was read, for headers and pixels are written from the source.
+    """Refuse a volume that was edited in any field: headers and pixels are written from the source.
 
     It is read again, and every field is compared: whatever was edited in place or replaced is found, and what equals
     what was read is as good as it.
@@ -516,12 +520,12 @@ def check_unedited(volume: Volume) -> None:
 
 
 def _edited(field: str, reason: str) -> SeriesWriteError:
-    """Return what is said of a field that is not as it was read."""
+    """Return the error for a field of a volume that is not as it was read."""
     return SeriesWriteError(f"`{field}` of the volume {reason}; a volume is written as it was read.")
 
 
 def _check_fields(volume: Volume) -> None:
-    """Refuse fields that cannot be what was read by their type."""
+    """Refuse fields of a volume of another type than they were read with."""
     for field, kinds_of in (("series", Series), ("array_zyx", np.ndarray), ("derivation", Derivation | None)):
         if not isinstance(value := getattr(volume, field), kinds_of):
             raise _edited(field, f"is of type {type(value).__name__}")
@@ -537,25 +541,25 @@ def _check_fields(volume: Volume) -> None:
 
 
 def _check_source(volume: Volume) -> None:
-    """Refuse a series whose files are not, or no longer, what it says of them."""
+    """Refuse a volume whose series and planes do not describe the files of the source, or no longer do."""
     series = volume.series
     if not series.instances:
         raise _edited("series", "holds no instances")
     for instance in series.instances:
         if not isinstance(instance, Instance) or instance.path != series.directory / instance.name:
             raise _edited("series", "holds other instances than those of its folder")
-        (found,) = read_files(series.directory, [instance.name])
-        if isinstance(found, Skipped):
-            raise SeriesReadError(f"{instance.name} cannot be read again: {found.reason}.", path=instance.name)
-        if _told(found) != _told(instance):
+        (read_again,) = read_files(series.directory, [instance.name])
+        if isinstance(read_again, Skipped):
+            raise SeriesReadError(f"{instance.name} cannot be read again: {read_again.reason}.", path=instance.name)
+        if _fields(read_again) != _fields(instance):
             raise VerificationError(
                 f"{instance.name} is not what was read: its header, or what the volume says of it, is another one.",
                 path=instance.name,
             )
     by_name = {instance.name: instance for instance in series.instances}
     for plane in volume.planes:
-        known = by_name.get(plane.instance.name) if isinstance(plane, Plane) else None
-        if known is None or _told(known) != _told(plane.instance):
+        of_series = by_name.get(plane.instance.name) if isinstance(plane, Plane) else None
+        if of_series is None or _fields(of_series) != _fields(plane.instance):
             raise _edited("planes", "are not those of its series")
     seen = list(dict.fromkeys(plane.instance.name for plane in volume.planes))
     if set(seen) != set(by_name):
@@ -566,13 +570,13 @@ def _check_source(volume: Volume) -> None:
         raise _edited("series", "has another Series Instance UID than its instances")
 
 
-def _told(instance: Instance) -> tuple[str, object]:
-    """Return all that is said of an instance, to be compared: as text, because a number may be NaN."""
+def _fields(instance: Instance) -> tuple[str, object]:
+    """Return all fields of an instance, to be compared: as text, because a number may be NaN."""
     return repr(instance), instance.texts
 
 
 def _check_metadata(volume: Volume, again: Volume) -> None:
-    """Refuse dictionaries that are not those of their slices."""
+    """Refuse metadata dictionaries that are not as they were read."""
     front = front_end(again.backend, again.pixel_type)
     if len(volume.metadata) != len(again.metadata):
         raise SeriesWriteError(
@@ -581,7 +585,7 @@ def _check_metadata(volume: Volume, again: Volume) -> None:
         )
     for field in ("metadata", "as_read"):
         dictionaries = getattr(volume, field)
-        if [type(each) for each in dictionaries] != [type(each) for each in again.metadata]:
+        if [type(dictionary) for dictionary in dictionaries] != [type(dictionary) for dictionary in again.metadata]:
             raise _edited(field, "does not hold one dictionary of its front end for each slice")
         for plane, now, before in zip(volume.planes, dictionaries, again.metadata, strict=True):
             key = front.first_difference(now, before)
@@ -595,7 +599,7 @@ def _check_metadata(volume: Volume, again: Volume) -> None:
 
 
 def _check_image_type(volume: Volume, again: Volume) -> None:
-    """Refuse an image of another type than that which was read, or of another size."""
+    """Refuse an image of another type or size than the image that was read."""
     image, expected, front = volume.image, again.image, front_end(again.backend, again.pixel_type)
     if type(image) is not type(expected) or front.pixel_kind(image) != front.pixel_kind(expected):
         raise VerificationError(

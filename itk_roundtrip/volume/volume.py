@@ -1,4 +1,4 @@
-"""A series as ITK holds it: one image, and one metadata dictionary and one source per slice, in slice order."""
+"""A volume: an image of ITK, and for each slice its metadata dictionary and its source, in slice order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Volume:
     pixel_type
         ITK's name of the pixel type: UC, SS, US, F, D, RGBUC or RGBUS.
     planes
-        What each slice is: ``planes[i].instance``, and ``planes[i].frame`` from 0 if it is a frame of several.
+        The source of each slice: ``planes[i].instance``, and ``planes[i].frame`` from 0 if it is a frame of several.
     backend
         Front end that read it.
     as_read

@@ -20,7 +20,7 @@ _RESCALE_KEYS: Mapping[str, str | None] = {"0028|1052": None, "0028|1053": None}
 
 
 def stored_slices(volume: Volume) -> list[Array]:
-    """Return the words of each slice, shape (rows, columns), as ITK was shown them."""
+    """Return the stored values of each slice, shape (rows, columns), in the format that ITK was shown."""
     return [
         stored_values(real, plane.carriage.seen) for real, plane in zip(volume.array_zyx, volume.planes, strict=True)
     ]
