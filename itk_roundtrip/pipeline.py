@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -17,12 +17,14 @@ from itk_roundtrip.errors import (
     SeriesReadError,
 )
 from itk_roundtrip.processes import Outcome, Task, Workers, processors
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.volume.volume import check_volume
 
 if TYPE_CHECKING:
     from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
     from itk_roundtrip.derivation.plan import SeriesPlan
-    from itk_roundtrip.series.find import Series, Skipped
+    from itk_roundtrip.pixels.kinds import Carriage
+    from itk_roundtrip.series.find import Series, SeriesList, Skipped
     from itk_roundtrip.verify.findings import Finding, Report
     from itk_roundtrip.volume.volume import Volume
 
@@ -32,7 +34,7 @@ PUBLISHED = "the output was written and verified"
 
 @dataclass(frozen=True)
 class RoundtripResult:
-    """What a round trip did.
+    """The outcome of a round trip.
 
     Attributes
     ----------
@@ -99,7 +101,7 @@ class RoundtripResult:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the verification found: nothing but what the source has too."""
+        """The findings of the verification: all of them are inherited from the source."""
         return self.report.findings if self.report else ()
 
     @property
@@ -221,87 +223,211 @@ def carry(
     staging: Staging,
     workers: Workers,
 ) -> RoundtripResult:
-    """Make one round trip in an open staging folder, with workers that may have served others before."""
+    """Make a round trip in an open staging folder, with workers that may have served others before.
+
+    Its stages are those of docs/design.md: find; read, derive, write, complete and verify slab by slab; publish.
+    """
     # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
-    from itk_roundtrip.carry import acceptance, compression, scheduling, slabs
-    from itk_roundtrip.pixels import kinds
-    from itk_roundtrip.series.find import choose_series, find_series, left_out, without_pixels
-    from itk_roundtrip.series.shared import check_derivable
+    from itk_roundtrip.carry import acceptance, slabs
     from itk_roundtrip.verify import judge
 
-    compression.check_available(options.transfer_syntax)
-    found = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
-    chosen = choose_series(found, options.series, os.fspath(source))
-    _check_readable(found.skipped)
-    kinds.check_supported(chosen, options.identity)
-    if options.identity == "derived":
-        check_derivable(chosen.instances)
-    carried = kinds.carriages(chosen, options.identity)
-    if options.headers == "itk":
-        kinds.check_plain(carried)
-    for one in chosen.instances:
-        if (how := carried[one.name]).path != "source":
-            size = one.rows or 0, one.columns or 0
-            compression.check_format(
-                options.transfer_syntax, how.pixel_format, one.name, size=size, overlay=one.embedded_overlay
-            )
-    staging.refuse_sources([one.path for one in chosen.instances])
-    warnings = [*left_out(found.skipped), *_irregular(chosen)]
-    if options.series is None:
-        warnings += without_pixels(found, chosen)
-    its_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
-    versions = _named_versions(its_versions)
+    series_list, series, carriages = _find(source, options)
+    staging.refuse_sources([instance.path for instance in series.instances])
+    warnings = _source_warnings(series_list, series, options)
+    front_end_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
+    versions = _named_versions(front_end_versions)
+    trip = _Trip(options, staging, workers, series, _names(series), carriages, front_end_versions, versions)
+    in_itk_order = _carry_in_itk_order(trip)
 
-    def plan(series: Series) -> Job:
-        derived = None
-        if options.identity == "derived":
-            changing: dict[str, str] = {"identity": options.identity, "headers": options.headers}
-            if options.transfer_syntax:
-                changing["transfer_syntax"] = options.transfer_syntax
-            comment = options.description or ""
-            derived = _plan(series, chosen, comment, changing, versions, kinds.are_unchanged(chosen, carried))
-        return slabs.Job(
-            derived,
-            options.headers,
-            staging.folder,
-            options.backend,
-            options.transfer_syntax,
-            its_versions[-1] if its_versions else "",
-        )
+    def carry_again(carriages: Mapping[str, Carriage]) -> tuple[Sequence[Slab], SlabResult]:
+        parts, result, _ = _carry_slabs(trip, in_itk_order.job, in_itk_order.series, in_itk_order.names, carriages)
+        return parts, result
 
-    names = _names(chosen)
-    ask = slabs.order, staging.ordering, chosen, names, options.backend
-    if chosen.geometry is None or chosen.geometry.duplicates:
-        ordered, its_names, order = _itk_order(workers.call(*ask), chosen, names)
-        result = None
-    else:  # distinct positions have one order: the slabs need not wait for ITK to say so
-        job = plan(chosen)
-        parts = scheduling.cut_into_slabs(job, chosen, names, carried, options.jobs)
-        result, answer = scheduling.carry_slabs(job, parts, workers, options.progress, Task(ask[0], ask[1:]))
-        ordered, its_names, order = _itk_order(answer, chosen, names)
-    if result is None or (ordered, its_names) != (chosen, names):
-        job = plan(ordered)
-        parts = scheduling.cut_into_slabs(job, ordered, its_names, carried, options.jobs)
-        result, _ = scheduling.carry_slabs(job, parts, workers, options.progress)
-    alike = kinds.carried_alike(ordered, carried, result.given_up)
-    if alike != carried:
-        parts = scheduling.cut_into_slabs(job, ordered, its_names, alike, options.jobs)
-        result, _ = scheduling.carry_slabs(job, parts, workers, options.progress)
+    carried = _keep_alike(in_itk_order, carriages, carry_again)
     folders = os.fspath(source), os.fspath(destination)
-    report = (
-        acceptance.judged(result, ordered, job, folders, judge.uids_of(found)) if job.headers == "complete" else None
-    )
-    warnings += acceptance.concerns(result, job.identity)
+    report = None
+    if carried.job.headers == "complete":
+        report = acceptance.judged(carried.result, carried.series, carried.job, folders, judge.uids_of(series_list))
+    warnings += acceptance.concerns(carried.result, carried.job.identity)
     staging.publish()
-    return _result(folders, job, ordered, order, versions, result, warnings, report, parts)
+    return _result(folders, carried, versions, warnings, report)
+
+
+@dataclass(frozen=True)
+class _Trip:
+    """Arguments of a round trip, and its source as `_find` returns it, for all stages.
+
+    Attributes
+    ----------
+    options, staging, workers
+        As :func:`carry` got them.
+    series, names, carriages
+        The source by position, the names that ITK is shown its files under, and how their pixels are carried.
+    front_end_versions, versions
+        Of the front end and its GDCM; of all software that takes part.
+    """
+
+    options: Options
+    staging: Staging
+    workers: Workers
+    series: Series
+    names: tuple[str, ...]
+    carriages: Mapping[str, Carriage]
+    front_end_versions: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """A carried series: its job, its order, its slabs and their result.
+
+    Attributes
+    ----------
+    job
+        What all slabs share.
+    series, names, order
+        Its instances in the order in which they were written, their file names, and what ordered them.
+    parts, result
+        The slabs, and the outcome of all of them.
+    """
+
+    job: Job
+    series: Series
+    names: tuple[str, ...]
+    order: str
+    parts: Sequence[Slab]
+    result: SlabResult
+
+
+def _find(source: str | os.PathLike[str], options: Options) -> tuple[SeriesList, Series, dict[str, Carriage]]:
+    """Find the series in a folder and choose which to carry; refuse what cannot be carried as the options ask.
+
+    Returns
+    -------
+    tuple
+        All series, the chosen series, and how each of its instances is carried, by name.
+    """
+    from itk_roundtrip.carry import compression
+    from itk_roundtrip.pixels import kinds
+    from itk_roundtrip.series.find import choose_series, find_series
+    from itk_roundtrip.series.shared import check_derivable
+
+    compression.check_available(options.transfer_syntax)
+    series_list = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
+    series = choose_series(series_list, options.series, os.fspath(source))
+    _check_readable(series_list.skipped)
+    kinds.check_supported(series, options.identity)
+    if options.identity == "derived":
+        check_derivable(series.instances)
+    carriages = kinds.carriages(series, options.identity)
+    if options.headers == "itk":
+        kinds.check_plain(carriages)
+    for instance in series.instances:
+        if (carriage := carriages[instance.name]).path != "source":
+            compression.check_format(
+                options.transfer_syntax,
+                carriage.pixel_format,
+                instance.name,
+                size=(instance.rows or 0, instance.columns or 0),
+                overlay=instance.embedded_overlay,
+            )
+    return series_list, series, carriages
+
+
+def _source_warnings(series_list: SeriesList, series: Series, options: Options) -> list[str]:
+    """Return warnings of the source: files left out, irregularities, other series without pixels."""
+    from itk_roundtrip.series.find import left_out, without_pixels
+
+    warnings = [*left_out(series_list.skipped), *_irregular(series)]
+    if options.series is None:
+        warnings += without_pixels(series_list, series)
+    return warnings
+
+
+def _carry_in_itk_order(trip: _Trip) -> _Carried:
+    """Carry the slabs of a series in the order in which GDCMSeriesFileNames has its files."""
+    from itk_roundtrip.carry import slabs
+
+    series, names = trip.series, trip.names
+    ask = Task(slabs.order, (trip.staging.ordering, series, names, trip.options.backend))
+    if series.geometry is None or series.geometry.duplicates:
+        ordered, itk_names, order = _itk_order(trip.workers.call(ask.function, *ask.arguments), series, names)
+    else:  # distinct positions have a single order: the slabs need not wait for ITK to say so
+        job = _derive(trip, series)
+        parts, result, answer = _carry_slabs(trip, job, series, names, trip.carriages, ask)
+        ordered, itk_names, order = _itk_order(answer, series, names)
+        if (ordered, itk_names) == (series, names):
+            return _Carried(job, series, names, order, parts, result)
+    job = _derive(trip, ordered)
+    parts, result, _ = _carry_slabs(trip, job, ordered, itk_names, trip.carriages)
+    return _Carried(job, ordered, itk_names, order, parts, result)
+
+
+def _derive(trip: _Trip, series: Series) -> Job:
+    """Return the job of the slabs, with the plan of the derived series if the identity is ``derived``."""
+    from itk_roundtrip.carry import slabs
+    from itk_roundtrip.pixels import kinds
+
+    options, plan = trip.options, None
+    if options.identity == "derived":
+        changing: dict[str, str] = {"identity": options.identity, "headers": options.headers}
+        if options.transfer_syntax:
+            changing["transfer_syntax"] = options.transfer_syntax
+        unchanged = kinds.are_unchanged(trip.series, trip.carriages)
+        plan = _plan(series, trip.series, options.description or "", changing, trip.versions, unchanged)
+    return slabs.Job(
+        plan,
+        options.headers,
+        trip.staging.folder,
+        options.backend,
+        options.transfer_syntax,
+        trip.front_end_versions[-1] if trip.front_end_versions else "",
+    )
+
+
+def _carry_slabs(
+    trip: _Trip,
+    job: Job,
+    series: Series,
+    names: tuple[str, ...],
+    carriages: Mapping[str, Carriage],
+    first: Task | None = None,
+) -> tuple[Sequence[Slab], SlabResult, Outcome | None]:
+    """Let the workers do the ``first`` task, and read, write, complete and verify a series slab by slab.
+
+    Returns
+    -------
+    tuple
+        The slabs, the result of all of them, and the outcome of the first task.
+    """
+    from itk_roundtrip.carry import scheduling
+
+    parts = scheduling.cut_into_slabs(job, series, names, carriages, trip.options.jobs)
+    result, answer = scheduling.carry_slabs(job, parts, trip.workers, trip.options.progress, first)
+    return parts, result, answer
+
+
+def _keep_alike(
+    carried: _Carried,
+    carriages: Mapping[str, Carriage],
+    carry_again: Callable[[Mapping[str, Carriage]], tuple[Sequence[Slab], SlabResult]],
+) -> _Carried:
+    """Carry a series again, with more kept from the source, until no transfer syntax is carried by ITK in part."""
+    from itk_roundtrip.pixels import kinds
+
+    while (alike := kinds.carried_alike(carried.series, carriages, carried.result.given_up)) != carriages:
+        carriages = alike
+        parts, result = carry_again(carriages)
+        carried = replace(carried, parts=parts, result=result)
+    return carried
 
 
 @checked(volume=check_volume)
 def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwrite: bool = False) -> RoundtripResult:
     """Write a volume as a DICOM series: completed, verified, published as a whole; ITK runs in this process.
 
-    A volume that went through :func:`derive` becomes a new series of derived instances; any other one the same
-    instances again. Pixels must still be those of the source: processed pixels are not carried yet, and a volume that
+    A volume that went through :func:`derive` becomes a new series of derived instances; any other the same instances
+    again. Pixels must still be those of the source: processed pixels are not carried yet, and a volume that
     holds any is refused, as are edits of ``volume.metadata``, which the completed headers would hide.
 
     Parameters
@@ -342,45 +468,44 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     if identity == "derived":
         check_derivable(series.instances)
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
-        staging.refuse_sources([one.path for one in series.instances])
-        its_versions = slabs.versions(staging.folder, volume.backend)
-        versions = _named_versions(its_versions)
+        staging.refuse_sources([instance.path for instance in series.instances])
+        front_end_versions = slabs.versions(staging.folder, volume.backend)
+        versions = _named_versions(front_end_versions)
+        carriages = kinds.carriages(series, identity)
         plan = None
         if volume.derivation is not None:
             options = {"identity": "derived", "headers": "complete"}
-            unchanged = kinds.are_unchanged(series, kinds.carriages(series, identity))
+            unchanged = kinds.are_unchanged(series, carriages)
             plan = _plan(series, series, volume.derivation.comment, options, versions, unchanged)
-        job = slabs.Job(plan, "complete", staging.folder, volume.backend, decoder=its_versions[-1])
-        carried = kinds.carriages(series, identity)
-        while True:
-            result = slabs.SlabResult()
-            parts = scheduling.cut_into_slabs(job, series, _names(series), carried, 1)
+        job = slabs.Job(plan, "complete", staging.folder, volume.backend, decoder=front_end_versions[-1])
+        names = _names(series)
+
+        def carry_here(carriages: Mapping[str, Carriage]) -> tuple[Sequence[Slab], SlabResult]:
+            parts, result = scheduling.cut_into_slabs(job, series, names, carriages, 1), slabs.SlabResult()
             for slab in parts:
                 result.add(slabs.process(job, slab))
-            alike = kinds.carried_alike(series, carried, result.given_up)
-            if alike == carried:
-                break
-            carried = alike
+            return parts, result
+
+        carried = _Carried(job, series, names, "position", *carry_here(carriages))
+        carried = _keep_alike(carried, carriages, carry_here)
         folders = str(series.directory), os.fspath(destination)
-        report = acceptance.judged(result, series, job, folders, judge.uids_of(SeriesList([series])))
-        warnings = [*_irregular(series), *acceptance.concerns(result, job.identity)]
+        report = acceptance.judged(carried.result, series, job, folders, judge.uids_of(SeriesList([series])))
+        warnings = [*_irregular(series), *acceptance.concerns(carried.result, job.identity)]
         staging.publish()
-    return _result(folders, job, series, "position", versions, result, warnings, report, parts)
+    return _result(folders, carried, versions, warnings, report)
 
 
 def _result(
     folders: tuple[str, str],
-    job: Job,
-    series: Series,
-    order: str,
+    carried: _Carried,
     versions: tuple[str, ...],
-    result: SlabResult,
     warnings: Sequence[str],
     report: Report | None,
-    parts: Sequence[Slab],
 ) -> RoundtripResult:
+    """Return the result of a round trip, its counts by tag."""
     from itk_roundtrip.carry.scheduling import pixel_types
 
+    job, series, result = carried.job, carried.series, carried.result
     return RoundtripResult(
         verdict="pass" if job.headers == "complete" else "unverified",
         source=folders[0],
@@ -390,13 +515,13 @@ def _result(
         headers=job.headers,
         source_series_instance_uid=series.series_instance_uid,
         series_instance_uid=job.plan.series_instance_uid if job.plan else series.series_instance_uid,
-        pixel_type=pixel_types(parts, result),
+        pixel_type=pixel_types(carried.parts, result),
         path=", ".join(path for path in ("itk", "itk-inverted", "source") if result.paths[path]),
         paths=dict(result.paths),
         path_reasons=tuple(sorted(result.reasons)),
         backend=job.backend,
         transfer_syntax=job.transfer_syntax,
-        order=order,
+        order=carried.order,
         # Of what was read again from the disk, as `verify` counts it, where anything was.
         kept=report.outcomes().get("kept", 0) if report else result.kept,
         replaced=_by_outcome(report, "set by rule") if report else _by_tag(result.replaced),
@@ -412,31 +537,39 @@ def _result(
 
 
 def _check_readable(skipped: Sequence[Skipped]) -> None:
-    """Refuse a folder with a file that may be a slice and cannot be opened."""
-    for one in skipped:
-        if one.unreadable:
-            raise SeriesReadError(f"{one.name} may belong to the series and {one.reason}.", path=one.name)
+    """Refuse a folder with a file that cannot be opened and may belong to the series."""
+    for file in skipped:
+        if file.unreadable:
+            raise SeriesReadError(f"{file.name} may belong to the series and {file.reason}.", path=file.name)
 
 
 def _irregular(series: Series) -> list[str]:
-    return [
-        f"{one.message}{f', first {one.files[0]}' if one.files and one.files[0] not in one.message else ''}"
-        + ("." if one.kind in ("lossy-stream", "lossy-range") else "; each slice is carried as it stands.")
-        for one in series.irregularities
-        if one.kind not in ("multi-frame", "unknown-spacing")  # nothing to be careful about
-    ]
+    """Return a warning for each irregularity of a series that a reader of the output should know of."""
+    warnings = []
+    for irregularity in series.irregularities:
+        if irregularity.kind in ("multi-frame", "unknown-spacing"):  # nothing to be careful about
+            continue
+        message = irregularity.message
+        if irregularity.files and irregularity.files[0] not in message:
+            message += f", first {irregularity.files[0]}"
+        if irregularity.kind not in ("lossy-stream", "lossy-range"):
+            message += "; each slice is carried as it stands"
+        warnings.append(f"{message}.")
+    return warnings
 
 
 def _names(series: Series) -> tuple[str, ...]:
+    """Return a file name for each instance of a series, no two alike."""
     from itk_roundtrip.itk_io import view
 
-    return tuple(view.names([(one.path.name, one.name) for one in series.instances]))
+    return tuple(view.names([(instance.path.name, instance.name) for instance in series.instances]))
 
 
 def _itk_order(answer: Outcome | None, series: Series, names: tuple[str, ...]) -> tuple[Series, tuple[str, ...], str]:
-    """Return the series in the order of GDCMSeriesFileNames, its names for the files, and who ordered them.
+    """Return the series in the order of GDCMSeriesFileNames, the names of its files, and what ordered them.
 
-    Where it crashed, refused the folder or did not find exactly this series, our order serves.
+    Where GDCMSeriesFileNames crashed, refused the folder or did not find exactly this series, the order by position
+    stays.
     """
     inputs, outputs = answer.value if answer is not None and not answer.crashed else ([], [])
     if sorted(inputs) != sorted(names) or len(outputs) != len(inputs):
@@ -449,6 +582,7 @@ def _itk_order(answer: Outcome | None, series: Series, names: tuple[str, ...]) -
 
 
 def _named_versions(of_itk: tuple[str, ...]) -> tuple[str, ...]:
+    """Return name and version of all software that takes part, for Software Versions (0018,1020)."""
     import pydicom
 
     return (f"itk-roundtrip {__version__}", *of_itk, f"pydicom {pydicom.__version__}")
@@ -462,23 +596,24 @@ def _plan(
     versions: tuple[str, ...],
     unchanged: bool,
 ) -> SeriesPlan:
+    """Return the plan of the derived series; the pass of each slice is that of the series by position."""
     from itk_roundtrip.derivation.plan import SourceSlice, plan_series
 
-    passes = dict(zip((one.name for one in by_position.instances), by_position.pass_indices, strict=True))
+    passes = dict(zip((instance.name for instance in by_position.instances), by_position.pass_indices, strict=True))
     slices = [
         SourceSlice(
-            name=one.name,
-            sop_class_uid=one.sop_class_uid,
-            sop_instance_uid=one.sop_instance_uid,
-            study_instance_uid=one.study_instance_uid,
-            series_instance_uid=one.series_instance_uid,
-            modality=one.modality,
-            series_number=one.series_number,
-            instance_number=one.instance_number,
-            timezone_offset=one.timezone_offset,
-            pass_index=passes[one.name],
+            name=instance.name,
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            study_instance_uid=instance.study_instance_uid,
+            series_instance_uid=instance.series_instance_uid,
+            modality=instance.modality,
+            series_number=instance.series_number,
+            instance_number=instance.instance_number,
+            timezone_offset=instance.timezone_offset,
+            pass_index=passes[instance.name],
         )
-        for one in ordered.instances
+        for instance in ordered.instances
     ]
     return plan_series(
         slices,
@@ -491,6 +626,7 @@ def _plan(
 
 
 def _by_outcome(report: Report, outcome: str) -> dict[str, int]:
+    """Return the number of elements with an outcome, by the text of their tags."""
     counts: Counter[str] = Counter()
     for change in report.changes:
         if change.outcome == outcome:
@@ -499,4 +635,5 @@ def _by_outcome(report: Report, outcome: str) -> dict[str, int]:
 
 
 def _by_tag(counts: Mapping[int, int]) -> dict[str, int]:
-    return {f"({tag >> 16:04X},{tag & 0xFFFF:04X})": counts[tag] for tag in sorted(counts)}
+    """Return counts by the text of their tags, in order."""
+    return {tag_text(tag): counts[tag] for tag in sorted(counts)}

@@ -69,7 +69,7 @@ def check_format(
     size: tuple[int, int] = (_JPEG_2000_MINIMUM, _JPEG_2000_MINIMUM),
     overlay: bool = False,
 ) -> None:
-    """Refuse pixels that a codec does not hold.
+    """Refuse pixels whose format a codec cannot hold, or decoders of it do not agree on.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def _entropy_coded(differences: Array, sizes: Array, codes: Array) -> bytes:
 def check_stream(stream: bytes, words: Array, pixel_format: PixelFormat, name: str, file_name: str) -> None:
     """Check that a compressed frame decodes to the same words, with a library that did not compress it.
 
-    GDCM is asked first, and must not decode it to other words. If it refuses the stream, the next one must be right.
+    GDCM is asked first, and must not decode it to other words. If it refuses the stream, the next must be right.
 
     Raises
     ------

@@ -120,7 +120,7 @@ def _digest(source: Header, carriage: Carriage, words: Sequence[Array | None]) -
 def _pixel_change(
     source: Header, instance: Instance, carriage: Carriage, decoder: str, transfer_syntax: str
 ) -> PixelChange:
-    """Return the changes of Photometric Interpretation and Planar Configuration, and what is said of lossy pixels."""
+    """Return the changes of Photometric Interpretation and Planar Configuration, and what is said of decoding."""
     lossy = instance.is_lossy
     steps = (_method(instance), _ratio(source, instance)) if lossy else None
     interleaved = carriage.pixel_format.samples > 1 and (
@@ -160,7 +160,7 @@ def _compression(instance: Instance) -> str:
 
 
 def _ratio(source: Header, instance: Instance) -> str:
-    """Return Lossy Image Compression Ratio (0028,2112): native bytes by compressed ones."""
+    """Return Lossy Image Compression Ratio (0028,2112): native bytes divided by compressed bytes."""
     value = source.raw(tags.PIXEL_DATA) or b""
     sizes = [end - start - 8 for start, end in items(value, 0, len(value), implicit_vr=False)]
     return f"{view.frame_bits(instance) * instance.frames / 8 / max(1, sum(sizes[1:])):.4g}"

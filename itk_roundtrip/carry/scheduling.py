@@ -26,7 +26,7 @@ SLAB_BYTES = 16 << 20
 def cut_into_slabs(
     job: Job, series: Series, names: tuple[str, ...], carriages: Mapping[str, Carriage], jobs: int
 ) -> list[Slab]:
-    """Cut a series into slabs: the slices of each alike in size and kind, each small enough, enough for all jobs."""
+    """Cut a series into slabs of instances alike in size and kind: at most SLAB_BYTES each, enough for all jobs."""
     types: dict[str, PixelType] = {}
     planned = dict(carriages)
     for alike in _by_kind(carriages).values():

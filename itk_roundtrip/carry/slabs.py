@@ -365,7 +365,7 @@ def _edits(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], word
 
 
 def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequence[Array | None]) -> SlabResult:
-    """Write the completed instance of a slab of one, and compare it with its source.
+    """Write the completed instance of a slab that has no other, and compare it with its source.
 
     Where ITK's pixels turn out not to be those of the source, the source's own are kept.
     """

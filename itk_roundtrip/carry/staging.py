@@ -57,7 +57,7 @@ class Staging:
 
     @property
     def ordering(self) -> Path:
-        """Folder in which ITK is shown the source to order."""
+        """Folder of the stand-ins that GDCMSeriesFileNames orders."""
         return self.folder / "ordering"
 
     @property
@@ -189,7 +189,7 @@ class Staging:
                 raise DestinationError(f"{self.name} cannot be replaced: permission denied.", path=self.name)
 
     def publish(self) -> None:
-        """Put the output in place of whatever stands there, in one step where the system can.
+        """Rename the output to its place, or exchange it with what stands there in a single step where the system can.
 
         Raises
         ------
@@ -203,7 +203,7 @@ class Staging:
             raise self._error(error) from None
 
     def _put_in_place(self) -> None:
-        """Rename the output to its place, or exchange it with what stands there."""
+        """Rename or exchange the folders, as :meth:`publish` says."""
         if not self.destination.exists():
             os.rename(self.output, self.destination)
         else:
@@ -238,7 +238,7 @@ class Staging:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a folder, also one with folders that may not be written to."""
+    """Remove a file or a folder, even if folders in it may not be written to."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -251,7 +251,7 @@ def _remove(path: Path) -> None:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Exchange two folders in one step (``renameat2`` of Linux, ``renamex_np`` of macOS); tell whether it worked."""
+    """Exchange two folders in a single step (``renameat2`` of Linux, ``renamex_np`` of macOS); tell whether it did."""
     library = ctypes.CDLL(None)
     first, second = os.fsencode(a), os.fsencode(b)
     if sys.platform == "darwin":

@@ -1,1 +1,1 @@
-"""What changes in a derived instance, as data."""
+"""The edits that make a derived instance of its source, as data, and its UIDs."""

@@ -18,7 +18,7 @@ def functional_group_edits(source: Dataset, declared: str) -> Edits:
     """Return the edits of the functional groups of a derived instance; none if it has none.
 
     Frame Type value 1 becomes DERIVED (C.8.16.1.1); Derivation Image Sequence names what was done and the frame of the
-    source, per frame unless it is one that all frames share (C.7.6.16.2.6). Source Image Evidence Sequence then lists
+    source, per frame unless all frames share it (C.7.6.16.2.6). Source Image Evidence Sequence then lists
     the source (C.8.13.2.1.2).
 
     Parameters

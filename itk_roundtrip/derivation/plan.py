@@ -1,6 +1,6 @@
 """The edits that make a derived instance of its source (PS3.3 C.7.6.1.1.2, C.12.4), as data. No input, no output.
 
-:func:`plan_series` settles what is the same in the whole series; :func:`edits` says what changes in one instance.
+:func:`plan_series` makes the plan that all instances share; :func:`edits` returns the edits of an instance.
 The rule table decides which attributes are touched, the functions here with which value.
 """
 
@@ -69,7 +69,7 @@ DECLARED_LIMIT = 160
 
 @dataclass(frozen=True)
 class SeriesPlan:
-    """What all instances of one derived series share.
+    """The values that all instances of a derived series share.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def plan_series(
     software_versions: Iterable[str],
     unchanged: bool = True,
 ) -> SeriesPlan:
-    """Settle what is the same in all instances of the derived series.
+    """Return the plan of the derived series: the values that all its instances share.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def plan_series(
 
 
 def _series_number(text: str) -> int:
-    """Return Series Number (0020,0011) of the derived series: that of the source and 1000, or 1001."""
+    """Return Series Number (0020,0011) of the derived series: that of the source plus 1000, or 1001."""
     if not re.fullmatch(r"[+-]?[0-9]+", text.strip()):
         return SERIES_NUMBER_STEP + 1
     number = int(text) + SERIES_NUMBER_STEP
@@ -226,7 +226,7 @@ def _now() -> datetime:
 
 
 def _in_offset(moment: datetime, timezone_offset: str) -> datetime:
-    """Return the same moment in a Timezone Offset From UTC (0008,0201), if that is one."""
+    """Return the same moment in a Timezone Offset From UTC (0008,0201); unchanged if that is no offset."""
     if not re.fullmatch(r"[+-][0-9]{4}", timezone_offset):
         return moment
     sign = -1 if timezone_offset[0] == "-" else 1
@@ -302,7 +302,7 @@ def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
         tags.LOSSY_IMAGE_COMPRESSION_METHOD: ("CS", method, tags.LOSSY_IMAGE_COMPRESSION_RATIO),
     }
     for tag, (vr, value, partner) in values.items():
-        if not _raw(source, tag) and b"\\" not in _raw(source, partner):  # both tell one step after the other
+        if not _raw(source, tag) and b"\\" not in _raw(source, partner):  # both list step after step
             result[tag] = Edit(tag, vr, value)
     return result
 
@@ -374,7 +374,7 @@ def _decoded(source: Dataset, text: bytes) -> str:
 
 
 def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *, keep_end: bool) -> bytes:
-    """Return the old text, the separator and the added text, the old one shortened to ``limit`` characters.
+    """Return the old text, the separator and the added text, the old text shortened to ``limit`` characters in all.
 
     The bytes of the old text stay as they are wherever that is possible, whatever they decode to.
     """
@@ -399,7 +399,7 @@ def _cut(old: bytes, encodings: list[str], room: int, *, keep_end: bool) -> byte
     start = len(decoded) - room if keep_end else 0
     if room == 0:
         return b""
-    if len(decoded) == len(old):  # one byte a character: cut the bytes themselves
+    if len(decoded) == len(old):  # a byte for each character: cut the bytes themselves
         return old[start : start + room]
     wanted = decoded[start : start + room]
     encoded = encode_string(wanted, encodings)
@@ -411,7 +411,7 @@ def _cut(old: bytes, encodings: list[str], room: int, *, keep_end: bool) -> byte
 
 
 def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
-    """Return a text with ASCII added, back in ASCII first if the old one ends in another set of ISO 2022."""
+    """Return a text with ASCII added, behind an escape sequence if it ends in another set (PS3.5 6.1.2.5)."""
     before = decode_bytes(old, encodings, set())
     for closing in (b"", b"\x1b(B"):
         joined = old + closing + added.encode("ascii")
@@ -435,7 +435,7 @@ def statement(plan: SeriesPlan, declared: str) -> str:
 
 
 def _derivation_description(slice_: _Slice) -> bytes:
-    """Return Derivation Description (0008,2111) with what was done behind what it said."""
+    """Return Derivation Description (0008,2111) with the statement of the derivation behind what it said."""
     added = f"{slice_.plan.software_versions[0]}: {statement(slice_.plan, slice_.pixels.declared)}"
     return _fitted(slice_.source, tags.DERIVATION_DESCRIPTION, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
 
@@ -446,11 +446,12 @@ def _creation(slice_: _Slice) -> datetime:
 
 
 def _instance_number(slice_: _Slice) -> bytes | None:
+    """Return Instance Number (0020,0013), if the series is renumbered."""
     return str(slice_.plan.instance_numbers[slice_.index]).encode() if slice_.plan.instance_numbers else None
 
 
 def coded(tag: int, code: tuple[str, str, str]) -> Items:
-    """Return a code sequence of one item: Code Value, Coding Scheme Designator, Code Meaning."""
+    """Return a code sequence with an item of Code Value, Coding Scheme Designator, Code Meaning (PS3.3 8.8)."""
     value, scheme, meaning = (text.encode("ascii") for text in code)
     item = (
         Edit(tags.CODE_VALUE, "SH", value),
@@ -485,7 +486,7 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
 
 
 def source_reference(source: Dataset, *, frame: int | None = None) -> Item | None:
-    """Return an item that refers to a source instance, or to one frame of it, counted from 1."""
+    """Return an item that refers to a source instance, or to a frame of it, counted from 1."""
     source_uid = _text(source, tags.SOP_INSTANCE_UID)
     if not source_uid:
         return None

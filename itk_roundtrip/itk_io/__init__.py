@@ -1,1 +1,1 @@
-"""The only room that imports itk and SimpleITK: two front ends, and what ITK is shown of a source."""
+"""The only room that imports itk and SimpleITK: two front ends, and the files that ITK reads of a source."""

@@ -26,7 +26,7 @@ from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
 
 SHARES_MEMORY = True
-"""An ``itk.Image`` and the array of its pixels are one memory."""
+"""An ``itk.Image`` and the array of its pixels share their memory."""
 _MODULES = (  # in this order: the wrapped modules find their bases in sys.modules
     "itkGDCMImageIOPython",
     "itkImageSeriesReaderPython",
@@ -193,7 +193,7 @@ def write_series(
 
 
 def write_nothing(file_name: str) -> None:
-    """Write a DICOM file of one 2x2 slice, whose Implementation Version Name (0002,0013) names the GDCM in ITK."""
+    """Write a DICOM file of a 2x2 slice, whose Implementation Version Name (0002,0013) names the GDCM in ITK."""
     write_series(np.zeros((1, 2, 2)), "SS", None, (), [file_name])
 
 
@@ -209,7 +209,7 @@ def example(source: str, output: str, *, keep: bool) -> None:
     Parameters
     ----------
     source
-        Folder with the files of one series.
+        Folder with the files of a single series.
     output
         Folder to make once the series was read.
     keep

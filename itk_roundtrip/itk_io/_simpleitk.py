@@ -82,7 +82,7 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, 
 
 
 class Dictionary(dict[str, str]):
-    """The metadata of one slice by keys ``gggg|eeee``, with the names that ITK's MetaDataDictionary has."""
+    """The metadata of a slice by keys ``gggg|eeee``, with the names that ITK's MetaDataDictionary has."""
 
     def GetKeys(self) -> tuple[str, ...]:  # noqa: N802 - ITK's name
         """Return the keys."""
@@ -115,7 +115,7 @@ def edit_dictionary(dictionary: Any, edits: Mapping[str, str | None]) -> None:
 
 
 def image_of(array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
-    """Return an image of a copy of an array of shape (slices, rows, columns), with the geometry of another one."""
+    """Return an image of a copy of an array of shape (slices, rows, columns), with the geometry of another image."""
     values = np.ascontiguousarray(array_zyx, dtype=DTYPES[pixel_type])
     image = load().GetImageFromArray(values, isVector=components(pixel_type) > 1)
     if like is not None:
@@ -130,7 +130,7 @@ def write_series(
     dictionaries: Sequence[Any],
     file_names: Sequence[str],
 ) -> None:
-    """Write slices with ImageFileWriter and GDCMImageIO, one by one: SimpleITK wraps no writer with dictionaries.
+    """Write each slice with ImageFileWriter and GDCMImageIO: SimpleITK wraps no writer of series with dictionaries.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def write_series(
 
 
 def write_nothing(file_name: str) -> None:
-    """Write a DICOM file of one 2x2 slice, whose Implementation Version Name names the GDCM in SimpleITK."""
+    """Write a DICOM file of a 2x2 slice, whose Implementation Version Name names the GDCM in SimpleITK."""
     module = load()
     module.WriteImage(module.Image(2, 2, module.sitkInt16), file_name)
 
@@ -177,7 +177,7 @@ def example(source: str, output: str, *, private: bool) -> None:
     Parameters
     ----------
     source
-        Folder with the files of one series.
+        Folder with the files of a single series.
     output
         Folder to make once the series was read.
     private
@@ -228,7 +228,7 @@ region = size
 
 
 def pixel_kind(image: Any) -> tuple[int, ...]:
-    """Return dimension, pixel ID and components of an image: ``SimpleITK.Image`` is one class for all."""
+    """Return dimension, pixel ID and components of an image: all have the class ``SimpleITK.Image``."""
     return image.GetDimension(), image.GetPixelID(), image.GetNumberOfComponentsPerPixel()
 
 
@@ -254,7 +254,7 @@ def array_view(image: Any, pixel_type: PixelType) -> Array:
 
 
 def stored_values(path: Path) -> NDArray[Any]:
-    """Return the stored values of a file of one frame: shape (rows, columns), samples behind.
+    """Return the stored values of a single-frame file: shape (rows, columns), samples behind.
 
     The file must have no rescale and not be MONOCHROME1, which GDCM would apply and invert.
     """

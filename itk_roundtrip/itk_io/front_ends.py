@@ -19,7 +19,7 @@ class FrontEnd(Protocol):
     """What the package asks of ITK, in the order of its example DicomSeriesReadSeriesWrite."""
 
     SHARES_MEMORY: bool
-    """An image and the array of its pixels are one memory."""
+    """An image and the array of its pixels share their memory."""
 
     def load(self) -> Any:
         """Import the modules that read and write."""
@@ -42,7 +42,7 @@ class FrontEnd(Protocol):
         """Set or, for ``None``, erase entries of a dictionary in place."""
 
     def image_of(self, array_zyx: Array, pixel_type: PixelType, like: Any) -> Any:
-        """Return an image of an array, with the geometry of another one."""
+        """Return an image of an array, with the geometry of another image."""
 
     def write_series(
         self,

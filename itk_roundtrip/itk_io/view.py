@@ -137,7 +137,7 @@ def derived_names(names: Sequence[str]) -> list[str]:
 
 
 def _free(name: str, taken: Set[str]) -> str:
-    """Return the name with the first number behind it, from 2, that makes it no taken one."""
+    """Return the name with the lowest number behind it, from 2, with which it is not taken."""
     stem, suffix = os.path.splitext(name)
     return next(candidate for number in count(2) if _folded(candidate := f"{stem}_{number}{suffix}") not in taken)
 
@@ -158,7 +158,7 @@ def _plain(name: str) -> str:
 
 @dataclass(frozen=True)
 class Plane:
-    """A slice of the image that ITK reads: an instance of one frame, or a frame of several.
+    """A slice of the image that ITK reads: a single-frame instance, or a frame of a multi-frame instance.
 
     Attributes
     ----------
@@ -278,7 +278,7 @@ def _is_text(path: Path) -> bool:
 
 
 def ordering_file(instance: Instance) -> bytes:
-    """Return a stand-in of an instance for GDCMSeriesFileNames: the attributes that it groups and orders by, one pixel.
+    """Return a stand-in of an instance for GDCMSeriesFileNames: the attributes that it groups and orders by, a pixel.
 
     It keeps every file of a folder in memory whole, half a gigabyte for 1,200 slices, and some attributes that it has
     no use for end its process.

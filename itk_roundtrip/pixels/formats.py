@@ -1,4 +1,4 @@
-"""Stored values, real-world values and the pixel types that carry one to the other exactly. numpy only.
+"""Stored values, real values, and the pixel types through which stored values come back exactly. numpy only.
 
 A *stored value* (SV) is what Pixel Data (7FE0,0010) holds: ``BitsStored`` bits, signed if Pixel Representation
 (0028,0103) is 1. A *real value* is ``slope * SV + intercept`` (PS3.3 C.11.1), what ITK puts into an image.
@@ -34,7 +34,7 @@ _LARGEST = {"F": float(np.finfo(np.float32).max), "D": float(np.finfo(np.float64
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """How one slice stores its values (PS3.3 C.7.6.3 and C.11.1).
+    """How a slice stores its values (PS3.3 C.7.6.3 and C.11.1).
 
     ``slope`` and ``intercept`` are ``None`` where the attribute is absent or empty.
     """
@@ -51,12 +51,12 @@ class PixelFormat:
 
     @property
     def effective_slope(self) -> float:
-        """The slope that ITK applies: an absent one and a slope of 0 count as 1."""
+        """The slope that ITK applies: 1 if it is absent or 0."""
         return self.slope or 1.0
 
     @property
     def effective_intercept(self) -> float:
-        """The intercept that ITK applies: an absent one counts as 0."""
+        """The intercept that ITK applies: 0 if it is absent."""
         return self.intercept or 0.0
 
     @property
@@ -214,6 +214,7 @@ def digest_of_frames(frames: Sequence[Array]) -> str:
 
 
 def _digest(shape: tuple[int, ...], parts: Sequence[Array]) -> str:
+    """Return the SHA-256 of a shape and of the little-endian words of arrays."""
     state = hashlib.sha256(repr(shape).encode())
     for part in parts:
         state.update(np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<"), copy=False).data)

@@ -43,7 +43,7 @@ _DECODED_BY_GDCM = _COLOUR_CODECS | {
 
 @dataclass(frozen=True)
 class Carriage:
-    """How the pixels of one instance are carried.
+    """How the pixels of an instance are carried.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Carriage:
     seen
         How ITK is shown that it does; the same words, but maybe fewer of their meanings.
     label
-        Photometric Interpretation that ITK is shown, where it is not to know the true one.
+        Photometric Interpretation that ITK is shown, where it is not to know the true term.
     inverse
         What is undone of what ITK does.
     photometric
@@ -64,7 +64,7 @@ class Carriage:
     framed
         ITK is shown frame by frame, without the header, which describes all frames together.
     extra_rows
-        Rows that ITK is shown behind those of the image: GDCM drops pixels of one bit that do not fill a byte.
+        Rows that ITK is shown behind those of the image: GDCM drops single-bit pixels that do not fill a byte.
     bits_beyond
         Precision of its lossy streams, if that is more than Bits Stored: values beyond the range are clipped to it.
     itk_failed
@@ -194,12 +194,12 @@ _REFUSALS: tuple[Callable[[Instance], str], ...] = (
 
 
 def check_supported(series: Series, identity: Identity) -> None:
-    """Refuse a series that cannot be carried: damaged, contradictory, or of a kind that has no honest outcome.
+    """Refuse a series that cannot be carried: damaged, contradictory, or of a kind that is not carried.
 
     Raises
     ------
     SeriesReadError
-        A file is truncated, or two files have one SOP Instance UID.
+        A file is truncated, or two files share a SOP Instance UID.
     UnsupportedSeriesError
         An image that is not described, or that nothing can be derived from.
     """
@@ -235,7 +235,7 @@ def check_supported(series: Series, identity: Identity) -> None:
 
 
 def _is_compressed(instance: Instance) -> bool:
-    """Tell whether a codec must decode the pixels; native frames in fragments are unpacked without one."""
+    """Tell whether a codec must decode the pixels; native frames in fragments need none."""
     syntax = instance.transfer_syntax_uid
     return syntax not in UNCOMPRESSED_TRANSFER_SYNTAXES and not syntaxes.holds_native_frames(
         syntax, instance.bits_allocated
@@ -256,7 +256,7 @@ def _undecoded(instance: Instance, identity: Identity) -> str:
 
 
 def _lossy_copy(instance: Instance, identity: Identity) -> str:
-    """Return why lossy streams are kept: a copy must lose nothing more and say nothing else."""
+    """Return why the lossy streams of a copy are kept: decoded, they would be described as something else."""
     if identity == "copy" and instance.is_lossy:
         return "a copy of a lossy source keeps its compressed bytes"
     return ""
@@ -350,7 +350,7 @@ _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
     _long_codestream,
     _unclear_range,
 )
-"""Why ITK cannot carry the pixels of an instance, in the order in which it is said."""
+"""Why the pixels of an instance are kept from the source, in the order in which it is said."""
 
 
 def pixel_format(instance: Instance) -> PixelFormat:
@@ -418,7 +418,7 @@ def carriage(instance: Instance, identity: Identity) -> Carriage:
 
 
 def _extra_rows(instance: Instance) -> int:
-    """Return the number of rows behind those of an image of one bit with which its pixels fill whole bytes."""
+    """Return the number of rows to add to an image of single-bit pixels so that they fill whole bytes."""
     rows, columns = instance.rows or 0, instance.columns or 0
     return next(extra for extra in range(8) if (rows + extra) * columns % 8 == 0)
 

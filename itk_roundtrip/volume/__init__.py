@@ -1,1 +1,1 @@
-"""A series as one image with its dictionaries: read, derived, its slices written."""
+"""A series as an image with its metadata dictionaries: read, derived, its slices written."""

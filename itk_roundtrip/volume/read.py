@@ -77,7 +77,7 @@ def read_planes(
     planes
         In slice order, all of the same size.
     file_names
-        Of the files that ITK reads, one per plane.
+        Of the files that ITK reads, each for a plane.
     pixel_type
         Of the image.
     series
@@ -102,7 +102,7 @@ def read_planes(
     rows, extra_rows = first.rows or 0, planes[0].carriage.extra_rows
     shape = (len(file_names), rows + extra_rows, first.columns or 0, *([samples] if samples > 1 else []))
     if array_zyx.size == np.prod(shape):
-        array_zyx = array_zyx.reshape(shape)  # ITK stacks slices of one row along the rows
+        array_zyx = array_zyx.reshape(shape)  # ITK stacks slices of a single row along the rows
     if len(metadata) != len(file_names) or array_zyx.shape != shape:
         raise SeriesReadError(f"ITK read another number of slices or pixels than {names} hold.", path=first.name)
     array_zyx = array_zyx[:, :rows]
@@ -161,7 +161,7 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     AmbiguousSeriesError
         The series holds several volumes, and none was chosen.
     UnsupportedSeriesError
-        A kind of image that ITK does not read, or slices of several sizes or colour models in one stack.
+        A kind of image that ITK does not read, or slices of several sizes or colour models in a volume.
     SeriesReadError
         A file is damaged or ITK cannot decode it.
 
@@ -177,7 +177,7 @@ _LISTED_VOLUMES = 20
 
 
 def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Slice, ...]]:
-    """Return the series with the instances of the volume asked for, or of the only one, and its slices.
+    """Return the series with the instances of the volume asked for, or of its only volume, and the slices of that.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> V
     _check_one_stack(series, carriages)
     headers = _Headers(series.instances)
     _check_planes(slices)
-    meant = [_meant(slice_, carriages[slice_.instance.name]) for slice_ in slices]
+    formats = [_format_of_slice(slice_, carriages[slice_.instance.name]) for slice_ in slices]
     for hiding, shown, pixel_type in _attempts(carriages):
         try:
             volume = read_shown(view.planes_of(slices, shown), headers, pixel_type, series, backend, hiding)
@@ -223,16 +223,16 @@ def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> V
             if hiding is Hiding.ALL_BUT_PIXELS:
                 raise
     front = front_end(backend, volume.pixel_type)
-    if not _is_real(volume, meant):
+    if not _holds_real_values(volume, formats):
         like = front.image_of(_one_pixel(volume.pixel_type), volume.pixel_type, volume.image)
         volume = replace(volume, image=like)  # its geometry is needed, not its pixels
-        volume = as_real(volume, meant)
+        volume = as_real(volume, formats)
     _set_geometry(front, volume.image, slices)
     return replace(volume, as_read=front.copies(volume.metadata))
 
 
 class _Headers(dict[str, Header]):
-    """Headers by the name of their instance, read when they are asked for; only the last one is kept in memory."""
+    """Headers by the name of their instance, read when they are asked for; only the last is kept in memory."""
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         super().__init__()
@@ -256,11 +256,11 @@ def _attempts(carriages: dict[str, Carriage]) -> Iterator[tuple[Hiding, dict[str
         yield hiding, *plan_pixel_type(carriages)
 
 
-def _meant(slice_: Slice, carriage: Carriage) -> PixelFormat:
-    """Return the pixel format of a slice with its rescale, that of a frame if it has one (PS3.3 C.7.6.16.2.9)."""
-    meant = carriage.pixel_format
+def _format_of_slice(slice_: Slice, carriage: Carriage) -> PixelFormat:
+    """Return the pixel format of a slice with its rescale, that of the frame if there is any (PS3.3 C.7.6.16.2.9)."""
+    pixel_format = carriage.pixel_format
     if carriage.photometric == "PALETTE COLOR":
-        return replace(meant, slope=None, intercept=None)  # indices of colours are no quantity
+        return replace(pixel_format, slope=None, intercept=None)  # indices of colours are no quantity
     texts = [slice_.instance.frame_value(keyword, slice_.frame) for keyword in ("RescaleSlope", "RescaleIntercept")]
     slope, intercept = map(decimal, texts)
     if (slope, intercept).count(None) != texts.count(""):
@@ -268,7 +268,7 @@ def _meant(slice_: Slice, carriage: Carriage) -> PixelFormat:
             f"{slice_.instance.name} has a Rescale Slope or Intercept that is not a number, which is not carried.",
             path=slice_.instance.name,
         )
-    return replace(meant, slope=slope, intercept=intercept) if any(texts) else meant
+    return replace(pixel_format, slope=slope, intercept=intercept) if any(texts) else pixel_format
 
 
 def read_shown(
@@ -334,7 +334,7 @@ def _check_one_stack(series: Series, carriages: dict[str, Carriage]) -> None:
 
 
 def _check_planes(slices: Sequence[Slice]) -> None:
-    """Refuse a position, orientation or spacing that is not what it must be: ITK would make up another.
+    """Refuse Image Plane attributes with values that are no position, orientation or spacing: ITK would make them up.
 
     Raises
     ------
@@ -361,49 +361,53 @@ def _colours(carriage: Carriage) -> str:
 # ----------------------------------------------------------------------------------- real values and geometry
 
 
-def _is_real(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
+def _holds_real_values(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
     """Tell whether ITK read the real values, and its image has the values and the shape of the array."""
     front = front_end(volume.backend, volume.pixel_type)
     undone = not front.SHARES_MEMORY and any(
         plane.carriage.inverse == "MONOCHROME1" or plane.carriage.bits_beyond for plane in volume.planes
     )
-    return not undone and not _is_other(volume, meant) and front.size(volume.image) == volume.array_zyx.shape[2::-1]
+    return (
+        not undone
+        and not _is_in_other_format(volume, formats)
+        and front.size(volume.image) == volume.array_zyx.shape[2::-1]
+    )
 
 
-def _is_other(volume: Volume, meant: Sequence[PixelFormat]) -> bool:
+def _is_in_other_format(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
     """Tell whether ITK was shown another format than the source has, and so read other values than the real ones."""
     return components(volume.pixel_type) == 1 and any(
         carriage.whole_words
         or carriage.inverse == "bits"
         or carriage.seen.effective_slope != pixel_format.effective_slope
         or carriage.seen.effective_intercept != pixel_format.effective_intercept
-        for carriage, pixel_format in zip((plane.carriage for plane in volume.planes), meant, strict=True)
+        for carriage, pixel_format in zip((plane.carriage for plane in volume.planes), formats, strict=True)
     )
 
 
-def as_real(volume: Volume, meant: Sequence[PixelFormat]) -> Volume:
+def as_real(volume: Volume, formats: Sequence[PixelFormat]) -> Volume:
     """Return a volume whose image and array both hold the real values of the source.
 
     Parameters
     ----------
     volume
         As ITK read it; its image lends its geometry only.
-    meant
+    formats
         Pixel format of each plane, with the rescale that ITK may not have been shown.
     """
     front, read, pixel_type = front_end(volume.backend, volume.pixel_type), volume.array_zyx, volume.pixel_type
-    is_other = _is_other(volume, meant)
-    if is_other:
-        pixel_type = choose_pixel_type(meant) or "D"  # if no type carries all of them, the nearest numbers
+    in_other_format = _is_in_other_format(volume, formats)
+    if in_other_format:
+        pixel_type = choose_pixel_type(formats) or "D"  # if no type carries all of them, the nearest numbers
     if front.SHARES_MEMORY:  # an image over the memory of an array would not keep it alive in ITK's pipelines
         image = type(front.image_of(_one_pixel(pixel_type), pixel_type, None)).New()
         image.SetRegions(list(read.shape[2::-1]))
         image.Allocate()
         real = front.array_view(image, pixel_type)
     else:
-        image, real = None, np.empty_like(read, DTYPES[pixel_type]) if is_other else read
-    for index, (plane, pixel_format) in enumerate(zip(volume.planes, meant, strict=True)):
-        if is_other:
+        image, real = None, np.empty_like(read, DTYPES[pixel_type]) if in_other_format else read
+    for index, (plane, pixel_format) in enumerate(zip(volume.planes, formats, strict=True)):
+        if in_other_format:
             real[index] = real_values(plane_values(plane, read[index]), pixel_format, pixel_type)
         elif front.SHARES_MEMORY:
             real[index] = read[index]

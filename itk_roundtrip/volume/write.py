@@ -37,7 +37,7 @@ def write_slices(
     Parameters
     ----------
     volume
-        With one metadata dictionary per slice, which is edited in place.
+        With a metadata dictionary per slice, which is edited in place.
     file_names
         One per slice.
     edits
