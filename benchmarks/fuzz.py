@@ -32,6 +32,7 @@ from pydicom import uid
 from itk_roundtrip import RoundtripError, find_series
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.dicom import spans
+from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
 from itk_roundtrip.dicom.headers import WORD_BYTES
 from itk_roundtrip.dicom.part10 import opening
 from itk_roundtrip.dicom.transcoding import as_implicit
@@ -201,7 +202,7 @@ def _encapsulated(content: bytes, found: list[spans.Span], dice: random.Random) 
     end = dice.choice((b"", bytes(8), _ITEM_TAGS[1] + bytes(4), _ITEM_TAGS[1][:3], *[_ITEM_TAGS[1] + bytes(4)] * 3))
     junk = dice.choice((b"", b"", b"", b"\0", bytes(6), b"noise", dice.randbytes(12), value[:40]))
     vr = dice.choice((b"OB", b"OB", b"OB", b"OW", b"UN", b"??"))
-    length = len(value + end) + dice.choice((0, 0, -1, 1, -8)) if dice.random() < 0.2 else spans.UNDEFINED
+    length = len(value + end) + dice.choice((0, 0, -1, 1, -8)) if dice.random() < 0.2 else UNDEFINED_LENGTH
     head = content[pixels.start : pixels.start + 4] + vr + b"\0\0" + struct.pack("<L", max(0, length))
     extended = b""
     if dice.random() < 0.2:
@@ -377,7 +378,7 @@ def _big_endian(data: bytes) -> bytes:
     with suppress(ValueError, struct.error):
         for one in spans.elements(data, 0, len(data), implicit_vr=False):
             head = data[one.start : one.value]
-            length = spans.UNDEFINED if one.undefined else one.stop - one.value
+            length = UNDEFINED_LENGTH if one.undefined else one.stop - one.value
             packed = struct.pack(">HH", one.tag >> 16, one.tag & 0xFFFF) + head[4:6]
             packed += struct.pack(">HL", 0, length) if len(head) == 12 else struct.pack(">H", length)
             value = data[one.value : one.stop]
@@ -390,7 +391,7 @@ def _big_endian(data: bytes) -> bytes:
                             for each in spans.items(data, one.value, one.stop, implicit_vr=False)
                         )
                     )
-                packed = packed[:8] + struct.pack(">L", spans.UNDEFINED if one.undefined else len(value))
+                packed = packed[:8] + struct.pack(">L", UNDEFINED_LENGTH if one.undefined else len(value))
                 value += struct.pack(">HHL", 0xFFFE, 0xE0DD, 0) if one.undefined else b""
             elif size := WORD_BYTES.get(one.vr):
                 whole = len(value) // size * size

@@ -47,7 +47,6 @@ from itk_roundtrip.errors import SeriesReadError
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.tags import tag_text
 
-PIXEL_DATA = tags.PIXEL_DATA
 DEFERRED_BYTES = 1 << 16
 """Values of more bytes are left in the data set and not copied."""
 _PREAMBLE = bytes(128) + b"DICM"

@@ -15,8 +15,6 @@ from itk_roundtrip.dicom import encoding
 from itk_roundtrip.dicom.edits import Appended, Edit, Item, Items, Nested, Removed
 from itk_roundtrip.rules import is_group_length
 
-UNDEFINED = encoding.UNDEFINED_LENGTH
-
 
 @dataclass(frozen=True)
 class Span:

@@ -26,6 +26,7 @@ from itk_roundtrip import tags
 from itk_roundtrip.dicom import codestream
 from itk_roundtrip.dicom.codestream import Stream
 from itk_roundtrip.dicom.decimals import decimals
+from itk_roundtrip.dicom.encoding import ITEM, SEQUENCE_END, UNDEFINED_LENGTH
 from itk_roundtrip.dicom.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular, stands_in_data_sets
@@ -136,8 +137,6 @@ _PIXEL_KINDS = {tags.PIXEL_DATA: "integer", tags.FLOAT_PIXEL_DATA: "float", tags
 _GROUP_TAGS = tuple(_TAG[keyword] for keyword in _FUNCTIONAL_GROUPS)
 _PIXELS = frozenset(_PIXEL_KINDS)
 _PIXELS_AND_GROUPS = frozenset({*_PIXEL_KINDS, *_GROUP_TAGS})
-_ITEM, _SEQUENCE_END = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"
-_UNDEFINED = 0xFFFFFFFF
 _USUAL_VRS = {
     tag: frozenset({*dictionary_VR(tag).split(" or "), "UN"})
     for tag in (_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_FUNCTIONAL_GROUPS))
@@ -416,7 +415,7 @@ class _Watch:
             elif tag >> 16 < 0x0008 and not stands_in_data_sets(tag):
                 self._note(tag, "stands in the data set")
             self.last = tag
-            self.end = self.stream.tell() + length if length != _UNDEFINED else 0
+            self.end = self.stream.tell() + length if length != UNDEFINED_LENGTH else 0
             if not self.implicit:
                 if vr not in VRS:
                     self.unreadable = True
@@ -503,9 +502,9 @@ def _judge_pixels(header: _Header, position: int, head: bytes, opened: Opening) 
     frames = _frames(_text(elements, "NumberOfFrames"))
     # Each frame but those of a video has a fragment of its own, and an item takes 8 bytes.
     too_short_for_items = frames * 8 > len(content) - position
-    if is_encapsulated(opened.transfer_syntax_uid) and content[start : start + 4] == _ITEM:
-        as_it_must_be = length == _UNDEFINED and (opened.implicit or head[4:6] == b"OB")
-        suspect = header.suspect or not as_it_must_be or content[-8:-4] != _SEQUENCE_END
+    if is_encapsulated(opened.transfer_syntax_uid) and content[start : start + 4] == ITEM:
+        as_it_must_be = length == UNDEFINED_LENGTH and (opened.implicit or head[4:6] == b"OB")
+        suspect = header.suspect or not as_it_must_be or content[-8:-4] != SEQUENCE_END
         if opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes:
             return header._replace(suspect=suspect)
         notes = header.notes
@@ -513,7 +512,7 @@ def _judge_pixels(header: _Header, position: int, head: bytes, opened: Opening) 
             keyword = _keyword_or_tag(tags.PIXEL_DATA)
             notes = (*notes, f"{keyword} has a Basic Offset Table that is not one of its frames")
         return header._replace(truncated=too_short_for_items, notes=notes, suspect=suspect)
-    if length == _UNDEFINED:
+    if length == UNDEFINED_LENGTH:
         return header._replace(truncated=too_short_for_items)
     bits = _native_bits(elements, frames)
     missing = start + length - len(content)

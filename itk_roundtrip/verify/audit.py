@@ -29,11 +29,11 @@ from itk_roundtrip.verify.checks.functional_groups import is_set_by_rule
 from itk_roundtrip.verify.checks.pixels import as_stored, padding_mask
 from itk_roundtrip.verify.findings import Change, Finding, Identity, Outcome, SlicePair
 from itk_roundtrip.verify.pair import Pair, decoder_tolerance
-from itk_roundtrip.verify.stored import PIXEL_DATA, UndecodableError, compare_pixels, pixels, stored_values
+from itk_roundtrip.verify.stored import UndecodableError, compare_pixels, pixels, stored_values
 from itk_roundtrip.verify.structure import problems
 from itk_roundtrip.words import agreeing, counted
 
-PIXEL_TAGS = frozenset({PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA})
+PIXEL_TAGS = frozenset({tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA})
 SERIES_LEVEL: dict[int, str] = {
     tags.SERIES_NUMBER: "HDR-03",
     tags.SERIES_DESCRIPTION: "HDR-03",
@@ -301,12 +301,12 @@ def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:
         values = pair.difference.values
         values = stored_values(theirs)[0] if values is None else values
     except UndecodableError as error:
-        return [pair.finding("PIX-03", PIXEL_DATA, f"cannot be compared with the reference: {error}")]
+        return [pair.finding("PIX-03", tags.PIXEL_DATA, f"cannot be compared with the reference: {error}")]
     expected = np.asarray(np.load(file, mmap_mode="r")[index], dtype=np.float64)
     shape = values.shape if values.shape[-1] > 1 else values.shape[:-1]
     shape = shape if shape[0] > 1 else shape[1:]
     if expected.shape != shape:
-        return [pair.finding("PIX-03", PIXEL_DATA, "is of another size than a slice of the reference")]
+        return [pair.finding("PIX-03", tags.PIXEL_DATA, "is of another size than a slice of the reference")]
     expected = expected.reshape(values.shape)
     real = values * theirs.slope + theirs.intercept
     apart = np.abs(real - expected)
@@ -324,7 +324,7 @@ def _check_reference(pair: Pair, file: Path, index: int) -> list[Finding]:
         if np.any(np.isnan(expected)):
             lacking = int(np.count_nonzero(np.isnan(expected)))
             message = f"{counted(lacking, 'value')} of the reference {agreeing(lacking, 'is', 'are')} no number"
-        findings.append(pair.finding("PIX-03", PIXEL_DATA, message))
+        findings.append(pair.finding("PIX-03", tags.PIXEL_DATA, message))
     bound = declared_bound(pair)
     if bound is not None and float(np.nanmax(apart, initial=0.0)) > bound * (1 + 1e-9):
         findings.append(

@@ -31,7 +31,6 @@ from itk_roundtrip.verify.attributes import element_of, numbers, raw, text
 
 Array = NDArray[Any]
 
-PIXEL_DATA = tags.PIXEL_DATA
 _FLOATS = {tags.FLOAT_PIXEL_DATA: ("<f4", ">f4"), tags.DOUBLE_FLOAT_PIXEL_DATA: ("<f8", ">f8")}
 _DESCRIPTION = (
     tags.SAMPLES_PER_PIXEL,
@@ -167,7 +166,7 @@ def _syntax(dataset: Dataset) -> uid.UID:
 
 def pixels(dataset: Dataset) -> Pixels:
     """Return the undecoded pixels of a data set that pydicom read."""
-    tag = next((tag for tag in (PIXEL_DATA, *_FLOATS) if tag in dataset), 0)
+    tag = next((tag for tag in (tags.PIXEL_DATA, *_FLOATS) if tag in dataset), 0)
     element = element_of(dataset, tag) if tag else None
     value = element.value if element is not None else b""
     description = tuple(raw(dataset, tag) for tag in _DESCRIPTION)
@@ -212,7 +211,7 @@ def stored_values(pixels: Pixels) -> tuple[Array, str]:
 
 def _words(pixels: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
     """Return the pixel words with all bits allocated, and the name of their decoder; YBR as RGB with ``as_rgb``."""
-    if pixels.tag == PIXEL_DATA and syntaxes.holds_native_frames(pixels.syntax, pixels.bits_allocated):
+    if pixels.tag == tags.PIXEL_DATA and syntaxes.holds_native_frames(pixels.syntax, pixels.bits_allocated):
         return _words(_native(pixels))[0], "native"
     shape = pixels.frames, pixels.rows, pixels.columns, pixels.samples
     if pixels.tag in _FLOATS:
@@ -283,7 +282,7 @@ def _packbits(stream: bytes) -> bytes:
 def _bits(pixels: Pixels) -> Array:
     """Return pixels of Bits Allocated 1, a byte each; in Big Endian, words of VR OW are swapped (PS3.5 8.1.1, 7.3)."""
     value = pixels.value
-    element = pixels.dataset.get_item(PIXEL_DATA)
+    element = pixels.dataset.get_item(tags.PIXEL_DATA)
     if pixels.syntax == uid.ExplicitVRBigEndian and str(getattr(element, "VR", "")) == "OW":
         value = np.frombuffer(value + b"\0" * (len(value) % 2), ">u2").astype("<u2").tobytes()
     bits = np.unpackbits(np.frombuffer(value, "u1"), bitorder="little")
@@ -738,7 +737,7 @@ def _shows_all_bits(source: Pixels, written: Pixels) -> bool:
         for group in range(0x6000, 0x6020, 2)
     )
     native = source.native and not written.encapsulated
-    return (native or overlay) and source.tag == written.tag == PIXEL_DATA and source.bits_allocated >= 8
+    return (native or overlay) and source.tag == written.tag == tags.PIXEL_DATA and source.bits_allocated >= 8
 
 
 def _holds_stray_bits(words: Array, values: Array, before: Array, source: Pixels, written: Pixels) -> bool:

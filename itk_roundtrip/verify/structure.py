@@ -10,11 +10,11 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import syntaxes, tags
+from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
 from itk_roundtrip.dicom.part10 import opening
 from itk_roundtrip.dicom.regular import NO_SUCH_VR, Buffer, Problem, regular
 
 _DELIMITER_GROUP = tags.ITEM >> 16
-_UNDEFINED = 0xFFFFFFFF
 _START = 132
 """Length of preamble and prefix DICM (PS3.10 7.1)."""
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
@@ -143,18 +143,18 @@ class _Walk:
 
     def _value(self, tag: int, vr: str, length: int, start: int, stop: int, implicit: bool, order: str) -> int:
         """Walk over the value of an element; return where it ends."""
-        if length != _UNDEFINED:
+        if length != UNDEFINED_LENGTH:
             if start + length > stop:
                 raise _BrokenError
             if length % 2:
                 self.noted.add((self.top, "has an odd length"))
-        if tag == tags.PIXEL_DATA and length == _UNDEFINED:
+        if tag == tags.PIXEL_DATA and length == UNDEFINED_LENGTH:
             return self._fragments(start)
         value_vr = vr or (dictionary_VR(tag) if dictionary_has_tag(tag) else "")
-        if value_vr == "SQ" or length == _UNDEFINED:
+        if value_vr == "SQ" or length == UNDEFINED_LENGTH:
             unknown = vr == "UN"  # its items are in Implicit VR Little Endian (PS3.5 6.2.2)
-            end = stop if length == _UNDEFINED else start + length
-            return self._items(start, end, implicit or unknown, "<" if unknown else order, length == _UNDEFINED)
+            end = stop if length == UNDEFINED_LENGTH else start + length
+            return self._items(start, end, implicit or unknown, "<" if unknown else order, length == UNDEFINED_LENGTH)
         return start + length
 
     def _items(self, start: int, stop: int, implicit: bool, order: str, delimited: bool) -> int:
@@ -166,7 +166,7 @@ class _Walk:
                 return value
             if tag != tags.ITEM:
                 raise _BrokenError
-            undefined = length == _UNDEFINED
+            undefined = length == UNDEFINED_LENGTH
             if not undefined and value + length > stop:
                 raise _BrokenError
             start = self.elements(value, stop if undefined else value + length, implicit, order, delimited=undefined)
