@@ -727,7 +727,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("src", "n" * 250, (), "too long"),
         ("missing", "new/deep/out", (), "missing is not a folder"),
         ("file", "new/deep/out", (), "file is not a folder"),
-        ("empty", "new/deep/out", (), "no DICOM series"),
+        ("empty", "new/deep/out", (), "no DICOM series; it is empty"),
         ("full", "new/deep/out", (), "no DICOM series"),
         ("torn\nname", "new/deep/out", (), "no DICOM series"),
         ("two", "new/deep/out", (), "2 series"),

@@ -324,9 +324,11 @@ def choose_series(series_list: SeriesList, series_instance_uid: str | None, dire
             )
     if not candidates:
         skipped = series_list.skipped
-        what = f"{counted(len(skipped), 'file')} {agreeing(len(skipped), 'was', 'were')} skipped"
-        reason = f" ({skipped[0].name}: {skipped[0].reason})" if skipped else ""
-        raise SeriesNotFoundError(f"{directory} holds no DICOM series; {what}{reason}.")
+        what = "it is empty"
+        if skipped:
+            what = f"{counted(len(skipped), 'file')} {agreeing(len(skipped), 'was', 'were')} skipped"
+            what += f" ({skipped[0].name}: {skipped[0].reason})"
+        raise SeriesNotFoundError(f"{directory} holds no DICOM series; {what}.")
     if len(candidates) > 1:
         studies = Counter(series.series_instance_uid for series in candidates)
         names = [f"{uid or '(no UID)'}{f' in {count} studies' if count > 1 else ''}" for uid, count in studies.items()]
