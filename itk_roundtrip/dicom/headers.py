@@ -39,7 +39,7 @@ from itk_roundtrip.dicom.regular import (
     frame_count,
     has_unknown_vrs,
     laid_out,
-    regular,
+    regularised,
     stands_in_data_sets,
 )
 from itk_roundtrip.dicom.transcoding import as_explicit, as_implicit
@@ -198,16 +198,9 @@ def _parse_irregular(data: bytes, begins: Opening, name: str) -> Header:
 
     Its irregular elements of the top level are kept verbatim where the encoding is too.
     """
-    mended = regular(
-        data,
-        implicit=begins.implicit,
-        little_endian=begins.little_endian,
-        encapsulated=syntaxes.is_encapsulated(begins.transfer_syntax_uid),
-    )
-    if not mended.problems:
-        raise IrregularError("nothing is irregular")
-    header = _parse_data(mended.data, begins, name)
-    verbatim = mended.verbatim if begins.little_endian and header.implicit_vr == begins.implicit else {}
+    found = regularised(begins, data)
+    header = _parse_data(found.data, begins, name)
+    verbatim = found.verbatim if begins.little_endian and header.implicit_vr == begins.implicit else {}
     return replace(header, mended=True, verbatim=verbatim)
 
 

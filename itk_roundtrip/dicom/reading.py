@@ -25,7 +25,7 @@ from itk_roundtrip.dicom.regular import (
     frame_count,
     has_unknown_vrs,
     laid_out,
-    regular,
+    regularised,
     stands_in_data_sets,
 )
 
@@ -120,17 +120,10 @@ def _read_irregular(stream: mmap.mmap, begins: Opening) -> FileDataset:
     data = stream[begins.start :]
     if begins.deflated:
         data = zlib.decompress(data, -zlib.MAX_WBITS)
-    mended = regular(
-        data,
-        implicit=begins.implicit,
-        little_endian=begins.little_endian,
-        encapsulated=syntaxes.is_encapsulated(begins.transfer_syntax_uid),
-    )
-    if not mended.problems:
-        raise IrregularError("nothing is irregular")
+    data = regularised(begins, data).data
     if begins.note or begins.deflated:
-        return _read_elements(BytesIO(mended.data), begins)
-    return pydicom.dcmread(BytesIO(stream[: begins.start] + mended.data))  # with its File Meta Information
+        return _read_elements(BytesIO(data), begins)
+    return pydicom.dcmread(BytesIO(stream[: begins.start] + data))  # with its File Meta Information
 
 
 def _read_elements(stream: Any, begins: Opening) -> FileDataset:

@@ -18,6 +18,8 @@ from pydicom.dataelem import RawDataElement
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.encoding import ITEM, LONG_VRS, SEQUENCE_DELIMITER, SHORT_VRS, UNDEFINED_LENGTH
+from itk_roundtrip.dicom.part10 import Opening
+from itk_roundtrip.syntaxes import is_encapsulated
 
 Problem = tuple[int | None, str]
 """Tag of the irregular element of the top level (``None`` if there is no single element), and its fault in words."""
@@ -107,6 +109,26 @@ def regular(data: Buffer, start: int = 0, *, implicit: bool, little_endian: bool
         return walk.data_set(start, implicit)
     except (struct.error, RecursionError):
         raise IrregularError("ends early") from None
+
+
+def regular_as(begins: Opening, data: Buffer, start: int = 0) -> Regular:
+    """Return what :func:`regular` does, of a data set that is encoded as the beginning of its file tells."""
+    encapsulated = is_encapsulated(begins.transfer_syntax_uid)
+    return regular(data, start, implicit=begins.implicit, little_endian=begins.little_endian, encapsulated=encapsulated)
+
+
+def regularised(begins: Opening, data: Buffer) -> Regular:
+    """Return what :func:`regular_as` does, of a data set that was found irregular.
+
+    Raises
+    ------
+    IrregularError
+        It is regular, so that this is not what was wrong, or it stands for no regular one.
+    """
+    result = regular_as(begins, data)
+    if not result.problems:
+        raise IrregularError("nothing is irregular")
+    return result
 
 
 class _Head(NamedTuple):

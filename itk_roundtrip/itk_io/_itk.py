@@ -159,19 +159,6 @@ def write_series(
     """Write slices with ImageSeriesWriter through a fresh GDCMImageIO that keeps the UIDs of the dictionaries.
 
     A GDCMImageIO that has read a file remembers its component type and overruns the heap when it writes.
-
-    Parameters
-    ----------
-    array_zyx
-        The pixels, shape (slices, rows, columns).
-    pixel_type
-        Of the image that is made of them.
-    like
-        Image that lends its geometry, if any.
-    dictionaries
-        One MetaDataDictionary per slice, or none at all.
-    file_names
-        One per slice.
     """
     values = np.ascontiguousarray(array_zyx, dtype=DTYPES[pixel_type])
     modules = load()

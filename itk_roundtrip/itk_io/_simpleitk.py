@@ -130,21 +130,7 @@ def write_series(
     dictionaries: Sequence[Any],
     file_names: Sequence[str],
 ) -> None:
-    """Write each slice with ImageFileWriter and GDCMImageIO: SimpleITK wraps no writer of series with dictionaries.
-
-    Parameters
-    ----------
-    array_zyx
-        The pixels, shape (slices, rows, columns), samples behind.
-    pixel_type
-        Of the image that is made of them.
-    like
-        Image that lends its geometry, if any.
-    dictionaries
-        One per slice, or none at all.
-    file_names
-        One per slice.
-    """
+    """Write each slice with ImageFileWriter and GDCMImageIO: SimpleITK wraps no writer of series with dictionaries."""
     image = image_of(array_zyx, pixel_type, like)
     for index, file_name in enumerate(file_names):
         writer = load().ImageFileWriter()

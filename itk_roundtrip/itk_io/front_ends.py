@@ -52,7 +52,21 @@ class FrontEnd(Protocol):
         dictionaries: Sequence[Any],
         file_names: Sequence[str],
     ) -> None:
-        """Write slices with their dictionaries through a fresh GDCMImageIO."""
+        """Write slices with their dictionaries through a fresh GDCMImageIO.
+
+        Parameters
+        ----------
+        array_zyx
+            The pixels, shape (slices, rows, columns), samples behind.
+        pixel_type
+            Of the image that is made of them.
+        like
+            Image that lends its geometry, if any.
+        dictionaries
+            One per slice, or none at all.
+        file_names
+            One per slice.
+        """
 
     def write_nothing(self, file_name: str) -> None:
         """Write a small DICOM file, which names GDCM in its File Meta Information."""

@@ -29,7 +29,7 @@ from itk_roundtrip.dicom.decimals import decimals
 from itk_roundtrip.dicom.encoding import ITEM, SEQUENCE_END, UNDEFINED_LENGTH
 from itk_roundtrip.dicom.nested import Encoding, Node, Texts, decoded, sequence
 from itk_roundtrip.dicom.part10 import Opening, opening
-from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular, stands_in_data_sets
+from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular_as, stands_in_data_sets
 from itk_roundtrip.rules import is_lossy
 from itk_roundtrip.series.geometry import PLANE_ATTRIBUTES, Cosines, Point
 from itk_roundtrip.series.places import (
@@ -434,7 +434,7 @@ def _keyword_or_tag(tag: int) -> str:
 
 
 def _read_header(file_content: mmap.mmap, opened: Opening) -> _Header:
-    """Read a data set up to its pixels; an irregular one as :func:`regular` mends it."""
+    """Read a data set up to its pixels; an irregular one as :func:`regular_as` mends it."""
     content: bytes | mmap.mmap = file_content
     start = opened.start
     if opened.deflated:
@@ -445,9 +445,8 @@ def _read_header(file_content: mmap.mmap, opened: Opening) -> _Header:
         header = None
     if header is not None and not header.suspect:
         return header
-    encoding = {"implicit": opened.implicit, "little_endian": opened.little_endian}
     try:
-        mended = regular(content, start, **encoding, encapsulated=is_encapsulated(opened.transfer_syntax_uid))
+        mended = regular_as(opened, content, start)
     except IrregularError as damage:  # reported in full when the pixels are read
         if header is None:
             raise

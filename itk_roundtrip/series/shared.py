@@ -91,8 +91,6 @@ SHARED: tuple[Shared, ...] = (
 )  # fmt: skip
 """In the order of their irregularities."""
 
-KEYWORDS = tuple(keyword for shared in SHARED for keyword in shared.keywords)
-
 
 def mixed(instances: Sequence[Instance]) -> Iterator[Shared]:
     """Yield those of :data:`SHARED` that differ among the instances of a series."""

@@ -11,7 +11,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
-from itk_roundtrip.dicom.part10 import opening
+from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import NO_SUCH_VR, Buffer, Problem, regular
 
 _DELIMITER_GROUP = tags.ITEM >> 16
@@ -24,15 +24,15 @@ _VRS = _LONG | _SHORT
 
 def problems(content: Buffer) -> set[Problem]:
     """Return the problems of a file: no proper start, elements twice or out of order, lengths that do not fit."""
-    note = opening(content).note
-    return _problems(content) | ({(None, note)} if note else set())
+    begins = opening(content)
+    return _problems(content, begins) | ({(None, begins.note)} if begins.note else set())
 
 
-def _problems(content: Buffer) -> set[Problem]:
+def _problems(content: Buffer, begins: Opening) -> set[Problem]:
     """Return the problems of File Meta Information and of the data set."""
     noted: set[Problem] = set()
     try:
-        start, syntax = _opened(content, noted)
+        start, syntax = _opened(content, begins, noted)
         if not syntaxes.is_known(syntax):
             return noted
         if syntaxes.is_deflated(syntax):
@@ -57,14 +57,13 @@ class _BrokenError(Exception):
     """Lengths that do not fit, so that the next element cannot be found."""
 
 
-def _opened(content: Buffer, noted: set[Problem]) -> tuple[int, str]:
+def _opened(content: Buffer, begins: Opening, noted: set[Problem]) -> tuple[int, str]:
     """Return where the data set starts, and its actual transfer syntax, which the file may not state."""
-    begins = opening(content) if content[128:_START] == b"DICM" else None
-    if begins is not None and begins.odd_meta:
+    if begins.prefix and begins.odd_meta:
         noted.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, NO_SUCH_VR))
         return begins.start, begins.transfer_syntax_uid
     start = _check_meta(content, noted)
-    if begins is not None and begins.start == start:
+    if begins.prefix and begins.start == start:
         return start, begins.transfer_syntax_uid
     return start, _meta_value(content, start, tags.TRANSFER_SYNTAX_UID).decode("ascii", "replace")
 
