@@ -32,8 +32,7 @@ from pydicom import uid
 from itk_roundtrip import RoundtripError, find_series
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.dicom import spans
-from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
-from itk_roundtrip.dicom.headers import WORD_BYTES
+from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH, WORD_BYTES
 from itk_roundtrip.dicom.part10 import opening
 from itk_roundtrip.dicom.transcoding import as_implicit
 from itk_roundtrip.pipeline import Options as RunOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -21,3 +22,16 @@ SEQUENCE_DELIMITER = SEQUENCE_END + bytes(4)
 """The whole Sequence Delimitation Item, with its length of 0."""
 ENCAPSULATED_PIXEL_DATA = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
 """Head of encapsulated Pixel Data, before its fragments: tag, VR OB and undefined length, in Explicit VR."""
+
+WORD_BYTES: dict[str, int] = {
+    "AT": 2, "OW": 2, "SS": 2, "US": 2,
+    "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
+    "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
+}  # fmt: skip
+"""Bytes per word of the VRs whose byte order depends on the transfer syntax (PS3.5 7.3)."""
+
+
+def swapped(value: bytes, size: int) -> bytes:
+    """Return Big Endian words of ``size`` bytes in Little Endian; a rest that is no whole word is kept."""
+    whole = len(value) - len(value) % size
+    return np.frombuffer(value[:whole], dtype=f">u{size}").astype(f"<u{size}").tobytes() + value[whole:]

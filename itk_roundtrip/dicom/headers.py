@@ -16,7 +16,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 from pydicom import uid
 from pydicom.charset import convert_encodings, default_encoding
@@ -29,7 +28,13 @@ from pydicom.values import convert_SQ
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom import spans
 from itk_roundtrip.dicom.edits import Appended, Edit, Items, Nested, Removed
-from itk_roundtrip.dicom.encoding import ENCAPSULATED_PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED_LENGTH
+from itk_roundtrip.dicom.encoding import (
+    ENCAPSULATED_PIXEL_DATA,
+    SEQUENCE_DELIMITER,
+    UNDEFINED_LENGTH,
+    WORD_BYTES,
+    swapped,
+)
 from itk_roundtrip.dicom.native_frames import native_pixels
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
@@ -51,13 +56,6 @@ DEFERRED_BYTES = 1 << 16
 """Values of more bytes are left in the data set and not copied."""
 _PREAMBLE = bytes(128) + b"DICM"
 _IMPLEMENTATION_VERSION_NAME = f"PYDICOM {pydicom.__version__}".encode()[:16]
-
-WORD_BYTES: dict[str, int] = {
-    "AT": 2, "OW": 2, "SS": 2, "US": 2,
-    "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
-    "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
-}  # fmt: skip
-"""Bytes per word of the VRs whose byte order depends on the transfer syntax (PS3.5 7.3)."""
 
 
 @dataclass(frozen=True)
@@ -362,16 +360,10 @@ def _little_endian(elements: Iterator[DataElement | RawDataElement]) -> bytes:
             contents = ((item.get_item(tag) for tag in sorted(item.keys())) for item in items)
             value = b"".join(spans.encode_item(_little_endian(content)) for content in contents)
         else:
-            value = _swapped(bytes(element.value or b""), WORD_BYTES.get(vr, 1))
+            value = swapped(bytes(element.value or b""), WORD_BYTES.get(vr, 1))
         if not is_group_length(int(element.tag)):
             encoded.append(spans.encode(int(element.tag), vr, value, implicit_vr=False))
     return b"".join(encoded)
-
-
-def _swapped(value: bytes, size: int) -> bytes:
-    """Return words of ``size`` bytes in Little Endian; a rest that is no whole word is kept."""
-    whole = len(value) - len(value) % size
-    return np.frombuffer(value[:whole], dtype=f">u{size}").astype(f"<u{size}").tobytes() + value[whole:]
 
 
 def nested_pixels(source: Header) -> int:

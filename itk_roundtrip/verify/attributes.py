@@ -23,6 +23,7 @@ from pydicom.values import convert_SQ
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.decimals import decimal, decimals
+from itk_roundtrip.dicom.encoding import WORD_BYTES
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.findings import Outcome
 from itk_roundtrip.words import counted
@@ -31,11 +32,6 @@ Element = DataElement | RawDataElement
 Place = tuple[Dataset, int]
 """Data set or sequence item, and a tag in it."""
 
-_WORD_BYTES = {
-    "AT": 2, "OW": 2, "SS": 2, "US": 2, "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4,
-    "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
-}  # fmt: skip
-"""Bytes per word of the VRs whose byte order depends on the transfer syntax (PS3.5 7.3)."""
 _NUMBER_DTYPES = {
     "FD": "<f8", "FL": "<f4", "SL": "<i4", "SS": "<i2", "SV": "<i8", "UL": "<u4", "US": "<u2", "UV": "<u8",
 }  # fmt: skip
@@ -476,7 +472,7 @@ def _bytes(dataset: Dataset, tag: int) -> bytes:
         value = element.value if element is not None else b""
         return value if isinstance(value, bytes) else joined(value).encode("utf-8", "surrogateescape")
     value = bytes(element.value or b"")
-    size = 1 if element.is_little_endian else _WORD_BYTES.get(_vr(element, tag).split(" or ")[-1], 1)
+    size = 1 if element.is_little_endian else WORD_BYTES.get(_vr(element, tag).split(" or ")[-1], 1)
     if size > 1 and len(value) % size == 0:
         return np.frombuffer(value, f">u{size}").astype(f"<u{size}").tobytes()
     return value
@@ -564,7 +560,7 @@ def shown(dataset: Dataset, tag: int) -> str | None:
         if vr == "AT" and len(content) % 4 == 0:
             pairs = np.frombuffer(content, "<u2").reshape(-1, 2).tolist()
             return "\\".join(tag_text(group << 16 | number) for group, number in pairs)
-        if vr not in _NUMBER_DTYPES or len(content) % _WORD_BYTES[vr]:
+        if vr not in _NUMBER_DTYPES or len(content) % WORD_BYTES[vr]:
             return counted(len(content), "byte")
         value = "\\".join(map(str, np.frombuffer(content, _NUMBER_DTYPES[vr]).tolist()))
     return value

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pydicom
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -28,6 +27,7 @@ from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag
 
 from itk_roundtrip import tags
+from itk_roundtrip.dicom.encoding import WORD_BYTES, swapped
 from itk_roundtrip.dicom.privacy import may_show, names_in
 from itk_roundtrip.dicom.reading import mapped, read_file, read_regular
 from itk_roundtrip.processes import Task, Workers
@@ -362,12 +362,8 @@ def _swap_words(dataset: pydicom.Dataset) -> None:
     But for the pixels, which are those of the written file.
     """
     for element in dataset.iterall():
-        if (size := _WORDS.get(element.VR)) and element.tag.group != _PIXEL_GROUP and isinstance(element.value, bytes):
-            words = element.value[: len(element.value) // size * size]
-            element.value = np.frombuffer(words, f">u{size}").astype(f"<u{size}").tobytes()
-
-
-_WORDS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+        if isinstance(element.value, bytes) and element.tag.group != _PIXEL_GROUP:
+            element.value = swapped(element.value, WORD_BYTES.get(element.VR, 1))
 
 
 def _call_derived(dataset: pydicom.Dataset, written: pydicom.Dataset) -> bool:
