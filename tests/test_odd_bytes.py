@@ -314,6 +314,19 @@ def test_rle_frames_in_several_fragments_are_told_apart(run: Run, verify: Verify
     assert verify(source, written).verdict == "pass"
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("UN", "PixelData is encapsulated and has VR UN, not OB"),
+        ("defined", "PixelData is encapsulated and of defined"),
+    ],
+)
+def test_an_odd_encapsulation_is_named(name: str, told: str, tmp_path: Path) -> None:
+    for file in write_case("jpeg_lossless", tmp_path):
+        file.write_bytes(_ends(file.read_bytes())[name])
+    assert any(one.message.startswith(told) for one in find_series(tmp_path)[0].irregularities)
+
+
 def test_a_damaged_item_tag_is_damage(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "source"
     for file in write_case("jpeg_lossless", source):

@@ -1014,3 +1014,16 @@ def test_run_counts_as_verify_does(name: str, run: Run, verify: Verify, tmp_path
               "removed by rule": sum(result.removed.values())}  # fmt: skip
     assert report.outcomes() == {outcome: count for outcome, count in counts.items() if count}
     assert {change.rule for change in report.changes if change.outcome == "set by rule"} <= {"new", "set", "append"}
+
+
+def test_a_missing_reference_and_an_invented_attribute_are_called_so(verify: Verify, tmp_path: Path) -> None:
+    for source in write_case("plain_ct", tmp_path / "in"):
+        dataset = pydicom.dcmread(source)
+        dataset.PatientComments = "invented"
+        (tmp_path / "out").mkdir(exist_ok=True)
+        dataset.save_as(tmp_path / "out" / source.name)
+    report = verify(tmp_path / "in", tmp_path / "out", identity="derived")
+    messages = {(one.check, one.path): one.message for one in report.findings}
+    assert messages["DER-03", "SourceImageSequence"] == "is missing: it names the source slice"
+    assert messages["DER-04", "ReferencedSeriesSequence"] == "is missing: it names the source series"
+    assert messages["HDR-02", "PatientComments"] == "added although the source does not have it"
