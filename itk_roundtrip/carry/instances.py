@@ -24,7 +24,7 @@ from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.front_ends import Backend
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
-from itk_roundtrip.pixels.formats import DTYPES, Array, components, digest, digest_of_frames, masked, with_unused_bits
+from itk_roundtrip.pixels.formats import DTYPES, Array, components, digest, digest_of_frames, masked
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.rules import UNCHANGED, decoder_difference, is_lossless
 from itk_roundtrip.series.find import Instance, Series
@@ -132,10 +132,10 @@ def _pixel_change(
     recoloured = carriage.photometric != instance.photometric_interpretation
     if recoloured:
         statements.append(f"{instance.photometric_interpretation} decoded to {carriage.photometric}")
-    if carriage.bits_beyond:
+    if instance.bits_beyond:
         statements.append(f"values clipped to {counted(carriage.pixel_format.bits_stored, 'bit')}")
     difference = f"max error {decoder_difference(instance.photometric_interpretation)} between decoders"
-    if not carriage.bits_beyond or recoloured:
+    if not instance.bits_beyond or recoloured:
         statements.append(difference if lossy and recoloured else UNCHANGED)
     return PixelChange(
         carriage.photometric if recoloured else None, 0 if interleaved else None, steps, "; ".join(statements)
@@ -237,59 +237,26 @@ def _native(source: Header, planes: Sequence[Array | None], carriage: Carriage) 
 
     ``None`` if an uncompressed source holds other stored values.
     """
-    words = [frame for frame in planes if frame is not None]
+    words = [carriage.stored(frame) for frame in planes if frame is not None]
     if len(words) != len(planes):
         return None
-    if _are_all_bits(source, words, carriage):
-        return even(source.raw(tags.PIXEL_DATA) or b"")
-    values = np.stack(words)
-    if carriage.inverse == "bits":
-        values = np.packbits(values.reshape(-1) // 255, bitorder="little")
-    elif carriage.inverse == "planes":
-        values = np.moveaxis(values, -1, 1)
-    pixel_format = carriage.pixel_format
-    values = values.astype(pixel_format.dtype, copy=False)
-    if not carriage.whole_words:
-        values = masked(values, pixel_format)
+    seen, value = carriage.seen, source.raw(tags.PIXEL_DATA) or b""
     if source.encapsulated:
-        return even(np.ascontiguousarray(values).tobytes())
-    original = source.raw(tags.PIXEL_DATA) or b""
-    before = np.frombuffer(original, pixel_format.dtype, values.size).reshape(values.shape)
-    if np.array_equal(before, values):
-        return even(original)
-    if pixel_format.bits_allocated < 8:  # bits behind the last pixel hold no value
-        return even(original) if np.array_equal(before[:-1], values[:-1]) else None
-    if carriage.whole_words or not np.array_equal(masked(before, pixel_format), values):
-        return None
-    content = with_unused_bits(np.ascontiguousarray(values), before, pixel_format)
-    return even(content.tobytes() + original[content.nbytes :])
-
-
-def _are_all_bits(source: Header, words: Sequence[Array], carriage: Carriage) -> bool:
-    """Tell whether the Pixel Data of an uncompressed source is these words, frame by frame, unused bits included."""
-    pixel_format = carriage.pixel_format
-    if source.encapsulated or carriage.inverse or pixel_format.bits_allocated < 8:
-        return False
-    original, size = source.raw(tags.PIXEL_DATA) or b"", words[0].size
-    return all(
-        np.array_equal(
-            np.frombuffer(original, pixel_format.dtype, size, index * size * pixel_format.dtype.itemsize), frame.ravel()
-        )
-        for index, frame in enumerate(words)
+        return even(carriage.to_native(masked(np.stack(words), seen)).tobytes())
+    before = carriage.from_native(value, (len(words), *words[0].shape))
+    is_same = all(
+        np.array_equal(frame, now) or np.array_equal(masked(frame, seen), masked(now, seen))
+        for frame, now in zip(before, words, strict=True)
     )
+    return even(value) if is_same else None
 
 
 def _compressed(native: bytes, instance: Instance, carriage: Carriage, transfer_syntax: str) -> PixelData:
     """Return native Pixel Data compressed frame by frame; each stream is decoded again by another library."""
     pixel_format, rows, columns = carriage.pixel_format, instance.rows or 0, instance.columns or 0
-    frames = np.frombuffer(native, pixel_format.dtype, instance.frames * rows * columns * pixel_format.samples)
-    if carriage.inverse == "planes":
-        frames = np.moveaxis(frames.reshape(instance.frames, pixel_format.samples, rows, columns), 1, -1)
-    frames = frames.reshape(
-        instance.frames, rows, columns, *([pixel_format.samples] if pixel_format.samples > 1 else [])
-    )
+    samples = [pixel_format.samples] if pixel_format.samples > 1 else []
     streams = []
-    for words in frames:
+    for words in carriage.from_native(native, (instance.frames, rows, columns, *samples)):
         values = words if transfer_syntax == "rle" else masked(words, pixel_format)
         stream = compression.compressed(values, pixel_format, transfer_syntax, instance.name, carriage.photometric)
         compression.check_stream(stream, values, pixel_format, transfer_syntax, instance.name)

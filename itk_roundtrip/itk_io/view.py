@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom import spans
-from itk_roundtrip.dicom.frames import Frames, fragments
+from itk_roundtrip.dicom.frames import Frames, even, fragments
 from itk_roundtrip.dicom.headers import Header, PixelData, file_bytes
 from itk_roundtrip.dicom.nested import decoded
 from itk_roundtrip.pixels.kinds import Carriage
@@ -82,24 +82,6 @@ _ONE_PIXEL = [
     spans.encode(tags.PIXEL_DATA, "OW", b"\0\0", implicit_vr=False),
 ]
 _SECONDARY_CAPTURE = b"1.2.840.10008.5.1.4.1.1.7\0"
-_RESCALE_TAGS = frozenset({tags.RESCALE_INTERCEPT, tags.RESCALE_SLOPE, tags.RESCALE_TYPE, tags.DOSE_GRID_SCALING})
-_FRAME_TAGS = frozenset({tags.NUMBER_OF_FRAMES, tags.FRAME_INCREMENT_POINTER})
-_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
-_PALETTE_TAGS = frozenset(
-    {
-        tags.PALETTE_COLOR_LOOKUP_TABLE_UID,
-        *(
-            red + channel  # red, green, blue, alpha
-            for red in (
-                tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
-                tags.RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-                tags.LARGE_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-                tags.SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-            )
-            for channel in range(4)
-        ),
-    }
-)
 
 
 def names(instances: Sequence[tuple[str, str]]) -> list[str]:
@@ -196,7 +178,7 @@ def is_shown_as_it_is(plane: Plane, header: Header, hiding: Hiding) -> bool:
     return (
         hiding is Hiding.NOTHING
         and plane.frame is None
-        and not carriage.label
+        and not carriage.shown_attributes(plane.instance)
         and carriage.seen == carriage.pixel_format
         and not plane.instance.opening_note
         and not header.unpacked
@@ -323,22 +305,28 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
     """
     if plane.frame is not None:
         hiding = Hiding.ALL_BUT_PIXELS  # the header describes all frames together
-    replaced = {**_image_pixel_module(plane), **_image_plane_module(place)}
+    carriage, instance = plane.carriage, plane.instance
+    replaced = {**_image_pixel_module(carriage.shown_attributes(instance)), **_image_plane_module(place)}
     sop_class_uid = header.raw(tags.SOP_CLASS_UID)
     if hiding is Hiding.ALL_BUT_PIXELS:  # GDCM does not read SOP Classes that it does not know
         sop_class_uid = _SECONDARY_CAPTURE
         replaced[tags.SOP_CLASS_UID] = ("UI", _SECONDARY_CAPTURE)
-    value = _with_extra_rows(header, plane, value)
-    hidden = _hidden_tags(header, plane, hiding)
+    if extra_bytes := carriage.extra_bytes(instance):
+        value = even((value or header.raw(tags.PIXEL_DATA) or b"") + extra_bytes)
+    hidden: set[int] = set()
+    if hiding is not Hiding.NOTHING:  # of malformed values ITK makes up another geometry, or none
+        hidden = {tag_for_keyword(keyword) or 0 for keyword in instance.malformed}
     parts: dict[int, bytes] = {
         tag: spans.encode(tag, vr, content, implicit_vr=header.implicit_vr) for tag, (vr, content) in replaced.items()
     }
     for tag, start, stop in header.spans:
-        if tag in parts or is_group_length(tag) or tag in hidden or (value is not None and tag in ENCAPSULATION_TAGS):
+        if tag in parts or is_group_length(tag) or tag in hidden or carriage.hides(tag):
+            continue
+        if value is not None and tag in ENCAPSULATION_TAGS:
             continue
         if tag == tags.PIXEL_DATA and value is not None:
             syntax = header.transfer_syntax_uid if header.encapsulated else ""
-            parts[tag] = PixelData(value, plane.carriage.pixel_format.bits_allocated, syntax).encoded(header)
+            parts[tag] = PixelData(value, carriage.pixel_format.bits_allocated, syntax).encoded(header)
         elif hiding is Hiding.NOTHING:
             parts[tag] = header.data[start:stop]
         elif tag in _PIXEL_TAGS:
@@ -349,18 +337,14 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
     return file_bytes(ordered, header.transfer_syntax_of_data, sop_class_uid, header.raw(tags.SOP_INSTANCE_UID))
 
 
-def _image_pixel_module(plane: Plane) -> dict[int, tuple[str, bytes]]:
-    """Return VR and value of the Image Pixel attributes (PS3.3 C.7.6.3) that the copy has other than the source."""
-    carriage = plane.carriage
-    replaced: dict[int, tuple[str, bytes]] = {}
-    if carriage.whole_words:
-        replaced[tags.BITS_STORED] = ("US", struct.pack("<H", carriage.seen.bits_stored))
-        replaced[tags.HIGH_BIT] = ("US", struct.pack("<H", carriage.seen.bits_stored - 1))
-    if carriage.extra_rows:
-        replaced[tags.ROWS] = ("US", struct.pack("<H", (plane.instance.rows or 0) + carriage.extra_rows))
-    if carriage.label:
-        replaced[tags.PHOTOMETRIC_INTERPRETATION] = ("CS", spans.padded(carriage.label.encode("ascii"), "CS"))
-    return replaced
+def _image_pixel_module(shown: Mapping[int, int | str]) -> dict[int, tuple[str, bytes]]:
+    """Return VR and value of attributes of the Image Pixel module (PS3.3 C.7.6.3): numbers are US, terms are CS."""
+    return {
+        tag: ("US", struct.pack("<H", value))
+        if isinstance(value, int)
+        else ("CS", spans.padded(value.encode("ascii"), "CS"))
+        for tag, value in shown.items()
+    }
 
 
 def _image_plane_module(place: Place) -> dict[int, tuple[str, bytes]]:
@@ -374,32 +358,6 @@ def _image_plane_module(place: Place) -> dict[int, tuple[str, bytes]]:
         )
         if numbers
     }
-
-
-def _with_extra_rows(header: Header, plane: Plane, value: bytes | None) -> bytes | None:
-    """Return the value of Pixel Data with the extra rows that ITK is shown, zeros; unchanged if there are none."""
-    extra_rows = plane.carriage.extra_rows
-    if not extra_rows:
-        return value
-    value = value or header.raw(tags.PIXEL_DATA) or b""
-    value += bytes(extra_rows * (plane.instance.columns or 0) // 8 + 1)
-    return value + b"\0" * (len(value) % 2)
-
-
-def _hidden_tags(header: Header, plane: Plane, hiding: Hiding) -> set[int]:
-    """Return tags that the copy leaves out because ITK would misread pixels or geometry by them."""
-    carriage = plane.carriage
-    seen, pixel_format = carriage.seen, carriage.pixel_format
-    hidden = set(_FRAME_TAGS) if plane.frame is not None else set()
-    if (seen.slope, seen.intercept) != (pixel_format.slope, pixel_format.intercept):
-        hidden |= _RESCALE_TAGS
-    if hiding is not Hiding.NOTHING:  # of malformed values ITK makes up another geometry, or none
-        hidden |= {tag_for_keyword(keyword) or 0 for keyword in plane.instance.malformed}
-    if carriage.label == "MONOCHROME2" and plane.instance.photometric_interpretation == "PALETTE COLOR":
-        hidden |= _PALETTE_TAGS  # it is shown the indices
-    if carriage.whole_words:
-        hidden |= {tag for tag, _, _ in header.spans if tag >> 16 in _OVERLAY_GROUPS}  # GDCM would clear their bits
-    return hidden
 
 
 def _with_usual_vr(header: Header, tag: int, part: bytes) -> bytes:

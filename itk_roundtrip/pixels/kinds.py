@@ -1,15 +1,18 @@
 """Every kind of image as a table: which are refused, which path carries the pixels of the others, and why.
 
 ITK carries what it can: it is shown a file that it does not misread, and an exact inverse undoes what it does all the
-same. What it cannot carry is kept from the source, byte for byte, and the reason is told.
+same, as :mod:`itk_roundtrip.pixels.peculiarities` says of each. What it cannot carry is kept from the source, byte for
+byte, and the reason is told.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 from pydicom import uid
 
 from itk_roundtrip import syntaxes
@@ -17,26 +20,25 @@ from itk_roundtrip.arguments import Identity
 from itk_roundtrip.dicom import colours
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
-from itk_roundtrip.pixels.formats import PixelFormat
+from itk_roundtrip.pixels.formats import Array, PixelFormat
+from itk_roundtrip.pixels.peculiarities import (
+    COLOUR_CODECS,
+    JPEG_2000,
+    PECULIARITIES,
+    HiddenRescale,
+    MultiFrame,
+    Peculiarity,
+    is_compressed,
+    is_decoded_to_rgb,
+    pixel_format,
+)
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.words import counted
 
 Path = Literal["itk", "itk-inverted", "source"]
 """What carries the pixels: ITK; ITK and the exact inverse of what it does to them; or the source's own bytes."""
-Inverse = Literal["", "MONOCHROME1", "planes", "bits"]
-"""What ITK does to pixels and is undone: it inverts MONOCHROME1, interleaves colour planes, spreads bits to bytes."""
 
-UNCOMPRESSED_TRANSFER_SYNTAXES = frozenset({
-    uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-})  # fmt: skip
-_JPEG_2000 = frozenset({uid.JPEG2000Lossless, uid.JPEG2000})
-_COLOUR_CODECS = _JPEG_2000 | {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit}
-"""Codecs that transform colours themselves: what they decode a YBR image to is RGB (PS3.5 8.2.1 and 8.2.4).
-
-But for YBR_FULL in JPEG 2000, which transforms only what it names YBR_RCT or YBR_ICT.
-"""
-_DECODED_BY_GDCM = _COLOUR_CODECS | {
+_DECODED_BY_GDCM = COLOUR_CODECS | {
     uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless,
 }  # fmt: skip
 
@@ -47,50 +49,99 @@ class Carriage:
 
     Attributes
     ----------
-    path
-        What carries them.
-    reason
-        Why they are kept from the source; empty otherwise.
     pixel_format
         How the source stores its values.
-    seen
-        How ITK is shown that it does; the same words, but maybe fewer of their meanings.
-    label
-        Photometric Interpretation that ITK is shown, where it is not to know the true term.
-    inverse
-        What is undone of what ITK does.
+    peculiarities
+        For which ITK is shown something else than the source, in the order of their table.
     photometric
         Photometric Interpretation of what is written.
-    framed
-        ITK is shown frame by frame, without the header, which describes all frames together.
-    extra_rows
-        Rows that ITK is shown behind those of the image: GDCM drops single-bit pixels that do not fill a byte.
-    bits_beyond
-        Precision of its lossy streams, if that is more than Bits Stored: values beyond the range are clipped to it.
+    reason
+        Why the pixels are kept from the source; empty if ITK carries them.
     itk_failed
         It was tried, so that ITK cannot prove that compressed pixels are sound.
     """
 
-    path: Path
     pixel_format: PixelFormat
-    seen: PixelFormat
-    reason: str = ""
-    label: str = ""
-    inverse: Inverse = ""
+    peculiarities: tuple[Peculiarity, ...] = ()
     photometric: str = ""
-    framed: bool = False
-    extra_rows: int = 0
-    bits_beyond: int = 0
+    reason: str = ""
     itk_failed: bool = False
 
     @property
-    def whole_words(self) -> bool:
-        """Whether ITK carries all bits of each pixel word, those that hold no stored value as well."""
-        return self.seen.bits_stored > self.pixel_format.bits_stored and self.inverse != "bits"
+    def path(self) -> Path:
+        """What carries the pixels."""
+        if self.reason:
+            return "source"
+        return "itk-inverted" if any(peculiarity.inverted for peculiarity in self.peculiarities) else "itk"
+
+    @property
+    def seen(self) -> PixelFormat:
+        """How ITK is shown that the source stores its values; the same words, but maybe fewer of their meanings."""
+        seen = self.pixel_format
+        for peculiarity in self.peculiarities:
+            seen = peculiarity.shown_format(seen)
+        return seen
+
+    @property
+    def framed(self) -> bool:
+        """Whether ITK is shown frame by frame, without the header, which describes all frames together."""
+        return MultiFrame() in self.peculiarities
+
+    @property
+    def corrected(self) -> bool:
+        """Whether :meth:`correct` changes the values that ITK read."""
+        return any(peculiarity.corrected for peculiarity in self.peculiarities)
+
+    def shown_attributes(self, instance: Instance) -> dict[int, int | str]:
+        """Return the Image Pixel attributes, by tag, that ITK is shown with another value than the source has."""
+        shown: dict[int, int | str] = {}
+        for peculiarity in self.peculiarities:
+            shown.update(peculiarity.shown_attributes(instance))
+        return shown
+
+    def hides(self, tag: int) -> bool:
+        """Tell whether ITK is not shown an attribute, by which it would misread pixels."""
+        return any(peculiarity.hides(tag) for peculiarity in self.peculiarities)
+
+    def extra_rows(self, instance: Instance) -> int:
+        """Return the number of rows that ITK is shown behind those of the image."""
+        return sum(peculiarity.extra_rows(instance) for peculiarity in self.peculiarities)
+
+    def extra_bytes(self, instance: Instance) -> bytes:
+        """Return what ITK is shown behind the value of Pixel Data."""
+        return b"".join(peculiarity.extra_bytes(instance) for peculiarity in self.peculiarities)
+
+    def correct(self, values: Array, instance: Instance, *, undo_inversion: bool = True) -> None:
+        """Make the values of a slice that ITK read right in place, maybe but for what ITK itself does to them."""
+        seen = self.seen
+        for peculiarity in self.peculiarities:
+            if undo_inversion or not peculiarity.inverted:
+                peculiarity.correct(values, seen, instance)
+
+    def stored(self, words: Array) -> Array:
+        """Return words in the source's format of the words, in that which ITK was shown, that it read or wrote."""
+        for peculiarity in self.peculiarities:
+            words = peculiarity.stored(words)
+        return words
+
+    def to_native(self, pixels: Array) -> Array:
+        """Return words as Pixel Data hold them of pixels of shape (frames, rows, columns), samples behind."""
+        for peculiarity in self.peculiarities:
+            pixels = peculiarity.to_native(pixels)
+        return pixels
+
+    def from_native(self, value: bytes, shape: tuple[int, ...]) -> Array:
+        """Return the pixels of a value of Pixel Data, of shape (frames, rows, columns), samples behind."""
+        dtype = self.pixel_format.dtype
+        words = np.frombuffer(value, dtype, len(value) // dtype.itemsize)
+        for peculiarity in self.peculiarities:
+            if (pixels := peculiarity.from_native(words, shape)) is not None:
+                return pixels
+        return words[: math.prod(shape)].reshape(shape)
 
     def kept(self, reason: str) -> Carriage:
         """Return this carriage with the pixels kept from the source, because ITK turned out not to carry them."""
-        return replace(self, path="source", reason=reason, inverse="", photometric="", bits_beyond=0, itk_failed=True)
+        return replace(self, reason=reason, photometric="", itk_failed=True)
 
 
 # ------------------------------------------------------------------------------------------------ refused
@@ -234,23 +285,9 @@ def check_supported(series: Series, identity: Identity) -> None:
 # ---------------------------------------------------------------------------------------------- the paths
 
 
-def _is_compressed(instance: Instance) -> bool:
-    """Tell whether a codec must decode the pixels; native frames in fragments need none."""
-    syntax = instance.transfer_syntax_uid
-    return syntax not in UNCOMPRESSED_TRANSFER_SYNTAXES and not syntaxes.holds_native_frames(
-        syntax, instance.bits_allocated
-    )
-
-
-def _becomes_rgb(instance: Instance) -> bool:
-    """Tell whether a codec decodes the colours of an instance to RGB."""
-    as_they_are = instance.photometric_interpretation == "YBR_FULL" and instance.transfer_syntax_uid in _JPEG_2000
-    return instance.transfer_syntax_uid in _COLOUR_CODECS and not as_they_are
-
-
 def _undecoded(instance: Instance, identity: Identity) -> str:
     """Return why a compressed stream is kept: GDCM has no decoder for it; empty if it has."""
-    if not _is_compressed(instance) or instance.transfer_syntax_uid in _DECODED_BY_GDCM:
+    if not is_compressed(instance) or instance.transfer_syntax_uid in _DECODED_BY_GDCM:
         return ""
     return f"GDCM has no decoder for {syntaxes.name(instance.transfer_syntax_uid)}"
 
@@ -264,7 +301,7 @@ def _lossy_copy(instance: Instance, identity: Identity) -> str:
 
 def _colour_copy(instance: Instance, identity: Identity) -> str:
     """Return why YBR is kept that a codec decodes to RGB: a copy says what the source says."""
-    if identity == "copy" and instance.photometric_interpretation.startswith("YBR") and _becomes_rgb(instance):
+    if identity == "copy" and instance.photometric_interpretation.startswith("YBR") and is_decoded_to_rgb(instance):
         return f"decompressed, {instance.photometric_interpretation} would be RGB, which a copy must not be"
     return ""
 
@@ -299,7 +336,7 @@ def _width(instance: Instance, identity: Identity) -> str:
 def _subsampled(instance: Instance, identity: Identity) -> str:
     """Return why subsampled chroma is kept, but in JPEG and JPEG 2000."""
     if instance.photometric_interpretation.endswith(("_422", "_420")) and (
-        not _is_compressed(instance) or instance.transfer_syntax_uid not in _COLOUR_CODECS
+        not is_compressed(instance) or instance.transfer_syntax_uid not in COLOUR_CODECS
     ):
         return "GDCM misreads chroma of half the resolution unless JPEG holds it"
     return ""
@@ -315,7 +352,7 @@ def _rle_words(instance: Instance, identity: Identity) -> str:
 
 def _long_codestream(instance: Instance, identity: Identity) -> str:
     """Return why JPEG 2000 of more than 16 bits is kept."""
-    if instance.transfer_syntax_uid in _JPEG_2000 and (instance.bits_allocated or 0) > 16:
+    if instance.transfer_syntax_uid in JPEG_2000 and (instance.bits_allocated or 0) > 16:
         return "GDCM decodes JPEG 2000 of more than 16 bits to other values"
     return ""
 
@@ -353,84 +390,17 @@ _KEPT: tuple[Callable[[Instance, Identity], str], ...] = (
 """Why the pixels of an instance are kept from the source, in the order in which it is said."""
 
 
-def pixel_format(instance: Instance) -> PixelFormat:
-    """Return the pixel format of an instance; of RT Dose, Dose Grid Scaling is the slope (PS3.3 C.8.8.3)."""
-    stored, high = instance.bits_stored or 0, instance.high_bit
-    dose = decimal(instance.dose_grid_scaling)
-    return PixelFormat(
-        bits_allocated=instance.bits_allocated or 0,
-        bits_stored=stored,
-        signed=instance.pixel_representation == 1,
-        monochrome1=instance.photometric_interpretation == "MONOCHROME1",
-        slope=decimal(instance.rescale_slope) if dose is None else dose,
-        intercept=decimal(instance.rescale_intercept),
-        samples=instance.samples_per_pixel or 1,
-        high_bit=None if high == stored - 1 else high,
-    )
-
-
 def carriage(instance: Instance, identity: Identity) -> Carriage:
     """Return how the pixels of a supported instance are carried."""
-    source_format = pixel_format(instance)
+    source_format, photometric = pixel_format(instance), instance.photometric_interpretation
     for rule in _KEPT:
         if reason := rule(instance, identity):
-            return Carriage(
-                "source", source_format, source_format, reason, photometric=instance.photometric_interpretation
-            )
-    compressed = _is_compressed(instance)
-    seen, label, photometric = source_format, "", instance.photometric_interpretation
-    inverse: Inverse = ""
-    if source_format.samples > 1:
-        seen = replace(seen, slope=None, intercept=None)
-        if _becomes_rgb(instance):
-            photometric = "RGB"
-        elif photometric != "RGB":
-            label = "RGB"  # ITK would make RGB of it, not exactly
-        if instance.planar_configuration == 1 and not compressed:
-            inverse = "planes"
-    elif photometric == "PALETTE COLOR":
-        seen, label = replace(seen, slope=None, intercept=None), "MONOCHROME2"  # ITK would look the colours up
-    if _in_whole_words(instance, compressed=compressed):
-        seen = replace(
-            seen, bits_stored=source_format.bits_allocated, high_bit=None, monochrome1=False, slope=None, intercept=None
-        )
-        label = label or ("MONOCHROME2" if source_format.monochrome1 else "")
-    elif source_format.bits_allocated == 1:
-        seen = replace(seen, bits_allocated=8, bits_stored=8, monochrome1=False, slope=None, intercept=None)
-        inverse, label = "bits", "MONOCHROME2" if source_format.monochrome1 else label
-    elif source_format.monochrome1 and (source_format.signed or source_format.bits_allocated > 16):
-        seen, label = replace(seen, monochrome1=False), "MONOCHROME2"  # GDCM inverts it by another formula or not
-    if instance.dose_grid_scaling:
-        seen = replace(seen, slope=None, intercept=None)
-    if seen.monochrome1:
-        inverse = "MONOCHROME1"
+            return Carriage(source_format, photometric=photometric, reason=reason)
     return Carriage(
-        path="itk-inverted" if inverse else "itk",
-        pixel_format=source_format,
-        seen=seen,
-        label=label,
-        inverse=inverse,
-        photometric=photometric,
-        framed=instance.framed,
-        extra_rows=_extra_rows(instance) if inverse == "bits" else 0,
-        bits_beyond=instance.bits_beyond,
+        source_format,
+        peculiarities=tuple(peculiarity for peculiarity in PECULIARITIES if peculiarity.holds(instance)),
+        photometric="RGB" if source_format.samples > 1 and is_decoded_to_rgb(instance) else photometric,
     )
-
-
-def _extra_rows(instance: Instance) -> int:
-    """Return the number of rows to add to an image of single-bit pixels so that they fill whole bytes."""
-    rows, columns = instance.rows or 0, instance.columns or 0
-    return next(extra for extra in range(8) if (rows + extra) * columns % 8 == 0)
-
-
-def _in_whole_words(instance: Instance, *, compressed: bool) -> bool:
-    """Tell whether ITK must be shown whole words, because GDCM would spoil stored values or the bits beside them."""
-    allocated, stored = instance.bits_allocated or 0, instance.bits_stored or 0
-    if stored == allocated:
-        return False
-    is_spoiled = allocated in (8, 32) or instance.high_bit != stored - 1  # it refuses the first, spoils the others
-    is_spoiled |= instance.bits_beyond > 0  # it wraps them, but for JPEG 2000
-    return is_spoiled or (compressed and instance.embedded_overlay)
 
 
 def are_unchanged(series: Series, carried: Mapping[str, Carriage]) -> bool:
@@ -450,13 +420,8 @@ def check_plain(carried: Mapping[str, Carriage]) -> None:
         There is such an instance.
     """
     for name, planned in carried.items():
-        as_it_is = planned.label in ("", "MONOCHROME2") and not planned.framed and planned.pixel_format.samples == 1
-        if (
-            planned.path == "source"
-            or not as_it_is
-            or planned.inverse == "bits"
-            or planned.photometric.startswith("PALETTE")
-        ):
+        itk_alone = all(peculiarity.itk_alone for peculiarity in planned.peculiarities)
+        if planned.path == "source" or planned.pixel_format.samples > 1 or not itk_alone:
             raise UnsupportedSeriesError(
                 f"{name} is of a kind that ITK alone does not carry, so that there is nothing to write with"
                 ' headers="itk"; `losses` shows what ITK makes of it.',
@@ -467,7 +432,10 @@ def check_plain(carried: Mapping[str, Carriage]) -> None:
 
 def without_rescale(planned: Carriage) -> Carriage:
     """Return the same carriage with slope and intercept hidden from ITK."""
-    return replace(planned, seen=replace(planned.seen, slope=None, intercept=None))
+    hidden = HiddenRescale()
+    if hidden.shown_format(planned.seen) == planned.seen:
+        return planned
+    return replace(planned, peculiarities=(*planned.peculiarities, hidden))
 
 
 def carriages(series: Series, identity: Identity) -> dict[str, Carriage]:

@@ -35,11 +35,9 @@ from itk_roundtrip.pixels.formats import (
     PixelFormat,
     PixelType,
     choose_pixel_type,
-    clipped,
     components,
     real_values,
     stored_values,
-    uninverted,
 )
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.series.find import Instance, Series, Skipped, Slice, of_volume, ordered, read_files
@@ -99,19 +97,16 @@ def read_planes(
         image, metadata = front.read_series([str(file) for file in file_names], pixel_type)
     array_zyx = front.array_view(image, pixel_type)
     samples = components(pixel_type)
-    rows, extra_rows = first.rows or 0, planes[0].carriage.extra_rows
-    shape = (len(file_names), rows + extra_rows, first.columns or 0, *([samples] if samples > 1 else []))
+    rows = first.rows or 0
+    shown_rows = rows + planes[0].carriage.extra_rows(first)
+    shape = (len(file_names), shown_rows, first.columns or 0, *([samples] if samples > 1 else []))
     if array_zyx.size == np.prod(shape):
         array_zyx = array_zyx.reshape(shape)  # ITK stacks slices of a single row along the rows
     if len(metadata) != len(file_names) or array_zyx.shape != shape:
         raise SeriesReadError(f"ITK read another number of slices or pixels than {names} hold.", path=first.name)
     array_zyx = array_zyx[:, :rows]
-    for index, plane in enumerate(planes):
-        carriage = plane.carriage
-        if carriage.inverse == "MONOCHROME1" and undo_inversion:
-            array_zyx[index] = uninverted(array_zyx[index], carriage.seen)
-        if carriage.bits_beyond:
-            array_zyx[index] = clipped(array_zyx[index], carriage.pixel_format, carriage.bits_beyond)
+    for values, plane in zip(array_zyx, planes, strict=True):
+        plane.carriage.correct(values, plane.instance, undo_inversion=undo_inversion)
     return Volume(
         image=image,
         array_zyx=array_zyx,
@@ -319,7 +314,7 @@ def _check_one_stack(series: Series, carriages: dict[str, Carriage]) -> None:
             )
         elif _colours(carriage) != _colours(first_carriage):
             difference = f"holds {_colours(carriage)} and {first.name} {_colours(first_carriage)}"
-        elif carriage.extra_rows != first_carriage.extra_rows or (
+        elif carriage.extra_rows(instance) != first_carriage.extra_rows(first) or (
             samples[0] > 1 and instance.bits_allocated != first.bits_allocated
         ):
             difference = (
@@ -364,11 +359,9 @@ def _colours(carriage: Carriage) -> str:
 def _holds_real_values(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
     """Tell whether ITK read the real values, and its image has the values and the shape of the array."""
     front = front_end(volume.backend, volume.pixel_type)
-    undone = not front.SHARES_MEMORY and any(
-        plane.carriage.inverse == "MONOCHROME1" or plane.carriage.bits_beyond for plane in volume.planes
-    )
+    corrected = any(plane.carriage.corrected for plane in volume.planes)
     return (
-        not undone
+        not (corrected and not front.SHARES_MEMORY)
         and not _is_in_other_format(volume, formats)
         and front.size(volume.image) == volume.array_zyx.shape[2::-1]
     )
@@ -376,12 +369,13 @@ def _holds_real_values(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
 
 def _is_in_other_format(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
     """Tell whether ITK was shown another format than the source has, and so read other values than the real ones."""
-    return components(volume.pixel_type) == 1 and any(
-        carriage.whole_words
-        or carriage.inverse == "bits"
-        or carriage.seen.effective_slope != pixel_format.effective_slope
-        or carriage.seen.effective_intercept != pixel_format.effective_intercept
-        for carriage, pixel_format in zip((plane.carriage for plane in volume.planes), formats, strict=True)
+    if components(volume.pixel_type) > 1:
+        return False
+    shown = [plane.carriage.seen for plane in volume.planes]
+    return any(
+        (seen.bits_stored, seen.effective_slope, seen.effective_intercept)
+        != (pixel_format.bits_stored, pixel_format.effective_slope, pixel_format.effective_intercept)
+        for seen, pixel_format in zip(shown, formats, strict=True)
     )
 
 
@@ -408,7 +402,8 @@ def as_real(volume: Volume, formats: Sequence[PixelFormat]) -> Volume:
         image, real = None, np.empty_like(read, DTYPES[pixel_type]) if in_other_format else read
     for index, (plane, pixel_format) in enumerate(zip(volume.planes, formats, strict=True)):
         if in_other_format:
-            real[index] = real_values(plane_values(plane, read[index]), pixel_format, pixel_type)
+            words = plane.carriage.stored(stored_values(read[index], plane.carriage.seen))
+            real[index] = real_values(words, pixel_format, pixel_type)
         elif front.SHARES_MEMORY:
             real[index] = read[index]
     if image is None:
@@ -421,12 +416,6 @@ def _one_pixel(pixel_type: PixelType) -> Array:
     """Return an array of a single pixel."""
     samples = components(pixel_type)
     return np.zeros((1, 1, 1, *([samples] if samples > 1 else [])), DTYPES[pixel_type])
-
-
-def plane_values(plane: Plane, real: Array) -> Array:
-    """Return the pixel words of a plane, or its bits, from the values that ITK read."""
-    words = stored_values(real, plane.carriage.seen)
-    return words // 255 if plane.carriage.inverse == "bits" else words
 
 
 def _set_geometry(front: FrontEnd, image: Any, slices: Sequence[Slice]) -> None:
