@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.front_ends import Backend
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
-from itk_roundtrip.pixels.formats import DTYPES, Array, components, digest, digest_of_frames, masked
+from itk_roundtrip.pixels.formats import DTYPES, Array, PixelFormat, components, digest, digest_of_frames, masked
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.rules import UNCHANGED, decoder_difference, is_lossless
 from itk_roundtrip.series.find import Instance, Series
@@ -201,7 +202,14 @@ def complete_instance(
     """
     pixel_data = None
     if planes is not None:
-        native = _native(source, planes, carriage)
+        words = [frame for frame in planes if frame is not None]
+        if len(words) < len(planes):
+            return None
+        native: bytes | None
+        if source.encapsulated:
+            native = native_value(carriage.stored(np.stack(words)), carriage, carriage.seen)
+        else:
+            native = unchanged_value(source, words, carriage)
         if native is None:
             return None
         if compression.is_compressed(transfer_syntax):
@@ -232,23 +240,46 @@ def complete_instance(
     return complete(target, changes, pixel_data, instance.name)
 
 
-def _native(source: Header, planes: Sequence[Array | None], carriage: Carriage) -> bytes | None:
-    """Return the value of native Pixel Data: the words; the unused bits of an uncompressed source are put back.
+def native_value(pixels: Array, carriage: Carriage, pixel_format: PixelFormat) -> bytes:
+    """Return the value of native Pixel Data (PS3.5 8.1) of stored values, whoever made them.
 
-    ``None`` if an uncompressed source holds other stored values.
+    Parameters
+    ----------
+    pixels
+        Stored values of all frames, shape (frames, rows, columns), samples behind.
+    carriage
+        Of the instance, whose kind says how Pixel Data hold them: bits packed, colours by plane.
+    pixel_format
+        To which the values are cut, and by which they stand in their words. ITK's whole words are stored values of the
+        format that ITK was shown.
     """
-    words = [carriage.stored(frame) for frame in planes if frame is not None]
-    if len(words) != len(planes):
-        return None
-    seen, value = carriage.seen, source.raw(tags.PIXEL_DATA) or b""
-    if source.encapsulated:
-        return even(carriage.to_native(masked(np.stack(words), seen)).tobytes())
-    before = carriage.from_native(value, (len(words), *words[0].shape))
-    is_same = all(
-        np.array_equal(frame, now) or np.array_equal(masked(frame, seen), masked(now, seen))
-        for frame, now in zip(before, words, strict=True)
-    )
-    return even(value) if is_same else None
+    words = masked(pixels, replace(pixel_format, high_bit=None))
+    if pixel_format.bits_below:
+        words = np.left_shift(words, pixel_format.bits_below)
+    return even(carriage.to_native(words).tobytes())
+
+
+def unchanged_value(source: Header, planes: Sequence[Array], carriage: Carriage) -> bytes | None:
+    """Return the value of native Pixel Data of an uncompressed source, if its stored values are those that ITK wrote.
+
+    It is the source's own, the unused bits and the pad byte as they stand. ``None`` if any stored value differs.
+
+    Parameters
+    ----------
+    source
+        Header of the source.
+    planes
+        Words that ITK wrote, of each frame.
+    carriage
+        How they were carried.
+    """
+    value, seen = source.raw(tags.PIXEL_DATA) or b"", carriage.seen
+    before = carriage.from_native(value, (len(planes), *planes[0].shape))
+    for frame, by_itk in zip(before, planes, strict=True):
+        words = carriage.stored(by_itk)
+        if not np.array_equal(frame, words) and not np.array_equal(masked(frame, seen), masked(words, seen)):
+            return None
+    return even(value)
 
 
 def _compressed(native: bytes, instance: Instance, carriage: Carriage, transfer_syntax: str) -> PixelData:
