@@ -19,7 +19,6 @@ from itk_roundtrip.pixels.formats import (
     masked,
     stored_values,
     uninverted,
-    with_unused_bits,
 )
 
 INTEGER_TYPES: tuple[PixelType, ...] = ("UC", "SS", "US")
@@ -231,23 +230,6 @@ def test_unused_bits_are_no_part_of_the_value() -> None:
     assert as_signed.tolist() == [0, 2047, -2048, -2048, -1, -1, 0xABC - 0x1000]
     assert masked(np.array([0xC5, 0x05], "u1"), PixelFormat(8, 6, False)).tolist() == [5, 5]
     assert masked(words.view("<i2"), PixelFormat(16, 16, False)).tolist() == words.tolist()
-
-
-@pytest.mark.parametrize("stored", [1, 5, 8, 10, 12, 15, 16])
-@pytest.mark.parametrize("is_signed", [False, True])
-def test_unused_bits_are_put_back(stored: int, is_signed: bool) -> None:
-    """What GDCM clears above Bits Stored must stand again, or a copy is not one."""
-    pixel_format = PixelFormat(8 if stored <= 8 else 16, stored, is_signed)
-    unsigned_words = np.dtype(f"<u{pixel_format.bits_allocated // 8}")
-    source = np.random.default_rng(stored).integers(0, 1 << pixel_format.bits_allocated, 500).astype(unsigned_words)
-    values = masked(source, pixel_format)
-    restored = with_unused_bits(values, source.view(pixel_format.dtype), pixel_format)
-    assert (restored.view(unsigned_words) == source).all()
-    others = masked(np.invert(source), pixel_format)
-    changed = with_unused_bits(others, source, pixel_format)
-    assert (masked(changed, pixel_format) == others).all()
-    above = (1 << pixel_format.bits_allocated) - (1 << stored)
-    assert ((changed.view(unsigned_words) & above) == (source & above)).all()
 
 
 def test_digest_is_of_shape_and_values() -> None:

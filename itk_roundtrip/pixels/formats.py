@@ -185,15 +185,6 @@ def uninverted(real: Array, pixel_format: PixelFormat) -> Array:
     return (pixel_format.effective_slope * stored + pixel_format.effective_intercept).astype(real.dtype)
 
 
-def with_unused_bits(values: Array, source_words: Array, pixel_format: PixelFormat) -> Array:
-    """Return the pixel words of stored values, the unused bits around them as in ``source_words``."""
-    unsigned = np.dtype(f"<u{pixel_format.bits_allocated // 8}")
-    below = pixel_format.bits_below
-    used = np.asarray(((1 << pixel_format.bits_stored) - 1) << below).astype(unsigned)
-    words: Array = (np.left_shift(values.view(unsigned), below) & used) | (source_words.view(unsigned) & ~used)
-    return words
-
-
 def real_values(words: Array, pixel_format: PixelFormat, pixel_type: PixelType) -> Array:
     """Return the real values of pixel words (any shape), as an image of ``pixel_type`` holds them."""
     stored = masked(words, pixel_format)
