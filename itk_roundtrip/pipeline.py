@@ -246,9 +246,9 @@ def carry(
     carried = _keep_alike(in_itk_order, carriages, carry_again)
     folders = os.fspath(source), os.fspath(destination)
     report = None
-    if carried.job.headers == "complete":
+    if options.headers == "complete":
         report = acceptance.judged(carried.result, carried.series, carried.job, folders, judge.uids_of(series_list))
-    warnings += acceptance.concerns(carried.result, carried.job.identity)
+    warnings += acceptance.concerns(carried.result, carried.job.identity, report)
     staging.publish()
     return _result(folders, carried, versions, warnings, report)
 
@@ -377,7 +377,6 @@ def _derive(trip: _Trip, series: Series) -> Job:
         plan = _plan(series, trip.series, options.description or "", changing, trip.versions, unchanged)
     return slabs.Job(
         plan,
-        options.headers,
         trip.staging.folder,
         options.backend,
         options.transfer_syntax,
@@ -400,10 +399,11 @@ def _carry_slabs(
     tuple
         The slabs, the result of all of them, and the outcome of the first task.
     """
-    from itk_roundtrip.carry import scheduling
+    from itk_roundtrip.carry import itk_alone, scheduling, slabs
 
+    carrier: scheduling.Carrier = itk_alone if trip.options.headers == "itk" else slabs
     parts = scheduling.cut_into_slabs(job, series, names, carriages, trip.options.jobs)
-    result, answer = scheduling.carry_slabs(job, parts, trip.workers, trip.options.progress, first)
+    result, answer = scheduling.carry_slabs(carrier, job, parts, trip.workers, trip.options.progress, first)
     return parts, result, answer
 
 
@@ -477,7 +477,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
             options = {"identity": "derived", "headers": "complete"}
             unchanged = kinds.are_unchanged(series, carriages)
             plan = _plan(series, series, volume.derivation.comment, options, versions, unchanged)
-        job = slabs.Job(plan, "complete", staging.folder, volume.backend, decoder=front_end_versions[-1])
+        job = slabs.Job(plan, staging.folder, volume.backend, decoder=front_end_versions[-1])
         names = _names(series)
 
         def carry_here(carriages: Mapping[str, Carriage]) -> tuple[Sequence[Slab], SlabResult]:
@@ -490,7 +490,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         carried = _keep_alike(carried, carriages, carry_here)
         folders = str(series.directory), os.fspath(destination)
         report = acceptance.judged(carried.result, series, job, folders, judge.uids_of(SeriesList([series])))
-        warnings = [*_irregular(series), *acceptance.concerns(carried.result, job.identity)]
+        warnings = [*_irregular(series), *acceptance.concerns(carried.result, job.identity, report)]
         staging.publish()
     return _result(folders, carried, versions, warnings, report)
 
@@ -507,12 +507,12 @@ def _result(
 
     job, series, result = carried.job, carried.series, carried.result
     return RoundtripResult(
-        verdict="pass" if job.headers == "complete" else "unverified",
+        verdict="pass" if report else "unverified",
         source=folders[0],
         written=folders[1],
         slices=result.slices,
         identity=job.identity,
-        headers=job.headers,
+        headers="complete" if report else "itk",
         source_series_instance_uid=series.series_instance_uid,
         series_instance_uid=job.plan.series_instance_uid if job.plan else series.series_instance_uid,
         pixel_type=pixel_types(carried.parts, result),

@@ -31,11 +31,11 @@ import pytest
 from synthetic import CASES, is_available, series_instance_uid, write_series
 
 from itk_roundtrip import cli
-from itk_roundtrip.carry import instances, scheduling, slabs, staging
+from itk_roundtrip.carry import instances, slabs, staging
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
 from itk_roundtrip.itk_io.view import Hiding
 from itk_roundtrip.pixels import kinds
-from itk_roundtrip.processes import Outcome, Task, Workers
+from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.series.find import Series, find_series
 
 if TYPE_CHECKING:
@@ -1021,25 +1021,39 @@ def test_a_crash_of_the_ordering_is_survived(
     assert (result.verdict, result.order) == ("pass", "position")
 
 
-def test_after_a_crash_less_is_shown_then_single_slices_then_the_file_is_named(short_source: Path) -> None:
+def test_after_a_crash_less_is_shown_then_single_slices_then_pixels_are_kept(short_source: Path) -> None:
     """Each step of the search for the slice that ends ITK must lead on to the next."""
-    job = slabs.Job(None, "complete", Path("staging"))
+    job = slabs.Job(None, Path("staging"))
     file_names = ("IM0001.dcm", "IM0002.dcm", "IM0003.dcm")
     series = find_series(short_source)[0]
     carried = tuple(kinds.carriages(series, "copy").values())
     slab = slabs.Slab(series, 0, file_names, carried, "SS")
     for hiding in (Hiding.UNCARRIABLE, Hiding.ALL_BUT_PIXELS):
-        (slab,) = scheduling.after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
+        (slab,) = slabs.after_crash(job, slab)
         assert (slab.hiding, len(slab)) == (hiding, 3)
-    singles = scheduling.after_crash(job, Outcome(Task(_die, (job, slab)), crashed=True))
-    assert [one.output_names for one in singles] == [(name,) for name in file_names]
-    assert [one.first for one in singles] == [0, 1, 2]
-    assert {one.hiding for one in singles} == {Hiding.ALL_BUT_PIXELS}
-    (kept,) = scheduling.after_crash(job, Outcome(Task(_die, (job, singles[1])), crashed=True))
+    singles = slabs.after_crash(job, slab)
+    assert [single.output_names for single in singles] == [(name,) for name in file_names]
+    assert [single.first for single in singles] == [0, 1, 2]
+    assert {single.hiding for single in singles} == {Hiding.ALL_BUT_PIXELS}
+    (kept,) = slabs.after_crash(job, singles[1])
     assert (kept.is_kept, kept.carried[0].reason) == (True, "ITK crashed on it")
-    with pytest.raises(ITKCrashError, match=r"IM0002\.dcm") as caught:
-        scheduling.after_crash(job, Outcome(Task(_die, (job, kept)), crashed=True))
-    assert caught.value.path == "IM0002.dcm"
+    assert slabs.after_crash(job, kept) == []
+
+
+def _always_die(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError("it is dead")
+
+
+def test_a_slice_that_crashes_itk_whatever_is_tried_is_named(
+    short_source: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing is written then."""
+    monkeypatch.setattr(slabs, "process", _always_die)
+    with pytest.raises(ITKCrashError, match=r"ITK crashed on .*; nothing was written") as caught:
+        run(short_source, tmp_path / "out")
+    assert caught.value.path in names(short_source)
+    assert names(tmp_path) == set()
 
 
 def test_an_itk_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from itk_roundtrip import tags
 from itk_roundtrip.carry.slabs import Job, SlabResult
 from itk_roundtrip.errors import VerificationError
 from itk_roundtrip.series.find import Series, Skipped
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.across import Sides
 from itk_roundtrip.verify.findings import Identity, Report, first_error
 from itk_roundtrip.verify.judge import judge
@@ -88,13 +89,21 @@ def _as_carried(comparison: Sides) -> Sides:
     return replace(comparison, pairing=Pairing(pairs, left, ()))
 
 
-def concerns(result: SlabResult, identity: Identity) -> list[str]:
-    """Return warnings of an accepted round trip: hidden headers, undecoded pixels, signatures, encrypted attributes."""
+def concerns(result: SlabResult, identity: Identity, report: Report | None) -> list[str]:
+    """Return warnings of a round trip: hidden headers, undecoded pixels, signatures, encrypted attributes.
+
+    Parameters
+    ----------
+    result, identity
+        Of all slabs.
+    report
+        Of the verification; ``None`` if ITK alone wrote them.
+    """
     warnings = []
     if result.hiding:
         warnings.append(
             "ITK cannot take the headers as they stand; what it cannot take was hidden from it"
-            + (" and restored." if result.reports else " and is lost.")
+            + (" and restored." if report else " and is lost.")
         )
     warnings += sorted(
         {
@@ -103,8 +112,11 @@ def concerns(result: SlabResult, identity: Identity) -> list[str]:
             if finding.check == "PIX-02" and finding.message.startswith("not decoded")
         }
     )
-    if result.signed and identity == "copy":
+    top_level = {(change.tag, change.outcome) for change in report.changes} if report else set()
+    signatures = (tags.DIGITAL_SIGNATURES_SEQUENCE, tags.MAC_PARAMETERS_SEQUENCE)
+    if identity == "copy" and any((tag_text(tag), "kept") in top_level for tag in signatures):
         warnings.append("A digital signature was kept; it may not hold for the re-encoded file.")
-    if tags.ENCRYPTED_ATTRIBUTES_SEQUENCE in result.removed:
+    encrypted = tags.ENCRYPTED_ATTRIBUTES_SEQUENCE
+    if (tag_text(encrypted), "removed by rule") in top_level or encrypted in result.removed:
         warnings.append("Encrypted attributes were removed: they decrypt to the identity of the source.")
     return warnings

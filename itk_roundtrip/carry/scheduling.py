@@ -6,13 +6,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Protocol
 
 from itk_roundtrip.arguments import Progress
-from itk_roundtrip.carry import slabs
 from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
 from itk_roundtrip.errors import ITKCrashError
 from itk_roundtrip.itk_io import view
-from itk_roundtrip.itk_io.view import Hiding
 from itk_roundtrip.pixels.formats import PixelType, bytes_per_pixel
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.processes import Outcome, Task, Workers
@@ -72,25 +71,50 @@ def _kind(instance: Instance, carriage: Carriage) -> tuple[object, ...]:
     return instance.rows, instance.columns, carriage.seen.stored_pixel_type, carriage.path == "source", carriage.framed
 
 
+class Carrier(Protocol):
+    """A module that carries slabs: :mod:`itk_roundtrip.carry.slabs`, or :mod:`itk_roundtrip.carry.itk_alone`."""
+
+    def process(self, job: Job, slab: Slab) -> SlabResult:
+        """Carry a slab from its sources into the staging folder."""
+
+    def after_crash(self, job: Job, slab: Slab) -> list[Slab]:
+        """Return the slabs to try after a crash of ITK; none if nothing is left to try."""
+
+
 def carry_slabs(
-    job: Job, parts: Sequence[Slab], workers: Workers, progress: Progress, first: Task | None = None
+    carrier: Carrier,
+    job: Job,
+    parts: Sequence[Slab],
+    workers: Workers,
+    progress: Progress,
+    first: Task | None = None,
 ) -> tuple[SlabResult, Outcome | None]:
-    """Let the workers carry all slabs; a slab that crashes ITK is tried again as :func:`after_crash` says.
+    """Let the workers carry all slabs; one that crashes ITK is tried again as long as its carrier knows how.
 
     Returns
     -------
     tuple
         The result of all slabs, and the outcome of the task ``first``.
+
+    Raises
+    ------
+    ITKCrashError
+        ITK crashed on an instance whatever was tried.
     """
     results: dict[int, SlabResult] = {}
     answer = None
     count = sum(len(slab) for slab in parts)
-    tasks = deque([*([first] if first else []), *(Task(slabs.process, (job, slab)) for slab in parts)])
+    tasks = deque([*([first] if first else []), *(Task(carrier.process, (job, slab)) for slab in parts)])
     for outcome in workers.run(tasks):
         if outcome.task is first:
             answer = outcome
         elif outcome.crashed:
-            tasks.extend(Task(slabs.process, (job, slab)) for slab in after_crash(job, outcome))
+            crashed: Slab = outcome.task.arguments[1]
+            attempts = carrier.after_crash(job, crashed)
+            if not attempts:
+                name = crashed.series.instances[0].name
+                raise ITKCrashError(f"ITK crashed on {name}; nothing was written.", path=name)
+            tasks.extend(Task(carrier.process, (job, slab)) for slab in attempts)
         else:
             results[outcome.task.arguments[1].first] = outcome.value
             progress("Carrying", sum(result.slices for result in results.values()), count)
@@ -98,26 +122,6 @@ def carry_slabs(
     for place in sorted(results):  # in their order, whichever came first
         total.add(results[place])
     return total, answer
-
-
-def after_crash(job: Job, outcome: Outcome) -> list[Slab]:
-    """Return the slabs to try after a crash of ITK: with less shown, then slice by slice, then with pixels kept.
-
-    Raises
-    ------
-    ITKCrashError
-        Nothing is left to try.
-    """
-    slab: Slab = outcome.task.arguments[1]
-    most = Hiding.ALL_BUT_PIXELS if job.headers == "complete" else Hiding.UNCARRIABLE
-    if slab.hiding < most and not slab.carried[0].framed:
-        return [replace(slab, hiding=Hiding(slab.hiding + 1))]
-    if len(slab) > 1:
-        return [slab.single(index) for index in range(len(slab))]
-    if not slab.is_kept and job.headers == "complete" and not job.transfer_syntax:
-        return [slab.kept("ITK crashed on it")]
-    name = slab.series.instances[0].name
-    raise ITKCrashError(f"ITK crashed on {name}; nothing was written.", path=name)
 
 
 def pixel_types(parts: Sequence[Slab], result: SlabResult) -> str:

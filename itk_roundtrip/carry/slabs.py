@@ -14,12 +14,11 @@ from pathlib import Path
 
 from pydicom.filereader import read_file_meta_info
 
-from itk_roundtrip import tags
-from itk_roundtrip.arguments import Backend, HeaderMode, Identity
+from itk_roundtrip.arguments import Backend, Identity
 from itk_roundtrip.carry import compression
 from itk_roundtrip.carry.instances import check_decodes, complete_instance, instance_edits, written_words
 from itk_roundtrip.derivation.plan import SeriesPlan, dictionary_edits
-from itk_roundtrip.dicom.edits import Edits, Removed
+from itk_roundtrip.dicom.edits import Edits
 from itk_roundtrip.dicom.headers import Header, compare_with_itk, nested_pixels, read_header
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
 from itk_roundtrip.itk_io import view
@@ -29,7 +28,7 @@ from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
 from itk_roundtrip.pixels.formats import Array, PixelType, bytes_per_pixel
 from itk_roundtrip.pixels.kinds import Carriage
-from itk_roundtrip.rules import decoder_difference, is_group_length
+from itk_roundtrip.rules import decoder_difference
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.verify import audit
 from itk_roundtrip.verify.audit import PairReport, Request, Tally, compare_into
@@ -56,8 +55,6 @@ class Job:
     ----------
     plan
         Of the derived series; ``None`` writes the same instances again.
-    headers
-        ``complete`` restores what ITK loses; ``itk`` leaves what ITK writes.
     staging
         Folder for everything that is written; the output is made in its subfolder ``output``.
     backend
@@ -69,7 +66,6 @@ class Job:
     """
 
     plan: SeriesPlan | None
-    headers: HeaderMode
     staging: Path
     backend: Backend = "itk"
     transfer_syntax: str = ""
@@ -155,10 +151,11 @@ class SlabResult:
         ``headers="itk"``.
     paths, reasons
         How many instances each path carried, and why some were kept from the source.
-    kept
-        Elements of the sources' top level that no edit touches, pixel data aside.
-    replaced, removed, lost, altered, invented
-        By tag, how many elements an edit replaced or added, or removed, and how many ITK lost, altered or invented.
+    kept, replaced, removed
+        With ``headers="itk"``: elements of the sources' top level that no edit touches, pixel data aside; and by tag,
+        how many an edit replaced or added, or removed. Of verified files the reports tell.
+    lost, altered, invented
+        By tag, how many elements ITK lost, altered or invented.
     hiding
         How much had to be hidden from ITK.
     """
@@ -177,7 +174,6 @@ class SlabResult:
     hiding: Hiding = Hiding.NOTHING
     given_up: dict[str, str] = field(default_factory=dict)
     """Transfer syntaxes of compressed sources that ITK turned out not to carry, and why."""
-    signed: bool = False
     """A source bears a digital signature that a re-encoded copy may not satisfy."""
 
     def add(self, other: SlabResult) -> None:
@@ -190,7 +186,6 @@ class SlabResult:
             getattr(self, name).update(getattr(other, name))
         self.hiding = max(self.hiding, other.hiding)
         self.given_up.update(other.given_up)
-        self.signed |= other.signed
 
 
 def process(job: Job, slab: Slab) -> SlabResult:
@@ -203,17 +198,15 @@ def process(job: Job, slab: Slab) -> SlabResult:
     if slab.is_kept:
         return _keep(job, slab)
     steps = [hiding for hiding in Hiding if hiding >= slab.hiding]
-    if job.headers == "itk":
-        steps = [hiding for hiding in steps if hiding < Hiding.ALL_BUT_PIXELS] or steps[:1]
-    elif slab.carried[0].framed:
+    if slab.carried[0].framed:
         steps = [Hiding.ALL_BUT_PIXELS]
     for hiding in steps:
         try:
             return _carry(job, _with_hiding(slab, hiding))
-        except _ITKRefusal as refusal:
+        except ITKRefusal as refusal:
             error = refusal.error
     if len(slab) == 1:
-        if job.headers == "itk" or compression.is_compressed(job.transfer_syntax):
+        if compression.is_compressed(job.transfer_syntax):
             raise error
         return _keep(job, slab.kept(_reason(error)))
     total = SlabResult()
@@ -222,7 +215,25 @@ def process(job: Job, slab: Slab) -> SlabResult:
     return total
 
 
-class _ITKRefusal(Exception):
+def after_crash(job: Job, slab: Slab) -> list[Slab]:
+    """Return the slabs to try after a crash of ITK: with less shown, then slice by slice, then with pixels kept.
+
+    None if nothing is left to try.
+    """
+    attempts = smaller_slabs(slab, slab.hiding if slab.carried[0].framed else Hiding.ALL_BUT_PIXELS)
+    if not attempts and not slab.is_kept and not job.transfer_syntax:
+        attempts = [slab.kept("ITK crashed on it")]
+    return attempts
+
+
+def smaller_slabs(slab: Slab, most: Hiding) -> list[Slab]:
+    """Return the slab with more hidden from ITK, but ``most``; then its instances one by one; then nothing."""
+    if slab.hiding < most:
+        return [replace(slab, hiding=Hiding(slab.hiding + 1))]
+    return [slab.single(index) for index in range(len(slab))] if len(slab) > 1 else []
+
+
+class ITKRefusal(Exception):
     """ITK refused to read or write; with less of the headers shown to it, it may not."""
 
     def __init__(self, error: SeriesReadError | SeriesWriteError) -> None:
@@ -250,38 +261,35 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     instances = slab.series.instances
     headers = {instance.name: read_header(instance.path, instance.name) for instance in instances}
     result = SlabResult(slices=len(slab), hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
-    folder = job.output if job.headers == "itk" else job.staging / f"itk-{slab.first}"
+    folder = job.staging / f"itk-{slab.first}"
     folder.mkdir(exist_ok=True)
     indices = {instance.name: index for index, instance in enumerate(instances)}
     edits: dict[str, Edits] = {}
     pixels: list[Array | None] = []
     try:
         for planes in _chunks(slab):
-            volume = _read(job, slab, planes, headers)
+            volume = read_with_itk(job, slab, planes, headers)
             stored = writer.stored_slices(volume)
             for plane, words in zip(planes, stored, strict=True):
                 if plane.frame is None:  # those of a frame are known when all of them are
-                    edits[plane.instance.name] = _edits(job, slab, indices[plane.instance.name], headers, [words])
+                    edits[plane.instance.name] = edits_of(job, slab, indices[plane.instance.name], headers, [words])
             files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
-            written = _write(job, slab, volume, stored, edits, files)
-            for plane, by_itk in zip(planes, written, strict=True):
+            write_with_itk(slab, volume, stored, [edits.get(plane.instance.name, {}) for plane in planes], files)
+            for plane, file in zip(planes, files, strict=True):
                 instance, source = plane.instance, headers[plane.instance.name]
+                by_itk = header_by_itk(slab, file, stored[0].nbytes)
+                file.unlink()  # its pages need not reach the disk
                 if plane.frame is None:
-                    _count_losses(result, source, by_itk, edits[instance.name])
-                if job.headers == "itk":
-                    _count(result, source, edits[instance.name], job.headers)
-                    result.paths[plane.carriage.path] += 1
-                    continue
+                    count_losses(result, source, by_itk, edits[instance.name])
                 pixels.append(written_words(by_itk, plane))
                 if plane.frame in (None, instance.frames - 1):  # its last plane: no other instance is held
                     index = indices[instance.name]
                     if instance.name not in edits:
-                        edits[instance.name] = _edits(job, slab, index, headers, pixels)
+                        edits[instance.name] = edits_of(job, slab, index, headers, pixels)
                     result.add(_finished(job, slab.single(index), source, edits[instance.name], pixels))
                     pixels.clear()
     finally:
-        if job.headers == "complete":
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     result.slices = len(slab)
     return result
 
@@ -301,8 +309,16 @@ def _chunks(slab: Slab) -> Iterator[list[Plane]]:
         yield planes[start : start + length]
 
 
-def _read(job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, Header]) -> Volume:
-    """Read planes with ITK, from the sources or from copies with part of the headers hidden."""
+def read_with_itk(
+    job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, Header], *, undo_inversion: bool = True
+) -> Volume:
+    """Read planes with ITK, from the sources or from copies with part of the headers hidden.
+
+    Raises
+    ------
+    ITKRefusal
+        ITK cannot read them.
+    """
     hidden = job.staging / f"hidden-{slab.first}"
     try:
         try:
@@ -311,34 +327,38 @@ def _read(job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, H
             raise writer.disk_error(error) from None
         try:
             return reader.read_planes(
-                planes, files, slab.pixel_type, slab.series, job.backend, undo_inversion=job.headers == "complete"
+                planes, files, slab.pixel_type, slab.series, job.backend, undo_inversion=undo_inversion
             )
         except SeriesReadError as error:
-            raise _ITKRefusal(error) from None
+            raise ITKRefusal(error) from None
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _write(
-    job: Job, slab: Slab, volume: Volume, stored: Sequence[Array], edits: Mapping[str, Edits], files: Sequence[Path]
-) -> Iterator[Header]:
-    """Write planes with ITK, and yield the header of each file that it wrote."""
-    changes = [dictionary_edits(edits.get(plane.instance.name, {})) for plane in volume.planes]
-    words = list(stored) if job.headers == "complete" else None
+def write_with_itk(
+    slab: Slab, volume: Volume, stored: Sequence[Array] | None, edits: Sequence[Edits], files: Sequence[Path]
+) -> None:
+    """Write planes with ITK: their stored values, or, for ``None``, their real values, which GDCM converts.
+
+    Raises
+    ------
+    ITKRefusal
+        ITK cannot write them.
+    """
     try:
-        writer.write_slices(volume, files, changes, words)
+        writer.write_slices(volume, files, list(map(dictionary_edits, edits)), stored)
     except SeriesWriteError as error:
-        writer.check_disk(files[0].parent, stored[0].nbytes)
-        raise _ITKRefusal(_write_error(error, slab)) from None
-    for file in files:
-        try:
-            by_itk = read_header(file)
-        except SeriesReadError as error:
-            writer.check_disk(file.parent, stored[0].nbytes)
-            raise _ITKRefusal(_write_error(error, slab)) from None
-        if job.headers == "complete":
-            file.unlink()  # its pages need not reach the disk
-        yield by_itk
+        writer.check_disk(files[0].parent, volume.array_zyx.nbytes)
+        raise ITKRefusal(_write_error(error, slab)) from None
+
+
+def header_by_itk(slab: Slab, file: Path, size: int) -> Header:
+    """Return the header of a file that ITK wrote; ``size`` is that of its pixels in bytes."""
+    try:
+        return read_header(file)
+    except SeriesReadError as error:
+        writer.check_disk(file.parent, size)
+        raise ITKRefusal(_write_error(error, slab)) from None
 
 
 def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
@@ -349,7 +369,7 @@ def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
     return SeriesWriteError(f"ITK wrote an incomplete file for {name}.", path=name)
 
 
-def _edits(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], words: Sequence[Array | None]) -> Edits:
+def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], words: Sequence[Array | None]) -> Edits:
     """Return the edits of the instance at an index of a slab."""
     instance = slab.series.instances[index]
     return instance_edits(
@@ -384,7 +404,6 @@ def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequen
         return _keep(job, slab.kept(reason))
     result.reports.append(report)
     result.paths[carriage.path] += 1
-    _count(result, source, edits, job.headers)
     return result
 
 
@@ -411,7 +430,7 @@ def _keep(job: Job, slab: Slab) -> SlabResult:
         check_decodes(
             instance, source, job.staging / f"hidden-{slab.first}", None if carriage.itk_failed else job.backend
         )
-        edits = _edits(job, slab, index, {instance.name: source}, [])
+        edits = edits_of(job, slab, index, {instance.name: source}, [])
         content = complete_instance(source, edits, None, instance, carriage, job.transfer_syntax)
         assert content is not None
         _put(job, single, content)
@@ -421,7 +440,6 @@ def _keep(job: Job, slab: Slab) -> SlabResult:
         result.reasons[carriage.reason] += 1
         if source.encapsulated and kinds.carriage(instance, job.identity).path != "source":
             result.given_up[instance.transfer_syntax_uid] = carriage.reason
-        _count(result, source, edits, job.headers)
         total.add(result)
     return total
 
@@ -435,24 +453,12 @@ def _put(job: Job, slab: Slab, content: bytes) -> None:
         raise writer.disk_error(error) from None
 
 
-def _count_losses(result: SlabResult, source: Header, by_itk: Header, changes: Edits) -> None:
+def count_losses(result: SlabResult, source: Header, by_itk: Header, changes: Edits) -> None:
     """Count the elements of a source that ITK lost, altered or invented, beside those that are edited."""
     losses = compare_with_itk(source, by_itk, frozenset(changes))
     result.lost.update(losses.lost)
     result.altered.update(losses.altered)
     result.invented.update(losses.invented)
-
-
-def _count(result: SlabResult, source: Header, changes: Edits, headers: HeaderMode) -> None:
-    """Count the elements of an instance that are kept, replaced or removed."""
-    present = {tag for tag, _, _ in source.spans if not is_group_length(tag)}
-    result.kept += len(present - changes.keys() - audit.PIXEL_TAGS)
-    carried = {int(key.replace("|", ""), 16) for key in dictionary_edits(changes)}
-    for tag, edit in changes.items():
-        if headers == "itk" and tag not in carried:
-            continue  # ITK alone cannot write it
-        (result.removed if isinstance(edit, Removed) else result.replaced)[tag] += 1
-    result.signed |= bool(present & {tags.DIGITAL_SIGNATURES_SEQUENCE, tags.MAC_PARAMETERS_SEQUENCE})
 
 
 def _request(job: Job, slab: Slab) -> Request:
