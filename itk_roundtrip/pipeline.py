@@ -459,10 +459,10 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     from itk_roundtrip.series.find import SeriesList
     from itk_roundtrip.series.shared import check_derivable
     from itk_roundtrip.verify import judge
-    from itk_roundtrip.volume import read as reader
+    from itk_roundtrip.volume.edited import check_unedited
 
     series = volume.series
-    reader.check_unedited(volume)
+    check_unedited(volume)
     identity: Identity = "copy" if volume.derivation is None else "derived"
     kinds.check_supported(series, identity)
     if identity == "derived":
@@ -477,7 +477,14 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
             options = {"identity": "derived", "headers": "complete"}
             unchanged = kinds.are_unchanged(series, carriages)
             plan = _plan(series, series, volume.derivation.comment, options, versions, unchanged)
-        job = slabs.Job(plan, staging.folder, volume.backend, decoder=front_end_versions[-1])
+        assert volume.as_read is not None  # which is checked
+        job = slabs.Job(
+            plan,
+            staging.folder,
+            volume.backend,
+            decoder=front_end_versions[-1],
+            sources=volume.as_read.sources,
+        )
         names = _names(series)
 
         def carry_here(carriages: Mapping[str, Carriage]) -> tuple[Sequence[Slab], SlabResult]:

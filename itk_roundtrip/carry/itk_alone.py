@@ -19,11 +19,12 @@ from itk_roundtrip.carry.slabs import (
     header_by_itk,
     read_with_itk,
     smaller_slabs,
+    source_header,
     write_with_itk,
 )
 from itk_roundtrip.derivation.plan import dictionary_edits
 from itk_roundtrip.dicom.edits import Edits, Removed
-from itk_roundtrip.dicom.headers import Header, read_header
+from itk_roundtrip.dicom.headers import Header
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
 from itk_roundtrip.itk_io.view import Hiding
 from itk_roundtrip.rules import is_group_length
@@ -65,7 +66,7 @@ def after_crash(job: Job, slab: Slab) -> list[Slab]:
 def _carry(job: Job, slab: Slab) -> SlabResult:
     """Read and write a slab with ITK, and count what became of its elements."""
     planes, instances = slab.planes, slab.series.instances
-    headers = {instance.name: read_header(instance.path, instance.name) for instance in instances}
+    headers = {instance.name: source_header(job, instance) for instance in instances}
     volume = read_with_itk(job, slab, planes, headers, undo_inversion=False)
     stored = writer.stored_slices(volume)
     edits = [edits_of(job, slab, index, headers, [words]) for index, words in enumerate(stored)]

@@ -20,7 +20,7 @@ from itk_roundtrip.carry.instances import check_decodes, complete_instance, inst
 from itk_roundtrip.derivation.plan import SeriesPlan, dictionary_edits
 from itk_roundtrip.dicom.edits import Edits
 from itk_roundtrip.dicom.headers import Header, compare_with_itk, nested_pixels, read_header
-from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
+from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, VerificationError
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.itk_io.front_ends import NAMES, front_end
@@ -63,6 +63,8 @@ class Job:
         Key of :data:`itk_roundtrip.carry.compression.UIDS`; empty for that of the source, uncompressed.
     decoder
         What ITK decodes compressed pixels with.
+    sources
+        Digest of the data set of each source file by name, where a volume was read from them before.
     """
 
     plan: SeriesPlan | None
@@ -70,6 +72,7 @@ class Job:
     backend: Backend = "itk"
     transfer_syntax: str = ""
     decoder: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> Identity:
@@ -259,7 +262,7 @@ def _with_hiding(slab: Slab, hiding: Hiding) -> Slab:
 def _carry(job: Job, slab: Slab) -> SlabResult:
     """Read and write a slab with ITK, complete each instance, and compare it with its source."""
     instances = slab.series.instances
-    headers = {instance.name: read_header(instance.path, instance.name) for instance in instances}
+    headers = {instance.name: source_header(job, instance) for instance in instances}
     result = SlabResult(slices=len(slab), hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
     folder = job.staging / f"itk-{slab.first}"
     folder.mkdir(exist_ok=True)
@@ -307,6 +310,23 @@ def _chunks(slab: Slab) -> Iterator[list[Plane]]:
     length = max(1, CHUNK_BYTES // size) if slab.carried[0].framed else len(planes)
     for start in range(0, len(planes), length):
         yield planes[start : start + length]
+
+
+def source_header(job: Job, instance: Instance) -> Header:
+    """Return the header of a source file.
+
+    Raises
+    ------
+    VerificationError
+        It is another one than that of which a volume was read.
+    """
+    header = read_header(instance.path, instance.name)
+    if instance.name in job.sources and job.sources[instance.name] != header.digest:
+        raise VerificationError(
+            f"{instance.name} is not what was read: the file was changed since; read the series again.",
+            path=instance.name,
+        )
+    return header
 
 
 def read_with_itk(
@@ -426,7 +446,7 @@ def _keep(job: Job, slab: Slab) -> SlabResult:
     """Write instances with the Pixel Data of the source, once it was decoded somehow, and compare them with it."""
     total = SlabResult()
     for index, (instance, carriage) in enumerate(zip(slab.series.instances, slab.carried, strict=True)):
-        single, source = slab.single(index), read_header(instance.path, instance.name)
+        single, source = slab.single(index), source_header(job, instance)
         check_decodes(
             instance, source, job.staging / f"hidden-{slab.first}", None if carriage.itk_failed else job.backend
         )

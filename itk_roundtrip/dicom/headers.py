@@ -6,6 +6,7 @@ sequences and their lengths need no decoding. Only sources in Big Endian (retire
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import struct
 import zlib
@@ -120,6 +121,11 @@ class Header:
     def encapsulated(self) -> bool:
         """Whether Pixel Data is compressed."""
         return syntaxes.is_encapsulated(self.transfer_syntax_uid) and not self.unpacked
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the encoded data set, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
 
     @property
     def transfer_syntax_of_data(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from itk_roundtrip.arguments import CHECKS, Backend, checked, instance_of
+from itk_roundtrip.arguments import Backend, checked, instance_of
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.dicom.headers import Header, read_header
 from itk_roundtrip.dicom.privacy import shown_label
@@ -20,13 +19,11 @@ from itk_roundtrip.errors import (
     RoundtripError,
     SeriesNotFoundError,
     SeriesReadError,
-    SeriesWriteError,
     UnsupportedSeriesError,
-    VerificationError,
 )
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.calls import copy_geometry, translated
-from itk_roundtrip.itk_io.front_ends import NAMES, FrontEnd, front_end
+from itk_roundtrip.itk_io.front_ends import FrontEnd, front_end
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
 from itk_roundtrip.pixels.formats import (
@@ -40,10 +37,11 @@ from itk_roundtrip.pixels.formats import (
     stored_values,
 )
 from itk_roundtrip.pixels.kinds import Carriage
-from itk_roundtrip.series.find import Instance, Series, Skipped, Slice, of_volume, ordered, read_files
+from itk_roundtrip.series.find import Instance, Series, Slice, of_volume
 from itk_roundtrip.series.geometry import AXIAL, PLANE_ATTRIBUTES, normal
 from itk_roundtrip.series.volumes import distance
-from itk_roundtrip.volume.volume import Derivation, Volume
+from itk_roundtrip.volume.edited import as_read
+from itk_roundtrip.volume.volume import Volume
 from itk_roundtrip.words import counted
 
 
@@ -223,19 +221,27 @@ def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> V
         volume = replace(volume, image=like)  # its geometry is needed, not its pixels
         volume = as_real(volume, formats)
     _set_geometry(front, volume.image, slices)
-    return replace(volume, as_read=front.copies(volume.metadata))
+    return replace(volume, as_read=as_read(volume, headers.digests))
 
 
 class _Headers(dict[str, Header]):
-    """Headers by the name of their instance, read when they are asked for; only the last is kept in memory."""
+    """Headers by the name of their instance, read when they are asked for; only the last is kept in memory.
+
+    Attributes
+    ----------
+    digests
+        Of the data set of each instance that was read, by name.
+    """
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         super().__init__()
         self._paths = {instance.name: instance.path for instance in instances}
+        self.digests: dict[str, str] = {}
 
     def __missing__(self, name: str) -> Header:
         self.clear()
         self[name] = header = read_header(self._paths[name], name)
+        self.digests[name] = header.digest
         return header
 
 
@@ -446,160 +452,3 @@ def _set_geometry(front: FrontEnd, image: Any, slices: Sequence[Slice]) -> None:
         front.set_direction(image, np.stack([row, column, -through if (apart or 0) < 0 else through], axis=1))
     spacing[2] = 1.0 if apart is None else abs(apart)
     image.SetSpacing(spacing)
-
-
-# ------------------------------------------------------------------------------------------------- edited or not
-
-
-def _check_whole(slices: Sequence[Slice]) -> None:
-    """Refuse to write some frames of an instance without the others."""
-    read = Counter(slice_.instance.name for slice_ in slices)
-    for slice_ in slices:
-        if read[slice_.instance.name] < slice_.instance.planes:
-            raise SeriesWriteError(
-                f"{slice_.instance.name} holds {slice_.instance.planes} frames, of which the volume has"
-                f" {read[slice_.instance.name]}; an instance is written with all of its frames, by `roundtrip`.",
-                path=slice_.instance.name,
-            )
-
-
-def check_unedited(volume: Volume) -> None:
-    """Refuse a volume that was edited in any field: headers and pixels are written from the source.
-
-    It is read again, and every field is compared: whatever was edited in place or replaced is found, and what equals
-    what was read is as good as it.
-
-    Raises
-    ------
-    SeriesReadError
-        A file of the source is gone or damaged.
-    SeriesWriteError
-        A metadata dictionary, where the image lies, or another field is not as it was read.
-    VerificationError
-        A pixel is not, or the source is not what was read.
-    """
-    _check_fields(volume)
-    _check_source(volume)
-    slices = [Slice(plane.instance, plane.frame) for plane in volume.planes]
-    _check_whole(slices)
-    again = _read_slices(volume.series, slices, volume.backend)
-    if volume.pixel_type != again.pixel_type:
-        raise _edited("pixel_type", f"is {volume.pixel_type}, and the series is read as {again.pixel_type}")
-    if list(map(repr, volume.planes)) != list(map(repr, again.planes)):
-        raise _edited("planes", "are not those that were read")
-    _check_metadata(volume, again)
-    front = front_end(again.backend, again.pixel_type)
-    _check_image_type(volume, again)
-    key = front.first_difference(front.dictionary_of(volume.image), front.dictionary_of(again.image))
-    if key is not None:
-        raise SeriesWriteError(
-            f"The metadata of `image` were edited ({key}), which is not carried: headers come from the source."
-        )
-    for field, pixels in (("array_zyx", volume.array_zyx), ("image", front.array_view(volume.image, again.pixel_type))):
-        if pixels.shape != again.array_zyx.shape:
-            raise VerificationError(
-                f"The volume has other slices or pixels in `{field}` than the source; processed pixels are not carried."
-            )
-        for plane, now, before in zip(volume.planes, pixels, again.array_zyx, strict=True):
-            if not np.array_equal(now, before):
-                raise VerificationError(
-                    f"The pixels of {plane.instance.name} in `{field}` are not those of the source; processed pixels"
-                    " are not carried.",
-                    path=plane.instance.name,
-                    tag="(7FE0,0010)",
-                )
-    if front.geometry(volume.image) != front.geometry(again.image):
-        raise SeriesWriteError("The geometry of the image was edited, which is not carried: it comes from the source.")
-
-
-def _edited(field: str, reason: str) -> SeriesWriteError:
-    """Return the error for a field of a volume that is not as it was read."""
-    return SeriesWriteError(f"`{field}` of the volume {reason}; a volume is written as it was read.")
-
-
-def _check_fields(volume: Volume) -> None:
-    """Refuse fields of a volume of another type than they were read with."""
-    for field, kinds_of in (("series", Series), ("array_zyx", np.ndarray), ("derivation", Derivation | None)):
-        if not isinstance(value := getattr(volume, field), kinds_of):
-            raise _edited(field, f"is of type {type(value).__name__}")
-    if np.ma.isMaskedArray(volume.array_zyx):
-        raise _edited("array_zyx", "is masked, which is not carried")
-    for field in ("planes", "metadata", "as_read"):
-        if not isinstance(value := getattr(volume, field), (list, tuple)):
-            raise _edited(field, f"is of type {type(value).__name__}")
-    if volume.backend not in NAMES:
-        raise _edited("backend", "names no front end")
-    if volume.derivation is not None and volume.derivation.comment != "":
-        CHECKS["description"]("description", volume.derivation.comment)
-
-
-def _check_source(volume: Volume) -> None:
-    """Refuse a volume whose series and planes do not describe the files of the source, or no longer do."""
-    series = volume.series
-    if not series.instances:
-        raise _edited("series", "holds no instances")
-    for instance in series.instances:
-        if not isinstance(instance, Instance) or instance.path != series.directory / instance.name:
-            raise _edited("series", "holds other instances than those of its folder")
-        (read_again,) = read_files(series.directory, [instance.name])
-        if isinstance(read_again, Skipped):
-            raise SeriesReadError(f"{instance.name} cannot be read again: {read_again.reason}.", path=instance.name)
-        if _fields(read_again) != _fields(instance):
-            raise VerificationError(
-                f"{instance.name} is not what was read: its header, or what the volume says of it, is another one.",
-                path=instance.name,
-            )
-    by_name = {instance.name: instance for instance in series.instances}
-    for plane in volume.planes:
-        of_series = by_name.get(plane.instance.name) if isinstance(plane, Plane) else None
-        if of_series is None or _fields(of_series) != _fields(plane.instance):
-            raise _edited("planes", "are not those of its series")
-    seen = list(dict.fromkeys(plane.instance.name for plane in volume.planes))
-    if set(seen) != set(by_name):
-        raise _edited("planes", "are not those of its series")
-    if [*by_name] not in (seen, [instance.name for instance in ordered(series.instances)]):
-        raise _edited("series", "holds its instances in another order")
-    if {instance.series_instance_uid for instance in series.instances} != {series.series_instance_uid}:
-        raise _edited("series", "has another Series Instance UID than its instances")
-
-
-def _fields(instance: Instance) -> tuple[str, object]:
-    """Return all fields of an instance, to be compared: as text, because a number may be NaN."""
-    return repr(instance), instance.texts
-
-
-def _check_metadata(volume: Volume, again: Volume) -> None:
-    """Refuse metadata dictionaries that are not as they were read."""
-    front = front_end(again.backend, again.pixel_type)
-    if len(volume.metadata) != len(again.metadata):
-        raise SeriesWriteError(
-            f"The volume has {counted(len(volume.metadata), 'metadata dictionary', 'metadata dictionaries')} for"
-            f" {counted(len(again.metadata), 'slice')}."
-        )
-    for field in ("metadata", "as_read"):
-        dictionaries = getattr(volume, field)
-        if [type(dictionary) for dictionary in dictionaries] != [type(dictionary) for dictionary in again.metadata]:
-            raise _edited(field, "does not hold one dictionary of its front end for each slice")
-        for plane, now, before in zip(volume.planes, dictionaries, again.metadata, strict=True):
-            key = front.first_difference(now, before)
-            if key is not None:
-                raise SeriesWriteError(
-                    f"The {field} of {plane.instance.name} were edited ({key}), which is not carried: headers come from"
-                    " the source.",
-                    path=plane.instance.name,
-                    tag=f"({key.upper().replace('|', ',')})",
-                )
-
-
-def _check_image_type(volume: Volume, again: Volume) -> None:
-    """Refuse an image of another type or size than the image that was read."""
-    image, expected, front = volume.image, again.image, front_end(again.backend, again.pixel_type)
-    if type(image) is not type(expected) or front.pixel_kind(image) != front.pixel_kind(expected):
-        raise VerificationError(
-            f"The `image` of the volume is of another type ({type(image).__name__}) than that which was read"
-            f" ({type(expected).__name__}); processed pixels are not carried."
-        )
-    if front.region(image) != front.region(expected):
-        raise VerificationError(
-            "The `image` of the volume has another size than that which was read; processed pixels are not carried."
-        )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from itk_roundtrip.arguments import checked, instance_of
 from itk_roundtrip.errors import RoundtripError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from itk_roundtrip.arguments import Backend
     from itk_roundtrip.itk_io.view import Plane
     from itk_roundtrip.pixels.formats import Array, PixelType
@@ -20,6 +22,37 @@ class Derivation:
     """What a derived series says of itself; ``comment`` is the caller's, for Derivation Description (0008,2111)."""
 
     comment: str = ""
+
+
+@dataclass(frozen=True)
+class AsRead:
+    """A volume as it was read.
+
+    Attributes
+    ----------
+    series, planes, pixel_type, backend
+        Fields of the volume.
+    dictionaries
+        Copies of its metadata dictionaries.
+    image_type, region, geometry, image_dictionary
+        Class of its image, the image's regions, origin, spacing and direction, and a copy of its own dictionary.
+    pixels
+        Digest of the pixels of each slice.
+    sources
+        Digest of the data set of each source file, by the name of its instance.
+    """
+
+    series: Series
+    planes: tuple[Plane, ...]
+    pixel_type: PixelType
+    backend: Backend
+    dictionaries: tuple[Any, ...]
+    image_type: tuple[Any, ...]
+    region: tuple[int, ...]
+    geometry: tuple[float, ...]
+    image_dictionary: Any
+    pixels: tuple[str, ...]
+    sources: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -47,7 +80,7 @@ class Volume:
     backend
         Front end that read it.
     as_read
-        Copies of ``metadata`` as they were read.
+        Record of what was read, by which edits are found.
     derivation
         What the volume is to be written as; ``None`` writes the same instances again.
     """
@@ -59,7 +92,7 @@ class Volume:
     pixel_type: PixelType
     planes: tuple[Plane, ...]
     backend: Backend = "itk"
-    as_read: tuple[Any, ...] = ()
+    as_read: AsRead | None = field(default=None, repr=False)
     derivation: Derivation | None = None
 
 

@@ -1,0 +1,204 @@
+"""What was edited in a volume since it was read: every field is compared with a record made at that time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from itk_roundtrip.arguments import CHECKS
+from itk_roundtrip.errors import SeriesWriteError, VerificationError
+from itk_roundtrip.itk_io.front_ends import NAMES, front_end
+from itk_roundtrip.itk_io.view import Plane
+from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, digest
+from itk_roundtrip.series.find import Instance, Series, ordered
+from itk_roundtrip.volume.volume import AsRead, Derivation, Volume
+from itk_roundtrip.words import counted
+
+
+def as_read(volume: Volume, sources: Mapping[str, str]) -> AsRead:
+    """Return the record of a volume that was just read from files with these digests."""
+    front = front_end(volume.backend, volume.pixel_type)
+    return AsRead(
+        series=volume.series,
+        planes=volume.planes,
+        pixel_type=volume.pixel_type,
+        backend=volume.backend,
+        dictionaries=front.copies(volume.metadata),
+        image_type=(type(volume.image), front.pixel_kind(volume.image)),
+        region=front.region(volume.image),
+        geometry=tuple(front.geometry(volume.image)),
+        image_dictionary=front.copies([front.dictionary_of(volume.image)])[0],
+        pixels=tuple(digest(pixels) for pixels in volume.array_zyx),
+        sources=dict(sources),
+    )
+
+
+def check_unedited(volume: Volume) -> None:
+    """Refuse a volume that was edited in any field: headers and pixels are written from the source.
+
+    Whatever was edited in place or replaced is found; what equals what was read is as good as it.
+
+    Raises
+    ------
+    SeriesWriteError
+        A metadata dictionary, where the image lies, or another field is not as it was read.
+    VerificationError
+        A pixel is not.
+    """
+    before = volume.as_read
+    if not isinstance(before, AsRead):
+        raise _edited("as_read", "was not made by read_series")
+    _check_fields(volume)
+    _check_source(volume, before)
+    _check_whole(volume.planes)
+    if volume.pixel_type != before.pixel_type:
+        raise _edited("pixel_type", f"is {volume.pixel_type}, and the series is read as {before.pixel_type}")
+    if volume.backend != before.backend:
+        raise _edited("backend", f"is {volume.backend}, and the series was read with {before.backend}")
+    _check_metadata(volume, before)
+    _check_image(volume, before)
+    front = front_end(before.backend, before.pixel_type)
+    for field, pixels in (
+        ("array_zyx", volume.array_zyx),
+        ("image", front.array_view(volume.image, before.pixel_type)),
+    ):
+        if pixels.shape != _shape(before):
+            raise VerificationError(
+                f"The volume has other slices or pixels in `{field}` than the source; processed pixels are not carried."
+            )
+        for plane, now, expected in zip(volume.planes, pixels, before.pixels, strict=True):
+            if not _has_digest(now, expected, before.pixel_type):
+                raise VerificationError(
+                    f"The pixels of {plane.instance.name} in `{field}` are not those of the source; processed pixels"
+                    " are not carried.",
+                    path=plane.instance.name,
+                    tag="(7FE0,0010)",
+                )
+    if tuple(front.geometry(volume.image)) != before.geometry:
+        raise SeriesWriteError("The geometry of the image was edited, which is not carried: it comes from the source.")
+
+
+def _shape(before: AsRead) -> tuple[int, ...]:
+    """Return the shape of the array that was read: slices, rows, columns, samples behind if there are several."""
+    carriage, instance = before.planes[0].carriage, before.planes[0].instance
+    samples = carriage.pixel_format.samples
+    return (len(before.planes), instance.rows or 0, instance.columns or 0, *([samples] if samples > 1 else []))
+
+
+def _has_digest(pixels: Array, expected: str, pixel_type: PixelType) -> bool:
+    """Tell whether pixels, in whatever numpy type, are those of a digest."""
+    with np.errstate(invalid="ignore"):  # of numbers beyond the type, which are not equal then
+        in_type = pixels.astype(DTYPES[pixel_type])
+    return np.array_equal(in_type, pixels) and digest(in_type) == expected
+
+
+def _edited(field: str, reason: str) -> SeriesWriteError:
+    """Return the error for a field of a volume that is not as it was read."""
+    return SeriesWriteError(f"`{field}` of the volume {reason}; a volume is written as it was read.")
+
+
+def _check_fields(volume: Volume) -> None:
+    """Refuse fields of a volume of another type than they were read with."""
+    for field, kinds_of in (("series", Series), ("array_zyx", np.ndarray), ("derivation", Derivation | None)):
+        if not isinstance(value := getattr(volume, field), kinds_of):
+            raise _edited(field, f"is of type {type(value).__name__}")
+    if np.ma.isMaskedArray(volume.array_zyx):
+        raise _edited("array_zyx", "is masked, which is not carried")
+    for field in ("planes", "metadata"):
+        if not isinstance(value := getattr(volume, field), (list, tuple)):
+            raise _edited(field, f"is of type {type(value).__name__}")
+    if volume.backend not in NAMES:
+        raise _edited("backend", "names no front end")
+    if volume.derivation is not None and volume.derivation.comment != "":
+        CHECKS["description"]("description", volume.derivation.comment)
+
+
+def _check_source(volume: Volume, before: AsRead) -> None:
+    """Refuse a volume whose series or planes are not those that were read."""
+    series = volume.series
+    if not series.instances:
+        raise _edited("series", "holds no instances")
+    if series.directory != before.series.directory:
+        raise _edited("series", "holds other instances than those of its folder")
+    as_they_were = {instance.name: instance for instance in before.series.instances}
+    for instance in series.instances:
+        was = as_they_were.get(instance.name) if isinstance(instance, Instance) else None
+        if was is None or instance.path != was.path:
+            raise _edited("series", "holds other instances than those of its folder")
+        if _fields(instance) != _fields(was):
+            raise VerificationError(
+                f"{instance.name} is not what was read: what the volume says of it is another one.", path=instance.name
+            )
+    by_name = {instance.name: instance for instance in series.instances}
+    for plane in volume.planes:
+        of_series = by_name.get(plane.instance.name) if isinstance(plane, Plane) else None
+        if of_series is None or _fields(of_series) != _fields(plane.instance):
+            raise _edited("planes", "are not those of its series")
+    seen = list(dict.fromkeys(plane.instance.name for plane in volume.planes))
+    if set(seen) != set(by_name):
+        raise _edited("planes", "are not those of its series")
+    if [*by_name] not in (seen, [instance.name for instance in ordered(series.instances)]):
+        raise _edited("series", "holds its instances in another order")
+    if series.series_instance_uid != before.series.series_instance_uid:
+        raise _edited("series", "has another Series Instance UID than its instances")
+    if list(map(repr, volume.planes)) != list(map(repr, before.planes)):
+        raise _edited("planes", "are not those that were read")
+
+
+def _fields(instance: Instance) -> tuple[str, object]:
+    """Return all fields of an instance, to be compared: as text, because a number may be NaN."""
+    return repr(instance), instance.texts
+
+
+def _check_whole(planes: Sequence[Plane]) -> None:
+    """Refuse to write some frames of an instance without the others."""
+    read = Counter(plane.instance.name for plane in planes)
+    for plane in planes:
+        if read[plane.instance.name] < plane.instance.planes:
+            raise SeriesWriteError(
+                f"{plane.instance.name} holds {plane.instance.planes} frames, of which the volume has"
+                f" {read[plane.instance.name]}; an instance is written with all of its frames, by `roundtrip`.",
+                path=plane.instance.name,
+            )
+
+
+def _check_metadata(volume: Volume, before: AsRead) -> None:
+    """Refuse metadata dictionaries that are not as they were read."""
+    front = front_end(before.backend, before.pixel_type)
+    if len(volume.metadata) != len(before.dictionaries):
+        raise SeriesWriteError(
+            f"The volume has {counted(len(volume.metadata), 'metadata dictionary', 'metadata dictionaries')} for"
+            f" {counted(len(before.dictionaries), 'slice')}."
+        )
+    if [type(dictionary) for dictionary in volume.metadata] != [type(was) for was in before.dictionaries]:
+        raise _edited("metadata", "does not hold one dictionary of its front end for each slice")
+    for plane, now, was in zip(volume.planes, volume.metadata, before.dictionaries, strict=True):
+        key = front.first_difference(now, was)
+        if key is not None:
+            raise SeriesWriteError(
+                f"The metadata of {plane.instance.name} were edited ({key}), which is not carried: headers come from"
+                " the source.",
+                path=plane.instance.name,
+                tag=f"({key.upper().replace('|', ',')})",
+            )
+
+
+def _check_image(volume: Volume, before: AsRead) -> None:
+    """Refuse an image of another type, size or metadata than the image that was read."""
+    image, (expected, pixel_kind), front = volume.image, before.image_type, front_end(before.backend, before.pixel_type)
+    if type(image) is not expected or front.pixel_kind(image) != pixel_kind:
+        raise VerificationError(
+            f"The `image` of the volume is of another type ({type(image).__name__}) than that which was read"
+            f" ({expected.__name__}); processed pixels are not carried."
+        )
+    if front.region(image) != before.region:
+        raise VerificationError(
+            "The `image` of the volume has another size than that which was read; processed pixels are not carried."
+        )
+    key = front.first_difference(front.dictionary_of(image), before.image_dictionary)
+    if key is not None:
+        raise SeriesWriteError(
+            f"The metadata of `image` were edited ({key}), which is not carried: headers come from the source."
+        )
