@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +21,7 @@ from itk_roundtrip.tags import tag_text
 from itk_roundtrip.volume.volume import check_volume
 
 if TYPE_CHECKING:
+    from itk_roundtrip.carry.scheduling import Pool
     from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
     from itk_roundtrip.derivation.plan import SeriesPlan
     from itk_roundtrip.pixels.kinds import Carriage
@@ -225,37 +226,20 @@ def carry(
 ) -> RoundtripResult:
     """Make a round trip in an open staging folder, with workers that may have served others before.
 
-    Its stages are those of docs/design.md: find; read, derive, write, complete and verify slab by slab; publish.
+    Its stages are those of docs/design.md: find; order; read, derive, write, complete and verify slab by slab; publish.
     """
-    # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
-    from itk_roundtrip.carry import acceptance, slabs
+    # Imported here, while the workers import ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip.verify import judge
 
-    series_list, series, carriages = _find(source, options)
-    staging.refuse_sources([instance.path for instance in series.instances])
-    warnings = _source_warnings(series_list, series, options)
-    front_end_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
-    versions = _named_versions(front_end_versions)
-    trip = _Trip(options, staging, workers, series, _names(series), carriages, front_end_versions, versions)
-    in_itk_order = _carry_in_itk_order(trip)
-
-    def carry_again(carriages: Mapping[str, Carriage]) -> tuple[Sequence[Slab], SlabResult]:
-        parts, result, _ = _carry_slabs(trip, in_itk_order.job, in_itk_order.series, in_itk_order.names, carriages)
-        return parts, result
-
-    carried = _keep_alike(in_itk_order, carriages, carry_again)
+    series_list, series = _find(source, options)
+    trip = _trip(series, _source_warnings(series_list, series, options), options, staging, workers)
     folders = os.fspath(source), os.fspath(destination)
-    report = None
-    if options.headers == "complete":
-        report = acceptance.judged(carried.result, carried.series, carried.job, folders, judge.uids_of(series_list))
-    warnings += acceptance.concerns(carried.result, carried.job.identity, report)
-    staging.publish()
-    return _result(folders, carried, versions, warnings, report)
+    return _finish(trip, _carry_in_itk_order(trip), folders, judge.uids_of(series_list))
 
 
 @dataclass(frozen=True)
 class _Trip:
-    """Arguments of a round trip, and its source as `_find` returns it, for all stages.
+    """The arguments of all stages of a round trip.
 
     Attributes
     ----------
@@ -263,18 +247,24 @@ class _Trip:
         As :func:`carry` got them.
     series, names, carriages
         The source by position, the names that ITK is shown its files under, and how their pixels are carried.
+    warnings
+        Of the source.
     front_end_versions, versions
         Of the front end and its GDCM; of all software that takes part.
+    sources
+        Digest of each source file by name, where a volume was read from them before.
     """
 
     options: Options
     staging: Staging
-    workers: Workers
+    workers: Pool
     series: Series
     names: tuple[str, ...]
     carriages: Mapping[str, Carriage]
+    warnings: Sequence[str]
     front_end_versions: tuple[str, ...]
     versions: tuple[str, ...]
+    sources: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -299,23 +289,41 @@ class _Carried:
     result: SlabResult
 
 
-def _find(source: str | os.PathLike[str], options: Options) -> tuple[SeriesList, Series, dict[str, Carriage]]:
-    """Find the series in a folder and choose which to carry; refuse what cannot be carried as the options ask.
-
-    Returns
-    -------
-    tuple
-        All series, the chosen series, and how each of its instances is carried, by name.
-    """
+def _find(source: str | os.PathLike[str], options: Options) -> tuple[SeriesList, Series]:
+    """Find the series in a folder and choose which to carry."""
     from itk_roundtrip.carry import compression
-    from itk_roundtrip.pixels import kinds
     from itk_roundtrip.series.find import choose_series, find_series
-    from itk_roundtrip.series.shared import check_derivable
 
     compression.check_available(options.transfer_syntax)
     series_list = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
     series = choose_series(series_list, options.series, os.fspath(source))
     _check_readable(series_list.skipped)
+    return series_list, series
+
+
+def _source_warnings(series_list: SeriesList, series: Series, options: Options) -> list[str]:
+    """Return warnings of the source: files left out, irregularities, other series without pixels."""
+    from itk_roundtrip.series.find import left_out, without_pixels
+
+    warnings = [*left_out(series_list.skipped), *_irregular(series)]
+    if options.series is None:
+        warnings += without_pixels(series_list, series)
+    return warnings
+
+
+def _trip(
+    series: Series,
+    warnings: Sequence[str],
+    options: Options,
+    staging: Staging,
+    workers: Pool,
+    sources: Mapping[str, str] | None = None,
+) -> _Trip:
+    """Return the arguments of all stages; refuse a series that cannot be carried as the options ask."""
+    from itk_roundtrip.carry import compression, slabs
+    from itk_roundtrip.pixels import kinds
+    from itk_roundtrip.series.shared import check_derivable
+
     kinds.check_supported(series, options.identity)
     if options.identity == "derived":
         check_derivable(series.instances)
@@ -331,39 +339,72 @@ def _find(source: str | os.PathLike[str], options: Options) -> tuple[SeriesList,
                 size=(instance.rows or 0, instance.columns or 0),
                 overlay=instance.embedded_overlay,
             )
-    return series_list, series, carriages
-
-
-def _source_warnings(series_list: SeriesList, series: Series, options: Options) -> list[str]:
-    """Return warnings of the source: files left out, irregularities, other series without pixels."""
-    from itk_roundtrip.series.find import left_out, without_pixels
-
-    warnings = [*left_out(series_list.skipped), *_irregular(series)]
-    if options.series is None:
-        warnings += without_pixels(series_list, series)
-    return warnings
+    staging.refuse_sources([instance.path for instance in series.instances])
+    front_end_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
+    versions = _named_versions(front_end_versions)
+    names = _names(series)
+    return _Trip(
+        options, staging, workers, series, names, carriages, warnings, front_end_versions, versions, sources or {}
+    )
 
 
 def _carry_in_itk_order(trip: _Trip) -> _Carried:
     """Carry the slabs of a series in the order in which GDCMSeriesFileNames has its files."""
     from itk_roundtrip.carry import slabs
 
-    series, names = trip.series, trip.names
-    ask = Task(slabs.order, (trip.staging.ordering, series, names, trip.options.backend))
-    if series.geometry is None or series.geometry.duplicates:
-        ordered, itk_names, order = _itk_order(trip.workers.call(ask.function, *ask.arguments), series, names)
-    else:  # distinct positions have a single order: the slabs need not wait for ITK to say so
-        job = _derive(trip, series)
-        parts, result, answer = _carry_slabs(trip, job, series, names, trip.carriages, ask)
-        ordered, itk_names, order = _itk_order(answer, series, names)
-        if (ordered, itk_names) == (series, names):
-            return _Carried(job, series, names, order, parts, result)
+    ask = Task(slabs.order, (trip.staging.ordering, trip.series, trip.names, trip.options.backend))
+    if trip.series.geometry is None or trip.series.geometry.duplicates:
+        return _carry(trip, *_itk_order(trip.workers.call(ask.function, *ask.arguments), trip))
+    # Distinct positions have a single order: the slabs need not wait for ITK to say so.
+    carried, answer = _carry_once(trip, trip.series, trip.names, "position", trip.carriages, ask)
+    ordered, names, order = _itk_order(answer, trip)
+    if (ordered, names) != (trip.series, trip.names):
+        return _carry(trip, ordered, names, order)
+    return _with_alike_kept(trip, replace(carried, order=order))
+
+
+def _carry(trip: _Trip, ordered: Series, names: tuple[str, ...], order: str) -> _Carried:
+    """Carry the slabs of a series in an order."""
+    carried, _ = _carry_once(trip, ordered, names, order, trip.carriages)
+    return _with_alike_kept(trip, carried)
+
+
+def _carry_once(
+    trip: _Trip,
+    ordered: Series,
+    names: tuple[str, ...],
+    order: str,
+    carriages: Mapping[str, Carriage],
+    first: Task | None = None,
+) -> tuple[_Carried, Outcome | None]:
+    """Let the workers do the ``first`` task, and read, derive, write, complete and verify a series slab by slab.
+
+    Returns
+    -------
+    tuple
+        The carried series, and the outcome of the first task.
+    """
+    from itk_roundtrip.carry import itk_alone, scheduling, slabs
+
     job = _derive(trip, ordered)
-    parts, result, _ = _carry_slabs(trip, job, ordered, itk_names, trip.carriages)
-    return _Carried(job, ordered, itk_names, order, parts, result)
+    carrier: scheduling.Carrier = itk_alone if trip.options.headers == "itk" else slabs
+    parts = scheduling.cut_into_slabs(job, ordered, names, carriages, trip.options.jobs)
+    result, answer = scheduling.carry_slabs(carrier, job, parts, trip.workers, trip.options.progress, first)
+    return _Carried(job, ordered, names, order, parts, result), answer
 
 
-def _derive(trip: _Trip, series: Series) -> Job:
+def _with_alike_kept(trip: _Trip, carried: _Carried) -> _Carried:
+    """Carry a series again, with more kept from the source, until no transfer syntax is carried by ITK in part."""
+    from itk_roundtrip.pixels import kinds
+
+    carriages = trip.carriages
+    while (alike := kinds.carried_alike(carried.series, carriages, carried.result.given_up)) != carriages:
+        carriages = alike
+        carried, _ = _carry_once(trip, carried.series, carried.names, carried.order, carriages)
+    return carried
+
+
+def _derive(trip: _Trip, ordered: Series) -> Job:
     """Return the job of the slabs, with the plan of the derived series if the identity is ``derived``."""
     from itk_roundtrip.carry import slabs
     from itk_roundtrip.pixels import kinds
@@ -374,52 +415,39 @@ def _derive(trip: _Trip, series: Series) -> Job:
         if options.transfer_syntax:
             changing["transfer_syntax"] = options.transfer_syntax
         unchanged = kinds.are_unchanged(trip.series, trip.carriages)
-        plan = _plan(series, trip.series, options.description or "", changing, trip.versions, unchanged)
+        plan = _plan(ordered, trip.series, options.description or "", changing, trip.versions, unchanged)
     return slabs.Job(
         plan,
         trip.staging.folder,
         options.backend,
         options.transfer_syntax,
         trip.front_end_versions[-1] if trip.front_end_versions else "",
+        trip.sources,
     )
 
 
-def _carry_slabs(
-    trip: _Trip,
-    job: Job,
-    series: Series,
-    names: tuple[str, ...],
-    carriages: Mapping[str, Carriage],
-    first: Task | None = None,
-) -> tuple[Sequence[Slab], SlabResult, Outcome | None]:
-    """Let the workers do the ``first`` task, and read, write, complete and verify a series slab by slab.
+def _finish(
+    trip: _Trip, carried: _Carried, folders: tuple[str, str], uids: tuple[frozenset[str], frozenset[str]]
+) -> RoundtripResult:
+    """Verify a carried series across its files, publish it, and return the result.
 
-    Returns
-    -------
-    tuple
-        The slabs, the result of all of them, and the outcome of the first task.
+    Parameters
+    ----------
+    trip, carried
+        The series, and what was carried of it.
+    folders
+        Source and destination, as the caller named them.
+    uids
+        Series and SOP Instance UIDs in the source folder.
     """
-    from itk_roundtrip.carry import itk_alone, scheduling, slabs
+    from itk_roundtrip.carry import acceptance
 
-    carrier: scheduling.Carrier = itk_alone if trip.options.headers == "itk" else slabs
-    parts = scheduling.cut_into_slabs(job, series, names, carriages, trip.options.jobs)
-    result, answer = scheduling.carry_slabs(carrier, job, parts, trip.workers, trip.options.progress, first)
-    return parts, result, answer
-
-
-def _keep_alike(
-    carried: _Carried,
-    carriages: Mapping[str, Carriage],
-    carry_again: Callable[[Mapping[str, Carriage]], tuple[Sequence[Slab], SlabResult]],
-) -> _Carried:
-    """Carry a series again, with more kept from the source, until no transfer syntax is carried by ITK in part."""
-    from itk_roundtrip.pixels import kinds
-
-    while (alike := kinds.carried_alike(carried.series, carriages, carried.result.given_up)) != carriages:
-        carriages = alike
-        parts, result = carry_again(carriages)
-        carried = replace(carried, parts=parts, result=result)
-    return carried
+    report = None
+    if trip.options.headers == "complete":
+        report = acceptance.judged(carried.result, carried.series, carried.job, folders, uids)
+    warnings = [*trip.warnings, *acceptance.concerns(carried.result, carried.job.identity, report)]
+    trip.staging.publish()
+    return _result(folders, carried, trip.versions, warnings, report)
 
 
 @checked(volume=check_volume)
@@ -454,52 +482,27 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
     """
-    from itk_roundtrip.carry import acceptance, scheduling, slabs
-    from itk_roundtrip.pixels import kinds
+    from itk_roundtrip.carry.scheduling import ThisProcess
     from itk_roundtrip.series.find import SeriesList
-    from itk_roundtrip.series.shared import check_derivable
     from itk_roundtrip.verify import judge
     from itk_roundtrip.volume.edited import check_unedited
 
-    series = volume.series
-    check_unedited(volume)
-    identity: Identity = "copy" if volume.derivation is None else "derived"
-    kinds.check_supported(series, identity)
-    if identity == "derived":
-        check_derivable(series.instances)
+    before = check_unedited(volume)
+    series, derivation = volume.series, volume.derivation
+    options = Options(
+        None,
+        "copy" if derivation is None else "derived",
+        "complete",
+        derivation.comment if derivation else None,
+        jobs=1,
+        progress=lambda stage, done, total: None,
+        backend=volume.backend,
+    )
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
-        staging.refuse_sources([instance.path for instance in series.instances])
-        front_end_versions = slabs.versions(staging.folder, volume.backend)
-        versions = _named_versions(front_end_versions)
-        carriages = kinds.carriages(series, identity)
-        plan = None
-        if volume.derivation is not None:
-            options = {"identity": "derived", "headers": "complete"}
-            unchanged = kinds.are_unchanged(series, carriages)
-            plan = _plan(series, series, volume.derivation.comment, options, versions, unchanged)
-        assert volume.as_read is not None  # which is checked
-        job = slabs.Job(
-            plan,
-            staging.folder,
-            volume.backend,
-            decoder=front_end_versions[-1],
-            sources=volume.as_read.sources,
-        )
-        names = _names(series)
-
-        def carry_here(carriages: Mapping[str, Carriage]) -> tuple[Sequence[Slab], SlabResult]:
-            parts, result = scheduling.cut_into_slabs(job, series, names, carriages, 1), slabs.SlabResult()
-            for slab in parts:
-                result.add(slabs.process(job, slab))
-            return parts, result
-
-        carried = _Carried(job, series, names, "position", *carry_here(carriages))
-        carried = _keep_alike(carried, carriages, carry_here)
+        trip = _trip(series, _irregular(series), options, staging, ThisProcess(), before.sources)
         folders = str(series.directory), os.fspath(destination)
-        report = acceptance.judged(carried.result, series, job, folders, judge.uids_of(SeriesList([series])))
-        warnings = [*_irregular(series), *acceptance.concerns(carried.result, job.identity, report)]
-        staging.publish()
-    return _result(folders, carried, versions, warnings, report)
+        carried = _carry(trip, series, trip.names, "position")
+        return _finish(trip, carried, folders, judge.uids_of(SeriesList([series])))
 
 
 def _result(
@@ -572,12 +575,13 @@ def _names(series: Series) -> tuple[str, ...]:
     return tuple(view.names([(instance.path.name, instance.name) for instance in series.instances]))
 
 
-def _itk_order(answer: Outcome | None, series: Series, names: tuple[str, ...]) -> tuple[Series, tuple[str, ...], str]:
+def _itk_order(answer: Outcome | None, trip: _Trip) -> tuple[Series, tuple[str, ...], str]:
     """Return the series in the order of GDCMSeriesFileNames, the names of its files, and what ordered them.
 
     Where GDCMSeriesFileNames crashed, refused the folder or did not find exactly this series, the order by position
     stays.
     """
+    series, names = trip.series, trip.names
     inputs, outputs = answer.value if answer is not None and not answer.crashed else ([], [])
     if sorted(inputs) != sorted(names) or len(outputs) != len(inputs):
         return series, names, "position"

@@ -35,8 +35,8 @@ def as_read(volume: Volume, sources: Mapping[str, str]) -> AsRead:
     )
 
 
-def check_unedited(volume: Volume) -> None:
-    """Refuse a volume that was edited in any field: headers and pixels are written from the source.
+def check_unedited(volume: Volume) -> AsRead:
+    """Return the record of a volume; refuse one that was edited in any field: the source is written.
 
     Whatever was edited in place or replaced is found; what equals what was read is as good as it.
 
@@ -78,6 +78,7 @@ def check_unedited(volume: Volume) -> None:
                 )
     if tuple(front.geometry(volume.image)) != before.geometry:
         raise SeriesWriteError("The geometry of the image was edited, which is not carried: it comes from the source.")
+    return before
 
 
 def _shape(before: AsRead) -> tuple[int, ...]:
