@@ -61,6 +61,8 @@ INTEGER_STRING_MAXIMUM = 2**31 - 1
 """Largest value of VR IS (PS3.5 6.2)."""
 DESCRIPTION_SUFFIX = "ITK round trip"
 """Text added to Series Description."""
+PROCESSED_SUFFIX = "ITK processed"
+"""Text added to Series Description once stored values have changed."""
 UNCHANGED = "stored values unchanged"
 """Text of Derivation Description for a round trip that changes no stored value."""
 
@@ -71,6 +73,11 @@ PURPOSE_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
 DERIVATION_CODE = ("ROUNDTRIP", "99ITKROUNDTRIP", "Read and written, stored values kept")
 """Code for Derivation Image Sequence, whose Derivation Code Sequence must not be empty. No code of CID 7203, which is
 extensible, fits where stored values were kept."""
+
+PROCESSING_CODE = ("PROCESSED", "99ITKROUNDTRIP", "Processed with ITK")
+"""Code for Derivation Image Sequence of processed pixels, where no code was stated."""
+MAPPING_LABEL = "ITK round trip"
+"""LUT Label (0040,9210) of the item of Real World Value Mapping Sequence that a processed instance got as its scale."""
 
 COMMENT = "user comment: "
 """Prefix of the text of the user in Derivation Description, which is no claim of what was done."""
@@ -101,7 +108,13 @@ class Rule:
     check
         Id of the check that a breach of the rule is reported under.
     processed
-        Action that is allowed on a kept attribute once stored values have changed.
+        Action on a kept attribute once stored values have changed.
+    processed_detail
+        Value of the attribute then, for people.
+    outcomes
+        What may become of the attribute then: names of :data:`itk_roundtrip.verify.findings.Outcome`.
+    caller
+        The caller may set the attribute, although a rule does.
     """
 
     tag: int
@@ -113,16 +126,39 @@ class Rule:
     kept_for_primary: bool = False
     check: str = DEFAULT_CHECK
     processed: Action = "keep"
+    processed_detail: str = ""
+    outcomes: tuple[str, ...] = ()
+    caller: bool = False
 
 
-def _kept(
-    check: str, reason: str, *keywords: str, processed: Action = "keep", kept_for_primary: bool = False
-) -> tuple[Rule, ...]:
+def _kept(check: str, reason: str, *keywords: str) -> tuple[Rule, ...]:
     """Return rules for kept attributes whose change is reported under a check of their own."""
     tag_by_keyword = {keyword: tag_for_keyword(keyword) or 0 for keyword in keywords}
     return tuple(
-        Rule(tag, keyword, dictionary_VR(tag), "keep", "as it stands", reason, kept_for_primary, check, processed)
+        Rule(tag, keyword, dictionary_VR(tag), "keep", "as it stands", reason, check=check)
         for keyword, tag in tag_by_keyword.items()
+    )
+
+
+def _processed(
+    check: str,
+    reason: str,
+    action: Action,
+    detail: str,
+    *keywords: str,
+    outcomes: tuple[str, ...] = ("changed", "reformatted"),
+    kept_for_primary: bool = False,
+) -> tuple[Rule, ...]:
+    """Return rules for attributes that are kept until stored values change, and then get another value or go."""
+    return tuple(
+        replace(
+            rule,
+            kept_for_primary=kept_for_primary,
+            processed=action,
+            processed_detail=detail,
+            outcomes=outcomes,
+        )
+        for rule in _kept(check, reason, *keywords)
     )
 
 
@@ -134,10 +170,11 @@ def _rule(
     *,
     kept_for_primary: bool = False,
     check: str = DEFAULT_CHECK,
+    caller: bool = False,
 ) -> Rule:
     """Return the rule for a changed attribute, its tag and VR from the dictionary of PS3.6."""
     tag = tag_for_keyword(keyword) or 0
-    return Rule(tag, keyword, dictionary_VR(tag), action, detail, reason, kept_for_primary, check)
+    return Rule(tag, keyword, dictionary_VR(tag), action, detail, reason, kept_for_primary, check, caller=caller)
 
 
 def _removed(keyword: str, detail: str, reason: str, check: str = "STL-01") -> Rule:
@@ -157,7 +194,7 @@ RULES: tuple[Rule, ...] = (
     _rule("SeriesTime", "new", "when the series was made; kept for PET and NM",
          "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
     _rule("SeriesDescription", "append", "old text, then `ITK round trip` once; at most 64 characters",
-         "PS3.3 C.7.3.1", check="HDR-04"),
+         "PS3.3 C.7.3.1", check="HDR-04", caller=True),
     _rule("ReferencedSeriesSequence", "append", "the source series with the instances referred to",
          "PS3.3 C.12.2", check="DER-04"),
     _rule("DerivationDescription", "append",
@@ -171,7 +208,7 @@ RULES: tuple[Rule, ...] = (
     _rule("SeriesInstanceUID", "new", "one for the series, the same again on a rerun",
          "PS3.3 C.7.3.1", check="UID-01"),
     _rule("SeriesNumber", "set", "source + 1000; 1001 if it has none",
-         "PS3.3 C.7.3.1", check="HDR-04"),
+         "PS3.3 C.7.3.1", check="HDR-04", caller=True),
     _rule("InstanceNumber", "set",
          "kept; 1 to N only if missing or repeated within one pass over the positions", "PS3.3 C.7.6.1"),
     _removed("LengthToEnd", "retired length", "PS3.5 7.2", check="FIL-02"),
@@ -199,24 +236,50 @@ RULES: tuple[Rule, ...] = (
     *_kept("TIM-01", "PS3.3 C.7.6.1; C.8.9.4.1.5 for PET", "AcquisitionDate", "AcquisitionTime",
            "AcquisitionDateTime", "FrameAcquisitionDateTime", "FrameReferenceTime", "DecayFactor",
            "TimezoneOffsetFromUTC"),
-    *_kept("TIM-01", "PS3.3 C.7.6.1: when the making of the pixels started", "ContentDate", "ContentTime",
-           processed="new", kept_for_primary=True),
     *_kept("HDR-04", "PS3.3 C.12.1.1.2", "SpecificCharacterSet"),
-    *_kept("LOS-01", "PS3.3 C.7.6.1.1.5", "LossyImageCompression", "LossyImageCompressionRatio",
-           "LossyImageCompressionMethod", processed="append"),
     *_kept("EQP-01", "PS3.3 C.7.5.1 and C.12.1.1.5", "Manufacturer", "InstitutionName", "InstitutionAddress",
            "StationName", "InstitutionalDepartmentName", "ManufacturerModelName", "DeviceSerialNumber",
            "SoftwareVersions"),
-    *_kept("DER-02", "PS3.3 C.12.4", "DerivationCodeSequence", processed="append"),
-    *_kept("PIX-02", "PS3.3 C.11.1", "RescaleIntercept", "RescaleSlope", processed="set"),
-    *_kept("RWV-01", "PS3.3 C.7.6.16.2.11", "RealWorldValueMappingSequence", processed="set"),
-    *_kept("HDR-01", "PS3.3 C.7.6.3", "BitsStored", "HighBit", "PixelRepresentation", processed="set"),
-    *_kept("HDR-01", "PS3.3 C.11.1 and C.11.2", "RescaleType", "WindowCenter", "WindowWidth",
-           "WindowCenterWidthExplanation", "VOILUTSequence", "VOILUTFunction", "PixelPaddingValue",
-           "PixelPaddingRangeLimit", processed="set"),
-    *_kept("HDR-01", "PS3.3 C.7.6.3, C.7.3.1 and C.7.6.1.1.6", "SmallestImagePixelValue", "LargestImagePixelValue",
-           "SmallestPixelValueInSeries", "LargestPixelValueInSeries", "IconImageSequence", processed="set"),
-    *_kept("HDR-01", "PS3.3 C.8.13.2.1.1", "ContentQualification", processed="set"),
+    *_processed("TIM-01", "PS3.3 C.7.6.1: when the making of the pixels started", "new",
+                "when the instance was made; kept for PET and NM, and where several instances share a position",
+                "ContentDate", "ContentTime", outcomes=("changed",), kept_for_primary=True),
+    *_processed("LOS-01", "PS3.3 C.7.6.1.1.5", "append",
+                "01, where a slice that contributed was compressed with loss", "LossyImageCompression",
+                "LossyImageCompressionRatio", "LossyImageCompressionMethod", outcomes=("changed", "added")),
+    *_processed("DER-02", "PS3.3 C.12.4", "append", "the codes that the user stated, behind those of the source",
+                "DerivationCodeSequence", outcomes=("changed", "added")),
+    *_processed("HDR-01", "PS3.3 C.7.6.3", "set", "of the stored values that were written", "BitsAllocated",
+                "BitsStored", "HighBit", "PixelRepresentation"),
+    *_processed("PIX-02", "PS3.3 C.11.1", "set", "new only where no slope of the source fits the values",
+                "RescaleIntercept", "RescaleSlope", outcomes=("changed", "reformatted", "added")),
+    *_processed("PIX-02", "PS3.3 C.8.8.3", "set", "new only where that of the source does not fit the values",
+                "DoseGridScaling"),
+    *_processed("RWV-01", "PS3.3 C.7.6.16.2.11", "set",
+                "gives the same quantities of the new stored values; a look-up table of stored values is removed, and"
+                " all of it if the units changed; added as the scale of images that have no slope",
+                "RealWorldValueMappingSequence", outcomes=("changed", "added", "lost")),
+    *_processed("HDR-01", "PS3.3 C.11.1", "set", "units that the user stated", "RescaleType",
+                outcomes=("changed", "added")),
+    *_processed("HDR-01", "PS3.3 C.8.9.1", "set", "units that the user stated", "Units", outcomes=("changed",)),
+    *_processed("HDR-01", "PS3.3 C.8.8.3", "set", "units that the user stated", "DoseUnits", outcomes=("changed",)),
+    *_processed("HDR-01", "PS3.3 C.8.9.1", "remove", "where the units changed", "SUVType", outcomes=("lost",)),
+    *_processed("HDR-01", "PS3.3 C.11.2", "remove",
+                "where the units changed, or stored values got a scale that is no slope", "WindowCenter", "WindowWidth",
+                "WindowCenterWidthExplanation", "VOILUTSequence", "VOILUTFunction",
+                outcomes=("changed", "reformatted", "lost")),
+    *_processed("HDR-01", "PS3.3 C.7.5.1.1.2", "set",
+                "kept; removed where stored values beside the padding have its value", "PixelPaddingValue",
+                "PixelPaddingRangeLimit", outcomes=("changed", "reformatted", "VR changed", "lost")),
+    *_processed("HDR-01", "PS3.3 C.7.6.3 and C.7.3.1", "set", "of the stored values that were written",
+                "SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries",
+                "LargestPixelValueInSeries", outcomes=("changed", "reformatted", "VR changed", "lost")),
+    *_processed("HDR-01", "PS3.3 C.7.6.1.1.6", "remove", "showed the pixels of the source", "IconImageSequence",
+                outcomes=("changed", "lost")),
+    *_processed("HDR-01", "PS3.3 C.11.5 and C.8.8.4", "remove", "counted the pixels of the source",
+                "HistogramSequence", "DVHSequence", "DVHNormalizationPoint", "DVHNormalizationDoseValue",
+                outcomes=("changed", "lost")),
+    *_processed("HDR-01", "PS3.3 C.8.13.2.1.1", "set", "RESEARCH in place of PRODUCT", "ContentQualification",
+                outcomes=("changed",)),
 )  # fmt: skip
 """Rules for identity ``derived``: changed attributes in the order of the README, then kept attributes with a check or a
 condition of their own."""
@@ -243,7 +306,93 @@ CONDITIONAL: tuple[Rule, ...] = (
 )  # fmt: skip
 """Rules that apply only to some kinds of images; all others keep these attributes."""
 
+
+@dataclass(frozen=True)
+class PrivateScale:
+    """A private attribute with a scale of the pixels, which is stale once that scale has changed.
+
+    Attributes
+    ----------
+    creator, group, element
+        Beginning of the Private Creator, and the tag without its block.
+    scales
+        ``stored``: relates stored values to a quantity, by slope and intercept of the source. ``real``: multiplies
+        real-world values, and holds while their units do.
+    name
+        For people.
+    """
+
+    creator: str
+    group: int
+    element: int
+    scales: Literal["stored", "real"]
+    name: str
+
+
+PRIVATE_SCALES: tuple[PrivateScale, ...] = (
+    PrivateScale("Philips MR Imaging DD 001", 0x2005, 0x0D, "stored", "Scale Intercept"),
+    PrivateScale("Philips MR Imaging DD 001", 0x2005, 0x0E, "stored", "Scale Slope"),
+    PrivateScale("Philips MR Imaging DD 005", 0x2005, 0x09, "stored", "Rescale Intercept Original"),
+    PrivateScale("Philips MR Imaging DD 005", 0x2005, 0x0A, "stored", "Rescale Slope Original"),
+    PrivateScale("SIEMENS MED NM", 0x0057, 0x06, "stored", "Rescale Intercept"),
+    PrivateScale("SIEMENS MED NM", 0x0057, 0x07, "stored", "Rescale Slope"),
+    # SUV and activity are computed of rescaled values (QIBA, SUV of Philips), so that a new slope does not harm them.
+    PrivateScale("Philips PET Private Group", 0x7053, 0x00, "real", "SUV Scale Factor"),
+    PrivateScale("Philips PET Private Group", 0x7053, 0x09, "real", "Activity Concentration Scale Factor"),
+)
+"""Private attributes that are removed where the scale they belong to has changed; all other private ones are kept.
+
+The same elements under other creators are geometry, such as (2005,xx09) of Philips MR Imaging DD 001."""
+
+
+def private_scale(tag: int, creator: str) -> PrivateScale | None:
+    """Return the scale that a private attribute holds; ``None`` if it holds none.
+
+    Parameters
+    ----------
+    tag
+        Of the attribute.
+    creator
+        Private Creator of its block.
+    """
+    for scale in PRIVATE_SCALES:
+        is_element = (scale.group, scale.element) == (tag >> 16, tag & 0xFF) and tag & 0xFFFF > 0xFF
+        if is_element and creator.strip().startswith(scale.creator):
+            return scale
+    return None
+
+
 BY_TAG: dict[int, Rule] = {rule.tag: rule for rule in RULES}
+
+_GEOMETRY = "it says where the image lies, which an image changes"
+_PIXELS = "it describes the pixels, which an image changes"
+_UNITS = "it names the units of the values; state them with the processing"
+
+OWNED: dict[int, str] = {
+    **{tag: _GEOMETRY for keyword in (
+        "ImagePositionPatient", "ImageOrientationPatient", "PatientPosition", "PatientOrientation",
+        "ImagerPixelSpacing", "SpacingBetweenSlices", "SliceThickness", "SliceLocation", "GantryDetectorTilt",
+        "GridFrameOffsetVector", "ImagePosition", "ImageOrientation", "NumberOfSlices",
+        "PositionReferenceIndicator", "ImageIndex",
+    ) if (tag := tag_for_keyword(keyword))},
+    **{tag: _PIXELS for keyword in ("DoseGridScaling", "LossyImageCompression", "FrameIncrementPointer")
+       if (tag := tag_for_keyword(keyword))},
+    **{tag: _UNITS for keyword in ("RescaleType", "Units", "SUVType", "DoseUnits")
+       if (tag := tag_for_keyword(keyword))},
+    **{tag: "it says what kind of image this is" for keyword in ("Modality",) if (tag := tag_for_keyword(keyword))},
+    tags.SPECIFIC_CHARACTER_SET: "it says how all texts of the file are encoded",
+    tags.TIMEZONE_OFFSET_FROM_UTC: "it would move all dates and times of the file",
+}  # fmt: skip
+"""Kept attributes that the caller must not set, and why; all others of group 0028 but :data:`CALLER_MAY_SET` too."""
+
+CALLER_MAY_SET = frozenset(
+    tag_for_keyword(keyword)
+    for keyword in (
+        "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "QualityControlImage",
+        "BurnedInAnnotation", "RecognizableVisualFeatures", "LongitudinalTemporalInformationModified",
+    )
+)  # fmt: skip
+"""Attributes of group 0028 that describe no pixels, or how to show them."""
 
 REMOVED_TAGS = frozenset(rule.tag for rule in RULES if rule.action == "remove")
 """Attributes that a derived instance must not have."""
@@ -351,7 +500,9 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
     rule = BY_TAG.get(tag)
     if rule is None:
         statistics = tag & 0xFFE1FFFF in _OVERLAY_STATISTICS
-        return Rule(tag, "", "", "keep", "", "", processed="remove" if statistics and identity == "derived" else "keep")
+        if not statistics or identity != "derived":
+            return Rule(tag, "", "", "keep", "", "")
+        return Rule(tag, "", "", "keep", "", "PS3.3 C.9.2.1.2", processed="remove", outcomes=("changed", "lost"))
     if rule.action != "keep" and (identity != "derived" or (rule.kept_for_primary and primary)):
         check = rule.check if rule.check in COPIED_CHECKS else DEFAULT_CHECK
         return replace(rule, action="keep", check=check, processed="keep")
@@ -367,6 +518,21 @@ def as_markdown() -> str:
         if rule.action != "keep":
             tag = tags.tag_text(rule.tag)
             lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
+    return "\n".join(lines)
+
+
+def processed_as_markdown() -> str:
+    """Return the rules that hold once stored values have changed, as the table that the documentation shows."""
+    lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
+    for rule in RULES:
+        if rule.processed != "keep":
+            tag = tags.tag_text(rule.tag)
+            lines.append(
+                f"| {rule.keyword} {tag} | {_VERBS[rule.processed]} | {rule.processed_detail} | {rule.reason} |"
+            )
+    for scale in PRIVATE_SCALES:
+        tag, changed = f"({scale.group:04X},xx{scale.element:02X})", "slope" if scale.scales == "stored" else "units"
+        lines.append(f"| {scale.name} {tag} | removed | where the {changed} changed | {scale.creator} |")
     return "\n".join(lines)
 
 

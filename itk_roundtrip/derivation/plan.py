@@ -12,13 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-import pydicom
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
-from pydicom.dataelem import RawDataElement
+from pydicom.charset import decode_bytes, encode_string
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
 from itk_roundtrip.derivation import uids
+from itk_roundtrip.derivation.elements import (
+    STRUCT_FORMATS,
+    coded,
+    encodings_of,
+    items_of,
+    raw_value,
+    text_value,
+    unsigned_short,
+)
+from itk_roundtrip.derivation.processing import ProcessedPixels, Processing, figures, processed_edits
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
 from itk_roundtrip.rules import (
@@ -26,6 +34,7 @@ from itk_roundtrip.rules import (
     DESCRIPTION_SUFFIX,
     INTEGER_STRING_MAXIMUM,
     LONG_STRING_LIMIT,
+    PROCESSED_SUFFIX,
     PURPOSE_EQUIPMENT,
     PURPOSE_SOURCE_IMAGE,
     RULES,
@@ -37,6 +46,10 @@ from itk_roundtrip.rules import (
 
 OPERATION = "read and written with ITK"
 SERIES_NUMBER_STEP = 1000
+SOURCE_IMAGE_LIMIT = 32
+"""Most other instances that contributed and are listed in Source Image Sequence."""
+_STATEMENT_LIMIT = SHORT_TEXT_LIMIT - 64
+"""Characters of the statement of the derivation: of a text of VR ST, the name of the software needs the rest."""
 _ELISION = "..."
 _UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 
@@ -50,16 +63,19 @@ class PixelChange:
     photometric, planar
         New Photometric Interpretation and Planar Configuration; ``None`` keeps what the source has.
     lossy
-        Method and ratio of the compression by which the source lost something, the method empty if it has no term;
-        ``None`` if it lost nothing.
+        Method and ratio of the compression by which the source, or a slice that contributed, lost something; the
+        method empty if it has no term; ``None`` if nothing was lost.
     declared
-        What Derivation Description says of it.
+        What Derivation Description says of it; of processed pixels, how they were decoded.
+    processed
+        What became of processed pixels; ``None`` if the stored values are those of the source.
     """
 
     photometric: str | None = None
     planar: int | None = None
     lossy: tuple[str, str] | None = None
     declared: str = UNCHANGED
+    processed: ProcessedPixels | None = None
 
 
 AS_THEY_ARE = PixelChange()
@@ -91,6 +107,10 @@ class SeriesPlan:
         For the equipment item.
     unchanged
         The stored values of all instances are those of the source.
+    processing
+        What was done to the pixels; ``None`` if nothing was.
+    keeps_content_times
+        Several instances share a position (temporal, gated, dynamic), so that their times are kept.
     """
 
     series_instance_uid: str
@@ -104,6 +124,8 @@ class SeriesPlan:
     software_versions: tuple[str, ...]
     unchanged: bool = True
     comment: str = ""
+    processing: Processing | None = None
+    keeps_content_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +153,7 @@ def plan_series(
     version: str,
     software_versions: Iterable[str],
     unchanged: bool = True,
+    processing: Processing | None = None,
 ) -> SeriesPlan:
     """Return the plan of the derived series: the values that all its instances share.
 
@@ -148,6 +171,8 @@ def plan_series(
         Of all that took part.
     unchanged
         Whether the stored values of all instances are those of the source, which Derivation Description then says.
+    processing
+        What was done to the pixels, checked; its digest of the volume is part of the UIDs.
 
     Raises
     ------
@@ -178,23 +203,26 @@ def plan_series(
                 option='identity="copy"',
             )
     sop_uids = [slice_.sop_instance_uid for slice_ in slices]
+    operation = processing.options() if processing is not None else {"operation": OPERATION}
     return SeriesPlan(
         series_instance_uid=uids.series_instance_uid(
             first.series_instance_uid,
             sop_uids,
-            {**options, "operation": OPERATION, **({"comment": comment} if comment else {})},
+            {**options, **operation, **({"comment": comment} if comment else {})},
             version,
         ),
         source_series_instance_uid=first.series_instance_uid,
         series_number=_series_number(first.series_number),
         primary=is_primary(first.modality, first.sop_class_uid),
         created=_in_offset(_now(), first.timezone_offset),
-        operation=OPERATION,
+        operation=OPERATION if processing is None else processing.text,
         comment=comment,
         instance_numbers=_renumbered(slices),
         siblings={slice_.sop_instance_uid: slice_.sop_class_uid for slice_ in slices if slice_.sop_instance_uid},
         software_versions=tuple(software_versions),
         unchanged=unchanged,
+        processing=processing,
+        keeps_content_times=any(slice_.pass_index for slice_ in slices),
     )
 
 
@@ -263,28 +291,30 @@ def edits(
                 result[rule.tag] = value
             elif value is not None:
                 result[rule.tag] = Edit(rule.tag, rule.vr, value)
-    return _with_referenced_series(
-        plan, source, {**result, **pixel_edits(source, pixels), **_lossy_edits(source, pixels)}
-    )
+    if plan.processing is not None and pixels.processed is not None:
+        result |= processed_edits(
+            source,
+            plan.processing,
+            pixels.processed,
+            created=_in_offset(plan.created, text_value(source, tags.TIMEZONE_OFFSET_FROM_UTC)),
+            primary=plan.primary,
+            keeps_content_times=plan.keeps_content_times,
+        )
+    result |= {**pixel_edits(source, pixels), **_lossy_edits(source, pixels)}
+    contributing = [] if pixels.processed is None else _listed(source, pixels.processed)
+    return _with_referenced_series(plan, source, result, [instance for _, instance in contributing])
 
 
 def pixel_edits(source: Dataset, pixels: PixelChange) -> Edits:
     """Return the edits of Photometric Interpretation and Planar Configuration, for copies as well."""
     result: Edits = {}
-    if pixels.photometric is not None and pixels.photometric != _text(source, tags.PHOTOMETRIC_INTERPRETATION):
+    if pixels.photometric is not None and pixels.photometric != text_value(source, tags.PHOTOMETRIC_INTERPRETATION):
         result[tags.PHOTOMETRIC_INTERPRETATION] = Edit(
             tags.PHOTOMETRIC_INTERPRETATION, "CS", pixels.photometric.encode("ascii")
         )
-    if pixels.planar is not None and _unsigned_short(source, tags.PLANAR_CONFIGURATION) != pixels.planar:
+    if pixels.planar is not None and unsigned_short(source, tags.PLANAR_CONFIGURATION) != pixels.planar:
         result[tags.PLANAR_CONFIGURATION] = Edit(tags.PLANAR_CONFIGURATION, "US", pixels.planar.to_bytes(2, "little"))
     return result
-
-
-def _unsigned_short(source: Dataset, tag: int) -> int | None:
-    """Return the first value of an element of VR US; ``None`` if absent or empty."""
-    element = source.get_item(tag) if tag in source else None
-    value = element.value if isinstance(element, RawDataElement) else None
-    return int.from_bytes(value[:2], "little") if value else None
 
 
 def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
@@ -293,7 +323,7 @@ def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
         return {}
     method, ratio = (text.encode("ascii") for text in pixels.lossy)
     result: Edits = {}
-    if _text(source, tags.LOSSY_IMAGE_COMPRESSION) != "01":
+    if text_value(source, tags.LOSSY_IMAGE_COMPRESSION) != "01":
         result[tags.LOSSY_IMAGE_COMPRESSION] = Edit(tags.LOSSY_IMAGE_COMPRESSION, "CS", b"01")
     if not method:  # a compression that the standard has no term for
         return result
@@ -302,7 +332,7 @@ def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
         tags.LOSSY_IMAGE_COMPRESSION_METHOD: ("CS", method, tags.LOSSY_IMAGE_COMPRESSION_RATIO),
     }
     for tag, (vr, value, partner) in values.items():
-        if not _raw(source, tag) and b"\\" not in _raw(source, partner):  # both list step after step
+        if not raw_value(source, tag) and b"\\" not in raw_value(source, partner):  # both list step after step
             result[tag] = Edit(tag, vr, value)
     return result
 
@@ -319,22 +349,9 @@ def dictionary_edits(changes: Edits) -> dict[str, str | None]:
         key = f"{tag >> 16:04x}|{tag & 0xFFFF:04x}"
         if isinstance(edit, Removed):
             result[key] = None
-        elif isinstance(edit, Edit) and edit.value.isascii():
+        elif isinstance(edit, Edit) and edit.vr not in STRUCT_FORMATS and edit.value.isascii():
             result[key] = edit.value.decode("ascii")
     return result
-
-
-def _raw(source: Dataset, tag: int) -> bytes:
-    """Return the value bytes of an element without its padding; empty if absent."""
-    element = source.get_item(tag) if tag in source else None
-    if isinstance(element, RawDataElement):
-        return (element.value or b"").rstrip(b" \0")
-    return b""
-
-
-def _text(source: Dataset, tag: int) -> str:
-    """Return the value of an element as text; empty if absent."""
-    return _raw(source, tag).decode("ascii", "replace").strip()
 
 
 @dataclass(frozen=True)
@@ -356,21 +373,16 @@ def is_enhanced(source: Dataset) -> bool:
 def _image_type(slice_: _Slice) -> bytes:
     """Return Image Type (0008,0008): DERIVED, value 2 as the rule table has it, the others as they are."""
     source = slice_.source
-    values = _raw(source, tags.IMAGE_TYPE).split(b"\\")
-    modality, sop_class = _text(source, tags.MODALITY), _text(source, tags.SOP_CLASS_UID)
+    values = raw_value(source, tags.IMAGE_TYPE).split(b"\\")
+    modality, sop_class = text_value(source, tags.MODALITY), text_value(source, tags.SOP_CLASS_UID)
     old = values[1].decode("ascii", "replace").strip() if len(values) > 1 else ""
     (second, *_) = image_type_values_2(modality, sop_class, old, functional_groups=is_enhanced(source))
     return b"\\".join([b"DERIVED", second.encode(), *values[2:]])
 
 
-def _encodings(source: Dataset) -> list[str]:
-    """Return the Python encodings of Specific Character Set (0008,0005)."""
-    return convert_encodings(source.get("SpecificCharacterSet") or "ISO_IR 6")
-
-
 def _decoded(source: Dataset, text: bytes) -> str:
     """Return an encoded text of a data set."""
-    return decode_bytes(text, _encodings(source), set())
+    return decode_bytes(text, encodings_of(source), set())
 
 
 def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *, keep_end: bool) -> bytes:
@@ -378,10 +390,10 @@ def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *
 
     The bytes of the old text stay as they are wherever that is possible, whatever they decode to.
     """
-    old = _raw(source, tag)
+    old = raw_value(source, tag)
     if not old:
         return added.encode("ascii")
-    encodings = _encodings(source)
+    encodings = encodings_of(source)
     added = separator + added
     room = limit - len(added)
     if len(decode_bytes(old, encodings, set())) > room:
@@ -422,52 +434,51 @@ def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
 
 def _series_description(slice_: _Slice) -> bytes:
     """Return Series Description (0008,103E) with the suffix of this package."""
-    old = _raw(slice_.source, tags.SERIES_DESCRIPTION)
-    if _decoded(slice_.source, old).endswith(DESCRIPTION_SUFFIX):
-        return old  # of a source that went through a round trip itself
-    return _fitted(slice_.source, tags.SERIES_DESCRIPTION, " ", DESCRIPTION_SUFFIX, LONG_STRING_LIMIT, keep_end=False)
+    plan, old = slice_.plan, raw_value(slice_.source, tags.SERIES_DESCRIPTION)
+    suffix = DESCRIPTION_SUFFIX if plan.processing is None or plan.unchanged else PROCESSED_SUFFIX
+    if _decoded(slice_.source, old).endswith(suffix):
+        return old  # of a source that was made in the same way itself
+    return _fitted(slice_.source, tags.SERIES_DESCRIPTION, " ", suffix, LONG_STRING_LIMIT, keep_end=False)
 
 
 def statement(plan: SeriesPlan, declared: str) -> str:
-    """Return the statement of the derivation: operation, what became of the stored values, comment of the user."""
-    parts = (plan.operation, declared, f"{COMMENT}{plan.comment}" if plan.comment else "")
-    return "; ".join(part for part in parts if part)
+    """Return the statement of the derivation: operation, what became of the stored values, comment of the user.
+
+    The comment is cut where there is no room for all of it: it claims nothing.
+    """
+    extent = plan.processing.extent if plan.processing is not None and not plan.unchanged else ""
+    text = "; ".join(part for part in (plan.operation, declared, extent) if part)
+    room = _STATEMENT_LIMIT - len(f"{text}; {COMMENT}")
+    comment = plan.comment if len(plan.comment) <= room else plan.comment[: max(0, room - len(_ELISION))] + _ELISION
+    return f"{text}; {COMMENT}{comment}" if plan.comment and room > len(_ELISION) else text
+
+
+def declared(plan: SeriesPlan, source: Dataset, pixels: PixelChange) -> str:
+    """Return what Derivation Description says of the stored values of an instance.
+
+    Of processed pixels: how they were decoded, and their figures. That nothing changed is said of whole series only.
+    """
+    if plan.processing is None or pixels.processed is None:
+        return pixels.declared
+    decoding = [part for part in pixels.declared.split("; ") if part and part != UNCHANGED]
+    return "; ".join([*decoding, figures(source, plan.processing, pixels.processed)])
 
 
 def _derivation_description(slice_: _Slice) -> bytes:
     """Return Derivation Description (0008,2111) with the statement of the derivation behind what it said."""
-    added = f"{slice_.plan.software_versions[0]}: {statement(slice_.plan, slice_.pixels.declared)}"
+    plan = slice_.plan
+    added = f"{plan.software_versions[0]}: {statement(plan, declared(plan, slice_.source, slice_.pixels))}"
     return _fitted(slice_.source, tags.DERIVATION_DESCRIPTION, "; ", added, SHORT_TEXT_LIMIT, keep_end=True)
 
 
 def _creation(slice_: _Slice) -> datetime:
     """Return the moment of creation in the time zone of the instance."""
-    return _in_offset(slice_.plan.created, _text(slice_.source, tags.TIMEZONE_OFFSET_FROM_UTC))
+    return _in_offset(slice_.plan.created, text_value(slice_.source, tags.TIMEZONE_OFFSET_FROM_UTC))
 
 
 def _instance_number(slice_: _Slice) -> bytes | None:
     """Return Instance Number (0020,0013), if the series is renumbered."""
     return str(slice_.plan.instance_numbers[slice_.index]).encode() if slice_.plan.instance_numbers else None
-
-
-def coded(tag: int, code: tuple[str, str, str]) -> Items:
-    """Return a code sequence with an item of Code Value, Coding Scheme Designator, Code Meaning (PS3.3 8.8)."""
-    value, scheme, meaning = (text.encode("ascii") for text in code)
-    item = (
-        Edit(tags.CODE_VALUE, "SH", value),
-        Edit(tags.CODING_SCHEME_DESIGNATOR, "SH", scheme),
-        Edit(tags.CODE_MEANING, "LO", meaning),
-    )
-    return Items(tag, (item,))
-
-
-def items_of(source: Dataset, tag: int) -> tuple[Dataset, ...]:
-    """Return the items of a sequence; none if it is absent or no sequence."""
-    try:
-        value = source[tag].value if tag in source else None
-    except Exception:  # whatever pydicom meets in bytes that are no items
-        return ()
-    return tuple(value) if isinstance(value, pydicom.Sequence) else ()
 
 
 def _value_of(item: Dataset, keyword: str) -> str:
@@ -485,16 +496,26 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
     )
 
 
-def source_reference(source: Dataset, *, frame: int | None = None) -> Item | None:
-    """Return an item that refers to a source instance, or to a frame of it, counted from 1."""
-    source_uid = _text(source, tags.SOP_INSTANCE_UID)
+def source_reference(source: Dataset, *, frames: Sequence[int] = (), same_place: bool = True) -> Item | None:
+    """Return an item that refers to a source instance, or to frames of it.
+
+    Parameters
+    ----------
+    source
+        The instance.
+    frames
+        Numbers of the frames, from 1; none refers to all.
+    same_place
+        Whether the pixels lie where those of the derived image or frame do.
+    """
+    source_uid = text_value(source, tags.SOP_INSTANCE_UID)
     if not source_uid:
         return None
-    number = () if frame is None else (Edit(tags.REFERENCED_FRAME_NUMBER, "IS", str(frame).encode()),)
+    numbers = "\\".join(map(str, frames)).encode()
     return (
-        *_reference(_text(source, tags.SOP_CLASS_UID), source_uid),
-        *number,
-        Edit(tags.SPATIAL_LOCATIONS_PRESERVED, "CS", b"YES"),
+        *_reference(text_value(source, tags.SOP_CLASS_UID), source_uid),
+        *((Edit(tags.REFERENCED_FRAME_NUMBER, "IS", numbers),) if numbers else ()),
+        *((Edit(tags.SPATIAL_LOCATIONS_PRESERVED, "CS", b"YES"),) if same_place else ()),
         coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_SOURCE_IMAGE),
     )
 
@@ -502,19 +523,34 @@ def source_reference(source: Dataset, *, frame: int | None = None) -> Item | Non
 def source_evidence(source: Dataset) -> Item | None:
     """Return an item that refers to a source instance by study and series (PS3.3 Table 10-3b)."""
     study, series, sop_uid = (
-        _text(source, tag) for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID)
+        text_value(source, tag) for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID)
     )
     if not (study and series and sop_uid):
         return None
-    instances = Items(tags.REFERENCED_SOP_SEQUENCE, (_reference(_text(source, tags.SOP_CLASS_UID), sop_uid),))
+    instances = Items(tags.REFERENCED_SOP_SEQUENCE, (_reference(text_value(source, tags.SOP_CLASS_UID), sop_uid),))
     item: Item = (instances, Edit(tags.SERIES_INSTANCE_UID, "UI", series.encode()))
     return Items(tags.REFERENCED_SERIES_SEQUENCE, (item,)), Edit(tags.STUDY_INSTANCE_UID, "UI", study.encode())
 
 
+def _listed(source: Dataset, processed: ProcessedPixels) -> list[tuple[str, str]]:
+    """Return SOP Class and Instance UID of the other instances that contributed; none if they are too many."""
+    other = [pair for pair in processed.contributing if pair[1] not in ("", text_value(source, tags.SOP_INSTANCE_UID))]
+    return other if len(other) <= SOURCE_IMAGE_LIMIT else []
+
+
 def _source_image(slice_: _Slice) -> Appended | None:
-    """Return the item for Source Image Sequence (0008,2112)."""
+    """Return the items for Source Image Sequence (0008,2112): what contributed, the slice at the same place last.
+
+    The last item for processing is the one by which :mod:`itk_roundtrip.verify.pairing` pairs an instance with its
+    source. Spatial Locations Preserved is left out for slices elsewhere.
+    """
     item = source_reference(slice_.source)
-    return None if item is None else Appended(tags.SOURCE_IMAGE_SEQUENCE, (item,))
+    if item is None:
+        return None
+    contributing = [] if slice_.pixels.processed is None else _listed(slice_.source, slice_.pixels.processed)
+    purpose = coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_SOURCE_IMAGE)
+    others = [(*_reference(sop_class, instance), purpose) for sop_class, instance in contributing]
+    return Appended(tags.SOURCE_IMAGE_SEQUENCE, (*others, item))
 
 
 def _contributing_equipment(slice_: _Slice) -> Appended:
@@ -544,12 +580,12 @@ _REFERRING = (
 """Sequences whose items refer to images of the source series."""
 
 
-def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits) -> Edits:
+def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits, contributing: Iterable[str]) -> Edits:
     """Return the edits with Referenced Series Sequence listing each instance of the source series referred to."""
-    own_uid = _text(source, tags.SOP_INSTANCE_UID)
+    own_uid = text_value(source, tags.SOP_INSTANCE_UID)
     if not plan.source_series_instance_uid or not own_uid:
         return changes
-    referred = [own_uid]
+    referred = [own_uid, *contributing]
     for tag in _REFERRING:
         referred += [_value_of(item, "ReferencedSOPInstanceUID") for item in items_of(source, tag)]
     wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
