@@ -173,10 +173,12 @@ def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, w
 
 
 def _differs(pair: SlicePair) -> bool:
+    """Tell whether any stored value or real-world value of a pair differs."""
     return pair.changed > 0 or pair.largest_real > 0
 
 
 def _files(folders: Folders, pair: SlicePair) -> tuple[Path, Path]:
+    """Return the paths of source and written file of a pair."""
     return folders[0] / pair.source, folders[1] / pair.written
 
 
@@ -287,41 +289,87 @@ def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
     if not changed:
         compared = sum(pair.pixels > 0 for pair in pairs)
         return f"<p>None: all stored values of {counted(compared, 'compared slice')} are equal.</p>"
-    largest = max((pair.largest_real for pair in changed if math.isfinite(pair.largest_real)), default=0.0) or 1.0
-    whole = float(largest).is_integer()
-    step = math.ceil(largest / _BARS) | 1 if whole else largest / _BARS  # odd: the bar of 0 is centred on it
-    count = math.floor(largest / step + 0.5)
-    heights = np.zeros(2 * count + 1, np.int64)
     read = changed[:: math.ceil(len(changed) / _MAX_READ)]
-    for pair in read:
-        difference = _difference(_read(folders[0] / pair.source), _read(folders[1] / pair.written))
-        if difference is not None:
-            bars = np.clip(np.floor(difference / step + 0.5), -count, count).astype(np.int64) + count
-            heights += np.bincount(bars.ravel(), minlength=len(heights))
+    bars = _Bars.over(max((pair.largest_real for pair in changed if math.isfinite(pair.largest_real)), default=0.0))
+    heights = bars.heights(
+        _difference(_read(folders[0] / pair.source), _read(folders[1] / pair.written)) for pair in read
+    )
     if not heights.any():
         return "<p>The changed slices cannot be read, or differ in size from their sources.</p>"
-    reach, bottom, levels = (count + 0.5) * step, 220, max(1, math.ceil(math.log10(heights.max())))
-    x = _across(-reach, reach)
-
-    def y(height: float) -> float:  # half a value is at the bottom, so that a single one can be seen
-        return bottom - 200 * math.log10(2 * height) / math.log10(2 * 10**levels)
-
-    parts = [f'<text x="{_LEFT}" y="12">values, counted</text>']
-    for level in range(levels + 1):
-        parts.append(f'<path class="grid" d="M{_LEFT} {y(10**level):.1f}H{_WIDTH - _RIGHT}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y(10**level) + 4:.1f}" text-anchor="end">{short(10**level)}</text>')
-    for place, height in zip(range(-count, count + 1), heights.tolist(), strict=True):
-        if height:
-            left, right = x((place - 0.45) * step), x((place + 0.45) * step)
-            ends = [short(place * step + sign * (step - whole) / 2) for sign in (-1, 1)]
-            parts.append(
-                f'<rect class="bar" x="{left:.1f}" y="{y(height):.1f}" width="{right - left:.1f}" '
-                f'height="{bottom - y(height):.1f}"><title>{" to ".join(dict.fromkeys(ends))}: {height}</title></rect>'
-            )
-    parts.append(_axis(x, -reach, reach, bottom, "written minus source, in real-world values"))
     of_them = "" if len(read) == len(changed) else f", {len(read)} of them read here"
     note = f"<p>Over {counted(len(changed), 'changed slice')}{of_them}; the counts are on a logarithmic scale.</p>"
-    return note + _plot(260, "Histogram of differences", parts)
+    return note + _histogram_plot(bars, heights)
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """Bars of a histogram of differences, as many on either side of the one that is centred on 0.
+
+    Attributes
+    ----------
+    step
+        Width of a bar in real-world values.
+    count
+        Number of bars on either side.
+    whole
+        Whether the differences are whole numbers.
+    """
+
+    step: float
+    count: int
+    whole: bool
+
+    @classmethod
+    def over(cls, largest: float) -> _Bars:
+        """Return the bars that reach to the largest difference."""
+        largest = largest or 1.0
+        whole = float(largest).is_integer()
+        step = math.ceil(largest / _BARS) | 1 if whole else largest / _BARS  # odd: the bar of 0 is centred on it
+        return cls(step, math.floor(largest / step + 0.5), whole)
+
+    @property
+    def reach(self) -> float:
+        """Outer end of the last bar."""
+        return (self.count + 0.5) * self.step
+
+    def heights(self, differences: Iterable[Array | None]) -> NDArray[np.int64]:
+        """Return how many of the differences are in each bar, from the most negative one on; ``None`` is left out."""
+        heights = np.zeros(2 * self.count + 1, np.int64)
+        for difference in differences:
+            if difference is not None:
+                nearest = np.clip(np.floor(difference / self.step + 0.5), -self.count, self.count)
+                heights += np.bincount(nearest.astype(np.int64).ravel() + self.count, minlength=len(heights))
+        return heights
+
+    def title(self, index: int) -> str:
+        """Return the differences in a bar in words; index 0 is the bar that is centred on 0."""
+        # Whole numbers in a bar end half a unit before its edges.
+        ends = [short(index * self.step + sign * (self.step - self.whole) / 2) for sign in (-1, 1)]
+        return " to ".join(dict.fromkeys(ends))
+
+
+def _histogram_plot(bars: _Bars, heights: NDArray[np.int64]) -> str:
+    """Return the plot of a histogram, with a logarithmic scale of counts."""
+    bottom, top, decades = 220, 20, max(1, math.ceil(math.log10(heights.max())))
+    x = _across(-bars.reach, bars.reach)
+
+    def y(height: float) -> float:  # half a value is at the bottom, so that a single one can be seen
+        return bottom - (bottom - top) * math.log10(2 * height) / math.log10(2 * 10**decades)
+
+    parts = [f'<text x="{_LEFT}" y="12">values, counted</text>']
+    for decade in range(decades + 1):
+        height = y(10**decade)
+        parts.append(f'<path class="grid" d="M{_LEFT} {height:.1f}H{_WIDTH - _RIGHT}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{height + 4:.1f}" text-anchor="end">{short(10**decade)}</text>')
+    for index, height in zip(range(-bars.count, bars.count + 1), heights.tolist(), strict=True):
+        if height:
+            left, right = x((index - 0.45) * bars.step), x((index + 0.45) * bars.step)
+            parts.append(
+                f'<rect class="bar" x="{left:.1f}" y="{y(height):.1f}" width="{right - left:.1f}" '
+                f'height="{bottom - y(height):.1f}"><title>{bars.title(index)}: {height}</title></rect>'
+            )
+    parts.append(_axis(x, -bars.reach, bars.reach, bottom, "written minus source, in real-world values"))
+    return _plot(260, "Histogram of differences", parts)
 
 
 @dataclass(frozen=True)
@@ -414,4 +462,5 @@ def _axis(x: Callable[[float], float], low: float, high: float, y: int, title: s
 
 
 def _plot(height: int, title: str, parts: Iterable[str]) -> str:
+    """Return a plot of some SVG elements; its width is :data:`_WIDTH`."""
     return f'<svg class="plot" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{title}">{"".join(parts)}</svg>'

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _SHOWN_FILES = 5
+"""Most files of an irregularity that are named."""
+_SHOWN_SKIPPED = 20
+"""Most files left out that are named."""
 
 
 def find_document(series_list: SeriesList, directory: Path) -> dict[str, Any]:
@@ -42,6 +45,7 @@ def find_document(series_list: SeriesList, directory: Path) -> dict[str, Any]:
 
 
 def _series_document(series: Series) -> dict[str, Any]:
+    """Return the JSON document of a series, within that of `find`."""
     first, geometry = series.instances[0], series.geometry
     return {
         "series_instance_uid": series.series_instance_uid,
@@ -102,23 +106,30 @@ def find_table(series_list: SeriesList) -> RenderableType:
             _pixels(first) + (", slopes vary" if series.slopes_vary and series.has_pixels else ""),
             ", ".join(sorted({_syntax(instance) for instance in series.instances})),
         )
-        notes.append(Text(f"{number}  {series.series_instance_uid or '(no Series Instance UID)'}"))
-        for irregularity in series.irregularities:
-            files = ", ".join(irregularity.files[:_SHOWN_FILES])
-            more = len(irregularity.files) - _SHOWN_FILES
-            shown = f": {files}" + (f" and {more} more" if more > 0 else "") if files else ""
-            notes.append(Text(f"   {irregularity.message}{shown}"))
+        notes += _series_notes(number, series)
     parts: list[RenderableType] = [table, Text(""), *notes] if len(series_list) else [Text("No DICOM series.")]
     skipped = series_list.skipped
     if skipped:
         parts += [Text(""), Text(f"{counted(len(skipped), 'file')} left out:")]
-        parts += [Text(f"   {file.name}: {file.reason}") for file in skipped[:20]]
-        if len(skipped) > 20:
-            parts.append(Text(f"   and {len(skipped) - 20} more (all of them with --json)"))
+        parts += [Text(f"   {file.name}: {file.reason}") for file in skipped[:_SHOWN_SKIPPED]]
+        if len(skipped) > _SHOWN_SKIPPED:
+            parts.append(Text(f"   and {len(skipped) - _SHOWN_SKIPPED} more (all of them with --json)"))
     return Group(*parts)
 
 
+def _series_notes(number: int, series: Series) -> list[Text]:
+    """Return what stands below the table of a series: its UID and its irregularities, with the first files of each."""
+    notes = [Text(f"{number}  {series.series_instance_uid or '(no Series Instance UID)'}")]
+    for irregularity in series.irregularities:
+        files = ", ".join(irregularity.files[:_SHOWN_FILES])
+        more = len(irregularity.files) - _SHOWN_FILES
+        shown = f": {files}" + (f" and {more} more" if more > 0 else "") if files else ""
+        notes.append(Text(f"   {irregularity.message}{shown}"))
+    return notes
+
+
 def _volumes(series: Series) -> str:
+    """Return the number of volumes of a series, and what separates them."""
     return f"{len(series.volumes)} by {series.separated_by}" if len(series.volumes) > 1 else "1"
 
 
