@@ -32,6 +32,9 @@ Element = DataElement | RawDataElement
 Place = tuple[Dataset, int]
 """Data set or sequence item, and a tag in it."""
 
+# A private attribute is one of an odd group: tag >> 16 & 1. Its element number is 00gg for the Private Creator of block
+# gg, and ggee for the element ee of that block (PS3.5 7.8.1).
+
 _NUMBER_DTYPES = {
     "FD": "<f8", "FL": "<f4", "SL": "<i4", "SS": "<i2", "SV": "<i8", "UL": "<u4", "US": "<u2", "UV": "<u8",
 }  # fmt: skip
@@ -253,22 +256,24 @@ def _compare(
 ) -> Iterator[Difference]:
     """Yield the differences of two data sets or items, and add the tags of attributes without any to ``kept``."""
     before, after = elements(source), elements(written)
-    odd = any(tag >> 16 & 1 for tag in (*before, *after))
-    creators = (_creators(before), _creators(after)) if odd else ({}, {})
+    has_private = any(tag >> 16 & 1 for tag in (*before, *after))
+    creators = (_creators(before), _creators(after)) if has_private else ({}, {})
     unplaced: tuple[list[int], list[int]] = [], []  # private tags of each side without a counterpart at that tag
     for tag in sorted(before.keys() | after.keys()):
         if tag in skip or not tag & 0xFFFF:  # group lengths, and the zeros that fill up a file
             continue
-        ours, theirs = before.get(tag), after.get(tag)
+        source_element, written_element = before.get(tag), after.get(tag)
         private = tag >> 16 & 1
         if private and (
-            ours is None or theirs is None or _creator_of(creators[0], tag) != _creator_of(creators[1], tag)
+            source_element is None
+            or written_element is None
+            or _creator_of(creators[0], tag) != _creator_of(creators[1], tag)
         ):
-            for unplaced_tags, element in zip(unplaced, (ours, theirs), strict=True):
+            for unplaced_tags, element in zip(unplaced, (source_element, written_element), strict=True):
                 if element is not None:
                     unplaced_tags.append(tag)
             continue
-        same = _same_bytes(ours, theirs, encodings.relabelled)
+        same = _same_bytes(source_element, written_element, encodings.relabelled)
         if not same:
             path = prefix + (_private_name(creators[0], tag) if private else keyword_for_tag(tag) or tag_text(tag))
             differences = list(_difference(source, written, tag, path, top or tag, encodings))
@@ -294,13 +299,13 @@ def _compare_unplaced(
     for tag in unplaced[0]:
         path = prefix + _private_name(creators[0], tag)
         place = places.get((tag >> 16, _creator_of(creators[0], tag), _offset(tag)))
-        ours = element_of(source, tag)
-        vr = _vr(ours, tag)
+        element = element_of(source, tag)
+        vr = _vr(element, tag)
         if place is None or place not in added:
             yield Difference(top or tag, path, vr, tag, "lost", "", (source, tag), None)
             continue
         added.discard(place)
-        if _same_bytes(ours, element_of(written, place), encodings.relabelled):
+        if _same_bytes(element, element_of(written, place), encodings.relabelled):
             yield Difference(top or tag, path, vr, tag, "moved", f"to {tag_text(place)}")
         else:
             detail = f"and moved to {tag_text(place)}"
@@ -340,16 +345,16 @@ def _private_name(creators: dict[tuple[int, int], bytes], tag: int) -> str:
     return f"{tag_text(tag)} {name}"
 
 
-def _same_bytes(ours: Element | None, theirs: Element | None, relabelled: bool) -> bool:
+def _same_bytes(source_element: Element | None, written_element: Element | None, relabelled: bool) -> bool:
     """Tell whether two undecoded elements have the same encoding, VR, value bytes and meaning of these."""
     return (
-        isinstance(ours, RawDataElement)
-        and isinstance(theirs, RawDataElement)
-        and (ours.value or b"") == (theirs.value or b"")
-        and ours.VR == theirs.VR
-        and ours.is_implicit_VR == theirs.is_implicit_VR
-        and ours.is_little_endian == theirs.is_little_endian
-        and not (relabelled and ours.value and _may_be_read_anew(ours))
+        isinstance(source_element, RawDataElement)
+        and isinstance(written_element, RawDataElement)
+        and (source_element.value or b"") == (written_element.value or b"")
+        and source_element.VR == written_element.VR
+        and source_element.is_implicit_VR == written_element.is_implicit_VR
+        and source_element.is_little_endian == written_element.is_little_endian
+        and not (relabelled and source_element.value and _may_be_read_anew(source_element))
     )
 
 
@@ -376,25 +381,32 @@ def _difference(
     source: Dataset, written: Dataset, tag: int, path: str, top: int, encodings: Encodings
 ) -> Iterator[Difference]:
     """Yield the differences of an attribute whose elements are not the same to the byte; none if they mean the same."""
-    ours, theirs = element_of(source, tag), element_of(written, tag)
-    if ours is None:
-        yield Difference(top, path, _vr(theirs, tag), tag, "added", "", None, (written, tag))
+    source_element, written_element = element_of(source, tag), element_of(written, tag)
+    if source_element is None:
+        yield Difference(top, path, _vr(written_element, tag), tag, "added", "", None, (written, tag))
         return
-    if theirs is None:
-        yield Difference(top, path, _vr(ours, tag), tag, "lost", "", (source, tag), None)
+    if written_element is None:
+        yield Difference(top, path, _vr(source_element, tag), tag, "lost", "", (source, tag), None)
         return
     places = (source, tag), (written, tag)
-    old_vr, new_vr = _stated_vr(ours, encodings.old_implicit), _stated_vr(theirs, encodings.new_implicit)
+    old_vr, new_vr = (
+        _stated_vr(source_element, encodings.old_implicit),
+        _stated_vr(written_element, encodings.new_implicit),
+    )
     if old_vr and new_vr and old_vr != new_vr:
-        yield Difference(top, path, _vr(ours, tag), tag, "VR changed", f"from {old_vr} to {new_vr}", *places)
+        yield Difference(top, path, _vr(source_element, tag), tag, "VR changed", f"from {old_vr} to {new_vr}", *places)
         return
-    both_raw = isinstance(ours, RawDataElement) and isinstance(theirs, RawDataElement)
+    both_raw = isinstance(source_element, RawDataElement) and isinstance(written_element, RawDataElement)
     if both_raw and not encodings.relabelled and _bytes(source, tag) == _bytes(written, tag):
         return  # one in Implicit VR or as UN, the other with its VR
-    vr = _known_vr(old_vr, new_vr, _vr(ours, tag), _vr(theirs, tag), _private_vr(source, tag), tag=tag)
+    vr = _known_vr(
+        old_vr, new_vr, _vr(source_element, tag), _vr(written_element, tag), _private_vr(source, tag), tag=tag
+    )
     outcome: Outcome | None
     try:
-        if vr == "SQ" or any(isinstance(element.value, pydicom.Sequence) for element in (ours, theirs)):
+        if vr == "SQ" or any(
+            isinstance(element.value, pydicom.Sequence) for element in (source_element, written_element)
+        ):
             before, after = _sequence(source, tag), _sequence(written, tag)
             if before is not None and after is not None:
                 yield from _compare_items(before, after, path, top, encodings)
@@ -451,8 +463,8 @@ def _compare_items(
         leaf = f"{path}[{min(len(before), len(after))}]"
         yield Difference(top, leaf, "SQ", top, outcome, f"({counted(len(after), 'item')}, not {len(before)})")
     if len(before) <= len(after) or not _is_part(before, after, encodings):
-        for index, (ours, theirs) in enumerate(zip(before, after, strict=False)):
-            yield from _compare(ours, theirs, f"{path}[{index}].", top, encodings.inside(ours, theirs))
+        for index, (old_item, new_item) in enumerate(zip(before, after, strict=False)):
+            yield from _compare(old_item, new_item, f"{path}[{index}].", top, encodings.inside(old_item, new_item))
 
 
 def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], encodings: Encodings) -> bool:
@@ -460,6 +472,7 @@ def _is_part(before: Sequence[Dataset], after: Sequence[Dataset], encodings: Enc
     remaining = iter(before)
 
     def equal(old_item: Dataset, new_item: Dataset) -> bool:
+        """Tell whether two items have no difference."""
         return not list(_compare(old_item, new_item, "", 0, encodings.inside(old_item, new_item)))
 
     return all(any(equal(old_item, new_item) for old_item in remaining) for new_item in after)
@@ -481,16 +494,19 @@ def _bytes(dataset: Dataset, tag: int) -> bytes:
 def _compare_values(source: Dataset, written: Dataset, tag: int, vr: str, encodings: Encodings) -> Outcome | None:
     """Return what became of a value whose undecoded bytes differ; ``None`` if both mean the same (PS3.5 6.2)."""
     before, after = _bytes(source, tag), _bytes(written, tag)
-    if (
-        encodings.relabelled
-        and vr in ENCODED_VRS
-        and not (before.isascii() and after.isascii() and b"\x1b" not in before + after)
-    ):
-        reads = read_text(before, vr, encodings.old_character_set), read_text(after, vr, encodings.new_character_set)
-        return None if reads[0] == reads[1] is not None else "changed"
-    if vr not in _TEXT:
-        # Values are of even length (PS3.5 7.1.1): an odd one of the source got its pad byte.
-        return None if before == after or before + b"\0" * (len(before) % 2) == after else "changed"
+    in_default_repertoire = before.isascii() and after.isascii() and b"\x1b" not in before + after
+    if encodings.relabelled and vr in ENCODED_VRS and not in_default_repertoire:
+        old_text = read_text(before, vr, encodings.old_character_set)
+        new_text = read_text(after, vr, encodings.new_character_set)
+        return None if old_text == new_text is not None else "changed"
+    if vr in _TEXT:
+        return _compare_texts(before, after, vr)
+    # Values are of even length (PS3.5 7.1.1): an odd one of the source got its pad byte.
+    return None if before == after or before + b"\0" * (len(before) % 2) == after else "changed"
+
+
+def _compare_texts(before: bytes, after: bytes, vr: str) -> Outcome | None:
+    """Return what became of the text or the numbers of a value; ``None`` if only its padding differs (PS3.5 6.2)."""
     pad = b" \0"
     if before.rstrip(pad) == after.rstrip(pad):
         return None
