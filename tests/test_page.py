@@ -24,7 +24,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from itk_roundtrip.show import page
-from itk_roundtrip.verify.findings import CHECKS, Change, Finding, Report, SlicePair
+from itk_roundtrip.verify.checks import CHECKS
+from itk_roundtrip.verify.findings import Change, Finding, Report, SlicePair
 
 VOID = {"input", "img", "link", "meta", "br"}
 SERIES_UID = "2.25.327889855027669762967726590150629923641"
@@ -274,8 +275,8 @@ def test_findings_table(case: Case) -> None:
     nested = finding(path="A[0].B", count=3)
     parsed = case.parsed(findings=(nested, finding("warning", slice=None, tag=None, path=None, check="TIM-01")))
     assert parsed.cells("findings") == [
-        ["error", f"HDR-01 {CHECKS['HDR-01']}", "was lost", "A[0].B (0010,0010)", "3", "a file"],
-        ["warning", f"TIM-01 {CHECKS['TIM-01']}", "was lost", "", "the series", ""],
+        ["error", f"HDR-01 {CHECKS['HDR-01'].asks}", "was lost", "A[0].B (0010,0010)", "3", "a file"],
+        ["warning", f"TIM-01 {CHECKS['TIM-01'].asks}", "was lost", "", "the series", ""],
     ]
     parsed = case.parsed(findings=(finding("info", inherited=True),))
     assert "inherited" in parsed.cells("findings")[0][2]
@@ -293,7 +294,7 @@ def test_filters_fit_the_rows(case: Case) -> None:
     checks = {data["data-check"] for data, cells in parsed.rows["findings"] if cells}
     assert {found["value"] for found in parsed.all("option")} == checks | {""}
     assert "warning (2)" in parsed.texts["findings"]
-    assert f"HDR-01 (2) {CHECKS['HDR-01']}" in parsed.texts["findings"]
+    assert f"HDR-01 (2) {CHECKS['HDR-01'].asks}" in parsed.texts["findings"]
     assert "kept (2)" in parsed.texts["attributes"]
     assert not [data for rows in parsed.rows.values() for data, _ in rows if "hidden" in data]  # without the script
 
@@ -333,7 +334,7 @@ def test_attribute_row(case: Case) -> None:
         ["changed", "Modality (0008,0060)", "keep", "HDR-01", "3 from written slice 1", "CT → MR"],
         ["moved", "(0029,1001) ACME", "keep", "HDR-01", "3 from written slice 1", ""],
     ]
-    assert parsed.all("abbr", title=CHECKS["HDR-01"])
+    assert parsed.all("abbr", title=CHECKS["HDR-01"].asks)
 
 
 MESSAGES = [

@@ -45,8 +45,10 @@ from typer.testing import CliRunner
 from itk_roundtrip import AmbiguousSeriesError, Finding, Report, RoundtripError, SeriesNotFoundError, verify_series
 from itk_roundtrip.cli import app
 from itk_roundtrip.verify import audit, judge
-from itk_roundtrip.verify.audit import PairReport, Request, Tally
-from itk_roundtrip.verify.findings import CHECKS
+from itk_roundtrip.verify.audit import Request
+from itk_roundtrip.verify.checks import CHECKS
+from itk_roundtrip.verify.series_pair import PairReport
+from itk_roundtrip.verify.tally import Tally
 
 RICH: Mapping[str, Any] = {
     "slices": 3,

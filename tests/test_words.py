@@ -13,8 +13,8 @@ import itk_roundtrip
 from itk_roundtrip import find_series
 from itk_roundtrip.series.irregularities import Irregularity
 from itk_roundtrip.show.report import find_table
-from itk_roundtrip.verify.audit import Tally
 from itk_roundtrip.verify.findings import Finding
+from itk_roundtrip.verify.tally import Tally
 from itk_roundtrip.words import agreeing, counted
 
 PACKAGE = Path(itk_roundtrip.__file__).parent

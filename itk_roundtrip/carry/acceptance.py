@@ -9,10 +9,10 @@ from itk_roundtrip.carry.slabs import Job, SlabResult
 from itk_roundtrip.errors import VerificationError
 from itk_roundtrip.series.find import Series, Skipped
 from itk_roundtrip.tags import tag_text
-from itk_roundtrip.verify.across import Sides
 from itk_roundtrip.verify.findings import Identity, Report, first_error
 from itk_roundtrip.verify.judge import judge
 from itk_roundtrip.verify.pairing import BY_NAME, Paired, Pairing, pair
+from itk_roundtrip.verify.series_pair import SeriesPair
 
 
 def judged(
@@ -33,7 +33,7 @@ def judged(
     pairing = pair(source.instances, instances)
     unexpected = {path.name for path in job.output.iterdir()} - {of_pair.pair.written for of_pair in result.reports}
     skipped = [Skipped(name, "was not written by this run") for name in sorted(unexpected)]
-    comparison = Sides(source, written, *uids, skipped, pairing, reports, job.identity)
+    comparison = SeriesPair(source, written, *uids, skipped, pairing, reports, job.identity)
     report = judge(_as_carried(comparison), result.tally, folders, guessed=False)
     # A clock may be wrong, and SOURCE_DATE_EPOCH any time: what is made must not depend on them.
     first = next(
@@ -62,7 +62,7 @@ def judged(
     return report
 
 
-def _as_carried(comparison: Sides) -> Sides:
+def _as_carried(comparison: SeriesPair) -> SeriesPair:
     """Return the comparison with each written file paired with the source that it was made of.
 
     The pairs that `verify` finds from the files alone must be the same, as far as it finds any.

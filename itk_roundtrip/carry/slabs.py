@@ -31,8 +31,10 @@ from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.rules import decoder_difference
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.verify import audit
-from itk_roundtrip.verify.audit import PairReport, Request, Tally, compare_into
+from itk_roundtrip.verify.audit import Request, compare_into
+from itk_roundtrip.verify.series_pair import PairReport
 from itk_roundtrip.verify.stored import ONLY_GDCM
+from itk_roundtrip.verify.tally import Tally
 from itk_roundtrip.volume import read as reader
 from itk_roundtrip.volume import write as writer
 from itk_roundtrip.volume.volume import Volume

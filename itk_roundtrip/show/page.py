@@ -18,7 +18,8 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from itk_roundtrip import __version__, tags
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.show.figures import Folders, draw, positions, short
-from itk_roundtrip.verify.findings import CHECKS, Change, Finding, Report, Severity, SlicePair, first_error, grouped
+from itk_roundtrip.verify.checks import CHECKS
+from itk_roundtrip.verify.findings import Change, Finding, Report, Severity, SlicePair, first_error, grouped
 from itk_roundtrip.words import counted
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -163,8 +164,29 @@ def _identifies(change: Change) -> bool:
 
 def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
     """Return what stands at the head of the page, by placeholder: verdict, gravest error, counts and facts."""
-    first, pairs = first_error(report.findings), report.pairs
+    first = first_error(report.findings)
     severities = Counter(finding.severity for finding in report.findings)
+    facts = _facts(report, names, folders)
+    return {
+        "title": f"{report.verdict.upper()}: verification of {counted(report.slices, 'slice')} - itk-roundtrip",
+        "verdict": report.verdict,
+        "verdict_icon": _icon("pass" if report.verdict == "pass" else "error"),
+        "verdict_word": report.verdict.upper(),
+        "headline": escape(_headline(first, names) if first else "no error was found"),
+        "counts": "".join(
+            f"<li>{_icon(severity)} {counted(severities[severity], severity)}</li>" for severity in _SEVERITIES
+        ),
+        "facts": "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text),
+        "privacy": "This page shows names and values that may identify: treat it as you treat the images."
+        if names.shown
+        else "File names, folders, UIDs and series descriptions are left out; --show-values shows them.",
+        "version": __version__,
+    }
+
+
+def _facts(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
+    """Return what was compared, how it was paired and what became of values and attributes, by title."""
+    pairs = report.pairs
     unread = sum(pair.pixels == 0 for pair in pairs)
     changed = sum(pair.changed > 0 for pair in pairs if pair.pixels)
     undecoded = sum(pair.pixels > 0 and not pair.sha256 for pair in pairs)
@@ -184,24 +206,11 @@ def _summary(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
         facts["Source folder"] = "; ".join(map(names.text, report.warnings))
         facts["Folders"] = " → ".join(os.path.basename(os.path.abspath(folder)) for folder in folders)
         facts["Series"] = f"{report.source_series_instance_uid} → {report.series_instance_uid}"
-    return {
-        "title": f"{report.verdict.upper()}: verification of {counted(report.slices, 'slice')} - itk-roundtrip",
-        "verdict": report.verdict,
-        "verdict_icon": _icon("pass" if report.verdict == "pass" else "error"),
-        "verdict_word": report.verdict.upper(),
-        "headline": escape(_headline(first, names) if first else "no error was found"),
-        "counts": "".join(
-            f"<li>{_icon(severity)} {counted(severities[severity], severity)}</li>" for severity in _SEVERITIES
-        ),
-        "facts": "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text),
-        "privacy": "This page shows names and values that may identify: treat it as you treat the images."
-        if names.shown
-        else "File names, folders, UIDs and series descriptions are left out; --show-values shows them.",
-        "version": __version__,
-    }
+    return facts
 
 
 def _headline(finding: Finding, names: _Names) -> str:
+    """Return the gravest error in one line: its check, its attribute and its message."""
     attribute = f"{names.text(finding.path or finding.tag or '')} " if finding.path or finding.tag else ""
     return f"{finding.check}: {attribute}{names.text(finding.message)}"
 
@@ -212,7 +221,7 @@ def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
     rows = (
         _row(
             f"{_icon(first.severity)} {first.severity}",
-            f"{escape(first.check)} <small>{escape(CHECKS.get(first.check, ''))}</small>",
+            f"{escape(first.check)} <small>{_asked(first.check)}</small>",
             escape(names.text(message)) + (" <mark>inherited: the source has it too</mark>" * first.inherited),
             _attributes(group, names),
             str(max(finding.count for finding in group)) if first.slice else "the series",
@@ -224,7 +233,7 @@ def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
         for first in group[:1]
     )
     options = (
-        f'<option value="{escape(check)}">{escape(check)} ({count}) {escape(CHECKS.get(check, ""))}</option>'
+        f'<option value="{escape(check)}">{escape(check)} ({count}) {_asked(check)}</option>'
         for check, count in sorted(Counter(finding.check for finding in findings).items())
     )
     return {
@@ -236,6 +245,11 @@ def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
     }
 
 
+def _asked(check_id: str) -> str:
+    """Return what a check asks, as HTML; empty for an id of another version that this one does not know."""
+    return escape(CHECKS[check_id].asks) if check_id in CHECKS else ""
+
+
 def _changes(changes: Sequence[Change], names: _Names) -> dict[str, str]:
     """Return the table of what became of the attributes and its filters, by placeholder."""
     rows = (
@@ -243,7 +257,7 @@ def _changes(changes: Sequence[Change], names: _Names) -> dict[str, str]:
             escape(change.outcome),
             _attribute(change, names),
             escape(change.rule),
-            f'<abbr title="{escape(CHECKS.get(change.check, ""))}">{escape(change.check)}</abbr>',
+            f'<abbr title="{_asked(change.check)}">{escape(change.check)}</abbr>',
             f"{change.slices} <small>from {escape(names.file(change.slice))}</small>",
             escape(names.values(change)),
             kind=change.outcome,
@@ -260,6 +274,7 @@ def _changes(changes: Sequence[Change], names: _Names) -> dict[str, str]:
 
 
 def _pair_row(number: int, pair: SlicePair, names: _Names) -> str:
+    """Return the row of a pair in the table of slices."""
     places = [short(place) for place in (pair.source_mm, pair.written_mm) if place is not None]
     real = f" ({short(pair.largest_real)} real)" if pair.largest_real != pair.largest else ""
     return _row(
@@ -291,18 +306,22 @@ def _attribute(entry: Finding | Change, names: _Names) -> str:
 
 
 def _row(*cells: str, **data: str) -> str:
+    """Return a row of a table, with the data that the filters of the page look at."""
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     return f"<tr{attributes}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _box(name: str, count: int, *, checked: bool = True, icon: str = "") -> str:
+    """Return the check box of a filter, with the number of rows that it shows."""
     box = f'<input type="checkbox" autocomplete="off" value="{name}"{" checked" * checked}>'
     return f"<label>{box} {icon} {name} ({count})</label>"
 
 
 def _icon(name: str) -> str:
+    """Return an icon that the page defines, by its name."""
     return f'<svg class="icon {name}" aria-hidden="true"><use href="#{name}"/></svg>'
 
 
 def _counted(counts: Mapping[str, int]) -> str:
+    """Return names with their counts in words."""
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

@@ -32,9 +32,9 @@ from itk_roundtrip.dicom.privacy import may_show, names_in
 from itk_roundtrip.dicom.reading import mapped, read_file, read_regular
 from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.rules import RULES
-from itk_roundtrip.tags import tag_text
-from itk_roundtrip.verify.findings import Finding, Severity
+from itk_roundtrip.verify.findings import Finding, Severity, make_finding
 from itk_roundtrip.verify.pairing import Paired
+from itk_roundtrip.verify.registry import check
 from itk_roundtrip.verify.structure import problems
 
 PROGRAM = "dciodvfy"
@@ -398,6 +398,12 @@ def _inflated(file: Path, copy: Path) -> Path:
     return copy
 
 
+@check(
+    "VAL-01",
+    "dciodvfy finds no error that the source does not have",
+    reason="strict readers refuse what breaks the definition of its SOP Class, whatever its values are",
+    section="PS3.3 A",
+)
 def check_conformance(
     pairs: Sequence[Paired], workers: Workers, *, every: bool, progress: Callable[[str, int, int], None]
 ) -> list[Finding]:
@@ -454,4 +460,5 @@ def _finding(message: str, name: str | None, severity: Severity) -> Finding:
     numbers, keyword = _TAG.search(message), _ELEMENT.search(message)
     tag = int(numbers[1] + numbers[2], 16) if numbers else tag_for_keyword(keyword[1]) if keyword else None
     path = keyword[1] if keyword else (keyword_for_tag(tag) if tag else None) or None
-    return Finding("VAL-01", severity, name, tag_text(tag) if tag else None, path, message)
+    finding = make_finding("VAL-01", message, tag=tag, name=name, severity=severity)
+    return replace(finding, path=path)  # none where the attribute has no keyword

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,50 +12,14 @@ from pydicom.datadict import keyword_for_tag
 from itk_roundtrip import tags
 from itk_roundtrip.arguments import Identity as Identity  # public here too
 from itk_roundtrip.tags import tag_text
+from itk_roundtrip.verify.registry import GROUPS, registered
+from itk_roundtrip.verify.registry import Severity as Severity  # it is that of a finding
 
-Severity = Literal["error", "warning", "info"]
 Verdict = Literal["pass", "fail"]
 Outcome = Literal[
     "kept", "set by rule", "removed by rule", "reformatted", "changed", "VR changed", "moved", "lost", "added"
 ]
 """Outcome for an attribute. ``reformatted``: equal numbers, other text; ``moved``: to another private block."""
-
-CHECKS: Mapping[str, str] = {
-    "FIL-01": "files can be read whole and agree with themselves",
-    "FIL-02": "file meta information and group lengths are the writer's own",
-    "UID-01": "one Series Instance UID, new (derived) or that of the source (copy)",
-    "UID-02": "SOP Instance UIDs unique, new (derived) or those of the source (copy)",
-    "UID-03": "study and frame of reference are those of the source",
-    "UID-04": "UIDs are valid",
-    "CNT-01": "every slice has its counterpart; class, modality and patient are those of the source",
-    "GEO-01": "position, orientation, spacing and size of each slice",
-    "GEO-02": "order and spacing of the slices, and where each frame lies",
-    "TYP-01": "Image Type value 1 is DERIVED, values 3 and on are kept",
-    "TYP-02": "Image Type value 2",
-    "DER-01": "Derivation Description says what was done",
-    "DER-02": "derivation codes",
-    "DER-03": "Source Image refers to the source slice",
-    "DER-04": "spatial locations and referenced series",
-    "EQP-01": "equipment of the source and of the processing",
-    "HDR-01": "attributes that must be kept are kept",
-    "HDR-02": "nothing was added",
-    "HDR-03": "series attributes are the same in all slices",
-    "HDR-04": "texts and numbers fit their character set and VR",
-    "TIM-01": "times",
-    "STL-01": "what speaks of the source only is gone",
-    "LOS-01": "lossy compression is never denied",
-    "PIX-01": "bits, range and VRs of the pixels agree",
-    "PIX-02": "stored values, slope and intercept are those of the source",
-    "PIX-03": "processed pixels are declared, and within half a step of the reference",
-    "PIX-04": "pixel padding",
-    "PIX-05": "processed pixels look processed",
-    "RWV-01": "real world values",
-    "PRV-01": "private scale factors",
-    "VAL-01": "dciodvfy finds no error that the source does not have",
-    "PHI-01": "no identity was gained",
-    "REP-01": "the table of what became of every attribute",
-}
-"""Id of every check, and the condition that it checks."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +29,7 @@ class Finding:
     Attributes
     ----------
     check
-        Id of the check, as ``HDR-01``; one of :data:`CHECKS`.
+        Id of the check, as ``HDR-01``; registered in :mod:`itk_roundtrip.verify.registry`.
     severity
         ``error`` fails the verification.
     slice
@@ -223,12 +187,22 @@ def make_finding(
     tag: int | None = None,
     path: str | None = None,
     name: str | None = None,
-    severity: Severity = "error",
+    severity: Severity | None = None,
     count: int = 1,
     inherited: bool = False,
     inherited_as: Severity = "info",
 ) -> Finding:
-    """Return a finding; an inherited one never fails. Without a ``path``, it has the keyword of the tag."""
+    """Return a finding of a registered check, with the severity of that check unless another is given.
+
+    An inherited one never fails. Without a ``path``, it has the keyword of the tag.
+
+    Raises
+    ------
+    LookupError
+        There is no such check.
+    """
+    usual = registered(check).severity
+    severity = severity or usual
     if inherited:
         severity, message = inherited_as, f"inherited from the source: {message}"
     if tag is None:
@@ -238,8 +212,6 @@ def make_finding(
 
 
 _PIXEL_DATA = tag_text(tags.PIXEL_DATA)
-_GRAVITY = {"PIX": 2, "RWV": 2, "GEO": 3, "CNT": 4, "UID": 4, "PHI": 4}
-"""Rank of each group of checks, gravest first: values, geometry, identity; all others, mostly texts, are 5."""
 
 
 def first_error(findings: Iterable[Finding]) -> Finding | None:
@@ -252,7 +224,7 @@ def _gravity(finding: Finding) -> int:
     """Return the rank of a finding, 0 for the gravest ones."""
     unreadable = finding.check == "FIL-01" and finding.tag is None
     values = finding.check[:3] == "PIX" and finding.tag == _PIXEL_DATA
-    return 0 if unreadable else 1 if values else _GRAVITY.get(finding.check[:3], 5)
+    return 0 if unreadable else 1 if values else GROUPS.get(finding.check[:3], max(GROUPS.values()))
 
 
 _NAMED_IN_MESSAGE = re.compile(

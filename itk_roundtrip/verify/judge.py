@@ -28,14 +28,16 @@ from itk_roundtrip.series.find import (
     read_files,
     without_pixels,
 )
-from itk_roundtrip.tags import tag_text
-from itk_roundtrip.verify.across import Sides, check_series, places
-from itk_roundtrip.verify.audit import PairReport, Request, Tally, compare_many
+from itk_roundtrip.verify.audit import Request, compare_many
+from itk_roundtrip.verify.checks import check_series
 from itk_roundtrip.verify.conformance import check_conformance
-from itk_roundtrip.verify.findings import Finding, Identity, Report, SlicePair, first_error
+from itk_roundtrip.verify.findings import Identity, Report, SlicePair, first_error, make_finding
 from itk_roundtrip.verify.options import Options
-from itk_roundtrip.verify.pairing import pair, referred
-from itk_roundtrip.verify.reference import read_reference
+from itk_roundtrip.verify.pairing import Paired, pair, positions_along_normal, referred
+from itk_roundtrip.verify.reference import Reference, read_reference
+from itk_roundtrip.verify.registry import reports
+from itk_roundtrip.verify.series_pair import PairReport, SeriesPair
+from itk_roundtrip.verify.tally import Tally
 
 _PAIRS_PER_TASK = 16
 _FILES_PER_TASK = 100
@@ -50,42 +52,52 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     broken = any(skipped.unreadable or skipped.reason.startswith("broken") for skipped in outputs.skipped)
     if not outputs and not broken:
         raise SeriesNotFoundError(f"{folders[1]} holds no DICOM file; there is nothing to verify.", path=folders[1])
-    chosen = _choose(sources, outputs, options.series, folders[0])
+    source = _choose(sources, outputs, options.series, folders[0])
     if options.volume is not None:
-        chosen = of_volume(chosen, options.volume)
+        source = of_volume(source, options.volume)
     written = as_one_series(outputs, Path(folders[1]))
-    identity = options.identity or guess_identity(chosen, written)
-    pairing = pair(chosen.instances, written.instances)
+    identity = options.identity or guess_identity(source, written)
+    pairing = pair(source.instances, written.instances)
     with ExitStack() as stack:
-        expected = None
+        reference = None
         if options.reference is not None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="itk-roundtrip-"))
-            expected = read_reference(options.reference, written, Path(folder), workers)
-        requests = [
-            Request(
-                source_file=paired.source.path,
-                written_file=paired.written.path,
-                source=paired.source.name,
-                written=paired.written.name,
-                identity=identity,
-                by=paired.by,
-                show_values=options.show_values,
-                reference=expected.of(paired.written) if expected else None,
-                second_opinion=True,
-            )
-            for paired in pairing.pairs
-        ]
-        tally, reports = compare_all(requests, workers, options.jobs, options.progress)
+            reference = read_reference(options.reference, written, Path(folder), workers)
+        requests = [_request(paired, identity, options, reference) for paired in pairing.pairs]
+        tally, pair_reports = compare_all(requests, workers, options.jobs, options.progress)
     if options.conformance is not None:
         tally.add(check_conformance(pairing.pairs, workers, every=options.conformance, progress=options.progress))
-    series_uids, instance_uids = uids_of(sources)
-    sides = Sides(
-        chosen, written, series_uids, instance_uids, outputs.skipped, pairing, reports, identity, sources.skipped
+    source_series_uids, source_instance_uids = uids_of(sources)
+    series_pair = SeriesPair(
+        source=source,
+        written=written,
+        source_series_uids=source_series_uids,
+        source_instance_uids=source_instance_uids,
+        written_skipped=outputs.skipped,
+        pairing=pairing,
+        reports=pair_reports,
+        identity=identity,
+        source_skipped=sources.skipped,
     )
     warnings = left_out(sources.skipped)
     if options.series is None and options.volume is None:
-        warnings += without_pixels(sources, chosen)
-    return judge(sides, tally, folders, guessed=options.identity is None, warnings=warnings)
+        warnings += without_pixels(sources, source)
+    return judge(series_pair, tally, folders, guessed=options.identity is None, warnings=warnings)
+
+
+def _request(paired: Paired, identity: Identity, options: Options, reference: Reference | None) -> Request:
+    """Return the order to compare a pair."""
+    return Request(
+        source_file=paired.source.path,
+        written_file=paired.written.path,
+        source=paired.source.name,
+        written=paired.written.name,
+        identity=identity,
+        by=paired.by,
+        show_values=options.show_values,
+        reference=reference.of(paired.written) if reference else None,
+        second_opinion=True,
+    )
 
 
 def uids_of(series_list: SeriesList) -> tuple[frozenset[str], frozenset[str]]:
@@ -115,57 +127,61 @@ def compare_all(
     answers: dict[str, tuple[Tally, list[PairReport]]] = {}
     done = 0
     for outcome in workers.run(tasks):
-        asked = outcome.task.arguments[0]
-        if outcome.crashed and len(asked) > 1:
-            tasks.extend(Task(compare_many, ([request],)) for request in asked)
+        batch = outcome.task.arguments[0]
+        if outcome.crashed and len(batch) > 1:
+            tasks.extend(Task(compare_many, ([request],)) for request in batch)
             continue
-        if outcome.crashed and asked[0].second_opinion:  # it may be the second decoder that does it
-            tasks.append(Task(compare_many, ([replace(asked[0], second_opinion=False)],)))
+        if outcome.crashed and batch[0].second_opinion:  # it may be the second decoder that does it
+            tasks.append(Task(compare_many, ([replace(batch[0], second_opinion=False)],)))
             continue
-        answers[asked[0].written] = _crashed(asked[0]) if outcome.crashed else outcome.value
-        done += len(asked)
+        answers[batch[0].written] = _crashed(batch[0]) if outcome.crashed else outcome.value
+        done += len(batch)
         progress("Comparing", done, len(requests))
-    tally, reports = Tally(), []
+    tally, pair_reports = Tally(), []
     for request in requests:  # in the order of the slices, whichever was compared first
         if request.written in answers:
-            part, some = answers[request.written]
-            tally.merge(part)
-            reports += some
-    return tally, reports
+            tally_of_task, reports_of_task = answers[request.written]
+            tally.merge(tally_of_task)
+            pair_reports += reports_of_task
+    return tally, pair_reports
 
 
+@reports("PIX-02")
 def _crashed(request: Request) -> tuple[Tally, list[PairReport]]:
     """Return the finding and the report on a pair whose decoder crashed its process."""
     tally = Tally()
     message = "its pixel data end the process that decodes them"
-    tally.add([Finding("PIX-02", "error", request.written, tag_text(tags.PIXEL_DATA), "PixelData", message)])
+    tally.add([make_finding("PIX-02", message, tag=tags.PIXEL_DATA, name=request.written)])
     return tally, [PairReport(SlicePair(request.source, request.written, request.by), ())]
 
 
 def judge(
-    sides: Sides, tally: Tally, folders: tuple[str, str], *, guessed: bool, warnings: Sequence[str] = ()
+    series_pair: SeriesPair, tally: Tally, folders: tuple[str, str], *, guessed: bool, warnings: Sequence[str] = ()
 ) -> Report:
     """Return the report on two series whose pairs were compared: add the checks across the series, sort findings."""
-    tally.add(check_series(sides))
+    tally.add(check_series(series_pair))
     order = ("error", "warning", "info")
     findings = sorted(
         tally.findings.values(), key=lambda finding: (order.index(finding.severity), finding.check, finding.tag or "")
     )
-    placed = zip(sides.reports, places(sides.source, sides.pairing), strict=True)
+    positions = positions_along_normal(series_pair.source, series_pair.pairing)
     return Report(
         verdict="fail" if first_error(findings) else "pass",
         source=folders[0],
         written=folders[1],
-        identity=sides.identity,
+        identity=series_pair.identity,
         identity_guessed=guessed,
-        source_series_instance_uid=sides.source.series_instance_uid,
-        series_instance_uid=sides.written.series_instance_uid,
-        source_slices=len(sides.source.instances),
-        slices=len(sides.written.instances),
-        pairs=tuple(replace(report.pair, source_mm=before, written_mm=after) for report, (before, after) in placed),
+        source_series_instance_uid=series_pair.source.series_instance_uid,
+        series_instance_uid=series_pair.written.series_instance_uid,
+        source_slices=len(series_pair.source.instances),
+        slices=len(series_pair.written.instances),
+        pairs=tuple(
+            replace(report.pair, source_mm=source_mm, written_mm=written_mm)
+            for report, (source_mm, written_mm) in zip(series_pair.reports, positions, strict=True)
+        ),
         findings=tuple(findings),
-        changes=tuple(tally.table(sides.identity)),
-        decoders=tuple(sorted({name for report in sides.reports for name in report.decoders})),
+        changes=tuple(tally.table(series_pair.identity)),
+        decoders=tuple(sorted({name for report in series_pair.reports for name in report.decoders})),
         warnings=tuple(warnings),
     )
 
@@ -190,7 +206,7 @@ def _scan(folder: str, workers: Workers, stage: str, progress: Progress, without
     return group_series(root, [file for part in parts for file in answers[part[0]]])
 
 
-def _choose(sources: SeriesList, outputs: SeriesList, asked: str | None, name: str) -> Series:
+def _choose(sources: SeriesList, outputs: SeriesList, asked: str | None, folder: str) -> Series:
     """Return the source series: the one asked for, the only one, or the one that the written files refer to."""
     candidates = [series for series in sources if series.has_pixels]
     if asked is None and len(candidates) > 1:
@@ -203,4 +219,4 @@ def _choose(sources: SeriesList, outputs: SeriesList, asked: str | None, name: s
         ] or [series for series in candidates if series.series_instance_uid in series_uids]
         if len(related) == 1:
             return related[0]
-    return choose_series(sources, asked, name)
+    return choose_series(sources, asked, folder)

@@ -1,10 +1,11 @@
-"""A written data set and its source, read and compared, on which the checks of one pair are run."""
+"""A written file and its source file, read and compared: what the checks of a file look at."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from pydicom import uid
 from pydicom.dataset import FileDataset
@@ -15,40 +16,50 @@ from itk_roundtrip.dicom.regular import Problem
 from itk_roundtrip.rules import Rule, rule_for
 from itk_roundtrip.verify.attributes import Comparison, Difference, Element, decoded, text, value_of
 from itk_roundtrip.verify.findings import Finding, Identity, Severity, make_finding
-from itk_roundtrip.verify.stored import PixelDifference, Pixels
+from itk_roundtrip.verify.pixel_difference import PixelDifference
+from itk_roundtrip.verify.stored import Pixels
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A written data set and its source, with their differences.
+    """A written file and its source file, with their differences.
 
     Attributes
     ----------
     source, written
         Data sets as pydicom read them.
-    stood
-        The undecoded elements of source and written data set.
+    source_elements, written_elements
+        Their elements by tag, undecoded: pydicom decodes those in the data sets as they are looked at.
     name
         What findings call the written file.
     identity
         ``derived`` or ``copy``.
-    structure
-        Problems of the structure of the written file only, and those of both files.
+    new_problems, inherited_problems
+        Problems of the structure that the written file has and its source has not, and those that both have.
     comparison
-        Of all attributes.
-    pixels, difference
-        Of the source and of the written file, and how they differ.
+        The outcome for each attribute.
+    source_pixels, written_pixels, pixel_difference
+        Pixel data of both files, and how their values differ.
+    reference
+        ``.npy`` file of the real-world values that the written files must hold, and the index of this one in it;
+        ``None`` without a reference.
+    differing
+        The differences of ``comparison``, by the tag at the top level.
     """
 
     source: FileDataset
     written: FileDataset
-    stood: tuple[Mapping[int, Element], Mapping[int, Element]]
+    source_elements: Mapping[int, Element]
+    written_elements: Mapping[int, Element]
     name: str
     identity: Identity
-    structure: tuple[set[Problem], set[Problem]]
+    new_problems: set[Problem]
+    inherited_problems: set[Problem]
     comparison: Comparison
-    pixels: tuple[Pixels, Pixels]
-    difference: PixelDifference
+    source_pixels: Pixels
+    written_pixels: Pixels
+    pixel_difference: PixelDifference
+    reference: tuple[Path, int] | None = None
     differing: dict[int, list[Difference]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,13 +68,7 @@ class Pair:
 
     def values(self, tag: int) -> tuple[bytes, bytes]:
         """Return the undecoded value bytes of an attribute in the source and in the written file, without padding."""
-        before, after = (value_of(elements.get(tag)) for elements in self.stood)
-        return before, after
-
-    @cached_property
-    def lossy(self) -> tuple[bool, bool]:
-        """Whether source and written file are lossy compressed."""
-        return self.pixels[0].is_lossy, self.pixels[1].is_lossy
+        return value_of(self.source_elements.get(tag)), value_of(self.written_elements.get(tag))
 
     @property
     def derived(self) -> bool:
@@ -72,7 +77,7 @@ class Pair:
 
     @cached_property
     def primary(self) -> bool:
-        """Whether it is PET or NM, where the times of the series are kept."""
+        """Whether the source is PET or NM, whose derived series keep Series Date and Time (PS3.3 C.8.9.1.1.5)."""
         return rules.is_primary(text(self.source, tags.MODALITY), text(self.source, tags.SOP_CLASS_UID))
 
     def rule(self, tag: int) -> Rule:
@@ -102,36 +107,38 @@ class Pair:
 
     @cached_property
     def decoded_only(self) -> bool:
-        """Whether the pixels differ by decoding only: those of a lossy source, within the tolerance between decoders.
+        """Whether the pixels differ by decoding only, within the tolerance between decoders.
 
-        Or those of a source whose header contradicts the colours of its stream.
+        That may be so for a source of lossy compression, and for one whose header contradicts the colours of its
+        stream.
         """
-        difference, (largest, mean) = self.difference, decoder_tolerance(*self.pixels)
+        source, written, difference = self.source_pixels, self.written_pixels, self.pixel_difference
+        largest, mean = decoder_tolerance(source, written)
         within = difference.largest <= largest and difference.mean <= mean and not difference.problem
-        if self.contradiction is not None and not self.lossy[0]:
+        if self.contradiction is not None and not source.is_lossy:
             return within
-        was_decoded = self.derived and self.lossy[0] and not self.lossy[1]
-        colour = self.pixels[1].samples > 1
+        was_decoded = self.derived and source.is_lossy and not written.is_lossy
+        colour = written.samples > 1
         return was_decoded and within and (colour or self.says_unchanged or "decoded" in self.added_description)
 
     @property
     def contradiction(self) -> Contradiction | None:
         """Contradiction of stream and header of a decoded source on its colours, if readers show different ones."""
-        ours, theirs = self.pixels
-        contradiction = ours.contradiction
-        if contradiction is None or not contradiction.is_ambiguous or theirs.encapsulated:
+        contradiction = self.source_pixels.contradiction
+        if contradiction is None or not contradiction.is_ambiguous or self.written_pixels.encapsulated:
             return None
         return contradiction
 
     @property
     def undecided(self) -> bool:
         """Whether the stored values are right by some decoders and wrong by as many others."""
-        return self.difference.disputed and (self.processed or self.decoded_only or not self.difference.changed)
+        difference = self.pixel_difference
+        return difference.disputed and (self.processed or self.decoded_only or not difference.changed)
 
     @property
     def changed(self) -> bool:
-        """Whether any stored or real-world value differs from the source."""
-        return self.difference.changed > 0 or self.difference.largest_real > 0
+        """Whether any stored value or real-world value differs from the source."""
+        return self.pixel_difference.changed > 0 or self.pixel_difference.largest_real > 0
 
     def finding(
         self,
@@ -140,10 +147,13 @@ class Pair:
         message: str,
         *,
         path: str | None = None,
-        severity: Severity = "error",
+        severity: Severity | None = None,
         inherited: bool = False,
     ) -> Finding:
-        """Return a finding on the written file; an inherited one never fails the verification."""
+        """Return a finding on the written file, with the usual severity of its check unless another is given.
+
+        One that is ``inherited`` from the source never fails the verification.
+        """
         return make_finding(check, message, tag=tag, path=path, name=self.name, severity=severity, inherited=inherited)
 
 

@@ -6,6 +6,7 @@ it; else by position with time, echo and acquisition; else by file name.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -15,8 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from itk_roundtrip.rules import DERIVED_PREFIX, PURPOSE_SOURCE_IMAGE
-from itk_roundtrip.series.find import Instance
-from itk_roundtrip.series.geometry import POSITION_TOLERANCE_MM, position_tolerance, same_orientation
+from itk_roundtrip.series.find import Instance, Series
+from itk_roundtrip.series.geometry import (
+    POSITION_TOLERANCE_MM,
+    position_tolerance,
+    positions_on_normal,
+    same_orientation,
+)
 
 BY_UID = "SOP Instance UID"
 BY_REFERENCE = "Source Image"
@@ -48,6 +54,26 @@ def pair(sources: Sequence[Instance], written: Sequence[Instance]) -> Pairing:
     return _Pairer(sources, written).run()
 
 
+def positions_along_normal(source: Series, pairing: Pairing) -> list[tuple[float | None, float | None]]:
+    """Return the positions of source and written slice of each pair along the normal of the source series, in mm."""
+    orientations = (instance.image_orientation_patient for instance in source.instances)
+    orientation = next((orientation for orientation in orientations if orientation), None)
+    if orientation is None:
+        return [(None, None)] * len(pairing.pairs)
+
+    def positions(instances: Iterable[Instance]) -> list[float | None]:
+        """Return the position of each instance; ``None`` for one that has none."""
+        points = [instance.image_position_patient or (float("nan"),) * 3 for instance in instances]
+        along: list[float] = positions_on_normal(points, orientation).tolist()
+        return [None if math.isnan(position) else position for position in along]
+
+    source_mm, written_mm = (
+        positions(instances)
+        for instances in ([pair.source for pair in pairing.pairs], [pair.written for pair in pairing.pairs])
+    )
+    return list(zip(source_mm, written_mm, strict=True))
+
+
 def referred(instance: Instance) -> str:
     """Return the SOP Instance UID that the last Source Image item for processing refers to; empty if there is none."""
     wanted = PURPOSE_SOURCE_IMAGE[0]
@@ -56,14 +82,33 @@ def referred(instance: Instance) -> str:
 
 def same_place(instance: Instance, other: Instance) -> bool:
     """Tell whether two instances have the same position and orientation within tolerance, or both have no position."""
-    ours, theirs = instance.image_position_patient, other.image_position_patient
-    if ours is None or theirs is None:
-        return ours is theirs
-    axes, others = instance.image_orientation_patient, other.image_orientation_patient
-    if (axes is None) != (others is None) or (axes and others and not same_orientation(axes, others)):
+    position, other_position = instance.image_position_patient, other.image_position_patient
+    if position is None or other_position is None:
+        return position is other_position
+    orientation, other_orientation = instance.image_orientation_patient, other.image_orientation_patient
+    if (orientation is None) != (other_orientation is None):
         return False
-    noise = position_tolerance((instance.pixel_spacing, other.pixel_spacing))
-    return bool(np.max(np.abs(np.subtract(ours, theirs))) < noise)
+    if orientation and other_orientation and not same_orientation(orientation, other_orientation):
+        return False
+    tolerance = position_tolerance((instance.pixel_spacing, other.pixel_spacing))
+    return bool(np.max(np.abs(np.subtract(position, other_position))) < tolerance)
+
+
+_KEYS: tuple[Callable[[Instance], Hashable], ...] = (
+    lambda instance: (
+        instance.acquisition_number,
+        instance.temporal_position,
+        instance.echo_time,
+        instance.instance_number,
+    ),
+    lambda instance: (instance.temporal_position, instance.echo_time, instance.instance_number),
+    lambda instance: (instance.acquisition_number, instance.temporal_position, instance.echo_time),
+    lambda instance: (instance.temporal_position, instance.echo_time),
+    lambda instance: instance.instance_number,
+    lambda instance: None,
+)
+"""What two instances at the same place must have in common to be a pair, the surest first: of several slices at one
+place, as of a dynamic or multi-echo series, each must find its own."""
 
 
 class _Pairer:
@@ -72,41 +117,18 @@ class _Pairer:
     def __init__(self, sources: Sequence[Instance], written: Sequence[Instance]) -> None:
         self.sources, self.written = sources, written
         # Of several sources with a UID in common, the first.
-        self.by_uid = {source.sop_instance_uid: source for source in reversed(sources) if source.sop_instance_uid}
+        self.sources_by_uid = {
+            source.sop_instance_uid: source for source in reversed(sources) if source.sop_instance_uid
+        }
         numbers = Counter(instance.instance_number for instance in sources)
         self.unique_numbers = {number for number, count in numbers.items() if number and count == 1}
         self.pairs: dict[str, Paired] = {}  # by name of the source
         self.written_left = {instance.name: instance for instance in written}
 
     def run(self) -> Pairing:
-        referring: dict[str, Paired] = {}
-        for written in self.written:
-            source = self.by_uid.get(referred(written))
-            if source is not None and self._agrees(source, written):
-                referring.setdefault(source.name, Paired(source, written, BY_REFERENCE))
-        for written in self.written:
-            source = self.by_uid.get(written.sop_instance_uid)
-            if source is not None:
-                rival = referring.get(source.name)
-                # A UID that was used for a sibling by mistake does not outweigh the sibling's own reference.
-                if rival is None or rival.written is written or same_place(source, written):
-                    self._take(source, written, BY_UID)
-        for paired in referring.values():
-            self._take(paired.source, paired.written, paired.by)
-        keys: tuple[Callable[[Instance], Hashable], ...] = (
-            lambda instance: (
-                instance.acquisition_number,
-                instance.temporal_position,
-                instance.echo_time,
-                instance.instance_number,
-            ),
-            lambda instance: (instance.temporal_position, instance.echo_time, instance.instance_number),
-            lambda instance: (instance.acquisition_number, instance.temporal_position, instance.echo_time),
-            lambda instance: (instance.temporal_position, instance.echo_time),
-            lambda instance: instance.instance_number,
-            lambda instance: None,
-        )
-        for key in keys:
+        """Return the pairs by each criterion in turn."""
+        self._by_reference_or_uid()
+        for key in _KEYS:
             self._by_place(key)
         unlocated = [instance for instance in self.written_left.values() if instance.image_position_patient is None]
         free = [instance for instance in self._sources_left() if instance.image_position_patient is None]
@@ -118,20 +140,39 @@ class _Pairer:
             tuple(self.written_left.values()),
         )
 
+    def _by_reference_or_uid(self) -> None:
+        """Pair instances with the same SOP Instance UID, then those that refer to a source and agree with it."""
+        referring: dict[str, Paired] = {}
+        for written in self.written:
+            source = self.sources_by_uid.get(referred(written))
+            if source is not None and self._agrees(source, written):
+                referring.setdefault(source.name, Paired(source, written, BY_REFERENCE))
+        for written in self.written:
+            source = self.sources_by_uid.get(written.sop_instance_uid)
+            if source is not None:
+                rival = referring.get(source.name)
+                # A UID that was used for a sibling by mistake does not outweigh the sibling's own reference.
+                if rival is None or rival.written is written or same_place(source, written):
+                    self._take(source, written, BY_UID)
+        for paired in referring.values():
+            self._take(paired.source, paired.written, paired.by)
+
     def _agrees(self, source: Instance, written: Instance) -> bool:
         """Tell whether place and, where it is unique in the source, Instance Number agree with a reference."""
         number = source.instance_number
         return same_place(source, written) and (number not in self.unique_numbers or number == written.instance_number)
 
     def _sources_left(self) -> list[Instance]:
+        """Return the source instances that are in no pair yet."""
         return [instance for instance in self.sources if instance.name not in self.pairs]
 
     def _take(self, source: Instance, written: Instance, by: str) -> None:
+        """Pair two instances, unless either is in a pair already."""
         if source.name not in self.pairs and written.name in self.written_left:
             self.pairs[source.name] = Paired(source, self.written_left.pop(written.name), by)
 
     def _by_place(self, key: Callable[[Instance], Hashable]) -> None:
-        """Pair instances that are the only ones at their place with this ``key``."""
+        """Pair instances that are the only ones of their series at their place with this ``key``."""
         located = [instance for instance in self.written_left.values() if instance.image_position_patient is not None]
         free = [instance for instance in self._sources_left() if instance.image_position_patient is not None]
         if not located or not free:
@@ -144,9 +185,10 @@ class _Pairer:
     ) -> None:
         """Pair instances whose ``key`` no other instance of their series has."""
         groups: dict[Hashable, tuple[list[Instance], list[Instance]]] = defaultdict(lambda: ([], []))
-        for side, instances in enumerate((free, written)):
-            for instance in instances:
-                groups[key(instance)][side].append(instance)
+        for instance in free:
+            groups[key(instance)][0].append(instance)
+        for instance in written:
+            groups[key(instance)][1].append(instance)
         for sources, candidates in groups.values():
             if len(sources) == len(candidates) == 1:
                 self._take(sources[0], candidates[0], by)

@@ -1,4 +1,4 @@
-"""Stored values of a file, decoded by pydicom (else by SimpleITK), and the differences between those of two files.
+"""Stored values of a file, decoded by pydicom, or by SimpleITK where pydicom has no decoder.
 
 Arrays have the shape (frames, rows, columns, samples). Stored values are what Bits Stored and Pixel Representation
 make of the pixel words (PS3.3 C.7.6.3, PS3.5 8.1); real-world values are ``slope * SV + intercept`` (PS3.3 C.11.1).
@@ -26,7 +26,6 @@ from pydicom.pixels.decoders.base import get_decoder
 from itk_roundtrip import rules, syntaxes, tags
 from itk_roundtrip.dicom import codestream, colours
 from itk_roundtrip.itk_io import _simpleitk
-from itk_roundtrip.pixels.formats import digest
 from itk_roundtrip.verify.attributes import element_of, numbers, raw, text
 
 Array = NDArray[Any]
@@ -58,7 +57,7 @@ class UndecodableError(Exception):
         self.damaged = damaged
 
 
-def _number(dataset: Dataset, tag: int, default: int = 0) -> int:
+def integer_of(dataset: Dataset, tag: int, default: int = 0) -> int:
     """Return the integer of an attribute, or ``default`` if it is absent or out of range."""
     values = numbers(dataset, tag)
     return int(values[0]) if values and 0 <= values[0] < 1 << 31 else default
@@ -170,7 +169,7 @@ def pixels(dataset: Dataset) -> Pixels:
     element = element_of(dataset, tag) if tag else None
     value = element.value if element is not None else b""
     description = tuple(raw(dataset, tag) for tag in _DESCRIPTION)
-    stored, high = _number(dataset, tags.BITS_STORED), _number(dataset, tags.HIGH_BIT)
+    stored, high = integer_of(dataset, tags.BITS_STORED), integer_of(dataset, tags.HIGH_BIT)
     slope = numbers(dataset, tags.RESCALE_SLOPE) or numbers(dataset, tags.DOSE_GRID_SCALING)
     intercept = numbers(dataset, tags.RESCALE_INTERCEPT)
     return Pixels(
@@ -178,14 +177,14 @@ def pixels(dataset: Dataset) -> Pixels:
         tag=tag,
         value=bytes(value or b"") if isinstance(element, RawDataElement) or isinstance(value, bytes) else b"",
         syntax=_syntax(dataset),
-        frames=_number(dataset, tags.NUMBER_OF_FRAMES, 1) or 1,
-        rows=_number(dataset, tags.ROWS),
-        columns=_number(dataset, tags.COLUMNS),
-        samples=_number(dataset, tags.SAMPLES_PER_PIXEL, 1),
-        bits_allocated=_number(dataset, tags.BITS_ALLOCATED),
+        frames=integer_of(dataset, tags.NUMBER_OF_FRAMES, 1) or 1,
+        rows=integer_of(dataset, tags.ROWS),
+        columns=integer_of(dataset, tags.COLUMNS),
+        samples=integer_of(dataset, tags.SAMPLES_PER_PIXEL, 1),
+        bits_allocated=integer_of(dataset, tags.BITS_ALLOCATED),
         bits_stored=stored,
-        high_bit=high if stored - 1 <= high < _number(dataset, tags.BITS_ALLOCATED) else stored - 1,
-        signed=_number(dataset, tags.PIXEL_REPRESENTATION) == 1,
+        high_bit=high if stored - 1 <= high < integer_of(dataset, tags.BITS_ALLOCATED) else stored - 1,
+        signed=integer_of(dataset, tags.PIXEL_REPRESENTATION) == 1,
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
         description=description,
@@ -205,14 +204,14 @@ def stored_values(pixels: Pixels) -> tuple[Array, str]:
     UndecodableError
         There is no decoder for them, or they are damaged.
     """
-    words, by = _words(pixels)
-    return _used(words, pixels), by
+    words, by = pixel_words(pixels)
+    return values_of_words(words, pixels), by
 
 
-def _words(pixels: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
+def pixel_words(pixels: Pixels, *, as_rgb: bool = False) -> tuple[Array, str]:
     """Return the pixel words with all bits allocated, and the name of their decoder; YBR as RGB with ``as_rgb``."""
     if pixels.tag == tags.PIXEL_DATA and syntaxes.holds_native_frames(pixels.syntax, pixels.bits_allocated):
-        return _words(_native(pixels))[0], "native"
+        return pixel_words(_native(pixels))[0], "native"
     shape = pixels.frames, pixels.rows, pixels.columns, pixels.samples
     if pixels.tag in _FLOATS:
         dtype = np.dtype(_FLOATS[pixels.tag][pixels.syntax == uid.ExplicitVRBigEndian])
@@ -312,7 +311,7 @@ def _decoded(pixels: Pixels, as_rgb: bool) -> tuple[Array, str]:
         except Exception:  # whatever pydicom misses in the header
             raise UndecodableError("its header does not say how its pixels are to be read") from None
     plugins = _pydicom_plugins(pixels)
-    for reading in _readings(pixels, as_rgb=as_rgb):
+    for reading in readings(pixels, as_rgb=as_rgb):
         if _denies_sign(pixels, reading.words):
             raise UndecodableError("its lossy streams have negative values, which its header denies")
         return reading.words, "pydicom" if reading.decoder != _GDCM else ONLY_GDCM if plugins else "SimpleITK"
@@ -337,7 +336,7 @@ class Reading:
 _GDCM = "GDCM in SimpleITK"
 
 
-def _readings(pixels: Pixels, *, as_rgb: bool = False) -> Iterator[Reading]:
+def readings(pixels: Pixels, *, as_rgb: bool = False) -> Iterator[Reading]:
     """Yield the reading of compressed pixels by each decoder, without those that fail or are known to err.
 
     GDCM comes last; pydicom's plug-in gdcm and the GDCM of SimpleITK count as one decoder.
@@ -440,13 +439,13 @@ def _by_simpleitk(pixels: Pixels, frame: bytes, as_rgb: bool) -> Array:
         return _simpleitk.stored_values(file)
 
 
-def _used(words: Array, pixels: Pixels) -> Array:
+def values_of_words(words: Array, pixels: Pixels) -> Array:
     """Return the stored values of pixel words: the bits of Bits Stored alone, sign-extended if signed (PS3.5 8.1.1).
 
     Values of lossy streams beyond the range of Bits Stored are clipped to it: their lower bits alone mean nothing.
     """
     if pixels.bits_beyond:
-        return np.clip(_whole(words, pixels), *pixels.limits).astype(words.dtype)
+        return np.clip(unclipped_values(words, pixels), *pixels.limits).astype(words.dtype)
     width = words.dtype.itemsize * 8
     below = max(0, pixels.high_bit + 1 - pixels.bits_stored)
     if words.dtype.kind not in "iu" or not 0 < pixels.bits_stored < width or pixels.bits_allocated < 8:
@@ -459,300 +458,10 @@ def _used(words: Array, pixels: Pixels) -> Array:
     return values
 
 
-def _whole(words: Array, pixels: Pixels) -> Array:
+def unclipped_values(words: Array, pixels: Pixels) -> Array:
     """Return the values of words of lossy streams with more bits than Bits Stored, signed by the stream's precision."""
     unused, below = 64 - pixels.bits_beyond, max(0, pixels.high_bit + 1 - pixels.bits_stored)
     if pixels.signed:
         signed: Array = np.right_shift(np.left_shift(words.astype(np.int64), unused), unused + below)
         return signed
     return np.right_shift(words.astype(np.int64), below)
-
-
-@dataclass(frozen=True)
-class PixelDifference:
-    """Differences between the pixels of a written file and those of its source.
-
-    Attributes
-    ----------
-    values, reference
-        Stored values of the written file and of the source, where they had to be decoded and could be.
-    problem
-        Why they cannot be compared; empty if they were.
-    undecoded
-        Why they were compared by their compressed bytes alone, which are the same; empty otherwise.
-    identical_value
-        The value of Pixel Data is the same to the byte, a pad byte apart that a source of odd length lacks.
-    count, changed, largest, mean
-        Stored values, how many of them differ, by how much at most, and in the mean of all.
-    largest_real
-        Largest difference of real-world values.
-    decoders
-        What decoded compressed ones.
-    sha256
-        Of the written stored values.
-    unused_changed
-        Bits that hold no stored value differ, where both sides show them: in uncompressed words, or under an embedded
-        overlay. Where compressed ones were decoded, they are neither those of the decoder nor zeros or signs.
-    beyond
-        Written words hold values that Bits Stored cannot.
-    wrong_colours
-        They are those that the header says, where the stream says others: transformed twice, or not at all.
-    clipped
-        Values of a lossy source that lie beyond Bits Stored, and count as the nearest that it can hold.
-    agreeing, disagreeing
-        Decoders by their names, where they do not read the same of a compressed side: those whose reading was
-        compared, and those that read other values. Both are empty where all that were asked agree.
-    """
-
-    values: Array | None = None
-    reference: Array | None = None
-    problem: str = ""
-    undecoded: str = ""
-    identical_value: bool = False
-    count: int = 0
-    changed: int = 0
-    largest: float = 0.0
-    mean: float = 0.0
-    largest_real: float = 0.0
-    decoders: tuple[str, ...] = ()
-    sha256: str = ""
-    unused_changed: bool = False
-    beyond: bool = False
-    wrong_colours: bool = False
-    clipped: int = 0
-    agreeing: tuple[str, ...] = ()
-    disagreeing: tuple[str, ...] = ()
-
-    @property
-    def disputed(self) -> bool:
-        """Whether at least as many decoders disagree with the reading that was compared as agree: nothing is proven."""
-        return bool(self.disagreeing) and len(self.agreeing) <= len(self.disagreeing)
-
-
-def compare_pixels(
-    source: Pixels, written: Pixels, tolerance: tuple[float, float] = (0.0, 0.0), *, second_opinion: bool = False
-) -> PixelDifference:
-    """Compare all stored values and all real-world values of two files.
-
-    No decoder is believed alone. Where the first one that reads a compressed side finds other values than the other
-    side holds, all are asked, and the reading that is nearest is the one that is compared.
-
-    Parameters
-    ----------
-    source, written
-        The two files.
-    tolerance
-        By how much stored values may differ, at most and in the mean, for two readings to be the same.
-    second_opinion
-        Ask a second decoder also where the first one finds no difference: what was written may be its mistake.
-    """
-    if not source.tag and not written.tag:
-        return PixelDifference(identical_value=True)
-    ours, theirs = source.value, written.value
-    pad = b"\0" * (len(ours) % 2)  # a value of odd length is none of DICOM: it gets its pad byte
-    same_syntax = source.syntax == written.syntax or (source.native and written.native)
-    identical = same_syntax and theirs in (ours, ours + pad)
-    same_description = source.description == written.description and source.tag == written.tag
-    photometric = [text(pixels.dataset, tags.PHOTOMETRIC_INTERPRETATION) for pixels in (source, written)]
-    contradicted = source.contradiction is not None and source.contradiction.is_ambiguous
-    as_rgb = source.encapsulated and photometric[0].startswith("YBR") and photometric[1] == "RGB" and not contradicted
-    try:
-        words, by = _words(written)
-        values = _used(words, written)
-        decoders = {by}
-        if identical and same_description:
-            before, reference = words, values
-        else:
-            before, by = _words(source, as_rgb=as_rgb)
-            as_decoded = before
-            if contradicted:
-                before = _stated_colours(before, source, photometric[1])
-            reference = _used(before, source)
-            decoders.add(by)
-    except UndecodableError as error:
-        if identical and same_description and source.encapsulated:
-            # The same compressed bytes hold the same values, whatever they are.
-            return PixelDifference(identical_value=True, count=written.count, undecoded=str(error))
-        return PixelDifference(problem=str(error), identical_value=identical)
-    if values.shape != reference.shape:
-        return PixelDifference(problem="it holds another number of values than the source", identical_value=identical)
-    agreeing: tuple[str, ...] = ()
-    disagreeing: tuple[str, ...] = ()
-    distance = _distance(values, reference)
-    differs = not distance.within(tolerance)
-    if values is not reference and (differs or (second_opinion and tolerance == (0.0, 0.0))):
-        if (
-            _needs_codec(source)
-            and not contradicted
-            and (asked := _ask(source, values, tolerance, as_rgb=as_rgb)) is not None
-        ):
-            before, agreeing, disagreeing = asked
-            reference = _used(before, source)
-        if _needs_codec(written) and not disagreeing and (asked := _ask(written, reference, tolerance)) is not None:
-            words, agreeing, disagreeing = asked
-            values = _used(words, written)
-        distance = _distance(values, reference)
-    wrong_colours = False
-    if contradicted and values is not reference and differs:
-        followed = _used(_header_colours(as_decoded, source, photometric[1]), source)
-        wrong_colours = _distance(values, followed).within(tolerance)
-    changed = distance.changed
-    same_scale = (source.slope, source.intercept) == (written.slope, written.intercept)
-    real = distance.largest * abs(source.slope) if same_scale else 0.0
-    if not same_scale:
-        scaled = values * written.slope + written.intercept
-        scaled -= reference * source.slope + source.intercept
-        real = float(np.max(np.abs(scaled))) if scaled.size else 0.0
-    return PixelDifference(
-        values=values,
-        reference=reference,
-        identical_value=identical,
-        count=int(values.size),
-        changed=changed,
-        largest=distance.largest,
-        mean=distance.mean,
-        largest_real=real,
-        decoders=tuple(sorted(decoders)),
-        sha256=digest(values),
-        unused_changed=not changed
-        and (
-            not np.array_equal(words, before)
-            if _shows_all_bits(source, written)
-            else _holds_stray_bits(words, values, before, source, written)
-        ),
-        beyond=bool(changed) and not np.array_equal(words, values),
-        clipped=int(np.count_nonzero(_whole(before, source) != reference)) if source.bits_beyond else 0,
-        agreeing=agreeing,
-        wrong_colours=wrong_colours,
-        disagreeing=disagreeing,
-    )
-
-
-@dataclass(frozen=True)
-class _Distance:
-    """Number of values that differ between two arrays, largest difference, and mean difference of all values."""
-
-    changed: int = 0
-    largest: float = 0.0
-    mean: float = 0.0
-
-    def within(self, tolerance: tuple[float, float]) -> bool:
-        """Tell whether largest and mean difference are within a tolerance of both."""
-        return self.largest <= tolerance[0] and self.mean <= tolerance[1]
-
-
-def _distance(values: Array, reference: Array) -> _Distance:
-    """Return the distance between two arrays of stored values; two NaN are equal."""
-    if values is reference:
-        return _Distance()
-    apart = np.not_equal(values, reference)
-    if values.dtype.kind == "f":
-        apart &= ~(np.isnan(values) & np.isnan(reference))
-    changed = int(np.count_nonzero(apart))
-    if not changed:
-        return _Distance()
-    step = np.abs(np.subtract(values[apart], reference[apart], dtype=np.float64))
-    return _Distance(changed, float(np.max(step)), float(np.sum(step)) / values.size)
-
-
-def _stated_colours(words: Array, pixels: Pixels, photometric_interpretation: str) -> Array:
-    """Return words in the colours of ``photometric_interpretation``, converted from those that a JPEG stream states.
-
-    A stream of JPEG 2000 does not state whether it is decoded to RGB or to YBR.
-    """
-    stated = pixels.contradiction.stated if pixels.contradiction is not None else ""
-    wanted = "RGB" if photometric_interpretation == "RGB" else "YCbCr"
-    if stated not in ("RGB", "YCbCr"):
-        return words
-    return _converted(words, pixels.bits_stored, stated, wanted)
-
-
-def _header_colours(words: Array, pixels: Pixels, photometric_interpretation: str) -> Array:
-    """Return words in the colours of ``photometric_interpretation``, converted from those that their header states."""
-    if pixels.contradiction is None or pixels.contradiction.codec != "JPEG":
-        return words
-    stated, wanted = (
-        "RGB" if name == "RGB" else "YCbCr"
-        for name in (pixels.contradiction.photometric_interpretation, photometric_interpretation)
-    )
-    return _converted(words, pixels.bits_stored, stated, wanted)
-
-
-def _converted(words: Array, bits: int, given: str, wanted: str) -> Array:
-    """Return colours converted from RGB to YCbCr or back (PS3.3 C.7.6.3.1.2)."""
-    if given == wanted:
-        return words
-    middle, top = 1 << (bits - 1), (1 << bits) - 1
-    offsets = np.array([0, middle, middle])
-    matrix = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-    values = words.astype(np.float64)
-    to_rgb = np.linalg.inv(matrix).T
-    values = (values - offsets) @ to_rgb if wanted == "RGB" else values @ matrix.T + offsets
-    converted: Array = np.clip(np.rint(values), 0, top).astype(words.dtype)
-    return converted
-
-
-def _needs_codec(pixels: Pixels) -> bool:
-    """Tell whether pixels are compressed by more than deflate or RLE of native frames."""
-    return pixels.encapsulated and not syntaxes.holds_native_frames(pixels.syntax, pixels.bits_allocated)
-
-
-def _ask(
-    pixels: Pixels, other: Array, tolerance: tuple[float, float], *, as_rgb: bool = False
-) -> tuple[Array, tuple[str, ...], tuple[str, ...]] | None:
-    """Decode compressed pixels with all decoders, until two of them return the values of the other side.
-
-    Returns
-    -------
-    tuple
-        The words that most of them read, the nearest ones to the other side if as many read something else; the names
-        of those decoders, and of all others. The names are left out where all that were asked agree; ``None`` if none
-        reads it.
-    """
-    groups: dict[str, tuple[Array, float, list[str]]] = {}
-    for reading in _readings(pixels, as_rgb=as_rgb):
-        if reading.words.size != other.size:
-            continue
-        words = reading.words.reshape(other.shape)
-        values = _used(words, pixels)
-        distance = _distance(values, other)
-        key = "" if distance.within(tolerance) else digest(values)
-        groups.setdefault(key, (words, distance.mean, []))[2].append(reading.decoder)
-        if len(groups) == 1 and "" in groups and len(groups[""][2]) == 2:
-            break
-    if not groups:
-        return None
-    words, _, names = max(groups.values(), key=lambda group: (len(group[2]), -group[1]))
-    others = [name for group in groups.values() for name in group[2] if group[2] is not names]
-    return words, tuple(names) if others else (), tuple(others)
-
-
-def _shows_all_bits(source: Pixels, written: Pixels) -> bool:
-    """Tell whether the unused bits must be those of the source: both uncompressed, or with an embedded overlay."""
-    # An overlay is embedded in unused bits: Overlay Bit Position (60xx,0102) without Overlay Data (60xx,3000).
-    overlay = any(
-        (group << 16 | 0x0102) in source.dataset
-        and (group << 16 | 0x3000) not in source.dataset
-        and _number(source.dataset, group << 16 | 0x0102) > 0
-        for group in range(0x6000, 0x6020, 2)
-    )
-    native = source.native and not written.encapsulated
-    return (native or overlay) and source.tag == written.tag == tags.PIXEL_DATA and source.bits_allocated >= 8
-
-
-def _holds_stray_bits(words: Array, values: Array, before: Array, source: Pixels, written: Pixels) -> bool:
-    """Tell whether unused bits of decoded words are neither zeros, nor the sign, nor those of the decoder.
-
-    Not all readers mask them.
-    """
-    spare = 8 <= written.bits_stored < written.bits_allocated and written.high_bit == written.bits_stored - 1
-    if (
-        not spare
-        or source.native
-        or written.encapsulated
-        or words.dtype.kind not in "iu"
-        or words.shape != before.shape
-    ):
-        return False
-    cut = values & ((1 << written.bits_stored) - 1)
-    return not bool(np.all((words == values) | (words == cut) | (words == before)))

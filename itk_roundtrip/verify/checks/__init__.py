@@ -1,1 +1,57 @@
-"""The checks of a verification: of files, pixels, functional groups, derived instances, and whole series."""
+"""The checks of a verification, in modules by what they look at, and how they are run.
+
+A function that :func:`itk_roundtrip.verify.registry.check` or ``reports`` stands on is run on every pair of files if it
+stands in one of the modules for files, on derived instances only if it stands in one of those, and once on the whole
+series if it stands in the module for series.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from itk_roundtrip.verify import conformance as conformance  # registers VAL-01
+from itk_roundtrip.verify.checks import changes as changes  # registers REP-01
+from itk_roundtrip.verify.checks import (
+    derived,
+    files,
+    functional_groups,
+    headers,
+    pixels,
+    privacy,
+    reference,
+    series,
+)
+from itk_roundtrip.verify.findings import Finding
+from itk_roundtrip.verify.pair import Pair
+from itk_roundtrip.verify.registry import Check, checks, functions_of
+from itk_roundtrip.verify.series_pair import SeriesPair
+
+CHECKS: dict[str, Check] = checks()
+"""All checks by their ids, in the order of the table in docs/verify.md."""
+
+
+def _functions(*modules: ModuleType) -> tuple[Any, ...]:
+    """Return the registered functions of some modules, in the order in which they stand there."""
+    return tuple(function for module in modules for function in functions_of(module.__name__))
+
+
+_OF_FILES = _functions(files, headers, privacy, pixels, reference)
+_OF_DERIVED_FILES = _functions(derived, functional_groups)
+_OF_SERIES = _functions(series)
+
+
+def check_pair(pair: Pair) -> list[Finding]:
+    """Return the findings of all checks of a written file."""
+    functions = _OF_FILES + (_OF_DERIVED_FILES if pair.derived else ())
+    return [finding for function in functions for finding in function(pair)]
+
+
+def check_series(pair: SeriesPair) -> list[Finding]:
+    """Return the findings on a written series as a whole, not on a single file."""
+    return [finding for function in _OF_SERIES for finding in function(pair)]
+
+
+def as_markdown() -> str:
+    """Return the checks as the table that docs/verify.md shows."""
+    return "\n".join(["| id | about |", "|---|---|", *(f"| {check.id} | {check.asks} |" for check in CHECKS.values())])

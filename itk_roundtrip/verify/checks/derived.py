@@ -23,10 +23,11 @@ from itk_roundtrip.verify.attributes import (
     value_of,
     vr_of,
 )
-from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, code_of, functional_groups, purposes_of
+from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, code_of, purposes_of
 from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair, is_valid_uid, kept_parts
+from itk_roundtrip.verify.registry import check, reports
 
 _LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
 _ERROR = re.compile(r"err|dev|diff", re.I)
@@ -34,22 +35,39 @@ _NUMBER = re.compile(r"(?<![\w.])(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)
 _CLIPPED = re.compile(r"([0-9]+)\s+(?:\w+\s+){0,2}?clipped|clipped:?\s+([0-9]+)", re.I)
 
 
-def _image_type(pair: Pair) -> Iterator[Finding]:
-    """Check the values of Image Type (PS3.3 C.7.6.1.1.2)."""
-    old, new = ([part.strip() for part in value.split(b"\\")] for value in pair.values(tags.IMAGE_TYPE))
-    if new[:1] != [b"DERIVED"]:
+@check(
+    "TYP-01",
+    "Image Type value 1 is DERIVED, values 3 and on are kept",
+    reason="who takes a derived image for an original one trusts values that were computed",
+    section="PS3.3 C.7.6.1.1.2",
+)
+def image_type(pair: Pair) -> Iterator[Finding]:
+    """Check value 1 and values 3 and on of Image Type (PS3.3 C.7.6.1.1.2)."""
+    old, new = (_parts(value) for value in pair.values(tags.IMAGE_TYPE))
+    if new[:1] != ["DERIVED"]:
         yield pair.finding("TYP-01", tags.IMAGE_TYPE, "value 1 is not DERIVED")
     if new[2:] != old[2:]:
         yield pair.finding("TYP-01", tags.IMAGE_TYPE, "values 3 and on differ from the source")
     elif text(pair.source, tags.MODALITY) in ("CT", "MR") and len(new) < 3:
         yield pair.finding("TYP-01", tags.IMAGE_TYPE, "CT and MR images have a value 3", inherited=True)
+
+
+@check(
+    "TYP-02",
+    "Image Type value 2",
+    reason="PRIMARY states that an image was made in the examination, and some SOP Classes permit nothing else",
+    section="PS3.3 C.7.6.1.1.2, C.8.9.4.1.1, C.8.16.1.2",
+)
+def image_type_value_2(pair: Pair) -> Iterator[Finding]:
+    """Check value 2 of Image Type: SECONDARY, or PRIMARY where the SOP Class asks for it."""
+    old, new = (_parts(value) for value in pair.values(tags.IMAGE_TYPE))
     allowed = rules.image_type_values_2(
         text(pair.source, tags.MODALITY),
         text(pair.source, tags.SOP_CLASS_UID),
-        old[1].decode("ascii", "replace") if len(old) > 1 else "",
+        old[1] if len(old) > 1 else "",
         functional_groups=SHARED in pair.source or PER_FRAME in pair.source,
     )
-    value_2 = new[1].decode("ascii", "replace") if len(new) > 1 else ""
+    value_2 = new[1] if len(new) > 1 else ""
     if value_2 not in allowed:
         yield pair.finding("TYP-02", tags.IMAGE_TYPE, "value 2 is not what the SOP Class asks for")
     elif value_2 == "PRIMARY" and pair.processed and pair.changed and allowed[0] != "PRIMARY":
@@ -57,7 +75,18 @@ def _image_type(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("TYP-02", tags.IMAGE_TYPE, message, severity="warning")
 
 
-def _times(pair: Pair) -> Iterator[Finding]:
+def _parts(value: bytes) -> list[str]:
+    """Return the values of an attribute of VR CS, without padding."""
+    return [part.strip().decode("latin-1") for part in value.split(b"\\")]
+
+
+@check(
+    "TIM-01",
+    "times",
+    reason="contrast, decay and growth are computed from times, and the newest of several series is found by them",
+    section="PS3.3 C.7.3.1, C.7.6.1, C.8.9.1.1.5, C.12.1",
+)
+def creation_time(pair: Pair) -> Iterator[Finding]:
     """Check that the instance was created after its source, and that dates and times are valid where they are new."""
     date, time = tags.INSTANCE_CREATION_DATE, tags.INSTANCE_CREATION_TIME
     for tag in (date, time):
@@ -69,7 +98,8 @@ def _times(pair: Pair) -> Iterator[Finding]:
     elif before > after and all(after) and len(before[0]) == 8:
         yield pair.finding("TIM-01", date, "is before that of the source", severity="warning")
     for tag in (tags.SERIES_DATE, tags.SERIES_TIME, tags.CONTENT_DATE, tags.CONTENT_TIME):
-        may_be_new = pair.rule(tag).action == "new" or (pair.processed and pair.rule(tag).processed == "new")
+        rule = pair.rule(tag)
+        may_be_new = rule.action == "new" or (pair.processed and rule.processed == "new")
         if may_be_new and tag in pair.differing and not _is_date_or_time(tag, pair.values(tag)[1]):
             yield pair.finding("TIM-01", tag, "is neither that of the source nor a new one")
 
@@ -89,8 +119,9 @@ def _is_date_or_time(tag: int, value: bytes) -> bool:
         return False
 
 
-def _series_texts(pair: Pair) -> Iterator[Finding]:
-    """Check Series Description and Series Number: they keep those of the source, and differ from them."""
+@reports("HDR-04")
+def series_description(pair: Pair) -> Iterator[Finding]:
+    """Check that Series Description keeps that of the source, and differs from it (PS3.3 C.7.3.1)."""
     tag, limit = tags.SERIES_DESCRIPTION, rules.LONG_STRING_LIMIT
     old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
     before, after = pair.values(tag)
@@ -101,10 +132,6 @@ def _series_texts(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("HDR-04", tag, "does not keep the text of the source")
     elif new == old and not old.endswith(rules.DESCRIPTION_SUFFIX):
         yield pair.finding("HDR-04", tag, "does not tell the series from its source", severity="warning")
-    if not re.fullmatch(rb"[+-]?\d{1,10}", pair.values(tags.SERIES_NUMBER)[1]):
-        yield pair.finding("HDR-04", tags.SERIES_NUMBER, "is not a whole number")
-    elif tags.SERIES_NUMBER not in pair.differing:
-        yield pair.finding("HDR-04", tags.SERIES_NUMBER, "is that of the source", severity="warning")
 
 
 def _keeps_start(old: str, new: str, limit: int) -> bool:
@@ -116,7 +143,23 @@ def _keeps_start(old: str, new: str, limit: int) -> bool:
     return kept > limit // 4 and len(old) + added > limit
 
 
-def _description(pair: Pair) -> Iterator[Finding]:
+@reports("HDR-04")
+def series_number(pair: Pair) -> Iterator[Finding]:
+    """Check that Series Number is a number, and another one than that of the source (PS3.3 C.7.3.1)."""
+    tag = tags.SERIES_NUMBER
+    if not re.fullmatch(rb"[+-]?\d{1,10}", pair.values(tag)[1]):
+        yield pair.finding("HDR-04", tag, "is not a whole number")
+    elif tag not in pair.differing:
+        yield pair.finding("HDR-04", tag, "is that of the source", severity="warning")
+
+
+@check(
+    "DER-01",
+    "Derivation Description says what was done",
+    reason="a person who looks at the image must see that it is derived, how, and how far its values may be off",
+    section="PS3.3 C.7.6.1.1.3",
+)
+def derivation_description(pair: Pair) -> Iterator[Finding]:
     """Check that Derivation Description keeps that of the source and says what was done, with its maximum error."""
     tag, limit = tags.DERIVATION_DESCRIPTION, rules.SHORT_TEXT_LIMIT
     old, new = (decoded(dataset, tag) for dataset in (pair.source, pair.written))
@@ -163,7 +206,8 @@ def _new_items(pair: Pair, tag: int) -> list[Dataset]:
     return items(pair.written, tag)[len(items(pair.source, tag)) :]
 
 
-def _added_items(pair: Pair) -> Iterator[Finding]:
+@reports("UID-04", "HDR-04")
+def added_items(pair: Pair) -> Iterator[Finding]:
     """Check UIDs, texts and times in the items that were added (PS3.5 6.2 and 9)."""
     for tag in (
         tags.REFERENCED_SERIES_SEQUENCE,
@@ -217,7 +261,14 @@ _LIMITS = {"LO": 64, "LT": 10240, "SH": 16, "ST": 1024}
 """Most characters of a value, by VR (PS3.5 6.2)."""
 
 
-def _source_image(pair: Pair) -> Iterator[Finding]:
+@check(
+    "DER-03",
+    "Source Image refers to the source slice",
+    reason="a program must find the pixels that an instance was made of, and may find others",
+    section="PS3.3 C.12.4.1.2, C.7.6.16.2.6",
+)
+@reports("DER-04")
+def source_image(pair: Pair) -> Iterator[Finding]:
     """Check that Source Image Sequence refers to the source slice (PS3.3 C.12.4.1.2)."""
     tag = tags.SOURCE_IMAGE_SEQUENCE
     sop_class, instance = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
@@ -243,19 +294,28 @@ def _source_image(pair: Pair) -> Iterator[Finding]:
         if not _is_purpose(pair, purposes_of(item)):
             yield pair.finding("DER-03", tag, "the source slice has another purpose than that of a source image")
         if text(item, tags.SPATIAL_LOCATIONS_PRESERVED) != "YES":
-            yield pair.finding("DER-04", tag, "Spatial Locations Preserved is not YES", severity="warning")
+            yield pair.finding("DER-04", tag, "Spatial Locations Preserved is not YES")
 
 
 def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:
     """Tell whether the only purpose is a code of CID 7202, and names a lossy compression only where there is one."""
     if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
         return False
-    lossy = {"121320": pair.lossy[1],
-             "121330": pair.lossy[0] or text(pair.source, tags.LOSSY_IMAGE_COMPRESSION) == "01"}  # fmt: skip
-    return lossy.get(purposes[0][0], True)
+    if purposes[0][0] == "121320":  # uncompressed predecessor
+        return pair.written_pixels.is_lossy
+    if purposes[0][0] == "121330":  # lossy compressed predecessor
+        return pair.source_pixels.is_lossy or text(pair.source, tags.LOSSY_IMAGE_COMPRESSION) == "01"
+    return True
 
 
-def _referenced_series(pair: Pair) -> Iterator[Finding]:
+@check(
+    "DER-04",
+    "spatial locations and referenced series",
+    reason="contours and measurements of the source are carried over only where it is referred to as of the same place",
+    section="PS3.3 C.12.2, C.12.4.1.2, C.8.13.2.1.2",
+    severity="warning",
+)
+def referenced_series(pair: Pair) -> Iterator[Finding]:
     """Check that Referenced Series Sequence lists the source slice, and keeps what it listed (PS3.3 C.12.2)."""
     tag = tags.REFERENCED_SERIES_SEQUENCE
     before, after = items(pair.source, tag), items(pair.written, tag)
@@ -267,30 +327,35 @@ def _referenced_series(pair: Pair) -> Iterator[Finding]:
         }
         for item in after
     }
-
-    def warning(message: str, path: str | None = None) -> Finding:
-        return pair.finding("DER-04", tag, message, path=path, severity="warning")
-
     if series and instance and instance not in classes.get(series, {}):
-        yield warning("does not refer to the source slice" if after else "is missing: it names the source series")
+        message = "does not refer to the source slice" if after else "is missing: it names the source series"
+        yield pair.finding("DER-04", tag, message)
     elif series and instance and classes[series][instance] != text(pair.source, tags.SOP_CLASS_UID):
-        yield warning("names another SOP Class than that of the source slice")
+        yield pair.finding("DER-04", tag, "names another SOP Class than that of the source slice")
     if len(after) < len(before):
-        yield warning("an item of the source was lost")
+        yield pair.finding("DER-04", tag, "an item of the source was lost")
     for old, new in zip(before, after, strict=False):
-        if text(old, tags.SERIES_INSTANCE_UID) == series:
-            ours, theirs = items(old, tags.REFERENCED_INSTANCE_SEQUENCE), items(new, tags.REFERENCED_INSTANCE_SEQUENCE)
-            differences = compare_items(ours, theirs[: len(ours)], tags.REFERENCED_INSTANCE_SEQUENCE)
+        if text(old, tags.SERIES_INSTANCE_UID) == series:  # to its instances, the source slice may be added
+            instances = items(old, tags.REFERENCED_INSTANCE_SEQUENCE)
+            kept = items(new, tags.REFERENCED_INSTANCE_SEQUENCE)[: len(instances)]
+            differences = compare_items(instances, kept, tags.REFERENCED_INSTANCE_SEQUENCE)
         else:
             differences = compare_items([old], [new], tag)
         for difference in differences:
-            yield warning(f"of an item of the source: {difference.outcome}", difference.path)
+            message = f"of an item of the source: {difference.outcome}"
+            yield pair.finding("DER-04", tag, message, path=difference.path)
 
 
 _EQUIPMENT_TAGS = tuple(rule.tag for rule in rules.RULES if rule.check == "EQP-01" and rule.action == "keep")
 
 
-def _equipment(pair: Pair) -> Iterator[Finding]:
+@check(
+    "EQP-01",
+    "equipment of the source and of the processing",
+    reason="faults of a scanner or of a program are traced, and doses and scales corrected, by the equipment",
+    section="PS3.3 C.7.5.1, C.12.1.1.5",
+)
+def equipment(pair: Pair) -> Iterator[Finding]:
     """Check that the equipment of the source is kept and the processing equipment added (PS3.3 C.12.1.1.5)."""
     tag = tags.CONTRIBUTING_EQUIPMENT_SEQUENCE
     yield from _source_items(pair, tag, "EQP-01")
@@ -319,7 +384,13 @@ def _equipment(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("EQP-01", tags.MANUFACTURER, "is empty or missing", inherited=True)
 
 
-def _derivation_codes(pair: Pair) -> Iterator[Finding]:
+@check(
+    "DER-02",
+    "derivation codes",
+    reason="programs cannot read Derivation Description: they know by the code what was done",
+    section="PS3.3 C.12.4; PS3.16 CID 7203",
+)
+def derivation_codes(pair: Pair) -> Iterator[Finding]:
     """Check the items added to Derivation Code Sequence: codes of CID 7203, at least one if pixels were processed."""
     tag = tags.DERIVATION_CODE_SEQUENCE
     yield from _source_items(pair, tag, "DER-02")
@@ -332,17 +403,3 @@ def _derivation_codes(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("DER-02", tag, "a code of another scheme than DCM", severity="warning")
     if pair.processed and pair.changed and not added:
         yield pair.finding("DER-02", tag, "no code for what was done", severity="warning")
-
-
-DERIVED_CHECKS = (
-    _image_type,
-    _times,
-    _series_texts,
-    _description,
-    _derivation_codes,
-    functional_groups,
-    _source_image,
-    _referenced_series,
-    _equipment,
-    _added_items,
-)

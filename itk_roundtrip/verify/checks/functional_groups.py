@@ -12,6 +12,7 @@ from itk_roundtrip.verify.attributes import Difference, elements, items, raw, te
 from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
+from itk_roundtrip.verify.registry import reports
 
 _ADDED_DERIVATION = re.compile(r"(Shared|PerFrame)FunctionalGroupsSequence\[\d+\]\.DerivationImageSequence(\[\d+\])?")
 _ADDED_EVIDENCE = re.compile(r"SourceImageEvidenceSequence(\[\d+\])?")
@@ -27,30 +28,37 @@ def is_set_by_rule(pair: Pair, difference: Difference) -> bool:
     if difference.tag not in (SHARED, PER_FRAME):
         return False
     if difference.leaf == tags.FRAME_TYPE and difference.before is not None and difference.after is not None:
-        before, after = (raw(*place).split(b"\\") for place in (difference.before, difference.after))
-        return after == [b"DERIVED", *before[1:]]
+        old, new = (raw(*place).split(b"\\") for place in (difference.before, difference.after))
+        return new == [b"DERIVED", *old[1:]]
     return difference.outcome == "added" and _ADDED_DERIVATION.fullmatch(difference.path) is not None
 
 
-def functional_groups(pair: Pair) -> Iterator[Finding]:
-    """Check that every frame says that it is derived, and of which frame of the source (C.7.6.16.2.6, C.8.16.1.1)."""
+@reports("TYP-01")
+def frame_types(pair: Pair) -> Iterator[Finding]:
+    """Check that value 1 of every Frame Type is DERIVED (PS3.3 C.8.16.1.1)."""
     if not _has_groups(pair.source):
         return
-    yield from _evidence(pair)
-    shared, frames = (items(pair.written, tag) for tag in (SHARED, PER_FRAME))
-    for tag, groups in ((SHARED, shared), (PER_FRAME, frames)):
-        for index, group in enumerate(groups):
+    for tag in (SHARED, PER_FRAME):
+        for index, group in enumerate(items(pair.written, tag)):
             if any(kind.split("\\")[0] != "DERIVED" for kind in _frame_types(group)):
                 yield pair.finding("TYP-01", tag, "Frame Type value 1 is not DERIVED", path=_path(tag, index))
-    old_shared, old_frames = (items(pair.source, tag) for tag in (SHARED, PER_FRAME))
-    for group, before in zip(shared, old_shared, strict=False):
+
+
+@reports("DER-02", "DER-03")
+def frame_derivations(pair: Pair) -> Iterator[Finding]:
+    """Check that every frame says of which frame of the source it is derived, and by what (PS3.3 C.7.6.16.2.6)."""
+    if not _has_groups(pair.source):
+        return
+    shared, frames = items(pair.written, SHARED), items(pair.written, PER_FRAME)
+    source_shared, source_frames = items(pair.source, SHARED), items(pair.source, PER_FRAME)
+    for group, before in zip(shared, source_shared, strict=False):
         added = _added_derivations(before, group)
         if added:
             yield from _derivation(pair, SHARED, 0, added, None)
             return  # then no frame has one of its own
     if shared and not frames and text(pair.source, tags.SOP_INSTANCE_UID):
         yield from _derivation(pair, SHARED, 0, [], None)
-    for index, (group, before) in enumerate(zip(frames, old_frames, strict=False)):
+    for index, (group, before) in enumerate(zip(frames, source_frames, strict=False)):
         yield from _derivation(pair, PER_FRAME, index, _added_derivations(before, group), index + 1)
 
 
@@ -65,11 +73,15 @@ def purposes_of(item: Dataset) -> list[tuple[str, str, str]]:
 
 
 def _has_groups(dataset: Dataset) -> bool:
+    """Tell whether a data set has functional groups (PS3.3 C.7.6.16)."""
     return SHARED in dataset or PER_FRAME in dataset
 
 
-def _evidence(pair: Pair) -> Iterator[Finding]:
-    """Check that Source Image Evidence Sequence lists the source by study and series (C.8.13.2.1.2)."""
+@reports("DER-04")
+def source_evidence(pair: Pair) -> Iterator[Finding]:
+    """Check that Source Image Evidence Sequence lists the source by study and series (PS3.3 C.8.13.2.1.2)."""
+    if not _has_groups(pair.source):
+        return
     tag = tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE
     source = tuple(
         text(pair.source, uid_tag)
@@ -87,7 +99,7 @@ def _evidence(pair: Pair) -> Iterator[Finding]:
         for instance in items(series, tags.REFERENCED_SOP_SEQUENCE)
     }
     if all(source) and source not in listed:
-        yield pair.finding("DER-04", tag, "does not list the source", severity="warning")
+        yield pair.finding("DER-04", tag, "does not list the source")
 
 
 def _is_complete(code: Dataset) -> bool:

@@ -13,96 +13,143 @@ from itk_roundtrip import tags
 from itk_roundtrip.verify.attributes import elements, items, numbers, text
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
+from itk_roundtrip.verify.registry import check, reports
+from itk_roundtrip.verify.series_pair import Extremes
 from itk_roundtrip.verify.stored import Pixels
 from itk_roundtrip.words import agreeing
 
 _PIXEL_TAGS = (tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
 
 
-def _stored(pair: Pair) -> Iterator[Finding]:
-    """Check that stored and real-world values are those of the source, or declared to be processed."""
-    difference, (ours, theirs) = pair.difference, pair.pixels
-    lossy = pair.lossy[0]
-    if difference.problem and theirs.tag:
-        same = difference.identical_value and ours.description == theirs.description
-        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"cannot be compared: {difference.problem}", inherited=same)
+@check(
+    "PIX-02",
+    "stored values, slope and intercept are those of the source",
+    reason="a pixel value that changed unsaid falsifies every measurement made of it",
+    section="PS3.3 C.7.6.3, C.11.1",
+)
+def stored_values(pair: Pair) -> Iterator[Finding]:
+    """Check that the stored values are those of the source, unless they are declared to be processed."""
+    difference, source, written = pair.pixel_difference, pair.source_pixels, pair.written_pixels
+
+    def finding(message: str, **options: Any) -> Finding:
+        return pair.finding("PIX-02", tags.PIXEL_DATA, message, **options)
+
+    if difference.problem and written.tag:
+        same = difference.identical_value and source.description == written.description
+        yield finding(f"cannot be compared: {difference.problem}", inherited=same)
     elif difference.undecoded:
         # That they are the same bytes proves that nothing was lost, not that they are sound.
         message = f"not decoded: {difference.undecoded}; the compressed bytes are those of the source"
-        yield pair.finding("PIX-02", tags.PIXEL_DATA, message, severity="info")
+        yield finding(message, severity="info")
     elif pair.undecided:
-        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"not judged: {_opinions(pair)}", severity="warning")
+        yield finding(f"not judged: {_opinions(pair)}", severity="warning")
     elif difference.wrong_colours:
-        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"colours that the stream does not say: {pair.contradiction}")
-    elif difference.changed:
-        differ = agreeing(difference.changed, "differs", "differ")
-        amount = f"{difference.changed} of {difference.count} stored values {differ}, by at most {difference.largest:g}"
-        if pair.processed:
-            message = f"{amount} ({difference.largest_real:g} in real-world values)"
-            yield pair.finding("PIX-03", tags.PIXEL_DATA, message, severity="info")
-        elif not pair.decoded_only:
-            claim = ", although Derivation Description says they do not" if pair.says_unchanged else ""
-            undeclared = ", undeclared" if pair.derived and not claim else ""
-            than = (
-                f"; compared with the colours that the stream says: {pair.contradiction}" if pair.contradiction else ""
-            )
-            nearest = f"; {_opinions(pair)}" if difference.disputed else ""
-            yield pair.finding("PIX-02", tags.PIXEL_DATA, amount + claim + undeclared + than + nearest)
-    elif pair.processed:
-        if difference.largest_real:
-            amount = f"real-world values differ, by at most {difference.largest_real:g}"
-            yield pair.finding("PIX-03", tags.RESCALE_SLOPE, amount, severity="info")
-    elif difference.unused_changed:
-        yield pair.finding("PIX-02", tags.PIXEL_DATA, "bits that hold no stored value differ")
-    elif ours.native and theirs.native and not difference.identical_value and ours.tag == theirs.tag != 0:
-        if ours.description == theirs.description:
-            yield pair.finding("PIX-02", tags.PIXEL_DATA, "the padding of the pixel data differs")
-        elif ours.samples == 1:
-            yield pair.finding(
-                "PIX-02", tags.PIXEL_DATA, "the value of the pixel data differs, the stored values do not"
-            )
+        yield finding(f"colours that the stream does not say: {pair.contradiction}")
+    elif difference.changed and not pair.processed and not pair.decoded_only:
+        yield finding(_undeclared(pair))
+    elif not difference.changed and not pair.processed and (message := _other_bits(pair)):
+        yield finding(message)
     if difference.disagreeing and not difference.disputed:
-        yield pair.finding("PIX-02", tags.PIXEL_DATA, f"settled by most decoders: {_opinions(pair)}", severity="info")
+        yield finding(f"settled by most decoders: {_opinions(pair)}", severity="info")
     if difference.clipped and not difference.identical_value:
         message = f"{difference.clipped} values of the lossy source lie beyond Bits Stored: they count as clipped to it"
-        yield pair.finding("PIX-02", tags.PIXEL_DATA, message, severity="info")
-    for tag in _PIXEL_TAGS:
-        if tag != ours.tag and tag in pair.written and tag not in pair.source:
-            yield pair.finding("HDR-02", tag, "added although the source does not have it")
-    if not pair.derived and lossy and theirs.syntax != ours.syntax:
-        yield pair.finding(
-            "LOS-01", tags.TRANSFER_SYNTAX_UID, "a copy of a lossy source must keep its compressed bytes"
-        )
+        yield finding(message, severity="info")
+
+
+def _amount(pair: Pair) -> str:
+    """Return in words how many stored values differ, and by how much."""
+    difference = pair.pixel_difference
+    differ = agreeing(difference.changed, "differs", "differ")
+    return f"{difference.changed} of {difference.count} stored values {differ}, by at most {difference.largest:g}"
+
+
+def _undeclared(pair: Pair) -> str:
+    """Return the message on stored values that differ although they are not declared to be processed."""
+    claim = ", although Derivation Description says they do not" if pair.says_unchanged else ""
+    undeclared = ", undeclared" if pair.derived and not claim else ""
+    than = f"; compared with the colours that the stream says: {pair.contradiction}" if pair.contradiction else ""
+    nearest = f"; {_opinions(pair)}" if pair.pixel_difference.disputed else ""
+    return _amount(pair) + claim + undeclared + than + nearest
+
+
+def _other_bits(pair: Pair) -> str:
+    """Return the message on bytes of the pixel data that differ though no stored value does; empty if none do."""
+    difference, source, written = pair.pixel_difference, pair.source_pixels, pair.written_pixels
+    if difference.unused_changed:
+        return "bits that hold no stored value differ"
+    both_native = source.native and written.native and source.tag == written.tag != 0
+    if both_native and not difference.identical_value:
+        if source.description == written.description:
+            return "the padding of the pixel data differs"
+        if source.samples == 1:  # else the samples may stand in another order
+            return "the value of the pixel data differs, the stored values do not"
+    return ""
 
 
 def _opinions(pair: Pair) -> str:
     """Return in words which decoders disagree on the values of the compressed pixels."""
-    these, others = (" and ".join(names) for names in (pair.difference.agreeing, pair.difference.disagreeing))
+    difference = pair.pixel_difference
+    these, others = (" and ".join(names) for names in (difference.agreeing, difference.disagreeing))
     return f"decoders do not agree on the compressed pixels; compared with what {these} reads, {others} reads others"
 
 
-def _colours(pair: Pair) -> Iterator[Finding]:
+@check(
+    "PIX-03",
+    "processed pixels are declared, and within half a step of the reference",
+    reason="nobody can judge a processed image without knowing how far its values are from those of the source",
+    section="PS3.3 C.7.6.1.1.3",
+)
+def declared_processing(pair: Pair) -> Iterator[Finding]:
+    """Tell how far the values of declared processing are from those of the source."""
+    difference = pair.pixel_difference
+    if not pair.processed or difference.undecoded or pair.undecided or difference.wrong_colours:
+        return
+    if difference.problem and pair.written_pixels.tag:
+        return
+    if difference.changed:
+        message = f"{_amount(pair)} ({difference.largest_real:g} in real-world values)"
+        yield pair.finding("PIX-03", tags.PIXEL_DATA, message, severity="info")
+    elif difference.largest_real:
+        message = f"real-world values differ, by at most {difference.largest_real:g}"
+        yield pair.finding("PIX-03", tags.RESCALE_SLOPE, message, severity="info")
+
+
+@reports("HDR-02")
+def second_pixel_element(pair: Pair) -> Iterator[Finding]:
+    """Check that no other attribute of pixels stands beside that of the source (PS3.3 C.7.6.3, C.7.6.24, C.7.6.25)."""
+    for tag in _PIXEL_TAGS:
+        if tag != pair.source_pixels.tag and tag in pair.written and tag not in pair.source:
+            yield pair.finding("HDR-02", tag, "added although the source does not have it")
+
+
+@reports("PIX-01")
+def colours(pair: Pair) -> Iterator[Finding]:
     """Check that a compressed stream and Photometric Interpretation name the same colour space (PS3.5 8.2.1, 8.2.4)."""
-    before, after = (pixels.contradiction for pixels in pair.pixels)
+    tag = tags.PHOTOMETRIC_INTERPRETATION
+    before, after = pair.source_pixels.contradiction, pair.written_pixels.contradiction
     if after is not None:
-        same = before == after and tags.PHOTOMETRIC_INTERPRETATION not in pair.differing
-        yield pair.finding("PIX-01", tags.PHOTOMETRIC_INTERPRETATION, str(after), severity="warning", inherited=same)
+        same = before == after and tag not in pair.differing
+        yield pair.finding("PIX-01", tag, str(after), severity="warning", inherited=same)
     elif before is not None:
-        harmless = pair.contradiction is None
-        yield pair.finding(
-            "PIX-01", tags.PHOTOMETRIC_INTERPRETATION, str(before), severity="warning", inherited=harmless
-        )
+        # It was decoded: harmless where all readers show the source in the same colours.
+        yield pair.finding("PIX-01", tag, str(before), severity="warning", inherited=pair.contradiction is None)
 
 
-def _bits(pair: Pair) -> Iterator[Finding]:
+@check(
+    "PIX-01",
+    "bits, range and VRs of the pixels agree",
+    reason="readers take other bits for the value, or other colours, where the attributes contradict each other",
+    section="PS3.3 C.7.6.3; PS3.5 8.1, 8.2",
+)
+def pixel_format(pair: Pair) -> Iterator[Finding]:
     """Check that the attributes of the pixel format agree with each other and fit the modality."""
-    before = set(_bit_problems(pair.source, pair.pixels[0]))
-    for tag, message in _bit_problems(pair.written, pair.pixels[1]):
+    before = set(_format_problems(pair.source, pair.source_pixels))
+    for tag, message in _format_problems(pair.written, pair.written_pixels):
         inherited = (tag, message) in before and tag not in pair.differing
         yield pair.finding("PIX-01", tag, message, inherited=inherited)
 
 
-def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]:
+def _format_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]:
     """Yield tag and message of each attribute of the pixel format that is inconsistent (PS3.3 C.7.6.3)."""
     if pixels.tag != tags.PIXEL_DATA:
         return
@@ -132,13 +179,19 @@ def _bit_problems(dataset: Dataset, pixels: Pixels) -> Iterator[tuple[int, str]]
             yield tag, "its VR disagrees with Pixel Representation"
 
 
-def _padding(pair: Pair) -> Iterator[Finding]:
+@check(
+    "PIX-04",
+    "pixel padding",
+    reason="a padding pixel that became another one is taken for tissue, and a pixel that became padding is hidden",
+    section="PS3.3 C.7.5.1.1.2",
+)
+def padding(pair: Pair) -> Iterator[Finding]:
     """Check that the pixels within the padding range are those of the source (PS3.3 C.7.5.1.1.2)."""
-    values, reference = pair.difference.values, pair.difference.reference
+    values, reference = pair.pixel_difference.values, pair.pixel_difference.reference
     if values is None or reference is None or values is reference or values.dtype.kind not in "iu":
         return
-    before = padding_mask(pair.source, pair.pixels[0], reference)
-    after = padding_mask(pair.written, pair.pixels[1], values)
+    before = padding_mask(pair.source, pair.source_pixels, reference)
+    after = padding_mask(pair.written, pair.written_pixels, values)
     if before is not None and after is not None and np.any(before != after):
         yield pair.finding("PIX-04", tags.PIXEL_PADDING_VALUE, "padding pixels are not where they were")
 
@@ -165,43 +218,66 @@ def as_stored(value: int, pixels: Pixels) -> int:
     return value - span if pixels.signed and value >= span // 2 else value
 
 
-def _limits(pair: Pair) -> Iterator[Finding]:
+@check(
+    "PIX-05",
+    "processed pixels look processed",
+    reason="an image of values at one limit, or one that nothing was done to, is no result of a processing",
+    severity="warning",
+)
+def saturation(pair: Pair) -> Iterator[Finding]:
     """Check that processed values do not pile up at the smallest or largest stored value."""
-    values, pixels = pair.difference.values, pair.pixels[1]
-    if not pair.processed or not pair.difference.changed or values is None or values.dtype.kind not in "iu":
+    values, pixels = pair.pixel_difference.values, pair.written_pixels
+    if not pair.processed or not pair.pixel_difference.changed or values is None or values.dtype.kind not in "iu":
         return
     for limit in pixels.limits:
         if np.count_nonzero(values == limit) * 2 > values.size:
-            yield pair.finding("PIX-05", tags.PIXEL_DATA, "most values are at one limit", severity="warning")
+            yield pair.finding("PIX-05", tags.PIXEL_DATA, "most values are at one limit")
 
 
-def _processed(pair: Pair) -> Iterator[Finding]:
-    """Check that slope, Bits Stored, smallest and largest value, icon and private scales fit processed pixels."""
-    values, slope = pair.difference.values, pair.pixels[1].slope
-    if not pair.processed or values is None:
+@reports("PIX-01", "PIX-02")
+def processed_format(pair: Pair) -> Iterator[Finding]:
+    """Check that processed pixels have a slope that is a number, and fit into Bits Stored."""
+    slope = pair.written_pixels.slope
+    if not pair.processed or pair.pixel_difference.values is None:
         return
-    if not math.isfinite(slope) or (slope == 0 and pair.pixels[0].slope):
+    if not math.isfinite(slope) or (slope == 0 and pair.source_pixels.slope):
         yield pair.finding("PIX-02", tags.RESCALE_SLOPE, "no slope that stored values can have")
-    if pair.difference.beyond:
+    if pair.pixel_difference.beyond:
         yield pair.finding("PIX-01", tags.BITS_STORED, "stored values beyond Bits Stored")
+
+
+@reports("STL-01")
+def stale_statistics(pair: Pair) -> Iterator[Finding]:
+    """Check that Smallest and Largest Image Pixel Value and the icon are not those from before the processing."""
+    values = pair.pixel_difference.values
+    if not pair.processed or not pair.pixel_difference.changed or values is None:
+        return
     for tag, actual in (
-        ((tags.SMALLEST_IMAGE_PIXEL_VALUE, values.min()), (tags.LARGEST_IMAGE_PIXEL_VALUE, values.max()))
-        if pair.difference.changed
-        else ()
+        (tags.SMALLEST_IMAGE_PIXEL_VALUE, values.min()),
+        (tags.LARGEST_IMAGE_PIXEL_VALUE, values.max()),
     ):
         stated = numbers(pair.written, tag)
-        if stated and as_stored(int(stated[0]), pair.pixels[1]) != int(actual):
+        if stated and as_stored(int(stated[0]), pair.written_pixels) != int(actual):
             yield pair.finding("STL-01", tag, "is not what the processed pixels hold")
-    if (
-        pair.difference.changed
-        and tags.ICON_IMAGE_SEQUENCE in pair.written
-        and tags.ICON_IMAGE_SEQUENCE not in pair.differing
-    ):
+    if tags.ICON_IMAGE_SEQUENCE in pair.written and tags.ICON_IMAGE_SEQUENCE not in pair.differing:
         yield pair.finding("STL-01", tags.ICON_IMAGE_SEQUENCE, "still shows the pixels before they were processed")
-    changed_grid = (pair.pixels[0].slope, pair.pixels[0].intercept) != (pair.pixels[1].slope, pair.pixels[1].intercept)
-    for tag, element in elements(pair.written).items() if changed_grid else ():
+
+
+@check(
+    "PRV-01",
+    "private scale factors",
+    reason="tools that know the maker scale stored values by these factors, which belong to another slope",
+    severity="warning",
+)
+def private_scales(pair: Pair) -> Iterator[Finding]:
+    """Check that no private scale factor of the old slope is left where processed pixels have another slope."""
+    source, written = pair.source_pixels, pair.written_pixels
+    same_scale = (source.slope, source.intercept) == (written.slope, written.intercept)
+    if not pair.processed or pair.pixel_difference.values is None or same_scale:
+        return
+    for tag, element in elements(pair.written).items():
         if element is not None and tag not in pair.differing and _is_private_scale(tag):
-            yield pair.finding("PRV-01", tag, "a private scale factor of the old slope", severity="warning")
+            yield pair.finding("PRV-01", tag, "a private scale factor of the old slope")
 
 
 def _is_private_scale(tag: int) -> bool:
@@ -212,69 +288,115 @@ def _is_private_scale(tag: int) -> bool:
     )
 
 
-def _real_world(pair: Pair) -> Iterator[Finding]:
+@check(
+    "RWV-01",
+    "real world values",
+    reason="programs that quantify read the unit and the scale from this mapping, not from Rescale Slope",
+    section="PS3.3 C.7.6.16.2.11",
+)
+def real_world_values(pair: Pair) -> Iterator[Finding]:
     """Check that Real World Value Mapping gives the quantities and units of the source (PS3.3 C.7.6.16.2.11)."""
+    tag = tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE
     if not pair.processed:
-        return  # then it must be kept, which _kept of the files checks
-    before, after = (items(dataset, tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE) for dataset in (pair.source, pair.written))
-    ours, theirs = pair.pixels
-    if not ours.slope or tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE not in pair.written:
+        return  # then it must be kept to the byte, as other attributes (HDR-01)
+    if not pair.source_pixels.slope or tag not in pair.written:
         return
+    before, after = items(pair.source, tag), items(pair.written, tag)
     if len(before) != len(after):
-        yield pair.finding("RWV-01", tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE, "another number of mappings")
+        yield pair.finding("RWV-01", tag, "another number of mappings")
     for index, (old, new) in enumerate(zip(before, after, strict=False)):
-        slopes = [numbers(item, tags.REAL_WORLD_VALUE_SLOPE) for item in (old, new)]
-        intercepts = [numbers(item, tags.REAL_WORLD_VALUE_INTERCEPT) for item in (old, new)]
-        if not (all(slopes) and all(intercepts)):
-            continue
-        slope = slopes[0][0] * theirs.slope / ours.slope
-        intercept = intercepts[0][0] + slopes[0][0] * (theirs.intercept - ours.intercept) / ours.slope
-        if not np.allclose([slope, intercept], [slopes[1][0], intercepts[1][0]], rtol=1e-9, atol=1e-12):
-            yield pair.finding(
-                "RWV-01",
-                tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE,
-                "maps the new stored values to other quantities",
-                path=f"RealWorldValueMappingSequence[{index}]",
-            )
-        units = [
-            [text(code, tags.CODE_VALUE) for code in items(item, tags.MEASUREMENT_UNITS_CODE_SEQUENCE)]
+        path = f"RealWorldValueMappingSequence[{index}]"
+        quantities = [
+            (numbers(item, tags.REAL_WORLD_VALUE_SLOPE), numbers(item, tags.REAL_WORLD_VALUE_INTERCEPT))
             for item in (old, new)
         ]
-        if units[0] != units[1]:
-            yield pair.finding("RWV-01", tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE, "has other units",
-                               path=f"RealWorldValueMappingSequence[{index}].MeasurementUnitsCodeSequence")  # fmt: skip
+        if not all(slope and intercept for slope, intercept in quantities):
+            continue
+        (old_slope, *_), (old_intercept, *_) = quantities[0]
+        (new_slope, *_), (new_intercept, *_) = quantities[1]
+        if not _maps_alike(pair, (old_slope, old_intercept), (new_slope, new_intercept)):
+            yield pair.finding("RWV-01", tag, "maps the new stored values to other quantities", path=path)
+        old_units, new_units = (
+            [text(code, tags.CODE_VALUE) for code in items(item, tags.MEASUREMENT_UNITS_CODE_SEQUENCE)]
+            for item in (old, new)
+        )
+        if old_units != new_units:
+            yield pair.finding("RWV-01", tag, "has other units", path=f"{path}.MeasurementUnitsCodeSequence")
 
 
-def _lossy(pair: Pair) -> Iterator[Finding]:
-    """Check that Lossy Image Compression, Ratio and Method tell of every lossy compression (PS3.3 C.7.6.1.1.5)."""
-    source, written = pair.source, pair.written
-    old, new = text(source, tags.LOSSY_IMAGE_COMPRESSION), text(written, tags.LOSSY_IMAGE_COMPRESSION)
-    source_lossy, written_lossy = pair.lossy
-    may_add = (pair.derived and source_lossy) or written_lossy
+def _maps_alike(pair: Pair, old: tuple[float, float], new: tuple[float, float]) -> bool:
+    """Tell whether a mapping (slope, intercept) of new stored values gives what the old one gave of the old ones."""
+    source, written = pair.source_pixels, pair.written_pixels
+    slope = old[0] * written.slope / source.slope
+    intercept = old[1] + old[0] * (written.intercept - source.intercept) / source.slope
+    return np.allclose([slope, intercept], new, rtol=1e-9, atol=1e-12)
+
+
+@check(
+    "LOS-01",
+    "lossy compression is never denied",
+    reason="a reader must know that details may be lost, whatever was done to the pixels since",
+    section="PS3.3 C.7.6.1.1.5",
+)
+@reports("HDR-02")
+def lossy_compression(pair: Pair) -> Iterator[Finding]:
+    """Check that Lossy Image Compression tells of every lossy compression (PS3.3 C.7.6.1.1.5)."""
+    tag = tags.LOSSY_IMAGE_COMPRESSION
+    old, new = text(pair.source, tag), text(pair.written, tag)
+    source_lossy, written_lossy = pair.source_pixels.is_lossy, pair.written_pixels.is_lossy
     if old == "01" and new != "01":
-        yield pair.finding("LOS-01", tags.LOSSY_IMAGE_COMPRESSION, "a lossy compression is denied")
+        yield pair.finding("LOS-01", tag, "a lossy compression is denied")
     elif written_lossy and not source_lossy and not pair.derived:
         yield pair.finding("LOS-01", tags.TRANSFER_SYNTAX_UID, "a copy must not be compressed with loss")
     elif new != "01" and (source_lossy or written_lossy):
         kept = not pair.derived and old == new
-        yield pair.finding("LOS-01", tags.LOSSY_IMAGE_COMPRESSION, "a lossy compression is not said", inherited=kept)
-    elif tags.LOSSY_IMAGE_COMPRESSION in pair.differing and not may_add:
-        check, broken = "LOS-01", "it must be kept"
-        if tags.LOSSY_IMAGE_COMPRESSION not in source:
-            check, broken = "HDR-02", "the source does not have it"
-        yield pair.finding(
-            check,
-            tags.LOSSY_IMAGE_COMPRESSION,
-            f"{pair.differing[tags.LOSSY_IMAGE_COMPRESSION][0].outcome} although {broken}",
-        )
+        yield pair.finding("LOS-01", tag, "a lossy compression is not said", inherited=kept)
+    elif tag in pair.differing and not _may_add_loss(pair):
+        outcome = pair.differing[tag][0].outcome
+        if tag in pair.source:
+            yield pair.finding("LOS-01", tag, f"{outcome} although it must be kept")
+        else:
+            yield pair.finding("HDR-02", tag, f"{outcome} although the source does not have it")
+
+
+@reports("LOS-01", "HDR-02")
+def lossy_history(pair: Pair) -> Iterator[Finding]:
+    """Check that ratio and method of each earlier lossy compression are kept, and those of a new one there."""
+    old, new = (text(dataset, tags.LOSSY_IMAGE_COMPRESSION) for dataset in (pair.source, pair.written))
     for tag in (tags.LOSSY_IMAGE_COMPRESSION_RATIO, tags.LOSSY_IMAGE_COMPRESSION_METHOD):
         before, after = (value.split(b"\\") if value else [] for value in pair.values(tag))
-        if after[: len(before)] != before or (len(after) != len(before) and not may_add):
-            check = "HDR-02" if not before else "LOS-01"
-            yield pair.finding(check, tag, "the history of lossy compressions is not kept")
+        if after[: len(before)] != before or (len(after) != len(before) and not _may_add_loss(pair)):
+            message = "the history of lossy compressions is not kept"
+            yield pair.finding("LOS-01" if before else "HDR-02", tag, message)
         elif new == "01" and not any(after):
             same = tag not in pair.differing and old == "01"
             yield pair.finding("LOS-01", tag, "is missing beside a lossy compression", inherited=same)
 
 
-PIXEL_CHECKS = (_stored, _colours, _bits, _padding, _lossy, _limits, _processed, _real_world)
+def _may_add_loss(pair: Pair) -> bool:
+    """Tell whether attributes of lossy compression may be added: by compression, or for a source that was decoded."""
+    return (pair.derived and pair.source_pixels.is_lossy) or pair.written_pixels.is_lossy
+
+
+@reports("LOS-01")
+def lossy_copy(pair: Pair) -> Iterator[Finding]:
+    """Check that a copy of a lossy source keeps its transfer syntax: compressed again, it would lose more."""
+    source, written = pair.source_pixels, pair.written_pixels
+    if not pair.derived and source.is_lossy and written.syntax != source.syntax:
+        message = "a copy of a lossy source must keep its compressed bytes"
+        yield pair.finding("LOS-01", tags.TRANSFER_SYNTAX_UID, message)
+
+
+def extremes(pair: Pair) -> Extremes | None:
+    """Return the smallest and largest stored value, and what the header says they are in the series.
+
+    ``None`` where the pixels are no integers, or were not decoded.
+    """
+    values = pair.pixel_difference.values
+    if values is None or not values.size or values.dtype.kind not in "iu":
+        return None
+    stated_smallest, stated_largest = (
+        as_stored(int(stated[0]), pair.written_pixels) if (stated := numbers(pair.written, tag)) else None
+        for tag in (tags.SMALLEST_PIXEL_VALUE_IN_SERIES, tags.LARGEST_PIXEL_VALUE_IN_SERIES)
+    )
+    return Extremes(float(values.min()), float(values.max()), stated_smallest, stated_largest)

@@ -1,0 +1,103 @@
+"""Check of the real-world values of a written file against those of a reference image or array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from itk_roundtrip import tags
+from itk_roundtrip.verify.checks.derived import declared_bound, declared_clipped
+from itk_roundtrip.verify.checks.pixels import padding_mask
+from itk_roundtrip.verify.findings import Finding
+from itk_roundtrip.verify.pair import Pair
+from itk_roundtrip.verify.registry import reports
+from itk_roundtrip.verify.stored import UndecodableError, stored_values
+from itk_roundtrip.words import agreeing, counted
+
+
+@reports("PIX-03")
+def within_half_a_step(pair: Pair) -> Iterator[Finding]:
+    """Check real-world values against the reference, if there is one.
+
+    They must lie within half a step of Rescale Slope and one rounding of float64, and differ by no more than Derivation
+    Description says; as many must be clipped as it says. Padding pixels are left out.
+    """
+    if pair.reference is None:
+        return
+    try:
+        values = pair.pixel_difference.values
+        values = stored_values(pair.written_pixels)[0] if values is None else values
+    except UndecodableError as error:
+        yield pair.finding("PIX-03", tags.PIXEL_DATA, f"cannot be compared with the reference: {error}")
+        return
+    file, index = pair.reference
+    expected = np.asarray(np.load(file, mmap_mode="r")[index], dtype=np.float64)
+    shape = values.shape if values.shape[-1] > 1 else values.shape[:-1]
+    shape = shape if shape[0] > 1 else shape[1:]
+    if expected.shape != shape:
+        yield pair.finding("PIX-03", tags.PIXEL_DATA, "is of another size than a slice of the reference")
+        return
+    deviation = _deviation(pair, values, expected.reshape(values.shape))
+    if np.any(deviation.excessive):
+        yield pair.finding("PIX-03", tags.PIXEL_DATA, _excess(deviation))
+    bound = declared_bound(pair)
+    if bound is not None and deviation.largest > bound * (1 + 1e-9):
+        message = "the error is larger than Derivation Description says"
+        yield pair.finding("PIX-03", tags.DERIVATION_DESCRIPTION, message)
+    if pair.derived and deviation.clipped != declared_clipped(pair):
+        clipped = f"{counted(deviation.clipped, 'value')} {agreeing(deviation.clipped, 'is', 'are')} clipped"
+        message = f"{clipped}, and not so many declared"
+        yield pair.finding("PIX-03", tags.DERIVATION_DESCRIPTION, message)
+
+
+@dataclass(frozen=True)
+class _Deviation:
+    """Deviation of real-world values from the reference.
+
+    Attributes
+    ----------
+    excessive
+        Where they lie further than half a step from it, or it is not a number.
+    largest
+        Largest deviation.
+    clipped
+        Number of values at a limit of the stored values, where the reference lies beyond that limit.
+    not_numbers
+        Number of values of the reference that are not a number.
+    """
+
+    excessive: NDArray[np.bool_]
+    largest: float
+    clipped: int
+    not_numbers: int
+
+
+def _deviation(pair: Pair, values: NDArray[Any], expected: NDArray[np.float64]) -> _Deviation:
+    """Return the deviation of the real-world values of stored values; padding and clipped ones do not count."""
+    pixels = pair.written_pixels
+    real = values * pixels.slope + pixels.intercept
+    lowest, highest = sorted(limit * pixels.slope + pixels.intercept for limit in pixels.limits)
+    clipped = ((expected < lowest) & (real == lowest)) | ((expected > highest) & (real == highest))
+    padding = padding_mask(pair.written, pixels, values)
+    apart = np.where(clipped if padding is None else clipped | padding, 0.0, np.abs(real - expected))
+    allowed = abs(pixels.slope) / 2 + np.spacing(np.maximum(np.abs(real), np.abs(expected)))
+    return _Deviation(
+        excessive=~(apart <= allowed),  # true where the reference is not a number
+        largest=float(np.nanmax(apart, initial=0.0)),
+        clipped=int(np.count_nonzero(clipped)),
+        not_numbers=int(np.count_nonzero(np.isnan(expected))),
+    )
+
+
+def _excess(deviation: _Deviation) -> str:
+    """Return the message on values that are further from the reference than half a step."""
+    if deviation.not_numbers:
+        are = agreeing(deviation.not_numbers, "is", "are")
+        return f"{counted(deviation.not_numbers, 'value')} of the reference {are} no number"
+    count = int(np.count_nonzero(deviation.excessive))
+    are = agreeing(count, "is", "are")
+    return f"{counted(count, 'value')} {are} more than half a step off the reference, at most {deviation.largest:g}"
