@@ -39,26 +39,39 @@ from itk_roundtrip.verify.structure import problems
 
 PROGRAM = "dciodvfy"
 TIMEOUT_SECONDS = 60
+"""After so long without an answer, a file is not judged."""
 _UID = re.compile(r"\b\d+(\.\d+){3,}\b")
+"""UID in a message."""
 _VALUE = re.compile(r"= .*|(?<!Element=)(?<!Module=)(?<!attribute )<[^<>]*>")
+"""Value of the file in a message: behind an equals sign, or in angle brackets that name no element or module."""
 _NAME = re.compile(
     r"(?:Element=|Module=|attribute )<[^<>]*>|(?<= - )(?:Value (?:invalid|dubious) for this|Missing attribute(?: Type)?"
     r"|Dicom dataset|Retired attribute|Attribute (?:is not )?present|Unrecognized (?:enumerated value|defined term))\b"
 )
 """Names of attributes and modules, and how dciodvfy begins most of its messages: neither holds values."""
 _TAG = re.compile(r"\(0x([0-9a-fA-F]{4}),\s*0x([0-9a-fA-F]{4})\)")
+"""Tag in a message."""
 _WHERE = re.compile(r" in \(0x.*$")
+"""Sequences that a message says an element is nested in."""
 _ELEMENT = re.compile(r"(?:Element=|attribute )<(\w+)>")
+"""Keyword of the element that a message is about."""
 _SAYS = re.compile(r"(?:^| - )(?:Error|Warning) - ")
+"""Mark of a line that is an error or a warning; others name the SOP Class or show elements."""
 _INVALID = re.compile(r"Value invalid for this VR - (\(0x[0-9a-fA-F]{4},\s*0x[0-9a-fA-F]{4}\))")
+"""Message on a value that its VR does not permit, with its tag."""
 _REASON = re.compile(r".*> - (Character invalid|Length invalid|Leading zeroes|[A-Z][a-z]+ invalid)")
+"""Reason that such a message gives behind the value."""
 _PIXEL_GROUP = tags.PIXEL_DATA >> 16
 _STOPS = ("read failed", "Tags out of order", "Information Object Not found")
+"""Messages after which dciodvfy reads no further."""
 _WRONG_UID = re.compile(r"UID - \"([^\"]+)\" in \(0x| UI \[\d+\] = <([^<>]+)> - ")
+"""UID that a message finds fault with."""
 _ANYTHING = re.compile(r"(?<=- ).*")
 """Masks whole messages, where the values of the file are not known."""
 _NOTHING = re.compile(r"(?!)")
+"""Masks nothing, where no value of the files may identify."""
 _MASKED_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
+"""VRs of texts, dates and times, whose values may identify a person."""
 _ABOUT_VALUES = "Error - Dicom dataset contains invalid data values"
 """Message that sums up other errors of the same file."""
 
@@ -208,37 +221,48 @@ def new_messages(program: Path, source: Path, written: Path) -> Judgement | None
     of these with Image Type value 1 as in the written file: what must not or need not be in a derived image. What is
     left where the source is not quite DICOM is not judged: any reader makes something else of such elements.
     """
-    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as name:
+        folder = Path(name)
         shown = _values(source, written)
         values = _NOTHING if shown is _ANYTHING else shown
-        after = _ask(program, _inflated(written, Path(folder, "written")), values)
-        if after is not None and after.stops:  # conditions are then asked of half a file
-            readable = _clean_copy(written, written, Path(folder, "readable"))
-            after = (_ask(program, readable, values) if readable else None) or after
+        after = _ask_of_written(program, written, folder, values)
         if after is None:
             return None
-        before = _ask(program, _inflated(source, Path(folder, "source")), values)
-        left = _beyond(after, [before] if before else [])
-        if before is not None and not left:
+        before = _ask(program, _inflated(source, folder / "source"), values)
+        beyond_source = _beyond(after, [before] if before else [])
+        if before is not None and not beyond_source:
             return Judgement()
-        clean = _clean_copy(source, written, Path(folder, "clean"))
+        clean = _clean_copy(source, written, folder / "clean")
         cleaner = _ask(program, clean, values) if clean else None
         if cleaner is None and (before is None or before.stops):
             return None
         answers = [answer for answer in (before, cleaner) if answer is not None]
         beyond_clean = _beyond(after, answers)
-        derived = _clean_copy(source, written, Path(folder, "derived"), derived=True) if beyond_clean else None
+        derived = _clean_copy(source, written, folder / "derived", derived=True) if beyond_clean else None
         answer = _ask(program, derived, values) if derived else None
     # What must be added to a derived image is asked of the written file all the same.
     if answer is not None:
         answers.append(replace(answer, lines=tuple(line for line in answer.lines if not _is_about_added(line[0]))))
-    rest = Counter(_beyond(after, answers))
+    new = Counter(_beyond(after, answers))
     lines, inherited = (
         tuple(sorted({_masked(line, shown) for line, _ in counted_lines}))
-        for counted_lines in (rest, Counter(beyond_clean) - rest)
+        for counted_lines in (new, Counter(beyond_clean) - new)
     )
-    unproven = bool(lines) and _is_irregular(source) and _is_irregular(written)
-    return Judgement(lines, inherited, before is None or len(beyond_clean) < len(left), unproven)
+    return Judgement(
+        lines=lines,
+        inherited=inherited,
+        unlike=before is None or len(beyond_clean) < len(beyond_source),
+        unproven=bool(lines) and _is_irregular(source) and _is_irregular(written),
+    )
+
+
+def _ask_of_written(program: Path, written: Path, folder: Path, values: re.Pattern[str]) -> _Answer | None:
+    """Run dciodvfy on a written file, and where it stops before the end, on its elements cleanly encoded."""
+    answer = _ask(program, _inflated(written, folder / "written"), values)
+    if answer is not None and answer.stops:  # conditions are then asked of half a file
+        readable = _clean_copy(written, written, folder / "readable")
+        answer = (_ask(program, readable, values) if readable else None) or answer
+    return answer
 
 
 def _is_irregular(file: Path) -> bool:

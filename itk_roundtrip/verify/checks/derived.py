@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from itk_roundtrip import rules, tags
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.attributes import (
+    Element,
     compare_items,
     decoded,
     elements,
@@ -237,24 +238,33 @@ def _item_values(pair: Pair, top: int, item: Dataset, path: str) -> Iterator[Fin
     path
         Keywords down to the item.
     """
-    character_sets = pair.values(tags.SPECIFIC_CHARACTER_SET)[1].decode("ascii", "replace")
     for tag, element in elements(item).items():
         inside = f"{path}.{keyword_for_tag(tag) or tag_text(tag)}"
         for nested in items(item, tag):
             yield from _item_values(pair, top, nested, inside)
-        vr, value = str(element.VR or vr_of(tag)), value_of(element)
-        limit = _LIMITS.get(vr)
-        if vr == "UI" and not all(map(is_valid_uid, text(item, tag).split("\\"))):
-            same = text(item, tag) in {text(pair.source, uid_tag) for uid_tag in _SOURCE_UIDS}
-            yield pair.finding("UID-04", top, "is no valid UID", path=inside, inherited=same)
-        elif limit is not None and isinstance(element, RawDataElement):
-            characters = read_text(bytes(element.value or b""), vr, character_sets)
-            if characters is None:
-                yield pair.finding("HDR-04", top, "does not fit its character set", path=inside)
-            elif any(len(part) > limit for part in ([characters] if vr in ("LT", "ST") else characters.split("\\"))):
-                yield pair.finding("HDR-04", top, f"is longer than {limit} characters", path=inside)
-        elif vr == "DT" and value and not re.fullmatch(rb"\d{4,14}(\.\d{1,6})?([+-]\d{4})?", value):
-            yield pair.finding("HDR-04", top, "is no date and time", path=inside)
+        if str(element.VR or vr_of(tag)) == "UI":
+            if not all(map(is_valid_uid, text(item, tag).split("\\"))):
+                same = text(item, tag) in {text(pair.source, uid_tag) for uid_tag in _SOURCE_UIDS}
+                yield pair.finding("UID-04", top, "is no valid UID", path=inside, inherited=same)
+        elif message := _text_fault(pair, tag, element):
+            yield pair.finding("HDR-04", top, message, path=inside)
+
+
+def _text_fault(pair: Pair, tag: int, element: Element) -> str:
+    """Return the message on a text or time of an added item that does not fit its VR; empty if it does (PS3.5 6.2)."""
+    vr = str(element.VR or vr_of(tag))
+    limit = _LIMITS.get(vr)
+    if limit is not None and isinstance(element, RawDataElement):
+        character_sets = pair.values(tags.SPECIFIC_CHARACTER_SET)[1].decode("ascii", "replace")
+        characters = read_text(bytes(element.value or b""), vr, character_sets)
+        if characters is None:
+            return "does not fit its character set"
+        if any(len(part) > limit for part in ([characters] if vr in ("LT", "ST") else characters.split("\\"))):
+            return f"is longer than {limit} characters"
+    value = value_of(element)
+    if vr == "DT" and value and not re.fullmatch(rb"\d{4,14}(\.\d{1,6})?([+-]\d{4})?", value):
+        return "is no date and time"
+    return ""
 
 
 _LIMITS = {"LO": 64, "LT": 10240, "SH": 16, "ST": 1024}

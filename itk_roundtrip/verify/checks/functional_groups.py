@@ -149,10 +149,35 @@ def _derivation(pair: Pair, tag: int, index: int, added: list[Dataset], frame: i
     frame
         Number of the frame of the source that they must refer to; ``None`` in a shared group, for all frames.
     """
-    sop_class, instance = text(pair.source, tags.SOP_CLASS_UID), text(pair.source, tags.SOP_INSTANCE_UID)
     path = f"{_path(tag, index)}.DerivationImageSequence"
     references = [reference for item in added for reference in items(item, tags.SOURCE_IMAGE_SEQUENCE)]
-    named = {
+    if not _names_frame(pair, references, frame):
+        yield pair.finding("DER-03", tag, "does not refer to its frame of the source", path=path)
+    for reference in references:
+        purposes = purposes_of(reference)
+        if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
+            message = "the source frame has another purpose than that of a source image"
+            yield pair.finding("DER-03", tag, message, path=path)
+    for item in added:
+        code_items = items(item, tags.DERIVATION_CODE_SEQUENCE)
+        codes = [code_of(code) for code in code_items]
+        if not codes:
+            yield pair.finding("DER-02", tag, "no code for what was done, which must be there", path=path)
+        elif not all(map(_is_complete, code_items)):
+            yield pair.finding("DER-02", tag, "a code without its value, scheme or meaning", path=path)
+        elif any(code[1] == "DCM" and not is_in_context_group(7203, code) for code in codes):
+            message = "a DCM code that is not in CID 7203, or with another meaning"
+            yield pair.finding("DER-02", tag, message, path=path)
+
+
+def _names_frame(pair: Pair, references: list[Dataset], frame: int | None) -> bool:
+    """Tell whether a reference is to a frame of the source instance, or to all of it without a frame number.
+
+    So it is, too, where the source has no SOP Instance UID by which it could be named.
+    """
+    instance = text(pair.source, tags.SOP_INSTANCE_UID)
+    expected = (text(pair.source, tags.SOP_CLASS_UID), instance, None if frame is None else str(frame))
+    return not instance or expected in {
         (
             text(reference, tags.REFERENCED_SOP_CLASS_UID),
             text(reference, tags.REFERENCED_SOP_INSTANCE_UID),
@@ -160,20 +185,3 @@ def _derivation(pair: Pair, tag: int, index: int, added: list[Dataset], frame: i
         )
         for reference in references
     }
-    expected = (sop_class, instance, None if frame is None else str(frame))
-    if instance and expected not in named:
-        yield pair.finding("DER-03", tag, "does not refer to its frame of the source", path=path)
-    for item in added:
-        codes = [code_of(code) for code in items(item, tags.DERIVATION_CODE_SEQUENCE)]
-        if not codes:
-            yield pair.finding("DER-02", tag, "no code for what was done, which must be there", path=path)
-        elif not all(map(_is_complete, items(item, tags.DERIVATION_CODE_SEQUENCE))):
-            yield pair.finding("DER-02", tag, "a code without its value, scheme or meaning", path=path)
-        elif any(code[1] == "DCM" and not is_in_context_group(7203, code) for code in codes):
-            message = "a DCM code that is not in CID 7203, or with another meaning"
-            yield pair.finding("DER-02", tag, message, path=path)
-    for reference in references:
-        purposes = purposes_of(reference)
-        if len(purposes) != 1 or not is_in_context_group(7202, purposes[0]):
-            yield pair.finding("DER-03", tag, "the source frame has another purpose than that of a source image",
-                               path=path)  # fmt: skip
