@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -16,7 +17,6 @@ from synthetic import CASES, case_values, is_available, write_case
 
 from itk_roundtrip import verify_series
 from itk_roundtrip.show.report import verify_table
-from itk_roundtrip.verify import stored
 from itk_roundtrip.verify.audit import Request, compare_files
 from itk_roundtrip.verify.findings import Report
 from itk_roundtrip.verify.stored import pixels, stored_values
@@ -124,14 +124,15 @@ def test_a_third_decoder_settles_it(odd: str, tmp_path: Path, monkeypatch: pytes
     """JPEG-LS has three decoders here: one that errs is named; it fails nothing right and passes nothing wrong."""
     name = "jpeg_ls_u12"
     source, right = write_case(name, tmp_path / "source")[0], case_values(name)[:1]
-    decode = stored._by_pydicom
+    decode = Decoder.as_array
 
-    def err(one: stored.Pixels, as_rgb: bool, plugin: str = "") -> stored.Array:
-        words = decode(one, as_rgb, plugin).copy()
-        words.flat[3] ^= plugin == odd
-        return words
+    def err(decoder: Decoder, dataset: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+        words, meta = decode(decoder, dataset, **options)
+        words = words.copy()
+        words.flat[3] ^= options["decoding_plugin"] == odd
+        return words, meta
 
-    monkeypatch.setattr(stored, "_by_pydicom", err)
+    monkeypatch.setattr(Decoder, "as_array", err)
     wrong = [values.copy() for values in right]
     wrong[0].flat[3] ^= 1
     for values, severity in ((right, ""), (wrong, "error")):

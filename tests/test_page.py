@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -182,10 +184,21 @@ def change(outcome: Any = "lost", **changes: Any) -> Change:
     return replace(made, **changes)
 
 
+class InProcess(contextlib.AbstractContextManager["InProcess"]):
+    """Stand-in for workers that calls a function in this process."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> SimpleNamespace:
+        return SimpleNamespace(crashed=False, value=function(*arguments))
+
+
 @pytest.fixture(autouse=True)
 def _in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw without a worker process, whose start is longer than the drawing."""
-    monkeypatch.setattr(page, "_drawn", page.draw)
+    monkeypatch.setattr(page, "Workers", InProcess)
 
 
 @pytest.fixture
