@@ -164,6 +164,12 @@ def _callable(name: str, value: Any) -> Any:
     return value
 
 
+def _texts(name: str, value: Any) -> Any:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
+        raise RoundtripError(f"{name} must be a list of texts, not {_named(value)}.")
+    return tuple(value)
+
+
 def _description(name: str, value: Any) -> Any:
     """Return a description without outer blanks if it can stand in headers of any character set (PS3.5 6.1.2.1)."""
     if not isinstance(value, str):
@@ -188,6 +194,7 @@ def _named(value: Any) -> str:
 
 
 CHECKS: Mapping[str, Check] = {
+    "allow": _texts,
     "backend": _choice(Backend),
     "conformance": _flag,
     "description": _description,

@@ -152,6 +152,10 @@ def verify(
         bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
     ] = False,
     show_values: Annotated[bool, typer.Option("--show-values", help="Show values that may identify a person.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEYWORD", help="Accept changes of this attribute, tag or group (0010); repeatable."),
+    ] = None,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -176,6 +180,7 @@ def verify(
                 conformance=conformance,
                 jobs=jobs,
                 show_values=show_values,
+                allow=allow or (),
                 progress=progress,
             )
             if html is not None:

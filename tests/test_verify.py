@@ -1029,3 +1029,47 @@ def test_a_missing_reference_and_an_invented_attribute_are_called_so(verify: Ver
     assert messages["DER-03", "SourceImageSequence"] == "is missing: it names the source slice"
     assert messages["DER-04", "ReferencedSeriesSequence"] == "is missing: it names the source series"
     assert messages["HDR-02", "PatientComments"] == "added although the source does not have it"
+
+
+@pytest.mark.parametrize(
+    ("allow", "verdict"),
+    [
+        ((), "fail"),
+        (("PatientName",), "fail"),
+        (("PatientName", "0010,0020"), "pass"),
+        (("0010",), "pass"),
+        (("PatientID", "(0010,0010)"), "pass"),
+    ],
+)
+def test_declared_changes_are_accepted(allow: tuple[str, ...], verdict: str, run: Run, tmp_path: Path) -> None:
+    """A series that was de-identified after a round trip can be audited; what was declared is told."""
+    write_series(tmp_path / "source", slices=2)
+    run(tmp_path / "source", tmp_path / "written")
+    for file in (tmp_path / "written").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.PatientName, dataset.PatientID = "Nobody", "0"
+        dataset.save_as(file)
+    report = verify_series(tmp_path / "source", tmp_path / "written", allow=allow, jobs=1)
+    assert report.verdict == verdict
+    if verdict == "pass":
+        declared = {change.path for change in report.changes if change.outcome == "declared"}
+        assert declared == {"PatientName", "PatientID"}
+
+
+def test_a_declared_value_must_be_valid(run: Run, tmp_path: Path) -> None:
+    """Whoever allows an attribute to differ does not allow nonsense."""
+    write_series(tmp_path / "source", slices=1)
+    run(tmp_path / "source", tmp_path / "written")
+    (file,) = (tmp_path / "written").iterdir()
+    dataset = pydicom.dcmread(file)
+    dataset.SeriesDescription = "x" * 65
+    dataset.save_as(file)
+    report = verify_series(tmp_path / "source", tmp_path / "written", allow=["SeriesDescription"], jobs=1)
+    assert "HDR-04" in {finding.check for finding in report.findings if finding.severity == "error"}
+
+
+def test_an_allowed_name_that_is_none_is_refused(tmp_path: Path) -> None:
+    """A misspelt keyword would allow nothing, without a word."""
+    write_series(tmp_path / "source", slices=1)
+    with pytest.raises(RoundtripError, match='"PatientNam" is neither'):
+        verify_series(tmp_path / "source", tmp_path / "source", allow=["PatientNam"])

@@ -52,8 +52,10 @@ class Request:
     describe
         Whether the report is to hold the header scan of the written file.
     reference
-        ``.npy`` file of real-world values, shape (slices, rows, columns) or with samples behind, and the index of
-        this slice in it.
+        Of each frame, ``.npy`` file of real-world values, shape (slices, rows, columns) or with samples behind, and the
+        index of the frame in it; empty for none.
+    allowed
+        Tags of attributes of the top level that may differ, whatever the rule table says: declared changes.
     second_opinion
         Ask a second decoder even where the first one finds that lossless pixels were decoded rightly.
     """
@@ -66,8 +68,9 @@ class Request:
     by: str = ""
     show_values: bool = False
     describe: bool = False
-    reference: tuple[Path, int] | None = None
+    reference: tuple[tuple[Path, int], ...] = ()
     second_opinion: bool = False
+    allowed: frozenset[int] = frozenset()
 
 
 def prepare() -> None:
@@ -161,6 +164,7 @@ def _compared(
             source_pixels, written_pixels, tolerance, second_opinion=request.second_opinion
         ),
         reference=request.reference,
+        allowed=request.allowed,
     )
 
 

@@ -17,9 +17,22 @@ from itk_roundtrip.verify.registry import Severity as Severity  # it is that of 
 
 Verdict = Literal["pass", "fail"]
 Outcome = Literal[
-    "kept", "set by rule", "removed by rule", "reformatted", "changed", "VR changed", "moved", "lost", "added"
+    "kept",
+    "set by rule",
+    "removed by rule",
+    "declared",
+    "reformatted",
+    "changed",
+    "VR changed",
+    "moved",
+    "lost",
+    "added",
 ]
-"""Outcome for an attribute. ``reformatted``: equal numbers, other text; ``moved``: to another private block."""
+"""Outcome for an attribute.
+
+``declared``: a change that the caller made or allowed; ``reformatted``: equal numbers, other text; ``moved``: to
+another private block.
+"""
 
 
 @dataclass(frozen=True)

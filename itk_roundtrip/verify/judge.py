@@ -78,6 +78,7 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
         reports=pair_reports,
         identity=identity,
         source_skipped=sources.skipped,
+        allowed=options.allowed,
     )
     warnings = left_out(sources.skipped)
     if options.series is None and options.volume is None:
@@ -95,7 +96,8 @@ def _request(paired: Paired, identity: Identity, options: Options, reference: Re
         identity=identity,
         by=paired.by,
         show_values=options.show_values,
-        reference=reference.of(paired.written) if reference else None,
+        reference=(reference.of(paired.written),) if reference else (),
+        allowed=options.allowed,
         second_opinion=True,
     )
 

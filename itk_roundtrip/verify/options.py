@@ -25,3 +25,5 @@ class Options:
     show_values: bool = False
     progress: Progress = lambda stage, done, total: None
     volume: int | None = None
+    allowed: frozenset[int] = frozenset()
+    """Tags of attributes, or of groups with element 0, whose changes are declared."""

@@ -41,8 +41,10 @@ class Pair:
     source_pixels, written_pixels, pixel_difference
         Pixel data of both files, and how their values differ.
     reference
-        ``.npy`` file of the real-world values that the written files must hold, and the index of this one in it;
-        ``None`` without a reference.
+        Of each frame, ``.npy`` file of the real-world values that it must hold, and the index of the frame in it; empty
+        without a reference.
+    allowed
+        Tags of attributes of the top level that may differ: declared changes.
     differing
         The differences of ``comparison``, by the tag at the top level.
     """
@@ -59,7 +61,8 @@ class Pair:
     source_pixels: Pixels
     written_pixels: Pixels
     pixel_difference: PixelDifference
-    reference: tuple[Path, int] | None = None
+    reference: tuple[tuple[Path, int], ...] = ()
+    allowed: frozenset[int] = frozenset()
     differing: dict[int, list[Difference]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -155,6 +158,11 @@ class Pair:
         One that is ``inherited`` from the source never fails the verification.
         """
         return make_finding(check, message, tag=tag, path=path, name=self.name, severity=severity, inherited=inherited)
+
+
+def is_declared(tag: int, allowed: frozenset[int]) -> bool:
+    """Tell whether the change of an attribute is declared: by its own tag, or by its group, with element 0."""
+    return tag in allowed or tag & 0xFFFF0000 in allowed
 
 
 def decoder_tolerance(source: Pixels, written: Pixels) -> tuple[float, float]:

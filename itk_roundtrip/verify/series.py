@@ -8,6 +8,8 @@ memory does not grow with the series and a crash of a decoder is survived.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ def verify_series(
     conformance: bool = False,
     jobs: int | None = None,
     show_values: bool = False,
+    allow: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Compare a written series with its source: every slice, every attribute, every stored value.
@@ -59,6 +62,9 @@ def verify_series(
         Processes; as many as there are processors, if not given.
     show_values
         Collect values that may identify a person for the table of changes.
+    allow
+        Changes that are declared, such as those of a de-identification: keywords or tags (``PatientName``,
+        ``0010,0020``) of attributes of the top level, or numbers of groups (``0010``). Their values must be valid.
     progress
         Called with (stage, done, of how many).
 
@@ -103,8 +109,34 @@ def verify_series(
         show_values=show_values,
         progress=progress or (lambda *_: None),
         volume=volume,
+        allowed=frozenset(map(_allowed_tag, allow)),
     )
     with Workers(count, prepare="verify.audit") as workers:
         from itk_roundtrip.verify.judge import verify_folders  # pydicom and numpy, while the workers import them too
 
         return verify_folders(folders, options, workers)
+
+
+_GROUP = re.compile(r"[0-9A-Fa-f]{4}")
+_TAG = re.compile(r"\(?([0-9A-Fa-f]{4})[,|]?([0-9A-Fa-f]{4})\)?")
+
+
+def _allowed_tag(text: str) -> int:
+    """Return the tag of a keyword, a tag or, with element 0, a group.
+
+    Raises
+    ------
+    RoundtripError
+        It names none.
+    """
+    if _GROUP.fullmatch(text):
+        return int(text, 16) << 16
+    if match := _TAG.fullmatch(text):
+        return int(match[1] + match[2], 16)
+    from pydicom.datadict import tag_for_keyword
+
+    tag = tag_for_keyword(text)
+    if tag is None:
+        shown = f'"{text}"' if len(text) <= 64 and text.isprintable() else "A text"
+        raise RoundtripError(f"{shown} is neither a keyword or tag of an attribute nor a group of four digits.")
+    return tag

@@ -46,6 +46,8 @@ class SeriesPair:
         ``derived`` or ``copy``.
     source_skipped
         Files of the source folder that are no instances.
+    allowed
+        Tags of attributes whose changes are declared.
     """
 
     source: Series
@@ -57,6 +59,7 @@ class SeriesPair:
     reports: Sequence[PairReport]
     identity: Identity
     source_skipped: Sequence[Skipped] = ()
+    allowed: frozenset[int] = frozenset()
 
     @property
     def primary(self) -> bool:

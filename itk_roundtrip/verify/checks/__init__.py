@@ -7,6 +7,7 @@ series if it stands in the module for series.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +24,7 @@ from itk_roundtrip.verify.checks import (
     series,
 )
 from itk_roundtrip.verify.findings import Finding
-from itk_roundtrip.verify.pair import Pair
+from itk_roundtrip.verify.pair import Pair, is_declared
 from itk_roundtrip.verify.registry import Check, checks, functions_of
 from itk_roundtrip.verify.series_pair import SeriesPair
 
@@ -44,12 +45,38 @@ _OF_SERIES = _functions(series)
 def check_pair(pair: Pair) -> list[Finding]:
     """Return the findings of all checks of a written file."""
     functions = _OF_FILES + (_OF_DERIVED_FILES if pair.derived else ())
-    return [finding for function in functions for finding in function(pair)]
+    return without_declared((finding for function in functions for finding in function(pair)), pair.allowed)
 
 
 def check_series(pair: SeriesPair) -> list[Finding]:
     """Return the findings on a written series as a whole, not on a single file."""
-    return [finding for function in _OF_SERIES for finding in function(pair)]
+    return without_declared((finding for function in _OF_SERIES for finding in function(pair)), pair.allowed)
+
+
+_OF_VALUES = frozenset({"FIL-01", "HDR-04", "UID-04", "VAL-01"})
+"""Checks of values as such: a declared value must be valid, too."""
+
+
+def without_declared(findings: Iterable[Finding], allowed: frozenset[int]) -> list[Finding]:
+    """Return findings but those that say that an attribute is not what the source and the rules ask for, if declared.
+
+    Parameters
+    ----------
+    findings
+        Of any checks.
+    allowed
+        Tags of attributes of the top level, or of groups with element 0, whose changes are declared.
+    """
+    return [
+        finding
+        for finding in findings
+        if finding.check in _OF_VALUES or finding.tag is None or not is_declared(_tag_of(finding.tag), allowed)
+    ]
+
+
+def _tag_of(text: str) -> int:
+    """Return the tag of a text ``(gggg,eeee)``."""
+    return int(text[1:5] + text[6:10], 16)
 
 
 def as_markdown() -> str:

@@ -13,7 +13,7 @@ from itk_roundtrip.verify.attributes import Difference
 from itk_roundtrip.verify.checks.functional_groups import is_set_by_rule
 from itk_roundtrip.verify.checks.headers import is_allowed
 from itk_roundtrip.verify.findings import Change, Outcome
-from itk_roundtrip.verify.pair import Pair
+from itk_roundtrip.verify.pair import Pair, is_declared
 from itk_roundtrip.verify.registry import check
 from itk_roundtrip.verify.tally import Key, key_of
 
@@ -51,6 +51,8 @@ def changes(pair: Pair, *, show_values: bool, already_shown: Container[Key]) -> 
 
 def _outcome(difference: Difference, rule: Rule, pair: Pair) -> Outcome:
     """Return the outcome of a difference, where the rule table asks for it ``set by rule`` or ``removed by rule``."""
+    if is_declared(difference.tag, pair.allowed):
+        return "declared"
     if rule.action == "remove" and difference.outcome == "lost":
         return "removed by rule"
     if is_set_by_rule(pair, difference) or _is_of_decoding(pair, difference):
