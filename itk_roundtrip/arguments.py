@@ -22,6 +22,8 @@ Backend = Literal["itk", "simpleitk"]
 """Front end that reads and writes the pixels."""
 TransferSyntax = Literal["explicit", "implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"]
 """Lossless transfer syntaxes that may be written."""
+IMAGE_FORMATS: Mapping[str, str] = {".nrrd": "NRRD", ".nii.gz": "NIfTI", ".nii": "NIfTI", ".mha": "MetaImage"}
+"""Formats of image files that are written, by extension: those of a single file with a full geometry."""
 Progress = Callable[[str, int, int], None]
 """Called with stage, number done, and total."""
 
@@ -195,11 +197,13 @@ def _named(value: Any) -> str:
 
 CHECKS: Mapping[str, Check] = {
     "allow": _texts,
+    "allow_irregular": _flag,
     "backend": _choice(Backend),
     "conformance": _flag,
     "description": _description,
     "destination": _path,
     "directory": _path,
+    "file": _path,
     "headers": _choice(HeaderMode),
     "identity": _choice(Identity),
     "jobs": _count,

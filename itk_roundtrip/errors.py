@@ -10,6 +10,8 @@
     +-- SeriesReadError          a source file is damaged or cannot be decoded
     |   +-- ITKCrashError        ITK ended its process on a source file
     +-- SeriesWriteError         ITK or the disk did not take the output
+    +-- ImageError               an image of the caller is none of this volume, or cannot be read
+    +-- FunctionError            a function of the caller cannot be called, or raised an error
     +-- VerificationError        what was written is not what it must be; carries the findings
 
 The message of each is a plain sentence without patient data, with folders named as the user did and files relative
@@ -106,6 +108,19 @@ class ITKCrashError(SeriesReadError):
 
 class SeriesWriteError(RoundtripError):
     """ITK or the disk did not take the output."""
+
+
+class ImageError(RoundtripError):
+    """An image of the caller cannot be read, or is not of the size, place and kind of the volume."""
+
+
+class FunctionError(RoundtripError):
+    """A function of the caller, or a filter, cannot be found or called as asked, or raised an error.
+
+    ``details`` is the traceback, which may quote values of patients; empty unless it was asked for.
+    """
+
+    details: str = ""
 
 
 class VerificationError(RoundtripError):

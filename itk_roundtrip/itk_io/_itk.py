@@ -17,6 +17,7 @@ import importlib
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
+from itk_roundtrip.series.lattice import Lattice, lattice_of
 
 SHARES_MEMORY = True
 """An ``itk.Image`` and the array of its pixels share their memory."""
@@ -291,3 +293,59 @@ def array_view(image: Any, pixel_type: PixelType) -> Array:
     view = memory.reshape(shape).view(ImageArray)
     view.image = image
     return view
+
+
+# --------------------------------------------------------------------------------------------- images of the caller
+
+
+def copy_of(array_zyx: Array, pixel_type: PixelType, geometry: Sequence[float]) -> Any:
+    """Return an ``itk.Image`` that holds a copy of an array, with a geometry as :func:`geometry` returns it.
+
+    An image over the memory of an array would not keep it alive in ITK's pipelines.
+    """
+    one_pixel = np.zeros((1, 1, 1, *array_zyx.shape[3:]), DTYPES[pixel_type])
+    image = type(image_of(one_pixel, pixel_type, None)).New()
+    image.SetRegions(list(array_zyx.shape[2::-1]))
+    image.Allocate()
+    array_view(image, pixel_type)[...] = array_zyx
+    image.SetOrigin(list(geometry[:3]))
+    image.SetSpacing(list(geometry[3:6]))
+    set_direction(image, np.reshape(geometry[6:], (3, 3)))
+    return image
+
+
+def is_image(value: Any) -> bool:
+    """Tell whether a value is an image of ITK, such as ``itk.Image`` or ``itk.VectorImage``; nothing is imported."""
+    bases = type(value).__mro__
+    return any(base.__name__.startswith("itkImageBase") and base.__module__.startswith("itk.") for base in bases)
+
+
+def pixels(image: Any) -> Array:
+    """Return the pixels of any image as an array that shares its memory, shape ([slices,] rows, columns).
+
+    Components stand behind. The pipeline behind the image is brought up to date.
+    """
+    image.Update()
+    array: Array | None = importlib.import_module("itk").array_view_from_image(image)
+    if array is None:
+        raise RuntimeError("no pixels")  # its filter is gone and did not run before
+    return array
+
+
+def lattice(image: Any) -> Lattice:
+    """Return where the voxels of any image lie: the index of its first voxel need not be 0."""
+    region, dimension = image.GetBufferedRegion(), image.GetImageDimension()
+    matrix = image.GetDirection().GetVnlMatrix()
+    return lattice_of(
+        [int(region.GetSize()[axis]) for axis in range(dimension)],
+        [*image.GetOrigin()],
+        [*image.GetSpacing()],
+        [matrix.get(*at) for at in np.ndindex(dimension, dimension)],
+        [int(region.GetIndex()[axis]) for axis in range(dimension)],
+    )
+
+
+def write_file(image: Any, path: Path) -> None:
+    """Write an image to a file through the ImageIO that its extension tells."""
+    with kept_locale():
+        importlib.import_module("itk").imwrite(image, str(path))

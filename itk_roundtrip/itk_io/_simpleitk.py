@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
+from itk_roundtrip.series.lattice import Lattice, lattice_of
 
 SHARES_MEMORY = False
 """The array of a ``SimpleITK.Image`` is a copy of its pixels."""
@@ -236,6 +237,35 @@ def array_view(image: Any, pixel_type: PixelType) -> Array:
     )
 
 
+# --------------------------------------------------------------------------------------------- images of the caller
+
+
+def copy_of(array_zyx: Array, pixel_type: PixelType, geometry: Sequence[float]) -> Any:
+    """Return an image that holds a copy of an array, with a geometry as :func:`geometry` returns it."""
+    image = image_of(array_zyx, pixel_type, None)
+    image.SetOrigin(list(geometry[:3]))
+    image.SetSpacing(list(geometry[3:6]))
+    image.SetDirection(list(geometry[6:]))
+    return image
+
+
+def is_image(value: Any) -> bool:
+    """Tell whether a value is a ``SimpleITK.Image``; nothing is imported."""
+    bases = type(value).__mro__
+    return any(base.__name__ == "Image" and base.__module__.startswith("SimpleITK") for base in bases)
+
+
+def pixels(image: Any) -> Array:
+    """Return a copy of the pixels of any image, shape ([slices,] rows, columns), components behind."""
+    array: Array = load().GetArrayFromImage(image)
+    return array
+
+
+def lattice(image: Any) -> Lattice:
+    """Return where the voxels of any image lie."""
+    return lattice_of(image.GetSize(), image.GetOrigin(), image.GetSpacing(), image.GetDirection())
+
+
 # ---------------------------------------------------------------------------- a second decoder, a reader of any image
 
 
@@ -251,6 +281,26 @@ def stored_values(path: Path) -> NDArray[Any]:
     image = reader.Execute()
     array: NDArray[Any] = module.GetArrayFromImage(image)
     return array.reshape(array.shape[-3:] if image.GetNumberOfComponentsPerPixel() > 1 else array.shape[-2:])
+
+
+def image_io_of(path: Path) -> str:
+    """Return the name of the ImageIO that reads a file, such as ``NrrdImageIO``; empty if none does."""
+    return str(load().ImageFileReader.GetImageIOFromFileName(str(path)))
+
+
+def read_file(path: Path, image_io: str) -> Any:
+    """Read an image file through an ImageIO."""
+    reader = load().ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(str(path))
+    with kept_locale():
+        return reader.Execute()
+
+
+def write_file(image: Any, path: Path) -> None:
+    """Write an image to a file through the ImageIO that its extension tells, compressed if that says so."""
+    with kept_locale():
+        load().WriteImage(image, str(path))
 
 
 def read_image(path: Path) -> tuple[NDArray[Any], tuple[float, ...], tuple[float, ...], NDArray[Any]]:

@@ -56,13 +56,14 @@ def _summary(thrown: BaseException) -> str:
 
 _MEANINGS = (
     (r"Cannot read requested file|ReadImageInformation", "ITK: cannot read the file"),
-    (r"Could not create IO object", "ITK: no reader for the file"),
+    (r"Could not create IO object|Unable to determine ImageIO", "ITK: no reader for the file"),
     (r"Both RescaleSlope", "ITK: Rescale Slope without Intercept or the other way round"),
     (r"slope == \(int\)slope|dmin <= dmax", "GDCM: it cannot apply this Rescale Slope"),
     (r"does not support this component type", "GDCM: it does not support this component type"),
     (r"gdcmStringFilter|gdcmVR", "GDCM: an element that it does not know"),
     (r"PF\.Get|BitsStored|BitsAllocated", "GDCM: a pixel format that it does not support"),
     (r"Failed to change to Implicit|Failed to get the buffer", "GDCM: it cannot decode the pixels"),
+    (r"no pixels", "ITK: its filter did not run; call Update() before GetOutput()"),
     (r"Size mismatch", "ITK: the sizes of the slices differ"),
     (r"Cannot write|cannot open|Could not open", "ITK: cannot write the file"),
 )

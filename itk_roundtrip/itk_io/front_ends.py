@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from itk_roundtrip.arguments import Backend as Backend
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.pixels.formats import Array, PixelType
+from itk_roundtrip.series.lattice import Lattice
 
 NAMES: dict[Backend, str] = {"itk": "ITK", "simpleitk": "SimpleITK"}
 
@@ -94,6 +95,18 @@ class FrontEnd(Protocol):
 
     def array_view(self, image: Any, pixel_type: PixelType) -> Array:
         """Return the pixels of an image, shape (slices, rows, columns), samples behind."""
+
+    def copy_of(self, array_zyx: Array, pixel_type: PixelType, geometry: Sequence[float]) -> Any:
+        """Return an image that holds a copy of an array, with a geometry as :meth:`geometry` returns it."""
+
+    def is_image(self, value: Any) -> bool:
+        """Tell whether a value is an image of this front end, of any dimension; nothing is imported for it."""
+
+    def pixels(self, image: Any) -> Array:
+        """Return the pixels of any image, shape ([slices,] rows, columns), components behind."""
+
+    def lattice(self, image: Any) -> Lattice:
+        """Return where the voxels of any image lie."""
 
 
 def front_end(backend: Backend, pixel_type: PixelType = "SS") -> FrontEnd:
