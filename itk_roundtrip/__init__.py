@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from itk_roundtrip.errors import (
         AmbiguousSeriesError,
         DestinationError,
+        FunctionError,
+        ImageError,
         ITKCrashError,
         RoundtripError,
         SeriesNotFoundError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
     from itk_roundtrip.verify.findings import Change, Finding, Report, SlicePair
     from itk_roundtrip.verify.series import verify_series
+    from itk_roundtrip.volume.export import ExportResult, export_volume
     from itk_roundtrip.volume.read import read_series
     from itk_roundtrip.volume.volume import Volume, derive
 
@@ -43,9 +46,12 @@ _HOMES = {
     "AmbiguousSeriesError": "errors",
     "Change": "verify.findings",
     "DestinationError": "errors",
+    "ExportResult": "volume.export",
     "Finding": "verify.findings",
+    "FunctionError": "errors",
     "ITKCrashError": "errors",
     "IdiomLosses": "losses",
+    "ImageError": "errors",
     "Instance": "series.find",
     "Irregularity": "series.find",
     "Loss": "losses",
@@ -68,6 +74,7 @@ _HOMES = {
     "Versions": "losses",
     "Volume": "volume.volume",
     "derive": "volume.volume",
+    "export_volume": "volume.export",
     "find_losses": "losses",
     "find_series": "series.find",
     "read_series": "volume.read",
@@ -80,9 +87,12 @@ __all__ = [
     "AmbiguousSeriesError",
     "Change",
     "DestinationError",
+    "ExportResult",
     "Finding",
+    "FunctionError",
     "ITKCrashError",
     "IdiomLosses",
+    "ImageError",
     "Instance",
     "Irregularity",
     "Loss",
@@ -105,6 +115,7 @@ __all__ = [
     "Versions",
     "Volume",
     "derive",
+    "export_volume",
     "find_losses",
     "find_series",
     "read_series",

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_roundtrip import __version__
-from itk_roundtrip.arguments import Backend, HeaderMode, Identity, Progress, TransferSyntax
+from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, HeaderMode, Identity, Progress, TransferSyntax
 from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
 
 app = typer.Typer(
@@ -120,6 +120,46 @@ def run(
             _print(report.run_document(result) if as_json else report.run_table(result))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(PUBLISHED) from None
+
+
+@app.command()
+def export(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help=f"Image file to write: {', '.join(IMAGE_FORMATS)}.")],
+    series: Annotated[
+        str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
+    ] = None,
+    volume: Annotated[
+        int | None, typer.Option(metavar="K", min=0, help="Volume to write, from 0, if the series holds several.")
+    ] = None,
+    backend: Annotated[Backend, typer.Option(help="Front end that reads the series; same pixels.")] = "itk",
+    allow_irregular: Annotated[
+        bool,
+        typer.Option("--allow-irregular", help="Write slices with gaps or tilt as if they were a regular grid."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE, once the new one is verified.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a volume to FILE for other programs: real-world values and geometry, nothing else of its headers."""
+    with _reported():
+        with _progress(as_json) as progress:
+            from itk_roundtrip.volume.export import export_volume
+
+            result = export_volume(
+                source,
+                file,
+                series=series,
+                volume=volume,
+                backend=backend,
+                overwrite=overwrite,
+                allow_irregular=allow_irregular,
+                progress=progress,
+            )
+        from itk_roundtrip.show.report import export_document, export_table
+
+        for warning in result.warnings:
+            _say(f"warning: {warning}")
+        _print(export_document(result) if as_json else export_table(result))
 
 
 @app.command()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.pipeline import RoundtripResult
     from itk_roundtrip.series.find import Instance, Series, SeriesList
     from itk_roundtrip.verify.findings import Finding, Report
+    from itk_roundtrip.volume.export import ExportResult
 
 SCHEMA = 1
 _SHOWN_FILES = 5
@@ -175,6 +176,24 @@ def run_document(result: RoundtripResult) -> dict[str, Any]:
     del document["report"]
     findings = [asdict(finding) for finding in result.findings]
     return {"schema": SCHEMA, **document, "findings": findings, "restored": result.restored}
+
+
+def export_document(result: ExportResult) -> dict[str, Any]:
+    """Return the JSON document of `export`."""
+    return {"schema": SCHEMA, **asdict(result)}
+
+
+def export_table(result: ExportResult) -> RenderableType:
+    """Return the table of `export`: what was written, and where it lies."""
+    size = " x ".join(map(str, result.size_xyz))
+    spacing = " x ".join(f"{step:.4g}" for step in result.spacing_xyz)
+    table = Table.grid(padding=(0, 2))
+    table.add_row("written", Text(f"volume {result.volume} as {result.format}: {result.written}"))
+    table.add_row("verified", "the file read again: pixels and geometry are those of the volume")
+    table.add_row("pixels", f"{size}, real-world values as {result.pixel_type}")
+    table.add_row("spacing", f"{spacing} mm; corners off by at most {result.geometry_error_mm:.1g} mm")
+    table.add_row("series", Text(result.series_instance_uid or "(no Series Instance UID)"))
+    return table
 
 
 def verify_document(report: Report) -> dict[str, Any]:

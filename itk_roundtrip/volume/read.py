@@ -162,14 +162,14 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     ----------
     DICOM PS3.3 C.7.6.2 Image Plane Module, C.7.6.16 Multi-frame Functional Groups, C.11.1 Modality LUT Module
     """
-    return _read_slices(*_choose_volume(series, volume), backend)
+    return _read_slices(*choose_volume(series, volume), backend)
 
 
 _LISTED_VOLUMES = 20
 """How many volumes an error lists."""
 
 
-def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Slice, ...]]:
+def choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Slice, ...]]:
     """Return the series with the instances of the volume asked for, or of its only volume, and the slices of that.
 
     Raises
@@ -195,6 +195,7 @@ def _choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Sli
             f"The series holds {len(volumes)} volumes, told apart by {series.separated_by}; choose one with volume=K"
             f" ({'; '.join(listed)}{f'; and {more} more in `series.volumes`' if more else ''}).",
             series=series.series_instance_uid,
+            option="volume=K",
         )
     return of_volume(series, index), volumes[index].slices
 

@@ -1,0 +1,60 @@
+"""What is refused where an image is more than the slices it is made of: processed, or handed to another program."""
+
+from __future__ import annotations
+
+from pydicom.datadict import tag_for_keyword
+
+from itk_roundtrip.dicom.headers import read_header
+from itk_roundtrip.errors import UnsupportedSeriesError
+from itk_roundtrip.series.lattice import departures
+from itk_roundtrip.series.volumes import SubVolume
+from itk_roundtrip.volume.volume import Volume
+
+
+def check_regular(volume: SubVolume) -> None:
+    """Refuse slices that are no regular grid, which an image of ITK is: gaps, shared positions, tilt beyond 1 mm.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        They are not; ``allow_irregular=True`` is advised.
+    """
+    for departure in departures(volume):
+        raise UnsupportedSeriesError(
+            f"The slices are no regular grid: {departure.message}. An image has the same distance everywhere; to take"
+            " it as if they had, use allow_irregular=True.",
+            path=departure.files[0],
+            option="allow_irregular=True",
+        )
+
+
+def check_real_values(volume: Volume) -> None:
+    """Refuse pixels that are no real-world values: indices of a palette, YBR colours, input of a Modality LUT.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        They are; the message names the file.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.3.1.2 Photometric Interpretation, C.11.1.1 Modality LUT Sequence
+    """
+    for plane in {plane.instance.name: plane for plane in volume.planes}.values():
+        instance, carriage = plane.instance, plane.carriage
+        reason = ""
+        if carriage.photometric == "PALETTE COLOR":
+            reason = "holds indices of a colour palette"
+        elif carriage.photometric.startswith("YBR"):
+            reason = f"holds colours as {carriage.photometric}, which other programs take for RGB"
+        elif _MODALITY_LUT in read_header(instance.path, instance.name).elements:
+            reason = "has a Modality LUT, which is not applied"
+        if reason:
+            raise UnsupportedSeriesError(
+                f"{instance.name} {reason}: its pixels are no real-world values.",
+                path=instance.name,
+                series=instance.series_instance_uid,
+            )
+
+
+_MODALITY_LUT = tag_for_keyword("ModalityLUTSequence")

@@ -1,0 +1,333 @@
+"""Export a volume of a series to an image file for other programs: NRRD, NIfTI or MetaImage."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, checked
+from itk_roundtrip.errors import DestinationError, ITKCrashError, SeriesNotFoundError, VerificationError
+from itk_roundtrip.processes import Workers, uninterrupted
+
+if TYPE_CHECKING:
+    from itk_roundtrip.pixels.formats import PixelType
+    from itk_roundtrip.series.find import Series
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The outcome of an export.
+
+    Attributes
+    ----------
+    verdict
+        ``pass``: the file was read again and holds the same pixels and geometry.
+    source, written
+        The folder and the file, as given.
+    format
+        NRRD, NIfTI or MetaImage.
+    series_instance_uid, volume
+        Of the source, and the index of its volume.
+    pixel_type
+        ITK's name of the pixel type: UC, SS, US, F, D, RGBUC or RGBUS.
+    size_xyz
+        Number of voxels along each axis.
+    spacing_xyz, origin_xyz
+        In mm and LPS, as ITK has them.
+    direction
+        Row by row; the columns are the axes.
+    geometry_error_mm
+        Distance of the corner that is furthest from its place in the source, in the file as it was read again: NIfTI
+        rounds to numbers of 32 bits.
+    warnings
+        For people.
+    """
+
+    verdict: Literal["pass"]
+    source: str
+    written: str
+    format: str
+    series_instance_uid: str
+    volume: int
+    pixel_type: PixelType
+    size_xyz: tuple[int, ...]
+    spacing_xyz: tuple[float, ...]
+    origin_xyz: tuple[float, ...]
+    direction: tuple[float, ...]
+    geometry_error_mm: float
+    warnings: tuple[str, ...] = ()
+
+
+@checked()
+def export_volume(
+    source: str | os.PathLike[str],
+    file: str | os.PathLike[str],
+    *,
+    series: str | None = None,
+    volume: int | None = None,
+    backend: Backend = "itk",
+    overwrite: bool = False,
+    allow_irregular: bool = False,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Write a volume of a DICOM series to an image file for other programs.
+
+    The file holds real-world values in the type in which :func:`itk_roundtrip.read_series` reads them, and where they
+    lie, but nothing else of the headers. It appears when it has been read again and compared, or not at all.
+
+    Parameters
+    ----------
+    source
+        Folder with the series, at any depth.
+    file
+        The image file: ``.nrrd``, ``.nii.gz``, ``.nii`` or ``.mha``. NIfTI rounds the geometry to numbers of 32 bits.
+    series
+        Series Instance UID (0020,000E), needed if the folder holds several series with pixels.
+    volume
+        Index of the volume, needed if the series holds several.
+    backend
+        Front end that reads the series.
+    overwrite
+        Replace the file.
+    allow_irregular
+        Write slices with gaps, or tilted by more than 1 mm over the volume, as a regular grid, which they are not.
+    progress
+        Called with (stage, done, of how many).
+
+    Raises
+    ------
+    DestinationError
+        The file cannot be used, or its extension is none of those.
+    SeriesNotFoundError, AmbiguousSeriesError
+        The source holds no series, or several, or several volumes, and none was chosen.
+    UnsupportedSeriesError
+        A kind of image that has no real-world values, or slices that are no regular grid.
+    SeriesReadError, ITKCrashError
+        A source file is damaged, or ITK cannot decode it.
+    SeriesWriteError
+        ITK or the disk did not take the file.
+    VerificationError
+        What was written is not what it must be; nothing was published.
+    """
+    quiet: Progress = lambda stage, done, total: None  # noqa: E731
+    told = progress or quiet
+    if not os.path.isdir(source):
+        raise SeriesNotFoundError(f"{os.fspath(source)} is not a folder.", path=os.fspath(source))
+    suffix = _check_place(source, file, overwrite=overwrite)
+    with (
+        _staged(file, suffix) as (staged, lock),
+        Workers(1, (lock,), prepare=f"volume.export:{backend}") as workers,
+    ):
+        # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
+        from itk_roundtrip.series.find import choose_series, find_series, left_out, without_pixels
+        from itk_roundtrip.series.lattice import departures
+        from itk_roundtrip.volume.checks import check_regular
+        from itk_roundtrip.volume.read import choose_volume
+
+        series_list = find_series(source, progress=lambda done, total: told("Scanning", done, total))
+        chosen = choose_series(series_list, series, os.fspath(source))
+        choose_volume(chosen, volume)
+        index = volume or 0
+        if not allow_irregular:
+            check_regular(chosen.volumes[index])
+        warnings = [*left_out(series_list.skipped), *without_pixels(series_list, chosen)]
+        warnings += [
+            f"The file says that the slices are a regular grid, which they are not: {departure.message}."
+            for departure in departures(chosen.volumes[index])
+        ]
+        warnings += [
+            f"The source does not say all of where the slices lie ({irregularity.message}); what it leaves open is as"
+            " ITK makes it up."
+            for irregularity in chosen.irregularities
+            if irregularity.kind in ("no-position", "unknown-spacing")
+        ]
+        told("Exporting", 0, 1)
+        outcome = workers.call(write_volume, chosen, index, backend, staged)
+        if outcome.crashed:
+            first = chosen.volumes[index].instances[0].name
+            doing = f"wrote {os.fspath(file)}" if staged.exists() else f"read {first} and the files behind it"
+            raise ITKCrashError(f"ITK ended its process while it {doing}; nothing was written.", path=first)
+        pixel_type, size, geometry, error_mm = outcome.value
+        told("Exporting", 1, 1)
+        _publish(staged, file, overwrite=overwrite)
+    return ExportResult(
+        verdict="pass",
+        source=os.fspath(source),
+        written=os.fspath(file),
+        format=IMAGE_FORMATS[suffix],
+        series_instance_uid=chosen.series_instance_uid,
+        volume=index,
+        pixel_type=pixel_type,
+        size_xyz=size,
+        spacing_xyz=tuple(geometry[3:6]),
+        origin_xyz=tuple(geometry[:3]),
+        direction=tuple(geometry[6:]),
+        geometry_error_mm=error_mm,
+        warnings=tuple(warnings),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- in the worker
+
+
+def prepare(backend: str) -> None:
+    """Import what reading a series and writing a file needs."""
+    from itk_roundtrip.itk_io import files
+    from itk_roundtrip.itk_io.front_ends import front_end
+    from itk_roundtrip.volume import checks, read  # noqa: F401
+
+    front_end("simpleitk" if backend == "simpleitk" else "itk").load()
+    files.prepare()
+
+
+def write_volume(
+    series: Series, index: int, backend: Backend, file: Path
+) -> tuple[PixelType, tuple[int, ...], list[float], float]:
+    """Read a volume of a series, write it to a file, and read and compare that.
+
+    Returns
+    -------
+    tuple
+        Pixel type, size, geometry (origin, spacing, direction) and error of the geometry in the file in mm.
+    """
+    import numpy as np
+
+    from itk_roundtrip.itk_io.files import read_file, write_file
+    from itk_roundtrip.itk_io.front_ends import front_end
+    from itk_roundtrip.series.lattice import is_same, offset_mm
+    from itk_roundtrip.volume.checks import check_real_values
+    from itk_roundtrip.volume.images import lattice_of_volume
+    from itk_roundtrip.volume.read import read_series
+
+    volume = read_series(series, volume=index, backend=backend)
+    check_real_values(volume)
+    lattice = lattice_of_volume(volume)
+    geometry = [float(number) for number in front_end(backend, volume.pixel_type).geometry(volume.image)]
+    array_zyx = np.asarray(volume.array_zyx)
+    write_file(file, array_zyx, volume.pixel_type, geometry)
+    again = read_file(file)
+    array = again.array
+    same = array.dtype == array_zyx.dtype and array.shape == array_zyx.shape
+    bits = f"u{array.dtype.itemsize}"  # NaN equals NaN, and -0.0 does not equal 0.0
+    if not same or not np.array_equal(array.view(bits), array_zyx.view(bits)):
+        raise VerificationError("The file does not hold the pixels of the volume when it is read again.")
+    assert again.lattice is not None
+    if not is_same(again.lattice, lattice, single_precision=again.single_precision):
+        raise VerificationError("The file does not lie where the volume does when it is read again.")
+    return volume.pixel_type, lattice.size, geometry, offset_mm(again.lattice, lattice)
+
+
+# ------------------------------------------------------------------------------------------------------- the file
+
+
+def _check_place(source: str | os.PathLike[str], file: str | os.PathLike[str], *, overwrite: bool) -> str:
+    """Return the extension of the file; refuse a file that cannot be written there."""
+    name = os.fspath(file)
+    suffix = next((known for known in IMAGE_FORMATS if name.lower().endswith(known)), None)
+    if suffix is None or not os.path.basename(name)[: -len(suffix)]:
+        *others, last = IMAGE_FORMATS
+        listed = f"{', '.join(others)} or {last}"
+        raise DestinationError(f"{name} names no format; end it with {listed}.", path=name)
+    parent = os.path.dirname(os.path.abspath(name))
+    if not os.path.isdir(parent):
+        raise DestinationError(f"The folder for {name} does not exist; make it first.", path=name)
+    if Path(os.path.realpath(name)).is_relative_to(os.path.realpath(source)):
+        raise DestinationError(
+            f"{name} lies in {os.fspath(source)}, which is not written to; name a file elsewhere.", path=name
+        )
+    if os.path.lexists(name):
+        if not os.path.isfile(name):
+            raise DestinationError(f"{name} is no file; name another one.", path=name)
+        if not overwrite:
+            raise _exists(name)
+    return suffix
+
+
+def _exists(name: str) -> DestinationError:
+    return DestinationError(
+        f"{name} exists; name another file, or replace it with overwrite=True.", path=name, option="overwrite=True"
+    )
+
+
+@contextlib.contextmanager
+def _staged(file: str | os.PathLike[str], suffix: str) -> Iterator[tuple[Path, int]]:
+    """Yield where to make the file, in a hidden folder beside its place, and the descriptor that locks the folder.
+
+    What a killed export left in the folder is removed first; the folder is removed afterwards.
+    """
+    target = Path(os.path.realpath(file))
+    folder = target.parent / f".{target.name}.itk-roundtrip"
+    try:
+        with uninterrupted():
+            lock = _locked(folder, os.fspath(file))
+    except OSError as error:
+        raise _refused(file, error) from None
+    try:
+        yield folder / f"volume{suffix}", lock
+    finally:
+        with uninterrupted():
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _locked(folder: Path, name: str) -> int:
+    """Make a folder, or empty the one that a killed export left, and return the descriptor that locks it."""
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), os.stat(folder)):
+                for remnant in folder.iterdir():
+                    remnant.unlink()
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise DestinationError(f"Another export is writing {name}; wait for it.", path=name) from None
+        except FileNotFoundError:  # its holder removed it meanwhile
+            pass
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+
+
+def _publish(staged: Path, file: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Put the file in its place in one step; unless it may be replaced, only if there is none."""
+    target = Path(os.path.realpath(file))
+    try:
+        with uninterrupted():
+            if overwrite and target.exists():
+                staged.chmod(target.stat().st_mode & 0o7777)
+            if overwrite:
+                os.replace(staged, target)
+            else:
+                _link(staged, target)
+    except FileExistsError:
+        raise _exists(os.fspath(file)) from None
+    except OSError as error:
+        raise _refused(file, error) from None
+
+
+def _link(staged: Path, target: Path) -> None:
+    """Give a file its place unless there is one; a file system without hard links leaves an instant in between."""
+    try:
+        os.link(staged, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        if target.exists():
+            raise FileExistsError from None
+        os.rename(staged, target)
+
+
+def _refused(file: str | os.PathLike[str], error: OSError) -> DestinationError:
+    """Return the error for a file that the system refuses."""
+    reason = os.strerror(error.errno).lower() if error.errno else "the system refused it"
+    return DestinationError(f"{os.fspath(file)} cannot be written: {reason}.", path=os.fspath(file))
