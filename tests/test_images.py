@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import itertools
 from collections.abc import Callable
@@ -191,6 +192,18 @@ def test_an_image_elsewhere_is_refused_with_the_distance(
     edit(image)
     with pytest.raises(rt.ImageError, match=f"does not lie where the volume does: a corner is .*{away}"):
         taken(image, volume)
+
+
+def test_an_image_is_compared_with_what_was_read(volume: rt.Volume) -> None:
+    """Whatever stands in the fields of the volume by now."""
+    moved = sitk_of(volume)
+    moved.SetOrigin([0, 0, 0])
+    edited = dataclasses.replace(volume, image=moved, array_zyx=volume.array_zyx[:2])
+    np.testing.assert_array_equal(taken(volume.image, edited), volume.array_zyx)
+    with pytest.raises(rt.ImageError, match="does not lie where"):
+        taken(edited.image, edited)
+    with pytest.raises(rt.ImageError, match="not made by read_series"):
+        taken(volume.image, dataclasses.replace(volume, as_read=None))
 
 
 def test_rounding_of_double_is_no_other_place(volume: rt.Volume) -> None:

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from itk_roundtrip.derivation.processing import Code
 from itk_roundtrip.errors import FunctionError
 from itk_roundtrip.itk_io._simpleitk import load
-
-Code = tuple[str, str, str]
-"""Value, scheme and meaning of a code."""
+from itk_roundtrip.words import counted
 
 _FEWEST_PIXELS = 4
 """The recursive Gaussian needs as many along each axis that it filters."""
@@ -167,14 +166,13 @@ def _described(name: str, parameters: Mapping[str, float]) -> Filter:
         radius = parameters.get("radius")
         if not isinstance(radius, int) or radius < 1:
             raise FunctionError("median needs a whole number of voxels of 1 or more, as in median:radius=1.")
-        voxels = "voxel" if radius == 1 else "voxels"
-        return Filter(name, parameters, f"median filter, radius {radius} {voxels}", None, radius)
+        return Filter(name, parameters, f"median filter, radius {counted(radius, 'voxel')}", None, radius)
     if name == "gaussian":
         sigma = parameters.get("sigma_mm", 0)
         if sigma <= 0:
             raise FunctionError("gaussian needs a length above 0 mm, as in gaussian:sigma_mm=1.0.")
         derivation = f"Gaussian smoothing in 32-bit float, sigma {sigma} mm"
-        return Filter(name, parameters, derivation, ("113088", "DCM", "Gaussian blur"), None)
+        return Filter(name, parameters, derivation, Code("113088", "DCM", "Gaussian blur"), None)
     lower, upper = parameters.get("lower"), parameters.get("upper")
     if lower is None and upper is None:
         raise FunctionError(f"{name} needs lower, upper or both, as in {name}:lower=0,upper=100.")
@@ -197,4 +195,4 @@ def _number(text: str) -> float:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if len(text) <= 40 and text.isprintable() else f"of {len(text)} characters"
+    return f'"{text}"' if len(text) <= 40 and text.isprintable() else f"of {counted(len(text), 'character')}"

@@ -64,7 +64,7 @@ def check_unedited(volume: Volume) -> AsRead:
         ("array_zyx", volume.array_zyx),
         ("image", front.array_view(volume.image, before.pixel_type)),
     ):
-        if pixels.shape != _shape(before):
+        if pixels.shape != shape_of(before):
             raise VerificationError(
                 f"The volume has other slices or pixels in `{field}` than the source; processed pixels are not carried."
             )
@@ -81,7 +81,7 @@ def check_unedited(volume: Volume) -> AsRead:
     return before
 
 
-def _shape(before: AsRead) -> tuple[int, ...]:
+def shape_of(before: AsRead) -> tuple[int, ...]:
     """Return the shape of the array that was read: slices, rows, columns, samples behind if there are several."""
     carriage, instance = before.planes[0].carriage, before.planes[0].instance
     samples = carriage.pixel_format.samples

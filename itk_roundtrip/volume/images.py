@@ -18,7 +18,8 @@ from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.pixels.formats import Array, components
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.lattice import Lattice, is_same, lattice_of, offset_mm, reordering
-from itk_roundtrip.volume.volume import Volume
+from itk_roundtrip.volume.edited import shape_of
+from itk_roundtrip.volume.volume import AsRead, Volume
 from itk_roundtrip.words import counted
 
 _KINDS = "an itk.Image, a SimpleITK.Image, a numpy array (z, y, x) or the path of an image file"
@@ -104,10 +105,16 @@ def read_in_worker(file: Path) -> ImageData:
 
 
 def lattice_of_volume(volume: Volume) -> Lattice:
-    """Return where the voxels of a volume lie, as it was read."""
-    front = front_end(volume.backend, volume.pixel_type)
-    geometry = front.geometry(volume.image)
-    return lattice_of(volume.array_zyx.shape[2::-1], geometry[:3], geometry[3:6], geometry[6:])
+    """Return where the voxels of a volume lay when it was read, whatever became of its image since."""
+    before = _as_read(volume)
+    geometry = before.geometry
+    return lattice_of(shape_of(before)[2::-1], geometry[:3], geometry[3:6], geometry[6:])
+
+
+def _as_read(volume: Volume) -> AsRead:
+    if volume.as_read is None:
+        raise ImageError("The volume was not made by read_series, so that it is not known where its slices lie.")
+    return volume.as_read
 
 
 def laid(data: ImageData, volume: Volume, name: str) -> Array:
@@ -127,15 +134,15 @@ def laid(data: ImageData, volume: Volume, name: str) -> Array:
     elif array.shape[:dimension] != lattice.size[::-1]:
         size = array.shape[:dimension][::-1]
         raise ImageError(f"{name} has {_size(size)} and the volume {_size(lattice.size)}.")
-    return _numbers(array.reshape(volume.array_zyx.shape), name)
+    return _numbers(array.reshape(shape_of(_as_read(volume))), name)
 
 
 def _dimension(data: ImageData, volume: Volume, name: str) -> int:
     """Return the number of dimensions of an image, 3, or 2 for one slice; refuse others, and other components."""
-    array, shape = data.array, volume.array_zyx.shape
-    wanted = components(volume.pixel_type)
+    array, before = data.array, _as_read(volume)
+    wanted = components(before.pixel_type)
     dimension = array.ndim - (wanted > 1) if data.lattice is None else len(data.lattice.size)
-    if dimension == 3 or (dimension == 2 and shape[0] == 1):
+    if dimension == 3 or (dimension == 2 and len(before.planes) == 1):
         found = array.shape[dimension] if array.ndim > dimension else 1
         if found == wanted:
             return dimension
