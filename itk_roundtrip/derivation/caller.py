@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom.charset import decode_bytes, encode_string
+from pydicom.charset import decode_bytes, default_encoding, encode_string
 from pydicom.datadict import (
     dictionary_has_tag,
     dictionary_VM,
@@ -132,8 +132,6 @@ def _check_owner(source: Dataset, tag: int, name: str) -> None:
     group, element = tag >> 16, tag & 0xFFFF
     if group <= 0x0002 or group in (0x0004, 0x0006, 0xFFFE) or element == 0:
         raise refuse("it belongs to the file, whose writer sets it")
-    if group >= 0x7F00:
-        raise refuse("it belongs to the pixels, which an image changes")
     if group & 1:
         creator = text_value(source, group << 16 | element >> 8) if element > 0xFF else ""
         if element <= 0xFF:
@@ -145,6 +143,8 @@ def _check_owner(source: Dataset, tag: int, name: str) -> None:
     if rule is not None and rule.action != "keep" and not rule.caller:
         done = {"new": "is new in a derived instance", "set": "is set", "append": "is added to", "remove": "is removed"}
         raise refuse(f"by its rule it {done[rule.action]} ({rule.detail})")
+    if group >= 0x7F00:
+        raise refuse("it belongs to the pixels, which an image changes")
     if dictionary_has_tag(tag) and dictionary_VR(tag) == "UI":
         raise refuse("UIDs are kept, or made by the rules")
     reason = OWNED.get(tag, "")
@@ -182,7 +182,7 @@ def _attribute(source: Dataset, tag: int, name: str) -> _Attribute:
     if vr == "SQ":
         raise _refusal(attribute, "is a sequence, which is kept as it stands")
     if vr not in STRUCT_FORMATS and vr not in _ENCODED and vr not in _PATTERNS:
-        raise _refusal(attribute, f"has the VR {vr}, whose values are bytes or tags")
+        raise _refusal(attribute, f"has the VR {vr}, whose values are no texts or numbers")
     return attribute
 
 
@@ -317,7 +317,7 @@ def _is_date(text: str) -> bool:
 
 def _in_character_set(source: Dataset, attribute: _Attribute, text: str) -> bytes:
     """Return a value in Specific Character Set, from which it reads as it was."""
-    encodings = encodings_of(source)
+    encodings, read = encodings_of(source), None
     encode: Callable[[str], bytes] = lambda part: encode_string(part, encodings)  # noqa: E731
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom writes question marks for what it cannot encode
@@ -329,9 +329,12 @@ def _in_character_set(source: Dataset, attribute: _Attribute, text: str) -> byte
                 value = encode(text)
                 read = decode_bytes(value, encodings, set())
         except (UnicodeError, LookupError, ValueError):
-            read = None
-    if read != text:
-        name = text_value(source, tags.SPECIFIC_CHARACTER_SET) or "ISO_IR 6 (ASCII)"
+            pass
+    # pydicom takes Latin-1 for the default character repertoire, which is ASCII (PS3.5 6.1.2.1).
+    is_beyond = encodings[0] == default_encoding and any("\x7f" < character <= "\xff" for character in text)
+    if read != text or is_beyond:
+        named = source.get("SpecificCharacterSet") or "ISO_IR 6 (ASCII)"
+        name = named if isinstance(named, str) else "\\".join(named)
         raise _bad_value(
             attribute,
             f"has characters that the character set of the file, {name}, does not have; write it without them",

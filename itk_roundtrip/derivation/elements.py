@@ -11,9 +11,11 @@ from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.edits import Edit, Item, Items
+from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
 
 STRUCT_FORMATS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 """Formats of struct for the words of binary VRs (PS3.5 6.2)."""
@@ -21,16 +23,24 @@ STRUCT_FORMATS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "
 
 def raw_value(source: Dataset, tag: int) -> bytes:
     """Return the value bytes of an element without its padding; empty if absent."""
-    element = source.get_item(tag) if tag in source else None
-    if isinstance(element, RawDataElement):
-        return (element.value or b"").rstrip(b" \0")
-    return b""
+    return raw_words(source, tag).rstrip(b" \0")
 
 
 def raw_words(source: Dataset, tag: int) -> bytes:
-    """Return the value bytes of a binary element, of which none is padding; empty if absent."""
-    element = source.get_item(tag) if tag in source else None
-    return bytes(element.value or b"") if isinstance(element, RawDataElement) else b""
+    """Return the value bytes of an element, of a binary one without padding; empty if absent or a sequence."""
+    return _bytes(source.get_item(tag)) if tag in source else b""
+
+
+def _bytes(element: Any) -> bytes:
+    """Return the value bytes of an element, which pydicom may have decoded on its way to another one."""
+    if isinstance(element, RawDataElement):
+        return bytes(element.value or b"")
+    if element is None or element.value is None or isinstance(element.value, pydicom.Sequence):
+        return b""
+    values = element.value if isinstance(element.value, MultiValue | list) else [element.value]
+    if element.VR in STRUCT_FORMATS:
+        return b"".join(binary(element.VR, value) for value in values)
+    return "\\".join(map(str, values)).encode("ascii", "replace")
 
 
 def text_value(source: Dataset, tag: int) -> str:
@@ -61,15 +71,22 @@ def items_of(source: Dataset, tag: int) -> tuple[Dataset, ...]:
 def sequences_of(source: Dataset) -> Iterator[tuple[int, tuple[Dataset, ...]]]:
     """Yield tag and items of each sequence of a data set, standard or private."""
     for tag in sorted(map(int, source.keys())):
-        element = source.get_item(tag)
-        vr = str(element.VR) if element is not None else ""
-        if vr == "None":
-            vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
-        # A private sequence in Implicit VR, or of VR UN, shows itself by its undefined length only.
-        if vr == "SQ" or (vr == "UN" and (not isinstance(element, RawDataElement) or element.length == 0xFFFFFFFF)):
-            items = items_of(source, tag)
-            if items:
-                yield tag, items
+        element = source.get_item(tag, keep_deferred=True)  # Pixel Data is not read
+        if _is_sequence(element, _vr(element, tag)) and (items := items_of(source, tag)):
+            yield tag, items
+
+
+def _vr(element: Any, tag: int) -> str:
+    """Return the VR of an undecoded element: in Implicit VR that of the dictionary, UN where that has none."""
+    if element is not None and element.VR is not None:
+        return str(element.VR)
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+
+
+def _is_sequence(element: Any, vr: str) -> bool:
+    """Tell whether an element is a sequence: a private one, in Implicit VR or VR UN, if its length is undefined."""
+    is_long = isinstance(element, RawDataElement) and element.length == UNDEFINED_LENGTH
+    return vr == "SQ" or (vr == "UN" and is_long)
 
 
 def binary(vr: str, number: float) -> bytes:
@@ -93,21 +110,16 @@ def item_of(source: Dataset, changes: Mapping[int, Edit | Items | None], *, sign
     for tag in map(int, source.keys()):
         if tag in changes or tag & 0xFFFF == 0:
             continue
-        items, element = items_of(source, tag), source.get_item(tag)
-        vr = str(element.VR) if element is not None else "UN"
-        if vr == "None":
-            vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
-        if items or vr == "SQ":
-            elements[tag] = Items(tag, tuple(item_of(inner, {}, signed=signed) for inner in items))
+        element = source.get_item(tag)
+        vr = _vr(element, tag)
+        if _is_sequence(element, vr):
+            inside = items_of(source, tag)
+            elements[tag] = Items(tag, tuple(item_of(inner, {}, signed=signed) for inner in inside))
         else:
             vr = ("SS" if signed else "US") if vr == "US or SS" else vr.split(" or ")[-1]
             elements[tag] = Edit(tag, vr, _bytes(element))
     elements.update({tag: change for tag, change in changes.items() if change is not None})
     return tuple(elements[tag] for tag in sorted(elements))
-
-
-def _bytes(element: Any) -> bytes:
-    return bytes(element.value or b"") if isinstance(element, RawDataElement) else b""
 
 
 def coded(tag: int, *codes: tuple[str, str, str]) -> Items:

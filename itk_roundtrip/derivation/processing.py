@@ -380,7 +380,8 @@ def figures(source: Dataset, processing: Processing, processed: ProcessedPixels)
     if (unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1) != processed.signed:
         parts.append("signed" if processed.signed else "unsigned")
     units = processing.units or processing.rescale_type or source_units(source)
-    units = units if _is_line(units) and len(units) <= SHORT_STRING_LIMIT and units != "US" else ""
+    if not _is_line(units) or len(units) > SHORT_STRING_LIMIT or units in ("US", "normalized"):
+        units = ""  # no name of a unit
     parts.append(f"max error {_rounded_up(processed.max_error)} {units}".rstrip())
     parts += [f"{counted(processed.clipped, 'value')} clipped"] if processed.clipped else []
     parts += [f"{processed.filled} NaN or Inf to padding"] if processed.filled else []

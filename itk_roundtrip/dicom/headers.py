@@ -465,7 +465,8 @@ class PixelData:
             return ENCAPSULATED_PIXEL_DATA + self.value + SEQUENCE_DELIMITER
         element = source.elements.get(tags.PIXEL_DATA)
         vr = str(element.VR) if element is not None else "None"
-        if source.encapsulated or vr == "None":
+        allocated = int.from_bytes((source.raw(tags.BITS_ALLOCATED) or b"")[:2], "little")
+        if source.encapsulated or vr == "None" or self.bits_allocated != allocated:
             vr = "OW" if self.bits_allocated > 8 else "OB"
         return spans.encode(tags.PIXEL_DATA, vr, self.value, implicit_vr=source.implicit_vr)
 
