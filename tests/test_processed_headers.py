@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from synthetic import item, make_uid, write_series
 
-from itk_roundtrip import RoundtripError, __version__, rules
+from itk_roundtrip import RoundtripError, __version__, rules, tags
 from itk_roundtrip.derivation.caller import caller_edits
 from itk_roundtrip.derivation.elements import raw_value, unsigned_short
 from itk_roundtrip.derivation.functional_groups import functional_group_edits
