@@ -14,6 +14,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from itk_roundtrip import syntaxes, tags
 
 Action = Literal["keep", "new", "set", "append", "remove"]
+StaleAfter = Literal["", "pixels", "units", "window"]
 
 _PRIMARY_MODALITIES = frozenset({"PT", "NM"})
 _PRIMARY_CLASSES = frozenset({uid.PositronEmissionTomographyImageStorage, uid.NuclearMedicineImageStorage})
@@ -59,6 +60,9 @@ SHORT_TEXT_LIMIT = 1024
 """Characters in a value of VR ST (PS3.5 6.2)."""
 INTEGER_STRING_MAXIMUM = 2**31 - 1
 """Largest value of VR IS (PS3.5 6.2)."""
+SLOPE_MODALITIES = frozenset({"CT", "PT"})
+"""Modalities whose IOD has Rescale Slope and Intercept, so that they may be added (PS3.3 A.3, A.21)."""
+
 DESCRIPTION_SUFFIX = "ITK round trip"
 """Text added to Series Description."""
 PROCESSED_SUFFIX = "ITK processed"
@@ -113,6 +117,9 @@ class Rule:
         Value of the attribute then, for people.
     outcomes
         What may become of the attribute then: names of :data:`itk_roundtrip.verify.findings.Outcome`.
+    stale_after
+        By what the attribute becomes false, so that it must be removed, or replaced: ``pixels``, by any new stored
+        value; ``units``, by other units of the values; ``window``, by those and by a scale that is no slope.
     caller
         The caller may set the attribute, although a rule does.
     """
@@ -128,6 +135,7 @@ class Rule:
     processed: Action = "keep"
     processed_detail: str = ""
     outcomes: tuple[str, ...] = ()
+    stale_after: StaleAfter = ""
     caller: bool = False
 
 
@@ -147,6 +155,7 @@ def _processed(
     detail: str,
     *keywords: str,
     outcomes: tuple[str, ...] = ("changed", "reformatted"),
+    stale_after: StaleAfter = "",
     kept_for_primary: bool = False,
 ) -> tuple[Rule, ...]:
     """Return rules for attributes that are kept until stored values change, and then get another value or go."""
@@ -157,6 +166,7 @@ def _processed(
             processed=action,
             processed_detail=detail,
             outcomes=outcomes,
+            stale_after=stale_after,
         )
         for rule in _kept(check, reason, *keywords)
     )
@@ -262,11 +272,12 @@ RULES: tuple[Rule, ...] = (
                 outcomes=("changed", "added")),
     *_processed("HDR-01", "PS3.3 C.8.9.1", "set", "units that the user stated", "Units", outcomes=("changed",)),
     *_processed("HDR-01", "PS3.3 C.8.8.3", "set", "units that the user stated", "DoseUnits", outcomes=("changed",)),
-    *_processed("HDR-01", "PS3.3 C.8.9.1", "remove", "where the units changed", "SUVType", outcomes=("lost",)),
+    *_processed("HDR-01", "PS3.3 C.8.9.1", "remove", "where the units changed", "SUVType",
+                outcomes=("changed", "lost"), stale_after="units"),
     *_processed("HDR-01", "PS3.3 C.11.2", "remove",
                 "where the units changed, or stored values got a scale that is no slope", "WindowCenter", "WindowWidth",
                 "WindowCenterWidthExplanation", "VOILUTSequence", "VOILUTFunction",
-                outcomes=("changed", "reformatted", "lost")),
+                outcomes=("changed", "reformatted", "lost"), stale_after="window"),
     *_processed("HDR-01", "PS3.3 C.7.5.1.1.2", "set",
                 "kept; removed where stored values beside the padding have its value", "PixelPaddingValue",
                 "PixelPaddingRangeLimit", outcomes=("changed", "reformatted", "VR changed", "lost")),
@@ -274,10 +285,10 @@ RULES: tuple[Rule, ...] = (
                 "SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries",
                 "LargestPixelValueInSeries", outcomes=("changed", "reformatted", "VR changed", "lost")),
     *_processed("HDR-01", "PS3.3 C.7.6.1.1.6", "remove", "showed the pixels of the source", "IconImageSequence",
-                outcomes=("changed", "lost")),
+                outcomes=("changed", "lost"), stale_after="pixels"),
     *_processed("HDR-01", "PS3.3 C.11.5 and C.8.8.4", "remove", "counted the pixels of the source",
                 "HistogramSequence", "DVHSequence", "DVHNormalizationPoint", "DVHNormalizationDoseValue",
-                outcomes=("changed", "lost")),
+                outcomes=("changed", "lost"), stale_after="pixels"),
     *_processed("HDR-01", "PS3.3 C.8.13.2.1.1", "set", "RESEARCH in place of PRODUCT", "ContentQualification",
                 outcomes=("changed",)),
 )  # fmt: skip
@@ -502,7 +513,8 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
         statistics = tag & 0xFFE1FFFF in _OVERLAY_STATISTICS
         if not statistics or identity != "derived":
             return Rule(tag, "", "", "keep", "", "")
-        return Rule(tag, "", "", "keep", "", "PS3.3 C.9.2.1.2", processed="remove", outcomes=("changed", "lost"))
+        return Rule(tag, "", "", "keep", "", "PS3.3 C.9.2.1.2", processed="remove", outcomes=("changed", "lost"),
+                    stale_after="pixels")
     if rule.action != "keep" and (identity != "derived" or (rule.kept_for_primary and primary)):
         check = rule.check if rule.check in COPIED_CHECKS else DEFAULT_CHECK
         return replace(rule, action="keep", check=check, processed="keep")

@@ -729,9 +729,10 @@ def test_every_rule_for_processed_pixels_has_its_value() -> None:
     """The table that `verify` judges by is the one that is carried out."""
     from itk_roundtrip.derivation.processing import _VALUES
 
-    assert _VALUES.keys() == {rule.keyword for rule in rules.RULES if rule.processed != "keep"}
-    table = rules.processed_as_markdown()
-    assert table.count("\n") == 1 + len(_VALUES) + len(rules.PRIVATE_SCALES)
+    processed = [rule for rule in rules.RULES if rule.processed != "keep"]
+    assert _VALUES.keys() == {rule.keyword for rule in processed if not rule.stale_after}
+    assert {rule.processed for rule in processed if rule.stale_after} == {"remove"}
+    assert rules.processed_as_markdown().count("\n") == 1 + len(processed) + len(rules.PRIVATE_SCALES)
 
 
 # ---------------------------------------------------------------------------------------------- conformance

@@ -475,7 +475,7 @@ def processed_edits(
     for rule in RULES:
         if rule.processed == "keep" or (rule.kept_for_primary and primary):
             continue
-        edit = _VALUES[rule.keyword](change, rule)
+        edit = (_if_stale if rule.stale_after else _VALUES[rule.keyword])(change, rule)
         if edit is not None:
             result[rule.tag] = edit
     for tag in map(int, source.keys()):
@@ -570,16 +570,10 @@ def _units(change: _Change, rule: Rule) -> _Value:
     return _changed(change, rule, rule.vr, stated.encode("ascii"))
 
 
-def _if_units_changed(change: _Change, rule: Rule) -> _Value:
-    return Removed(rule.tag) if change.has_new_units and rule.tag in change.source else None
-
-
-def _window(change: _Change, rule: Rule) -> _Value:
-    return Removed(rule.tag) if change.window_is_stale and rule.tag in change.source else None
-
-
-def _removed(change: _Change, rule: Rule) -> _Value:
-    return Removed(rule.tag) if rule.tag in change.source else None
+def _if_stale(change: _Change, rule: Rule) -> _Value:
+    """Return the removal of an attribute that has become false."""
+    is_stale = {"pixels": True, "units": change.has_new_units, "window": change.window_is_stale}[rule.stale_after]
+    return Removed(rule.tag) if is_stale and rule.tag in change.source else None
 
 
 def _extreme(change: _Change, rule: Rule) -> _Value:
@@ -665,26 +659,17 @@ _VALUES: dict[str, Callable[[_Change, Rule], _Value]] = {
     "RescaleType": _units,
     "Units": _units,
     "DoseUnits": _units,
-    "SUVType": _if_units_changed,
-    "WindowCenter": _window,
-    "WindowWidth": _window,
-    "WindowCenterWidthExplanation": _window,
-    "VOILUTSequence": _window,
-    "VOILUTFunction": _window,
     "PixelPaddingValue": _padding,
     "PixelPaddingRangeLimit": _padding,
     "SmallestImagePixelValue": _extreme,
     "LargestImagePixelValue": _extreme,
     "SmallestPixelValueInSeries": _extreme,
     "LargestPixelValueInSeries": _extreme,
-    "IconImageSequence": _removed,
-    "HistogramSequence": _removed,
-    "DVHSequence": _removed,
-    "DVHNormalizationPoint": _removed,
-    "DVHNormalizationDoseValue": _removed,
     "ContentQualification": _qualification,
 }
-"""Functions that return the edit of each attribute whose rule holds for processed pixels; ``None`` keeps it."""
+"""Functions that return the edit of each attribute whose rule holds for processed pixels; ``None`` keeps it.
+
+Those that only become false are in no need of one."""
 
 
 # ----------------------------------------------------------------------------------- Real World Value Mapping
