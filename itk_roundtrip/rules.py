@@ -513,8 +513,17 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
         statistics = tag & 0xFFE1FFFF in _OVERLAY_STATISTICS
         if not statistics or identity != "derived":
             return Rule(tag, "", "", "keep", "", "")
-        return Rule(tag, "", "", "keep", "", "PS3.3 C.9.2.1.2", processed="remove", outcomes=("changed", "lost"),
-                    stale_after="pixels")
+        return Rule(
+            tag,
+            "",
+            "",
+            "keep",
+            "",
+            "PS3.3 C.9.2.1.2",
+            processed="remove",
+            outcomes=("changed", "lost"),
+            stale_after="pixels",
+        )
     if rule.action != "keep" and (identity != "derived" or (rule.kept_for_primary and primary)):
         check = rule.check if rule.check in COPIED_CHECKS else DEFAULT_CHECK
         return replace(rule, action="keep", check=check, processed="keep")

@@ -33,6 +33,7 @@ from pydicom import uid
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
 from itk_roundtrip.pixels.formats import PixelFormat
+from itk_roundtrip.rules import SLOPE_MODALITIES
 from itk_roundtrip.words import counted
 
 GridRule = Literal["own", "widened", "sign", "new", "clipped"]
@@ -51,7 +52,7 @@ _SHORT_MODALITIES = frozenset({"CT", "MR", "PT"})
 """Never more than 16 bits (PS3.3 C.8.2.1, C.8.3.1, C.8.9.4)."""
 _EITHER_SIGN_MODALITIES = _SHORT_MODALITIES | {"NM", "OT"}
 """May have either Pixel Representation; that of projections and of ultrasound is 0."""
-_SLOPE_MODALITIES = frozenset({"CT", "PT", "RTDOSE"})
+_SLOPE_MODALITIES = SLOPE_MODALITIES | {"RTDOSE"}
 """The IOD has a slope, which may be added (PS3.3 A.3, A.21, A.18)."""
 _UNIT_SLOPE_MODALITIES = frozenset({"DX", "MG", "IO", "PX"})
 """Rescale Slope is 1 (PS3.3 C.8.11.3)."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-
+from itk_roundtrip.dicom.codes import meanings
 from itk_roundtrip.rules import PURPOSE_EQUIPMENT, PURPOSE_SOURCE_IMAGE
 
 
@@ -12,13 +11,4 @@ def is_in_context_group(number: int, code: tuple[str, str, str]) -> bool:
     if (number, code) in ((7202, PURPOSE_SOURCE_IMAGE), (7005, PURPOSE_EQUIPMENT)):
         return True  # by far the most frequent ones
     value, scheme, meaning = code
-    return scheme == "DCM" and _meanings(number).get(value, "").casefold() == meaning.strip().casefold() != ""
-
-
-@cache
-def _meanings(number: int) -> dict[str, str]:
-    """Return the Code Meanings of a context group by Code Value, for Coding Scheme Designator DCM."""
-    from pydicom.sr.codedict import Collection  # a third of a second to import, and seldom needed
-
-    codes = Collection(f"CID{number}").concepts.values()
-    return {code.value: code.meaning for code in codes if code.scheme_designator == "DCM"}
+    return scheme == "DCM" and meanings(number).get(value, "").casefold() == meaning.strip().casefold() != ""

@@ -268,10 +268,11 @@ def _distance(values: Array, reference: Array) -> _Distance:
 
 def _largest_real(before: Array, after: Array, source: Pixels, written: Pixels, distance: _Distance) -> float:
     """Return the largest difference of real-world values, each with the slope and intercept of its file."""
-    if (source.slope, source.intercept) == (written.slope, written.intercept):
-        return distance.largest * abs(source.slope)
-    scaled = after * written.slope + written.intercept
-    scaled -= before * source.slope + source.intercept
+    same_slope = (source.slope, source.intercept, source.mapped) == (written.slope, written.intercept, written.mapped)
+    if same_slope and (not distance.largest or source.frame_scales == written.frame_scales):
+        return distance.largest * max(abs(slope) for slope, _ in source.frame_scales) if distance.largest else 0.0
+    scaled = written.real(after)
+    scaled -= source.real(before)
     return float(np.max(np.abs(scaled))) if scaled.size else 0.0
 
 

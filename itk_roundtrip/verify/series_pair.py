@@ -96,6 +96,8 @@ class PairReport:
         For each tag of :data:`SERIES_LEVEL`, the value bytes of the source and of the written file.
     processed
         Whether Derivation Description says that the pixels were processed.
+    has_new_content_time
+        Whether Content Date or Time are not those of the source.
     extremes
         Smallest and largest stored value; ``None`` unless the pixels were processed, and decoded to integers.
     decoders
@@ -112,6 +114,7 @@ class PairReport:
     primary: bool = False
     series_level: tuple[tuple[int, bytes, bytes], ...] = ()
     processed: bool = False
+    has_new_content_time: bool = False
     extremes: Extremes | None = None
     decoders: tuple[str, ...] = ()
     undecided: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +26,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from itk_roundtrip import rules, syntaxes, tags
 from itk_roundtrip.dicom import codestream, colours
 from itk_roundtrip.itk_io import _simpleitk
-from itk_roundtrip.verify.attributes import element_of, numbers, raw, text
+from itk_roundtrip.verify.attributes import element_of, items, numbers, raw, text
 
 Array = NDArray[Any]
 
@@ -99,6 +99,48 @@ class Pixels:
     intercept: float
     description: tuple[bytes, ...]
     """Bytes of the attributes by which the words are read, taken before a decoder changes the data set."""
+    mapped: bool = False
+    """The scale is that of the last Real World Value Mapping item that this package labelled, in place of a slope."""
+
+    @cached_property
+    def frame_scales(self) -> tuple[tuple[float, float], ...]:
+        """Slope and intercept of each frame with functional groups (PS3.3 C.7.6.16.2.9); of all others, of the file."""
+        groups = items(self.dataset, tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE)[:1]
+        frames = items(self.dataset, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
+        places = [[self.dataset], *([frame, *groups] for frame in frames or groups)]
+        scales = [self._scale(place) for place in places]
+        return tuple(scales[1:] or scales)
+
+    def _scale(self, places: Sequence[Dataset]) -> tuple[float, float]:
+        """Return slope and intercept of a frame, from its own functional groups or else those that all share."""
+        if self.mapped:
+            mappings = [
+                item for place in places for item in reversed(items(place, tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE))
+            ]
+            for item in mappings:
+                slope, intercept = (
+                    numbers(item, tag) for tag in (tags.REAL_WORLD_VALUE_SLOPE, tags.REAL_WORLD_VALUE_INTERCEPT)
+                )
+                if text(item, tags.LUT_LABEL) == rules.MAPPING_LABEL and slope and intercept:
+                    return slope[0], intercept[0]
+        for place in places:
+            for item in items(place, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE):
+                slope, intercept = (numbers(item, tag) for tag in (tags.RESCALE_SLOPE, tags.RESCALE_INTERCEPT))
+                return (slope[0] if slope else 1.0), (intercept[0] if intercept else 0.0)
+        return self.slope, self.intercept
+
+    @cached_property
+    def scale(self) -> tuple[Array, Array]:
+        """Slope and intercept of real-world values, for arrays of shape (frames, rows, columns, samples)."""
+        scales = self.frame_scales if len(self.frame_scales) in (1, self.frames) else ((self.slope, self.intercept),)
+        slopes, intercepts = np.array(scales, dtype=np.float64).T.reshape(2, -1, 1, 1, 1)
+        return slopes, intercepts
+
+    def real(self, values: Array) -> Array:
+        """Return the real-world values of stored values, shape (frames, rows, columns, samples)."""
+        slopes, intercepts = self.scale
+        result: Array = values * slopes + intercepts
+        return result
 
     @property
     def native(self) -> bool:

@@ -20,6 +20,7 @@ from itk_roundtrip.verify.checks import (
     headers,
     pixels,
     privacy,
+    processed,
     reference,
     series,
 )
@@ -38,7 +39,7 @@ def _functions(*modules: ModuleType) -> tuple[Any, ...]:
 
 
 _OF_FILES = _functions(files, headers, privacy, pixels, reference)
-_OF_DERIVED_FILES = _functions(derived, functional_groups)
+_OF_DERIVED_FILES = _functions(derived, functional_groups, processed)
 _OF_SERIES = _functions(series)
 
 

@@ -15,6 +15,7 @@ from itk_roundtrip.verify.checks.headers import is_allowed
 from itk_roundtrip.verify.findings import Change, Outcome
 from itk_roundtrip.verify.pair import Pair, is_declared
 from itk_roundtrip.verify.registry import check
+from itk_roundtrip.verify.scales import is_stale_scale
 from itk_roundtrip.verify.tally import Key, key_of
 
 
@@ -53,7 +54,8 @@ def _outcome(difference: Difference, rule: Rule, pair: Pair) -> Outcome:
     """Return the outcome of a difference, where the rule table asks for it ``set by rule`` or ``removed by rule``."""
     if is_declared(difference.tag, pair.allowed):
         return "declared"
-    if rule.action == "remove" and difference.outcome == "lost":
+    by_processing = pair.processed and (rule.processed == "remove" or is_stale_scale(pair, difference))
+    if difference.outcome == "lost" and (rule.action == "remove" or by_processing):
         return "removed by rule"
     if is_set_by_rule(pair, difference) or _is_of_decoding(pair, difference):
         return "set by rule"

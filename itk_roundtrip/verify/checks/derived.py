@@ -33,6 +33,7 @@ from itk_roundtrip.verify.registry import check, reports
 _LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
 _ERROR = re.compile(r"err|dev|diff", re.I)
 _NUMBER = re.compile(r"(?<![\w.])(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!\s*x\s*[0-9]|x|[0-9])")
+_FILLED = re.compile(r"([0-9]+)\s+NaN or Inf to padding", re.I)
 _CLIPPED = re.compile(r"([0-9]+)\s+(?:\w+\s+){0,2}?clipped|clipped:?\s+([0-9]+)", re.I)
 
 
@@ -131,7 +132,7 @@ def series_description(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("HDR-04", tag, f"is longer than {limit} characters", inherited=new == old)
     if not extended and not new.startswith(old) and not _keeps_start(old, new, limit):
         yield pair.finding("HDR-04", tag, "does not keep the text of the source")
-    elif new == old and not old.endswith(rules.DESCRIPTION_SUFFIX):
+    elif new == old and not old.endswith((rules.DESCRIPTION_SUFFIX, rules.PROCESSED_SUFFIX)):
         yield pair.finding("HDR-04", tag, "does not tell the series from its source", severity="warning")
 
 
@@ -177,20 +178,35 @@ def derivation_description(pair: Pair) -> Iterator[Finding]:
 
 
 def declared_bound(pair: Pair) -> float | None:
-    """Return the maximum error that Derivation Description names; ``None`` if it names none."""
-    for part in pair.added_description.split(";"):
-        largest, error = _LARGEST.search(part), _ERROR.search(part)
-        if largest and error:
-            number = _NUMBER.search(part, max(largest.end(), error.end()))
-            if number:
-                return float(number[0])
-    return None
+    """Return the maximum error that Derivation Description names, the last if several; ``None`` if it names none."""
+    return _declared(pair)[0]
 
 
 def declared_clipped(pair: Pair) -> int:
     """Return how many clipped values Derivation Description names; 0 if it names none."""
-    match = _CLIPPED.search(pair.added_description)
+    match = _CLIPPED.search(_declared(pair)[1])
     return int(match[1] or match[2]) if match else 0
+
+
+def declared_filled(pair: Pair) -> int:
+    """Return how many values without a number Derivation Description says became padding; 0 if it says nothing."""
+    match = _FILLED.search(_declared(pair)[1])
+    return int(match[1]) if match else 0
+
+
+def _declared(pair: Pair) -> tuple[float | None, str]:
+    """Return the maximum error that Derivation Description names, and the text from the part that names it on.
+
+    The last part that names one: the words of an operation come before it, such as `3 standard deviations clipped`.
+    """
+    parts = pair.added_description.split(";")
+    for index in range(len(parts) - 1, -1, -1):
+        largest, error = _LARGEST.search(parts[index]), _ERROR.search(parts[index])
+        if largest and error:
+            number = _NUMBER.search(parts[index], max(largest.end(), error.end()))
+            if number:
+                return float(number[0]), ";".join(parts[index:])
+    return None, pair.added_description
 
 
 def _source_items(pair: Pair, tag: int, check: str) -> Iterator[Finding]:

@@ -13,14 +13,23 @@ from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.registry import reports
+from itk_roundtrip.verify.scales import window_is_stale
 
 _ADDED_DERIVATION = re.compile(r"(Shared|PerFrame)FunctionalGroupsSequence\[\d+\]\.DerivationImageSequence(\[\d+\])?")
+_SCALE_OF_FRAME = re.compile(
+    r"(?:Shared|PerFrame)FunctionalGroupsSequence\[\d+\]\."
+    r"(PixelValueTransformation|RealWorldValueMapping|FrameVOILUT)Sequence(?:\[\d+\])?(\..*)?$"
+)
+_RESCALE = (tags.RESCALE_SLOPE, tags.RESCALE_INTERCEPT, tags.RESCALE_TYPE)
 _ADDED_EVIDENCE = re.compile(r"SourceImageEvidenceSequence(\[\d+\])?")
 SHARED, PER_FRAME = tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE
 
 
 def is_set_by_rule(pair: Pair, difference: Difference) -> bool:
-    """Tell whether a difference is due to the derivation: Frame Type DERIVED, derivation or evidence items added."""
+    """Tell whether a difference is due to the derivation: Frame Type DERIVED, derivation or evidence items added.
+
+    Of processed pixels, their scale and units too, which have a check of their own.
+    """
     if not pair.derived or not _has_groups(pair.source):
         return False
     if difference.tag == tags.SOURCE_IMAGE_EVIDENCE_SEQUENCE:
@@ -30,6 +39,12 @@ def is_set_by_rule(pair: Pair, difference: Difference) -> bool:
     if difference.leaf == tags.FRAME_TYPE and difference.before is not None and difference.after is not None:
         old, new = (raw(*place).split(b"\\") for place in (difference.before, difference.after))
         return new == [b"DERIVED", *old[1:]]
+    if pair.processed and (scale := _SCALE_OF_FRAME.match(difference.path)):
+        if scale[1] == "FrameVOILUT":
+            return difference.outcome == "lost" and window_is_stale(pair)
+        return difference.outcome != "VR changed" and (
+            scale[1] == "RealWorldValueMapping" or not scale[2] or difference.leaf in _RESCALE
+        )
     return difference.outcome == "added" and _ADDED_DERIVATION.fullmatch(difference.path) is not None
 
 

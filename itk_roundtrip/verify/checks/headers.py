@@ -31,6 +31,7 @@ from itk_roundtrip.verify.checks.functional_groups import is_set_by_rule
 from itk_roundtrip.verify.findings import Finding, Severity
 from itk_roundtrip.verify.pair import Pair, is_valid_uid
 from itk_roundtrip.verify.registry import check, reports
+from itk_roundtrip.verify.scales import is_stale_scale
 
 GEOMETRY_TOLERANCE_MM = 1e-6
 """Corners of a slice that differ by less did not move: their numbers were only formatted anew."""
@@ -150,6 +151,8 @@ def is_allowed(pair: Pair, difference: Difference) -> bool:
     tag = difference.tag
     if is_set_by_rule(pair, difference):
         return True
+    if pair.processed and is_stale_scale(pair, difference):
+        return True
     if pair.rule(tag).processed != "keep" and pair.processed:
         return _is_of_processing(pair, difference)
     if tag in (tags.PHOTOMETRIC_INTERPRETATION, tags.PLANAR_CONFIGURATION):
@@ -166,23 +169,18 @@ def is_allowed(pair: Pair, difference: Difference) -> bool:
 
 def _is_of_processing(pair: Pair, difference: Difference) -> bool:
     """Tell whether an attribute may have this outcome because the pixels were processed."""
-    tag = difference.tag
-    outcomes = _AFTER_PROCESSING.get(tag, ("changed", "reformatted", "lost"))
-    # Careless tools make Rescale Type US, unspecified, whatever it was.
-    unspecified = tag == tags.RESCALE_TYPE and text(pair.written, tag) == "US" != text(pair.source, tag)
-    return difference.outcome in outcomes and not unspecified
-
-
-_AFTER_PROCESSING: dict[int, tuple[str, ...]] = {
-    **dict.fromkeys(
-        (tags.BITS_STORED, tags.HIGH_BIT, tags.PIXEL_REPRESENTATION, tags.RESCALE_INTERCEPT, tags.RESCALE_SLOPE),
-        ("changed", "reformatted"),
-    ),
-    tags.RESCALE_TYPE: ("changed", "added"),
-    tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE: ("changed", "added", "lost"),
-    **dict.fromkeys((tags.CONTENT_DATE, tags.CONTENT_TIME, tags.CONTENT_QUALIFICATION), ("changed",)),
-}
-"""Outcomes that processing of the pixels may have for an attribute; others may be changed, reformatted or lost."""
+    tag, is_added = difference.tag, difference.outcome == "added"
+    if difference.outcome not in pair.rule(tag).outcomes:
+        return False
+    if tag in (tags.RESCALE_SLOPE, tags.RESCALE_INTERCEPT) and is_added:
+        return text(pair.source, tags.MODALITY) in rules.SLOPE_MODALITIES
+    if tag == tags.RESCALE_TYPE:
+        # Careless tools make Rescale Type US, unspecified, whatever it was.
+        unspecified = text(pair.written, tag) == "US" != text(pair.source, tag)
+        return not unspecified and (not is_added or tags.RESCALE_SLOPE in pair.written)
+    if tag == tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE and is_added:
+        return pair.written_pixels.mapped
+    return True
 
 
 def _was_decoded(pair: Pair) -> bool:

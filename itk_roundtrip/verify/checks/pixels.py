@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.verify.attributes import elements, items, numbers, text
+from itk_roundtrip.verify.attributes import numbers, text
+from itk_roundtrip.verify.checks.derived import declared_filled
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.registry import check, reports
@@ -192,7 +192,14 @@ def padding(pair: Pair) -> Iterator[Finding]:
         return
     before = padding_mask(pair.source, pair.source_pixels, reference)
     after = padding_mask(pair.written, pair.written_pixels, values)
-    if before is not None and after is not None and np.any(before != after):
+    if before is None or after is None:
+        return
+    filled = int(np.count_nonzero(after & ~before)) if pair.processed else 0
+    if (
+        np.any(before & ~after)
+        or filled != (declared_filled(pair) if pair.processed else 0)
+        or (not pair.processed and np.any(after & ~before))
+    ):
         yield pair.finding("PIX-04", tags.PIXEL_PADDING_VALUE, "padding pixels are not where they were")
 
 
@@ -216,120 +223,6 @@ def as_stored(value: int, pixels: Pixels) -> int:
     span = 1 << pixels.bits_allocated
     value %= span
     return value - span if pixels.signed and value >= span // 2 else value
-
-
-@check(
-    "PIX-05",
-    "processed pixels look processed",
-    reason="an image of values at one limit, or one that nothing was done to, is no result of a processing",
-    severity="warning",
-)
-def saturation(pair: Pair) -> Iterator[Finding]:
-    """Check that processed values do not pile up at the smallest or largest stored value."""
-    values, pixels = pair.pixel_difference.values, pair.written_pixels
-    if not pair.processed or not pair.pixel_difference.changed or values is None or values.dtype.kind not in "iu":
-        return
-    for limit in pixels.limits:
-        if np.count_nonzero(values == limit) * 2 > values.size:
-            yield pair.finding("PIX-05", tags.PIXEL_DATA, "most values are at one limit")
-
-
-@reports("PIX-01", "PIX-02")
-def processed_format(pair: Pair) -> Iterator[Finding]:
-    """Check that processed pixels have a slope that is a number, and fit into Bits Stored."""
-    slope = pair.written_pixels.slope
-    if not pair.processed or pair.pixel_difference.values is None:
-        return
-    if not math.isfinite(slope) or (slope == 0 and pair.source_pixels.slope):
-        yield pair.finding("PIX-02", tags.RESCALE_SLOPE, "no slope that stored values can have")
-    if pair.pixel_difference.beyond:
-        yield pair.finding("PIX-01", tags.BITS_STORED, "stored values beyond Bits Stored")
-
-
-@reports("STL-01")
-def stale_statistics(pair: Pair) -> Iterator[Finding]:
-    """Check that Smallest and Largest Image Pixel Value and the icon are not those from before the processing."""
-    values = pair.pixel_difference.values
-    if not pair.processed or not pair.pixel_difference.changed or values is None:
-        return
-    for tag, actual in (
-        (tags.SMALLEST_IMAGE_PIXEL_VALUE, values.min()),
-        (tags.LARGEST_IMAGE_PIXEL_VALUE, values.max()),
-    ):
-        stated = numbers(pair.written, tag)
-        if stated and as_stored(int(stated[0]), pair.written_pixels) != int(actual):
-            yield pair.finding("STL-01", tag, "is not what the processed pixels hold")
-    if tags.ICON_IMAGE_SEQUENCE in pair.written and tags.ICON_IMAGE_SEQUENCE not in pair.differing:
-        yield pair.finding("STL-01", tags.ICON_IMAGE_SEQUENCE, "still shows the pixels before they were processed")
-
-
-@check(
-    "PRV-01",
-    "private scale factors",
-    reason="tools that know the maker scale stored values by these factors, which belong to another slope",
-    severity="warning",
-)
-def private_scales(pair: Pair) -> Iterator[Finding]:
-    """Check that no private scale factor of the old slope is left where processed pixels have another slope."""
-    source, written = pair.source_pixels, pair.written_pixels
-    same_scale = (source.slope, source.intercept) == (written.slope, written.intercept)
-    if not pair.processed or pair.pixel_difference.values is None or same_scale:
-        return
-    for tag, element in elements(pair.written).items():
-        if element is not None and tag not in pair.differing and _is_private_scale(tag):
-            yield pair.finding("PRV-01", tag, "a private scale factor of the old slope")
-
-
-def _is_private_scale(tag: int) -> bool:
-    """Tell whether a private attribute is a scale factor of stored values: of Philips MR (2005) or PET (7053)."""
-    group, element = tag >> 16, tag & 0xFF
-    return tag & 0xFF00 >= 0x1000 and (
-        (group == 0x2005 and element in (0x09, 0x0A, 0x0D, 0x0E)) or (group == 0x7053 and element in (0x00, 0x09))
-    )
-
-
-@check(
-    "RWV-01",
-    "real world values",
-    reason="programs that quantify read the unit and the scale from this mapping, not from Rescale Slope",
-    section="PS3.3 C.7.6.16.2.11",
-)
-def real_world_values(pair: Pair) -> Iterator[Finding]:
-    """Check that Real World Value Mapping gives the quantities and units of the source (PS3.3 C.7.6.16.2.11)."""
-    tag = tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE
-    if not pair.processed:
-        return  # then it must be kept to the byte, as other attributes (HDR-01)
-    if not pair.source_pixels.slope or tag not in pair.written:
-        return
-    before, after = items(pair.source, tag), items(pair.written, tag)
-    if len(before) != len(after):
-        yield pair.finding("RWV-01", tag, "another number of mappings")
-    for index, (old, new) in enumerate(zip(before, after, strict=False)):
-        path = f"RealWorldValueMappingSequence[{index}]"
-        quantities = [
-            (numbers(item, tags.REAL_WORLD_VALUE_SLOPE), numbers(item, tags.REAL_WORLD_VALUE_INTERCEPT))
-            for item in (old, new)
-        ]
-        if not all(slope and intercept for slope, intercept in quantities):
-            continue
-        (old_slope, *_), (old_intercept, *_) = quantities[0]
-        (new_slope, *_), (new_intercept, *_) = quantities[1]
-        if not _maps_alike(pair, (old_slope, old_intercept), (new_slope, new_intercept)):
-            yield pair.finding("RWV-01", tag, "maps the new stored values to other quantities", path=path)
-        old_units, new_units = (
-            [text(code, tags.CODE_VALUE) for code in items(item, tags.MEASUREMENT_UNITS_CODE_SEQUENCE)]
-            for item in (old, new)
-        )
-        if old_units != new_units:
-            yield pair.finding("RWV-01", tag, "has other units", path=f"{path}.MeasurementUnitsCodeSequence")
-
-
-def _maps_alike(pair: Pair, old: tuple[float, float], new: tuple[float, float]) -> bool:
-    """Tell whether a mapping (slope, intercept) of new stored values gives what the old one gave of the old ones."""
-    source, written = pair.source_pixels, pair.written_pixels
-    slope = old[0] * written.slope / source.slope
-    intercept = old[1] + old[0] * (written.intercept - source.intercept) / source.slope
-    return np.allclose([slope, intercept], new, rtol=1e-9, atol=1e-12)
 
 
 @check(
@@ -374,8 +267,11 @@ def lossy_history(pair: Pair) -> Iterator[Finding]:
 
 
 def _may_add_loss(pair: Pair) -> bool:
-    """Tell whether attributes of lossy compression may be added: by compression, or for a source that was decoded."""
-    return (pair.derived and pair.source_pixels.is_lossy) or pair.written_pixels.is_lossy
+    """Tell whether attributes of lossy compression may be added.
+
+    By compression, for a source that was decoded, and for processed pixels, to which other slices may have contributed.
+    """
+    return (pair.derived and pair.source_pixels.is_lossy) or pair.written_pixels.is_lossy or pair.processed
 
 
 @reports("LOS-01")

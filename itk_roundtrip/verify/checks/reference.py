@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.rules import MAPPING_LABEL
 from itk_roundtrip.verify.checks.derived import declared_bound, declared_clipped
 from itk_roundtrip.verify.checks.pixels import padding_mask
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.registry import reports
-from itk_roundtrip.verify.stored import Pixels, UndecodableError, stored_values
+from itk_roundtrip.verify.stored import UndecodableError, stored_values
 from itk_roundtrip.words import agreeing, counted
 
 
@@ -89,7 +87,7 @@ def _deviation(pair: Pair, values: NDArray[Any], reference: NDArray[Any]) -> _De
     values, reference
         Stored values, and the real-world values that they must stand for, shape (frames, rows, columns, samples).
     """
-    slopes, intercepts = scales(pair.written, pair.written_pixels, len(values))
+    slopes, intercepts = pair.written_pixels.scale
     real = values * slopes + intercepts
     expected = reference.astype(np.float64)
     step = np.broadcast_to(np.abs(slopes), values.shape)
@@ -121,50 +119,6 @@ def _beside_padding(pair: Pair, values: NDArray[Any]) -> NDArray[np.bool_]:
     masks = (padding_mask(pair.written, pair.written_pixels, values + step) for step in (-1, 1))
     before, behind = (np.zeros(values.shape, bool) if mask is None else mask for mask in masks)
     return before | behind
-
-
-def scales(dataset: Dataset, pixels: Pixels, frames: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return slope and intercept of each frame of a written file, shape (frames, 1, 1, 1).
-
-    They are those of functional groups (PS3.3 C.7.6.16.2.9) where there are any, else of the Modality LUT, else of a
-    Real World Value Mapping (C.7.6.16.2.11) that a processed image got as its scale.
-    """
-    found = [frame_scale(dataset, frame) or (pixels.slope, pixels.intercept) for frame in range(frames)]
-    if (mapping := added_scale(dataset)) is not None:
-        found = [mapping] * frames
-    slopes, intercepts = np.array(found, dtype=np.float64).T
-    shape = (frames, 1, 1, 1)
-    return slopes.reshape(shape), intercepts.reshape(shape)
-
-
-def frame_scale(dataset: Dataset, frame: int) -> tuple[float, float] | None:
-    """Return slope and intercept of a frame by its functional groups, shared or per frame; ``None`` if they have none.
-
-    Parameters
-    ----------
-    dataset
-        Of the file.
-    frame
-        Index from 0.
-    """
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for item in (*per_frame[frame : frame + 1], *shared[:1]):
-        for transformation in (item.get("PixelValueTransformationSequence") or [])[:1]:
-            slope, intercept = transformation.get("RescaleSlope"), transformation.get("RescaleIntercept")
-            if slope is not None:
-                return float(slope), float(intercept or 0)
-    return None
-
-
-def added_scale(dataset: Dataset) -> tuple[float, float] | None:
-    """Return slope and intercept of the mapping that a processed image without Rescale Slope got; ``None`` if none."""
-    if "RescaleSlope" in dataset or "DoseGridScaling" in dataset:
-        return None
-    for item in dataset.get("RealWorldValueMappingSequence") or []:
-        if str(item.get("LUTLabel", "")) == MAPPING_LABEL and "RealWorldValueSlope" in item:
-            return float(item.RealWorldValueSlope), float(item.get("RealWorldValueIntercept", 0))
-    return None
 
 
 def _excess(deviation: _Deviation) -> str:

@@ -329,3 +329,27 @@ def series_extremes(series: SeriesPair) -> Iterator[Finding]:
         if wrong:
             message = "is not what the processed series holds"
             yield make_finding("STL-01", message, tag=tag, name=wrong[0], count=len(wrong))
+
+
+@reports("TIM-01")
+def content_times(series: SeriesPair) -> Iterator[Finding]:
+    """Check that processed instances at one position keep their times, by which viewers order them."""
+    if not any(series.source.pass_indices):
+        return
+    changed = [report.pair.written for report in series.reports if report.processed and report.has_new_content_time]
+    if changed:
+        message = "is new although several instances share a position, and are told apart by their times"
+        yield make_finding("TIM-01", message, tag=tags.CONTENT_TIME, name=changed[0], count=len(changed))
+
+
+@reports("LOS-01")
+def contributing_loss(series: SeriesPair) -> Iterator[Finding]:
+    """Check that a lossy compression is said of processed instances to which a slice that had one contributed."""
+    lossy = {
+        instance.sop_instance_uid for instance in series.source.instances if instance.is_lossy or instance.lossy == "01"
+    }
+    for pair, report in zip(series.pairing.pairs, series.reports, strict=True):
+        added = {uid for _, uid in pair.written.source_images[len(pair.source.source_images) :]}
+        if report.processed and added & lossy - {pair.source.sop_instance_uid} and pair.written.lossy != "01":
+            message = "a lossy compression of a slice that contributed is not said"
+            yield make_finding("LOS-01", message, tag=tags.LOSSY_IMAGE_COMPRESSION, name=pair.written.name)
