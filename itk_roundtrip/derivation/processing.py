@@ -347,8 +347,7 @@ def source_units(source: Dataset) -> str:
         for item in items_of(group, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE)
     ]
     found = [text for text in (text_value(part, tags.RESCALE_TYPE) for part in (source, *groups)) if text]
-    has_slope = tags.RESCALE_SLOPE in source or bool(groups)
-    default = "HU" if text_value(source, tags.MODALITY) == "CT" and has_slope else ""
+    default = "HU" if text_value(source, tags.MODALITY) == "CT" else ""
     return found[0] if found else default  # Rescale Type is left out where it is HU (PS3.3 C.8.2.1)
 
 

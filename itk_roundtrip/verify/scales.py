@@ -25,8 +25,7 @@ def units_of(dataset: Dataset) -> str:
     ]
     if stated := next((text(item, tags.RESCALE_TYPE) for item in transformations), ""):
         return stated
-    has_slope = tags.RESCALE_SLOPE in dataset or bool(transformations)
-    return "HU" if text(dataset, tags.MODALITY) == "CT" and has_slope else ""
+    return "HU" if text(dataset, tags.MODALITY) == "CT" else ""
 
 
 def has_new_units(pair: Pair) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -14,7 +15,7 @@ from pydicom.dataset import Dataset
 from itk_roundtrip import rules, tags
 from itk_roundtrip.verify.attributes import element_of, items, numbers, text
 from itk_roundtrip.verify.checks.pixels import as_stored
-from itk_roundtrip.verify.findings import Finding
+from itk_roundtrip.verify.findings import Finding, Severity
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.registry import check, reports
 from itk_roundtrip.verify.scales import has_new_units, is_rescaled, is_stale, private_scales, window_is_stale
@@ -167,14 +168,9 @@ def real_world_values(pair: Pair) -> Iterator[Finding]:
     tag = _PER_FRAME if is_framed else _MAPPING
     for frame, (old, new, (old_scale, new_scale)) in enumerate(zip(before, after, scales, strict=False)):
         path = f"PerFrameFunctionalGroupsSequence[{frame}]." if is_framed else ""
-        for message, severity, inside in _mapping_faults(pair, old, new, old_scale, new_scale):
-            yield pair.finding(
-                "RWV-01",
-                tag,
-                message,
-                path=f"{path}RealWorldValueMappingSequence{inside}" if path or inside else None,
-                severity="warning" if severity else None,
-            )
+        for fault in _mapping_faults(pair, old, new, old_scale, new_scale):
+            inside = f"{path}RealWorldValueMappingSequence{fault.place}" if path or fault.place else None
+            yield pair.finding("RWV-01", tag, fault.message, path=inside, severity=fault.severity)
 
 
 def _mappings(places: Sequence[Dataset]) -> list[Dataset]:
@@ -185,35 +181,43 @@ def _mappings(places: Sequence[Dataset]) -> list[Dataset]:
 _Scale = tuple[float, float]
 
 
+class _Fault(NamedTuple):
+    """A fault of the mappings of a file or frame: which item, or what in it, is wrong."""
+
+    message: str
+    place: str = ""
+    severity: Severity | None = None
+
+
 def _mapping_faults(
     pair: Pair, before: list[Dataset], after: list[Dataset], old_scale: _Scale, new_scale: _Scale
-) -> Iterator[tuple[str, bool, str]]:
-    """Yield message, whether it is a warning only, and path of each fault of the mappings of a file or frame."""
+) -> Iterator[_Fault]:
+    """Yield the faults of the mappings of a file or frame."""
     if pair.written_pixels.mapped and after and text(after[-1], tags.LUT_LABEL) == rules.MAPPING_LABEL:
         after = after[:-1]  # the scale of the written values itself
     if has_new_units(pair):
         for index, new in enumerate(after):
             if any(_quantity(new) == _quantity(old) for old in before):
-                yield "is of values in other units", False, f"[{index}]"
+                yield _Fault("is of values in other units", f"[{index}]")
         return
     linear = [item for item in before if all(_quantity(item)) and tags.REAL_WORLD_VALUE_LUT_DATA not in item]
     expected = before if old_scale == new_scale else linear
     if expected and not after:
-        yield "was lost, although it can be computed of the new stored values", True, ""
+        yield _Fault("was lost, although it can be computed of the new stored values", severity="warning")
         return
     if len(expected) != len(after):
-        yield "another number of mappings", False, ""
+        yield _Fault("another number of mappings")
     for index, (old, new) in enumerate(zip(expected, after, strict=False)):
         if not _maps_alike(old, new, old_scale, new_scale):
-            yield "maps the new stored values to other quantities", False, f"[{index}]"
+            yield _Fault("maps the new stored values to other quantities", f"[{index}]")
         if not _covers(pair, old, new, old_scale, new_scale):
-            yield "is not of the new stored values", False, f"[{index}]"
+            yield _Fault("is not of the new stored values", f"[{index}]")
         old_units, new_units = (
             [text(code, tags.CODE_VALUE) for code in items(item, tags.MEASUREMENT_UNITS_CODE_SEQUENCE)]
             for item in (old, new)
         )
         if old_units != new_units:
-            yield "has other units", False, f"[{index}].MeasurementUnitsCodeSequence"
+            yield _Fault("has other units", f"[{index}].MeasurementUnitsCodeSequence")
 
 
 def _quantity(item: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -93,7 +93,7 @@ def _deviation(pair: Pair, values: NDArray[Any], reference: NDArray[Any]) -> _De
     step = np.broadcast_to(np.abs(slopes), values.shape)
     apart = np.abs(real - expected)
     # ITK hands out values in float32: what it rounds is no error of what was written.
-    is_rounding = apart <= 4 * np.spacing(np.maximum(np.abs(real), np.abs(expected)))
+    is_rounding = apart <= 4 * np.spacing(np.fmax(np.abs(real), np.abs(expected)))
     if reference.dtype.kind == "f":
         is_rounding |= real.astype(np.float32) == expected.astype(np.float32)
     ends = [limit * slopes + intercepts for limit in pair.written_pixels.limits]
@@ -102,7 +102,7 @@ def _deviation(pair: Pair, values: NDArray[Any], reference: NDArray[Any]) -> _De
     clipped = at_limit & (apart > step / 2) & ~is_rounding
     padding = padding_mask(pair.written, pair.written_pixels, values)
     apart = np.where(clipped | is_rounding if padding is None else clipped | is_rounding | padding, 0.0, apart)
-    allowed = step / 2 + np.spacing(np.maximum(np.abs(real), np.abs(expected)))
+    allowed = step / 2 + np.spacing(np.fmax(np.abs(real), np.abs(expected)))
     if padding is not None:
         beside = _beside_padding(pair, values)
         allowed = np.where(beside, 1.5 * step * (1 + 1e-9), allowed)
@@ -116,7 +116,7 @@ def _deviation(pair: Pair, values: NDArray[Any], reference: NDArray[Any]) -> _De
 
 def _beside_padding(pair: Pair, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where a neighbour of the stored value means padding, so that a value may have been moved off it."""
-    masks = (padding_mask(pair.written, pair.written_pixels, values + step) for step in (-1, 1))
+    masks = (padding_mask(pair.written, pair.written_pixels, values.astype(np.int64) + step) for step in (-1, 1))
     before, behind = (np.zeros(values.shape, bool) if mask is None else mask for mask in masks)
     return before | behind
 
