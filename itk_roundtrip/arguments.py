@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+import numbers
 import operator
 import os
 from collections.abc import Callable, Mapping
@@ -22,6 +24,10 @@ Backend = Literal["itk", "simpleitk"]
 """Front end that reads and writes the pixels."""
 TransferSyntax = Literal["explicit", "implicit", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000"]
 """Lossless transfer syntaxes that may be written."""
+NanTo = Literal["padding"]
+"""What NaN and infinite values become."""
+Code = tuple[str, str, str]
+"""Code Value, Coding Scheme Designator and Code Meaning (PS3.3 8)."""
 IMAGE_FORMATS: Mapping[str, str] = {".nrrd": "NRRD", ".nii.gz": "NIfTI", ".nii": "NIfTI", ".mha": "MetaImage"}
 """Formats of image files that are written, by extension: those of a single file with a full geometry."""
 Progress = Callable[[str, int, int], None]
@@ -100,7 +106,7 @@ def _choice(choices: Any) -> Check:
         if isinstance(value, str) and value in names:
             return names[names.index(value)]  # plain text where a member of a str Enum was passed
         listed = ", ".join(f'"{choice}"' for choice in names[:-1])
-        raise RoundtripError(f'{name} must be {listed} or "{names[-1]}", not {_named(value)}.')
+        raise RoundtripError(f'{name} must be {listed}{" or " if listed else ""}"{names[-1]}", not {_named(value)}.')
 
     return check
 
@@ -166,6 +172,54 @@ def _callable(name: str, value: Any) -> Any:
     return value
 
 
+def _function(name: str, value: Any) -> Any:
+    if callable(value) or (isinstance(value, str) and value):
+        return value
+    raise RoundtripError(
+        f'{name} must be a function or the text "FILE.py:FUNCTION" or "package.module:function", not {_named(value)}.'
+    )
+
+
+def _mapping(name: str, value: Any) -> Any:
+    if not isinstance(value, Mapping) or not all(isinstance(key, (str, int)) for key in value):
+        raise RoundtripError(f"{name} must be a dict with names as keys, not {_named(value)}.")
+    return value
+
+
+def _codes(name: str, value: Any) -> Any:
+    """Return codes as tuples of three texts; whether there are such codes is seen where the header is made."""
+    codes = [tuple(code) for code in value] if isinstance(value, (list, tuple)) else None
+    if codes is None or not all(len(code) == 3 and all(isinstance(part, str) for part in code) for code in codes):
+        raise RoundtripError(
+            f'{name} must be a list of codes of three texts, such as ("113088", "DCM", "Gaussian blur"), not'
+            f" {_named(value)}."
+        )
+    return tuple(codes)
+
+
+def _footprint(name: str, value: Any) -> Any:
+    number = None if value is None else _integer(value)
+    if value is not None and (number is None or number < 0):
+        raise RoundtripError(f"{name} must be a number of slices from 0, or None for all of them, not {_named(value)}.")
+    return number
+
+
+def _short_text(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= 16 or not value.isascii() or "\\" in value:
+        raise RoundtripError(f"{name} must be a text of 1 to 16 characters of ASCII, not {_named(value)}.")
+    return value.strip()
+
+
+def _positive(name: str, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
+        raise RoundtripError(f"{name} must be a number from 0, not {_named(value)}.")
+    return float(value)
+
+
+def _anything(name: str, value: Any) -> Any:
+    return value
+
+
 def _texts(name: str, value: Any) -> Any:
     if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
         raise RoundtripError(f"{name} must be a list of texts, not {_named(value)}.")
@@ -197,23 +251,35 @@ def _named(value: Any) -> str:
 
 CHECKS: Mapping[str, Check] = {
     "allow": _texts,
+    "allow_clip": _flag,
     "allow_irregular": _flag,
+    "apply": _function,
     "backend": _choice(Backend),
+    "codes": _codes,
     "conformance": _flag,
+    "debug": _flag,
     "description": _description,
     "destination": _path,
     "directory": _path,
+    "footprint_slices": _footprint,
     "file": _path,
     "headers": _choice(HeaderMode),
     "identity": _choice(Identity),
+    "image": _anything,
     "jobs": _count,
+    "max_error": _positive,
+    "nan_to": _choice(NanTo),
     "overwrite": _flag,
+    "parameters": _mapping,
     "progress": _callable,
     "reference": _path,
+    "rescale_type": _short_text,
     "series": _series_uid,
+    "set": _mapping,
     "show_values": _flag,
     "source": _path,
     "transfer_syntax": _choice(TransferSyntax),
+    "units": _short_text,
     "volume": _index,
     "written": _path,
 }

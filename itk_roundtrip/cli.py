@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,15 @@ from typing import Annotated, Any
 import typer
 
 from itk_roundtrip import __version__
-from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, HeaderMode, Identity, Progress, TransferSyntax
+from itk_roundtrip.arguments import (
+    IMAGE_FORMATS,
+    Backend,
+    HeaderMode,
+    Identity,
+    NanTo,
+    Progress,
+    TransferSyntax,
+)
 from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
 
 app = typer.Typer(
@@ -26,6 +34,10 @@ app = typer.Typer(
 
 EXIT_DIFFERENT = 1
 EXIT_REFUSED = 2
+
+PROCESSING = "Processing"
+"""Panel of the options of processing in the help."""
+_PICTURES_WITHOUT_PAGE = "--pictures shows pictures in the page of --html FILE; name that file or leave it out."
 
 JobsOption = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Processes; as many as processors by default.")
@@ -86,7 +98,99 @@ def run(
     ] = None,
     description: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Comment in Derivation Description, named as yours; one line of ASCII."),
+        typer.Option(metavar="TEXT", help="What was done, for Derivation Description; else a comment. ASCII."),
+    ] = None,
+    apply: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="Function of an itk.Image of real-world values, which returns one; also as MODULE:FUNCTION.",
+            rich_help_panel=PROCESSING,
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Keyword for FUNCTION; repeatable.", rich_help_panel=PROCESSING),
+    ] = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME:ARGS",
+            help="median:radius=1, gaussian:sigma_mm=1, clamp:lower=0,upper=99 or threshold:lower=0.",
+            rich_help_panel=PROCESSING,
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write this image, processed elsewhere.",
+            rich_help_panel=PROCESSING,
+        ),
+    ] = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCHEME:VALUE:MEANING",
+            help="Code of a step, CID 7203; repeatable.",
+            rich_help_panel=PROCESSING,
+        ),
+    ] = None,
+    footprint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SLICES",
+            help="Slices on each side that contribute to a slice, or all; named as sources.",
+            rich_help_panel=PROCESSING,
+        ),
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Units of the values, if not the source's.", rich_help_panel=PROCESSING),
+    ] = None,
+    rescale_type: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Rescale Type, if not that of the source.", rich_help_panel=PROCESSING),
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", min=0, help="Refuse if a value would be further off, in its units.", rich_help_panel=PROCESSING
+        ),
+    ] = None,
+    allow_clip: Annotated[
+        bool,
+        typer.Option("--allow-clip", help="Clip values that cannot be stored; counted.", rich_help_panel=PROCESSING),
+    ] = False,
+    nan_to: Annotated[
+        NanTo | None, typer.Option(help="Write NaN and infinite values as padding.", rich_help_panel=PROCESSING)
+    ] = None,
+    allow_irregular: Annotated[
+        bool,
+        typer.Option(
+            "--allow-irregular",
+            help="Process slices with gaps or tilt as if they were a regular grid.",
+            rich_help_panel=PROCESSING,
+        ),
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEYWORD=VALUE", help="Set an attribute of all instances; repeatable."),
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
+    ] = False,
+    debug: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the traceback of FUNCTION there, which may quote patient data.",
+            rich_help_panel=PROCESSING,
+        ),
     ] = None,
     jobs: JobsOption = None,
     overwrite: Annotated[
@@ -94,8 +198,14 @@ def run(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a series with ITK and write it back. SRC is never written to; DST appears complete and verified, or not."""
-    with _reported(as_json):
+    """Read a series with ITK, process it if asked to, write it back. DST appears complete and verified, or not."""
+    with _reported(as_json, debug):
+        if html is not None:
+            _check_page(html, (source, destination))
+        if pictures and html is None:
+            raise RoundtripError(_PICTURES_WITHOUT_PAGE)
+        if apply is not None and filter_ is not None:
+            raise RoundtripError("Pass either --apply or --filter.")
         with _progress(as_json) as progress:
             from itk_roundtrip.pipeline import PUBLISHED, roundtrip
 
@@ -108,11 +218,30 @@ def run(
                 backend=backend,
                 transfer_syntax=transfer_syntax,
                 description=description,
+                apply=apply if filter_ is None else _filter(filter_),
+                parameters=_parameters(param or ()),
+                image=image,
+                codes=_codes(code or ()),
+                footprint_slices=_footprint(footprint),
+                units=units,
+                rescale_type=rescale_type,
+                max_error=max_error,
+                allow_clip=allow_clip,
+                nan_to=nan_to,
+                allow_irregular=allow_irregular,
+                set=_settings(set_ or ()),
+                debug=debug is not None,
                 jobs=jobs,
                 overwrite=overwrite,
                 progress=progress,
             )
         try:
+            if html is not None and result.report is not None:
+                from itk_roundtrip.show.page import write_page
+
+                write_page(
+                    result.report, Path(source), Path(destination), Path(html), pictures=pictures, show_values=False
+                )
             from itk_roundtrip.show import report
 
             for warning in result.warnings:
@@ -204,9 +333,7 @@ def verify(
         if html is not None:
             _check_page(html, (source, written))
         if pictures and html is None:
-            raise RoundtripError(
-                "--pictures shows pictures in the page of --html FILE; name that file or leave it out."
-            )
+            raise RoundtripError(_PICTURES_WITHOUT_PAGE)
         with _progress(as_json) as progress:
             from itk_roundtrip.verify.series import verify_series
 
@@ -234,6 +361,48 @@ def verify(
         _print(verify_document(report) if as_json else verify_table(report))
         if report.verdict == "fail":
             raise typer.Exit(EXIT_DIFFERENT)
+
+
+def _filter(text: str) -> Any:
+    from itk_roundtrip.itk_io.filters import parse_filter
+
+    return parse_filter(text)
+
+
+def _parameters(texts: Sequence[str]) -> dict[str, Any] | None:
+    if not texts:
+        return None
+    from itk_roundtrip.volume.functions import parse_parameters
+
+    return parse_parameters(texts)
+
+
+def _codes(texts: Sequence[str]) -> list[tuple[str, str, str]]:
+    if not texts:
+        return []
+    from itk_roundtrip.derivation.processing import parse_code
+
+    return [(code.value, code.scheme, code.meaning) for code in map(parse_code, texts)]
+
+
+def _footprint(text: str | None) -> int | None:
+    """Return the slices on each side that contribute; ``None`` for ``all``."""
+    if text is not None and text != "all" and not (text.isascii() and text.isdecimal()):
+        raise RoundtripError("--footprint is a number of slices on each side, or all.")
+    return None if text == "all" else int(text or 0)
+
+
+def _settings(texts: Sequence[str]) -> dict[str | int, str]:
+    """Return the values of attributes that texts KEYWORD=VALUE set."""
+    settings: dict[str | int, str] = {}
+    for text in texts:
+        keyword, separator, value = text.partition("=")
+        if not separator or not keyword:
+            raise RoundtripError("An attribute is set as KEYWORD=VALUE, such as SeriesDescription=Filtered.")
+        if keyword in settings:
+            raise RoundtripError(f"--set names {keyword} twice.")
+        settings[keyword] = value
+    return settings
 
 
 def _check_page(html: str, folders: tuple[str, str]) -> None:
@@ -295,8 +464,8 @@ def _stop(*_: object) -> None:
 
 
 @contextmanager
-def _reported(as_json: bool = False) -> Iterator[None]:
-    """Turn every error into one sentence on stderr and exit code 2."""
+def _reported(as_json: bool = False, debug: str | None = None) -> Iterator[None]:
+    """Turn every error into one sentence on stderr and exit code 2; details of an error go to the file ``debug``."""
     try:
         yield
         return
@@ -307,6 +476,9 @@ def _reported(as_json: bool = False) -> Iterator[None]:
             _print(report.failure_document(error))
         _say(_as_typed(error))
     except RoundtripError as error:
+        details = getattr(error, "details", "")
+        if debug is not None and details:
+            Path(debug).write_text(details, encoding="utf-8")
         _say(_as_typed(error))
     except KeyboardInterrupt as stop:
         _say(f"Interrupted; {stop.args[0] if stop.args else 'nothing was written'}.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from itk_roundtrip import __version__
-from itk_roundtrip.arguments import Backend, HeaderMode, Identity, Progress, TransferSyntax, checked
+from itk_roundtrip.arguments import Backend, Code, HeaderMode, Identity, NanTo, Progress, TransferSyntax, checked
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.errors import (
     RoundtripError,
@@ -18,19 +18,51 @@ from itk_roundtrip.errors import (
 )
 from itk_roundtrip.processes import Outcome, Task, Workers, processors
 from itk_roundtrip.tags import tag_text
-from itk_roundtrip.volume.volume import check_volume
+from itk_roundtrip.volume.volume import NO_DERIVATION, Derivation, check_volume
 
 if TYPE_CHECKING:
+    from itk_roundtrip.carry.processed import Values
+    from itk_roundtrip.carry.processing import Operation
     from itk_roundtrip.carry.scheduling import Pool
     from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
+    from itk_roundtrip.derivation.caller import Settings
     from itk_roundtrip.derivation.plan import SeriesPlan
+    from itk_roundtrip.derivation.processing import Processing
+    from itk_roundtrip.pixels.grids import Grid
     from itk_roundtrip.pixels.kinds import Carriage
+    from itk_roundtrip.pixels.quantise import Figures
     from itk_roundtrip.series.find import Series, SeriesList, Skipped
     from itk_roundtrip.verify.findings import Finding, Report
     from itk_roundtrip.volume.volume import Volume
 
 PUBLISHED = "the output was written and verified"
 """Argument of a KeyboardInterrupt that came after publication."""
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """What became of processed values, of a slice or of all of them, as they were written.
+
+    Attributes
+    ----------
+    max_error
+        Largest error of a value that was not clipped, in real-world units.
+    bound
+        Half the slope: no error is larger, but of values moved off the padding.
+    clipped, padded, filled, moved
+        Numbers of values that were clipped, of padding pixels, which stay, of NaN and infinite values that became
+        padding, and of values moved to the nearest that does not mean padding.
+    changed
+        Number of stored values that are not those of the source.
+    """
+
+    max_error: float
+    bound: float
+    clipped: int
+    padded: int
+    filled: int
+    moved: int
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,11 @@ class RoundtripResult:
         What decoded the sources for the comparison.
     warnings
         For people.
+    quantisation, slice_quantisation
+        What became of processed values: of all, and by the name of each written file; ``None`` and empty without
+        processing.
+    set
+        Keywords or tags of the attributes that the caller set.
     report
         Of the verification, as :func:`itk_roundtrip.verify_series` returns it; ``None`` with ``headers="itk"``.
     """
@@ -98,6 +135,9 @@ class RoundtripResult:
     decoders: tuple[str, ...]
     software_versions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    quantisation: Quantisation | None = None
+    slice_quantisation: Mapping[str, Quantisation] = field(default_factory=dict, repr=False)
+    set: tuple[str, ...] = ()
     report: Report | None = field(default=None, repr=False)
 
     @property
@@ -122,11 +162,24 @@ def roundtrip(
     backend: Backend = "itk",
     transfer_syntax: TransferSyntax | None = None,
     description: str | None = None,
+    apply: Callable[..., Any] | str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    image: Any = None,
+    codes: Sequence[Code] = (),
+    footprint_slices: int | None = 0,
+    units: str | None = None,
+    rescale_type: str | None = None,
+    max_error: float | None = None,
+    allow_clip: bool = False,
+    nan_to: NanTo | None = None,
+    allow_irregular: bool = False,
+    set: Mapping[str | int, Any] | None = None,  # noqa: A002, the name of the option
+    debug: bool = False,
     jobs: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> RoundtripResult:
-    """Read a DICOM series with ITK and write it back as a DICOM series.
+    """Read a DICOM series with ITK, process it if that is asked for, and write it back as a DICOM series.
 
     The source is never written to. The output folder appears when every file in it has been read again and compared
     with its source, or not at all.
@@ -150,8 +203,41 @@ def roundtrip(
         ``explicit``, ``implicit``, ``rle``, ``jpeg-lossless``, ``jpeg-ls`` or ``jpeg2000``, all lossless. Implicit VR
         Little Endian stays so by default, everything else becomes Explicit VR Little Endian, uncompressed.
     description
-        Comment in Derivation Description (0008,2111), one line of ASCII, for identity ``derived``. It stands behind
-        ``user comment``: no other operation is named there than that the pixels were read and written.
+        Text for Derivation Description (0008,2111), one line of ASCII, for identity ``derived``: what ``apply`` or
+        ``image`` did. Without them it stands behind ``user comment``, and no operation is named but that the pixels
+        were read and written.
+    apply
+        Function that processes a volume: it gets an ``itk.Image`` of real-world values, in the smallest type that
+        holds them exactly, and returns an image of the same size and place. If its first parameter is annotated with
+        ``numpy.ndarray`` or ``SimpleITK.Image``, it gets such; a parameter ``spacing_xyz`` gets the spacing in mm. A
+        callable runs in this process; the text ``FILE.py:FUNCTION`` or ``package.module:function``, or a filter, in
+        one of its own. A series of several volumes is processed volume by volume.
+    parameters
+        Keywords for ``apply``.
+    image
+        Instead of ``apply``: an ``itk.Image``, a ``SimpleITK.Image``, an array (z, y, x) or the path of a file that ITK
+        reads, with the processed values.
+    codes
+        Code Value, Coding Scheme Designator and Code Meaning of each step, for Derivation Code Sequence (0008,9215);
+        those of the scheme DCM are of CID 7203.
+    footprint_slices
+        Slices on each side that contribute to the values of a slice, ``None`` if the whole volume does: they are named
+        in Source Image Sequence (0008,2112).
+    units, rescale_type
+        Units of the processed values, and their Rescale Type (0028,1054), where they are others than the source's.
+    max_error
+        Largest error permitted in real-world units; without it, half a step of the grid that holds all values.
+    allow_clip
+        Clip values that no stored value stands for; they are counted and declared.
+    nan_to
+        ``padding`` writes NaN and infinite values as Pixel Padding Value (0028,0120).
+    allow_irregular
+        Process slices that are no regular grid (gaps, tilt beyond 1 mm, several orientations) as if they were one.
+    set
+        Values of attributes by keyword or tag, for all instances: text, a number, a list, ``None`` to remove it, or a
+        function of the index of the slice that returns such.
+    debug
+        Keep the traceback of an error of ``apply`` in ``details`` of the error; it may quote values of patients.
     jobs
         Processes; as many as there are processors, if not given.
     overwrite
@@ -180,7 +266,32 @@ def roundtrip(
     """
     jobs = processors() if jobs is None else jobs
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
-    options = Options(series, identity, headers, description, jobs, progress or quiet, backend, transfer_syntax or "")
+    derivation = Derivation(
+        description or "",
+        tuple(codes),
+        footprint_slices,
+        units,
+        rescale_type,
+        max_error,
+        allow_clip,
+        nan_to,
+        allow_irregular,
+        set or {},
+    )
+    options = Options(
+        series,
+        identity,
+        headers,
+        description,
+        jobs,
+        progress or quiet,
+        backend,
+        transfer_syntax or "",
+        derivation,
+        _operation(apply, parameters, image, debug=debug),
+    )
+    if options.operation is not None:
+        options = replace(options, derivation=options.operation.described(derivation))
     if not os.path.isdir(source):
         raise SeriesNotFoundError(f"{os.fspath(source)} is not a folder.", path=os.fspath(source))
     staging = Staging(source, destination, overwrite=overwrite)
@@ -203,6 +314,8 @@ class Options:
     progress: Progress
     backend: Backend = "itk"
     transfer_syntax: str = ""
+    derivation: Derivation = NO_DERIVATION
+    operation: Operation | None = None
 
     def __post_init__(self) -> None:
         if self.headers == "itk" and self.transfer_syntax:
@@ -215,6 +328,36 @@ class Options:
                 'With identity="copy" the headers stay as they are, so that no description is added; leave it out.',
                 option='identity="copy"',
             )
+        if self.operation is None:
+            for name in ("codes", "footprint_slices", "units", "rescale_type", "max_error", "allow_clip", "nan_to"):
+                if getattr(self.derivation, name) != getattr(NO_DERIVATION, name):
+                    raise RoundtripError(
+                        f"{name} is for processed pixels; pass apply or image as well, or leave it out.", option=name
+                    )
+        for other, is_so in (
+            ('identity="copy"', self.identity == "copy"),
+            ('headers="itk"', self.headers == "itk"),
+        ):
+            if is_so and (self.operation is not None or self.derivation.set):
+                what = "pixels stay as they are" if self.operation else "headers are not edited"
+                raise RoundtripError(f"With {other} {what}: leave out apply, image and set.", option=other)
+
+
+def _operation(
+    apply: Callable[..., Any] | str | None, parameters: Mapping[str, Any] | None, image: Any, *, debug: bool
+) -> Operation | None:
+    """Return what processes the series; ``None`` if nothing does."""
+    if apply is None and image is None:
+        if parameters:
+            raise RoundtripError("parameters are for apply; pass it as well, or leave them out.", option="parameters")
+        return None
+    if apply is not None and image is not None:
+        raise RoundtripError("Pass either apply or image.", option="image")
+    if image is not None and parameters:
+        raise RoundtripError("parameters are for apply, not for image; leave them out.", option="parameters")
+    from itk_roundtrip.carry.processing import Operation
+
+    return Operation(apply, parameters or {}, image, debug)
 
 
 def carry(
@@ -233,8 +376,11 @@ def carry(
 
     series_list, series = _find(source, options)
     trip = _trip(series, _source_warnings(series_list, series, options), options, staging, workers)
-    folders = os.fspath(source), os.fspath(destination)
-    return _finish(trip, _carry_in_itk_order(trip), folders, judge.uids_of(series_list))
+    folders, uids = (os.fspath(source), os.fspath(destination)), judge.uids_of(series_list)
+    if options.operation is None:
+        return _finish(trip, _carry_in_itk_order(trip), folders, uids)
+    values = _process(trip, options.operation)
+    return _finish(trip, _carry_processed(trip, values, *_ask_for_order(trip)), folders, uids)
 
 
 @dataclass(frozen=True)
@@ -253,6 +399,8 @@ class _Trip:
         Of the front end and its GDCM; of all software that takes part.
     sources
         Digest of each source file by name, where a volume was read from them before.
+    settings
+        Values of attributes that the caller sets, of each instance by name.
     """
 
     options: Options
@@ -265,6 +413,7 @@ class _Trip:
     front_end_versions: tuple[str, ...]
     versions: tuple[str, ...]
     sources: Mapping[str, str]
+    settings: Mapping[str, Settings]
 
 
 @dataclass(frozen=True)
@@ -279,6 +428,8 @@ class _Carried:
         Its instances in the order in which they were written, their file names, and what ordered them.
     parts, result
         The slabs, and the outcome of all of them.
+    warnings
+        Of processed values.
     """
 
     job: Job
@@ -287,6 +438,7 @@ class _Carried:
     order: str
     parts: Sequence[Slab]
     result: SlabResult
+    warnings: tuple[str, ...] = ()
 
 
 def _find(source: str | os.PathLike[str], options: Options) -> tuple[SeriesList, Series]:
@@ -318,6 +470,7 @@ def _trip(
     staging: Staging,
     workers: Pool,
     sources: Mapping[str, str] | None = None,
+    edited: Mapping[str, Settings] | None = None,
 ) -> _Trip:
     """Return the arguments of all stages; refuse a series that cannot be carried as the options ask."""
     from itk_roundtrip.carry import compression, slabs
@@ -344,23 +497,63 @@ def _trip(
     versions = _named_versions(front_end_versions)
     names = _names(series)
     return _Trip(
-        options, staging, workers, series, names, carriages, warnings, front_end_versions, versions, sources or {}
+        options,
+        staging,
+        workers,
+        series,
+        names,
+        carriages,
+        warnings,
+        front_end_versions,
+        versions,
+        sources or {},
+        _settings(series, options.derivation, edited or {}),
     )
+
+
+def _settings(series: Series, derivation: Derivation, edited: Mapping[str, Settings]) -> dict[str, Settings]:
+    """Return the values that the caller sets, of each instance by name.
+
+    Parameters
+    ----------
+    series, derivation
+        The source by position, and what is set in it: values of all slices, lists of one value for each, or functions
+        of their index.
+    edited
+        Entries of metadata dictionaries that were edited, of each instance by name; they go before.
+    """
+    result = dict(edited)
+    for index, instance in enumerate(series.instances if derivation.set else ()):
+        values = {}
+        for key, value in derivation.set.items():
+            if isinstance(value, (list, tuple)) and len(value) == len(series.instances) > 1:
+                value = value[index]
+            values[key] = value(index) if callable(value) else value
+        result[instance.name] = {**values, **result.get(instance.name, {})}
+    return result
 
 
 def _carry_in_itk_order(trip: _Trip) -> _Carried:
     """Carry the slabs of a series in the order in which GDCMSeriesFileNames has its files."""
     from itk_roundtrip.carry import slabs
 
-    ask = Task(slabs.order, (trip.staging.ordering, trip.series, trip.names, trip.options.backend))
     if trip.series.geometry is None or trip.series.geometry.duplicates:
-        return _carry(trip, *_itk_order(trip.workers.call(ask.function, *ask.arguments), trip))
+        return _carry(trip, *_ask_for_order(trip))
+    ask = Task(slabs.order, (trip.staging.ordering, trip.series, trip.names, trip.options.backend))
     # Distinct positions have a single order: the slabs need not wait for ITK to say so.
     carried, answer = _carry_once(trip, trip.series, trip.names, "position", trip.carriages, ask)
     ordered, names, order = _itk_order(answer, trip)
     if (ordered, names) != (trip.series, trip.names):
         return _carry(trip, ordered, names, order)
     return _with_alike_kept(trip, replace(carried, order=order))
+
+
+def _ask_for_order(trip: _Trip) -> tuple[Series, tuple[str, ...], str]:
+    """Return the series in the order of GDCMSeriesFileNames, the names of its files, and what ordered them."""
+    from itk_roundtrip.carry import slabs
+
+    answer = trip.workers.call(slabs.order, trip.staging.ordering, trip.series, trip.names, trip.options.backend)
+    return _itk_order(answer, trip)
 
 
 def _carry(trip: _Trip, ordered: Series, names: tuple[str, ...], order: str) -> _Carried:
@@ -376,6 +569,7 @@ def _carry_once(
     order: str,
     carriages: Mapping[str, Carriage],
     first: Task | None = None,
+    processed: _Processed | None = None,
 ) -> tuple[_Carried, Outcome | None]:
     """Let the workers do the ``first`` task, and read, derive, write, complete and verify a series slab by slab.
 
@@ -386,9 +580,10 @@ def _carry_once(
     """
     from itk_roundtrip.carry import itk_alone, scheduling, slabs
 
-    job = _derive(trip, ordered)
+    job = _derive(trip, ordered, processed)
     carrier: scheduling.Carrier = itk_alone if trip.options.headers == "itk" else slabs
-    parts = scheduling.cut_into_slabs(job, ordered, names, carriages, trip.options.jobs)
+    values = processed.values if processed else None
+    parts = scheduling.cut_into_slabs(job, ordered, names, carriages, trip.options.jobs, values, trip.settings)
     result, answer = scheduling.carry_slabs(carrier, job, parts, trip.workers, trip.options.progress, first)
     return _Carried(job, ordered, names, order, parts, result), answer
 
@@ -404,9 +599,113 @@ def _with_alike_kept(trip: _Trip, carried: _Carried) -> _Carried:
     return carried
 
 
-def _derive(trip: _Trip, ordered: Series) -> Job:
+# -------------------------------------------------------------------------------------------- processed pixels
+
+
+@dataclass(frozen=True)
+class _Processed:
+    """Processed values of a series on their grids.
+
+    Attributes
+    ----------
+    values
+        Of each instance, by name.
+    processing
+        What was done, for the headers.
+    changed
+        Some stored value of the series is another than in the source.
+    warnings
+        For people.
+    """
+
+    values: Mapping[str, Values]
+    processing: Processing
+    changed: bool
+    warnings: tuple[str, ...] = ()
+
+
+def _process(trip: _Trip, operation: Operation) -> tuple[Mapping[str, Values], str]:
+    """Let an operation process the volumes of the series; return their values by instance, and a digest of them."""
+    from itk_roundtrip.carry import processing
+    from itk_roundtrip.carry.scheduling import ThisProcess
+    from itk_roundtrip.processes import Workers
+
+    options, derivation = trip.options, trip.options.derivation
+    arguments = (trip.series, operation, trip.staging.folder, options.backend)
+    further: dict[str, Any] = {
+        "footprint_slices": derivation.footprint_slices,
+        "allow_irregular": derivation.allow_irregular,
+    }
+    if operation.is_local:
+        return processing.process(*arguments, ThisProcess(), options.progress, **further)
+    with Workers(1, prepare=f"carry.processing:{options.backend}") as own_process:
+        return processing.process(*arguments, own_process, options.progress, **further)
+
+
+def _carry_processed(
+    trip: _Trip, made: tuple[Mapping[str, Values], str], ordered: Series, names: tuple[str, ...], order: str
+) -> _Carried:
+    """Carry processed values in an order: on the grids that hold them, and with their extremes in the headers."""
+    processed = _with_grids(trip, made, ordered, names)
+    carried, _ = _carry_once(trip, ordered, names, order, trip.carriages, processed=processed)
+    extremes = carried.result.wrong_extremes
+    if extremes is not None:  # Smallest and Largest Pixel Value in Series are known when all slices are written
+        smallest, largest = extremes
+        processing = replace(processed.processing, smallest=smallest, largest=largest)
+        processed = replace(processed, processing=processing)
+        carried, _ = _carry_once(trip, ordered, names, order, trip.carriages, processed=processed)
+    return replace(carried, warnings=processed.warnings)
+
+
+def _with_grids(
+    trip: _Trip, made: tuple[Mapping[str, Values], str], ordered: Series, names: tuple[str, ...]
+) -> _Processed:
+    """Survey processed values, and choose the grids that they are written on."""
+    from itk_roundtrip.carry import scheduling
+    from itk_roundtrip.derivation.processing import Code, Processing
+    from itk_roundtrip.pixels.grids import decide, is_coarse
+
+    (values, digest), options, derivation = made, trip.options, trip.options.derivation
+    job = _job(trip, None)
+    parts = scheduling.cut_into_slabs(job, ordered, names, trip.carriages, options.jobs, values)
+    surveys = scheduling.survey_slabs(job, parts, trip.workers, options.progress)
+    found = list(surveys.values())
+    grids = decide(
+        [survey.grid for survey in found],
+        [survey.survey for survey in found],
+        modality=ordered.modality,
+        sop_class_uid=ordered.instances[0].sop_class_uid,
+        max_error=derivation.max_error,
+        allow_clip=derivation.allow_clip,
+        nan_to=derivation.nan_to,
+    )
+    of_planes = dict(zip(surveys, grids, strict=True))
+    by_instance: dict[str, list[Grid]] = {}
+    for name, frame in sorted(of_planes, key=lambda key: key[1] or 0):
+        by_instance.setdefault(name, []).append(of_planes[name, frame])
+    warnings: tuple[str, ...] = ()
+    if is_coarse([survey.survey for survey in found], grids):
+        warnings = (
+            "The values are rounded to a few numbers: a mask or labels belong into a DICOM Segmentation, such as with"
+            " highdicom; values of a finer scale get a grid of their own with a smaller max_error.",
+        )
+    processing = Processing(
+        operation=derivation.comment,
+        parameters=options.operation.stated_parameters if options.operation else "",
+        codes=tuple(Code(*code) for code in derivation.codes),
+        footprint_slices=derivation.footprint_slices,
+        units=derivation.units,
+        rescale_type=derivation.rescale_type,
+        irregular=derivation.allow_irregular and bool(ordered.irregularities),
+        volume_digest=digest,
+    )
+    changed = not all(survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
+    on_grids = {name: replace(values[name], grids=tuple(grids)) for name, grids in by_instance.items()}
+    return _Processed(on_grids, processing, changed, warnings)
+
+
+def _derive(trip: _Trip, ordered: Series, processed: _Processed | None = None) -> Job:
     """Return the job of the slabs, with the plan of the derived series if the identity is ``derived``."""
-    from itk_roundtrip.carry import slabs
     from itk_roundtrip.pixels import kinds
 
     options, plan = trip.options, None
@@ -415,12 +714,22 @@ def _derive(trip: _Trip, ordered: Series) -> Job:
         if options.transfer_syntax:
             changing["transfer_syntax"] = options.transfer_syntax
         unchanged = kinds.are_unchanged(trip.series, trip.carriages)
-        plan = _plan(ordered, trip.series, options.description or "", changing, trip.versions, unchanged)
+        comment, processing = options.description or "", None
+        if processed is not None:
+            unchanged, comment, processing = unchanged and not processed.changed, "", processed.processing
+        plan = _plan(ordered, trip.series, comment, changing, trip.versions, unchanged, processing)
+    return replace(_job(trip, plan), processed=processed is not None and processed.changed)
+
+
+def _job(trip: _Trip, plan: SeriesPlan | None) -> Job:
+    """Return a job of slabs with a plan."""
+    from itk_roundtrip.carry import slabs
+
     return slabs.Job(
         plan,
         trip.staging.folder,
-        options.backend,
-        options.transfer_syntax,
+        trip.options.backend,
+        trip.options.transfer_syntax,
         trip.front_end_versions[-1] if trip.front_end_versions else "",
         trip.sources,
     )
@@ -445,9 +754,9 @@ def _finish(
     report = None
     if trip.options.headers == "complete":
         report = acceptance.judged(carried.result, carried.series, carried.job, folders, uids)
-    warnings = [*trip.warnings, *acceptance.concerns(carried.result, carried.job.identity, report)]
+    warnings = [*trip.warnings, *carried.warnings, *acceptance.concerns(carried.result, carried.job.identity, report)]
     trip.staging.publish()
-    return _result(folders, carried, trip.versions, warnings, report)
+    return _result(folders, carried, trip.versions, warnings, report, trip.settings)
 
 
 @checked(volume=check_volume)
@@ -455,8 +764,8 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     """Write a volume as a DICOM series: completed, verified, published as a whole; ITK runs in this process.
 
     A volume that went through :func:`derive` becomes a new series of derived instances; any other the same instances
-    again. Pixels must still be those of the source: processed pixels are not carried yet, and a volume that
-    holds any is refused, as are edits of ``volume.metadata``, which the completed headers would hide.
+    again. Processed values, given to :func:`derive` or changed in the volume, become stored values within a bound that
+    is proven of the written files; changed entries of ``volume.metadata`` become attributes.
 
     Parameters
     ----------
@@ -474,21 +783,25 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     SeriesReadError
         A source file is gone or damaged.
     SeriesWriteError
-        ITK or the disk did not take the output, or the metadata were edited.
+        ITK or the disk did not take the output, or the volume was changed where it cannot be, or without a word.
+    UnsupportedSeriesError
+        No grid holds the processed values.
     VerificationError
-        The pixels are not those of the source, or what was written is not what it must be.
+        What was written is not what it must be.
 
     References
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
     """
+    from itk_roundtrip.carry import processing
     from itk_roundtrip.carry.scheduling import ThisProcess
     from itk_roundtrip.series.find import SeriesList
     from itk_roundtrip.verify import judge
-    from itk_roundtrip.volume.edited import check_unedited
+    from itk_roundtrip.volume.edited import check_described, edited_metadata, processed_values
 
-    before = check_unedited(volume)
+    before = check_described(volume)
     series, derivation = volume.series, volume.derivation
+    values, edited = processed_values(volume, before), edited_metadata(volume, before)
     options = Options(
         None,
         "copy" if derivation is None else "derived",
@@ -497,12 +810,16 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         jobs=1,
         progress=lambda stage, done, total: None,
         backend=volume.backend,
+        derivation=derivation or NO_DERIVATION,
+        operation=None if values is None else processing.Operation(),
     )
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
-        trip = _trip(series, _irregular(series), options, staging, ThisProcess(), before.sources)
-        folders = str(series.directory), os.fspath(destination)
-        carried = _carry(trip, series, trip.names, "position")
-        return _finish(trip, carried, folders, judge.uids_of(SeriesList([series])))
+        trip = _trip(series, _irregular(series), options, staging, ThisProcess(), before.sources, edited)
+        folders, uids = (str(series.directory), os.fspath(destination)), judge.uids_of(SeriesList([series]))
+        if values is None:
+            return _finish(trip, _carry(trip, series, trip.names, "position"), folders, uids)
+        made = processing.of_array(volume, values, staging.folder, options.derivation)
+        return _finish(trip, _carry_processed(trip, made, series, trip.names, "position"), folders, uids)
 
 
 def _result(
@@ -511,6 +828,7 @@ def _result(
     versions: tuple[str, ...],
     warnings: Sequence[str],
     report: Report | None,
+    settings: Mapping[str, Settings],
 ) -> RoundtripResult:
     """Return the result of a round trip, its counts by tag."""
     from itk_roundtrip.carry.scheduling import pixel_types
@@ -542,7 +860,27 @@ def _result(
         decoders=report.decoders if report else (),
         software_versions=versions,
         warnings=tuple(warnings),
+        quantisation=_quantisation(result.figures.values()) if result.figures else None,
+        slice_quantisation={name: _quantisation([figures]) for name, figures in sorted(result.figures.items())},
+        set=tuple(sorted({str(key) for values in settings.values() for key in values})),
         report=report,
+    )
+
+
+def _quantisation(figures: Iterable[tuple[Figures, float]]) -> Quantisation:
+    """Return what became of the values of some slices, of the figures and the bound of each."""
+    from itk_roundtrip.pixels.quantise import total
+
+    of_slices = list(figures)
+    whole = total(figures for figures, _ in of_slices)
+    return Quantisation(
+        max_error=whole.error,
+        bound=max(bound for _, bound in of_slices),
+        clipped=whole.clipped,
+        padded=whole.padded,
+        filled=whole.filled,
+        moved=whole.moved,
+        changed=whole.changed,
     )
 
 
@@ -606,6 +944,7 @@ def _plan(
     options: Mapping[str, str],
     versions: tuple[str, ...],
     unchanged: bool,
+    processing: Processing | None,
 ) -> SeriesPlan:
     """Return the plan of the derived series; the pass of each slice is that of the series by position."""
     from itk_roundtrip.derivation.plan import SourceSlice, plan_series
@@ -633,6 +972,7 @@ def _plan(
         version=__version__,
         software_versions=versions,
         unchanged=unchanged,
+        processing=processing,
     )
 
 

@@ -76,6 +76,22 @@ WRONG: dict[tuple[str, str], dict[Any, str]] = {
     ("write_series", "overwrite"): NO_FLAGS,
     ("verify_series", "conformance"): NO_FLAGS,
     ("verify_series", "show_values"): NO_FLAGS,
+    ("verify_series", "allow"): {"0010": 'not "0010"', 16: "not 16", (16,): "list of texts"},
+    ("roundtrip", "apply"): {1: "not 1", "": 'not ""', b"f.py:f": "not a bytes"},
+    ("roundtrip", "parameters"): {"radius=1": "not", 1: "not 1", (("radius", 1),): "not a tuple"},
+    ("roundtrip", "debug"): NO_FLAGS,
+    **{(function, name): wrong for function in ("roundtrip", "derive") for name, wrong in {
+        "codes": {"113087": "list of codes", ("113087", "DCM", "Smoothing"): "list of codes", 1: "not 1",
+                  (("113087", "DCM"),): "three texts"},
+        "footprint_slices": {-1: "not -1", 1.5: "not 1.5", "1": 'not "1"', True: "not True"},
+        "units": {"": 'not ""', "x" * 17: "1 to 16", 1: "not 1", "größe": "ASCII"},
+        "rescale_type": {"": 'not ""', "a\\b": "1 to 16", 1: "not 1"},
+        "max_error": {-1: "not -1", "1": 'not "1"', True: "not True", float("nan"): "not nan", float("inf"): "not inf"},
+        "allow_clip": NO_FLAGS,
+        "nan_to": {"zero": 'not "zero"', 0: "not 0", True: "not True"},
+        "allow_irregular": NO_FLAGS,
+        "set": {"SeriesDescription=x": "dict", 1: "not 1", ("a",): "not a tuple"},
+    }.items()},
     **{(name, "progress"): NO_FUNCTIONS for name in ("roundtrip", "verify_series", "find_losses", "find_series")},
     **{(name, "volume"): {"1": 'not "1"', True: "not True"} for name in ("verify_series",)},
     ("read_series", "volume"): {True: "not True", 0.0: "not 0.0", "1": 'not "1"', b"": "not a bytes"},
@@ -120,6 +136,7 @@ def test_every_parameter_is_tried() -> None:
         assert hasattr(function, "__wrapped__"), name
         for parameter in inspect.signature(function).parameters:
             special = {"series", "volume"} & {parameter} and name in ("read_series", "derive", "write_series")
+            special |= {"image"} & {parameter}  # of any type; what is none is told by its kind
             assert (name, parameter) in WRONG or special, (name, parameter)
 
 

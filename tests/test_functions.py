@@ -17,7 +17,6 @@ from synthetic import write_case, write_series
 
 import itk_roundtrip as rt
 from itk_roundtrip.itk_io.filters import Filter, parse_filter
-from itk_roundtrip.processes import Workers
 from itk_roundtrip.volume.functions import (
     Function,
     call,
@@ -25,7 +24,6 @@ from itk_roundtrip.volume.functions import (
     load_function,
     of_filter,
     parse_parameters,
-    processed,
 )
 
 
@@ -392,20 +390,3 @@ def test_what_filters_say_can_stand_in_a_header() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------- task
-
-
-def test_processed_is_a_task_for_a_worker(series: rt.Series, tmp_path: Path) -> None:
-    (tmp_path / "work.py").write_text(
-        "import numpy\nprint('noise')\ndef work(image: numpy.ndarray, factor):\n    return image * factor\n"
-        "def die(image):\n    import os\n    os._exit(9)\n"
-    )
-    expected = rt.read_series(series).array_zyx
-    with Workers(1, prepare="volume.export:itk") as workers:
-        done = workers.call(processed, series, None, "itk", f"{tmp_path / 'work.py'}:work", {"factor": 2.5})
-        np.testing.assert_array_equal(done.value, expected * 2.5)
-        assert type(done.value) is np.ndarray
-        done = workers.call(processed, series, 0, "simpleitk", parse_filter("clamp:upper=0"), {})
-        np.testing.assert_array_equal(done.value, np.minimum(expected, 0))
-        with pytest.raises(rt.FunctionError, match="needs the parameter factor"):
-            workers.call(processed, series, None, "itk", f"{tmp_path / 'work.py'}:work", {})
-        assert workers.call(processed, series, None, "itk", f"{tmp_path / 'work.py'}:die", {}).crashed

@@ -12,8 +12,10 @@ from pydicom import uid
 
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.carry import compression
+from itk_roundtrip.carry.processed import Values
 from itk_roundtrip.derivation.functional_groups import functional_group_edits
-from itk_roundtrip.derivation.plan import PixelChange, SeriesPlan, edits, pixel_edits, statement
+from itk_roundtrip.derivation.plan import PixelChange, SeriesPlan, declared, edits, pixel_edits, statement
+from itk_roundtrip.derivation.processing import ProcessedPixels
 from itk_roundtrip.derivation.uids import sop_instance_uid
 from itk_roundtrip.dicom.edits import Edits
 from itk_roundtrip.dicom.frames import encapsulated, even
@@ -75,6 +77,7 @@ def instance_edits(
     *,
     decoder: str,
     transfer_syntax: str,
+    processed: ProcessedPixels | None = None,
 ) -> Edits:
     """Return the edits of an instance's header.
 
@@ -92,14 +95,19 @@ def instance_edits(
         What decodes compressed pixels.
     transfer_syntax
         Of what is written.
+    processed
+        What became of the pixels; ``None`` if they are those of the source.
     """
     change = _pixel_change(source, instance, carriage, decoder, transfer_syntax)
+    change = replace(change, processed=processed)
     if plan is None:
         return pixel_edits(source.values, change)
     source_uid = instance.sop_instance_uid or f"slice {index}"
     new_uid = sop_instance_uid(plan.series_instance_uid, source_uid, _digest(source, carriage, words))
     changes = edits(plan, source.values, index, new_uid, change)
-    return {**changes, **functional_group_edits(source.values, statement(plan, change.declared))}
+    said = statement(plan, declared(plan, source.values, change))
+    groups = functional_group_edits(source.values, said, processing=plan.processing, processed=processed)
+    return {**changes, **groups}
 
 
 def _digest(source: Header, carriage: Carriage, words: Sequence[Array | None]) -> str:
@@ -174,6 +182,7 @@ def complete_instance(
     instance: Instance,
     carriage: Carriage,
     transfer_syntax: str,
+    values: Values | None = None,
 ) -> bytes | None:
     """Return a written instance as a DICOM file: the source's header with its edits, and its pixels.
 
@@ -189,6 +198,8 @@ def complete_instance(
         The source, and how its pixels are carried.
     transfer_syntax
         Key of :data:`itk_roundtrip.carry.compression.UIDS`; empty for that of the source, uncompressed.
+    values
+        Processed values that the words stand for; ``None`` if the pixels must be those of the source.
 
     Returns
     -------
@@ -206,12 +217,16 @@ def complete_instance(
         if len(words) < len(planes):
             return None
         native: bytes | None
-        if source.encapsulated:
+        if values is not None:
+            native = _processed_value(source, np.stack(words), carriage)
+        elif source.encapsulated:
             native = native_value(carriage.stored(np.stack(words)), carriage, carriage.seen)
         else:
             native = unchanged_value(source, words, carriage)
         if native is None:
             return None
+        if values is not None:
+            carriage = replace(carriage, pixel_format=values.grids[0].pixel_format)
         if compression.is_compressed(transfer_syntax):
             pixel_data = _compressed(native, instance, carriage, transfer_syntax)
         else:
@@ -238,6 +253,25 @@ def complete_instance(
     explicit = compression.is_compressed(transfer_syntax) or transfer_syntax == "explicit"
     target = transcoded(source, implicit_vr=not explicit, name=instance.name) if transfer_syntax else source
     return complete(target, changes, pixel_data, instance.name)
+
+
+def _processed_value(source: Header, words: Array, carriage: Carriage) -> bytes:
+    """Return the value of native Pixel Data of processed words; that of the source, with its padding, if it holds them.
+
+    Parameters
+    ----------
+    source, carriage
+        Header of the source, and how its pixels are carried.
+    words
+        Pixel words of all frames, shape (frames, rows, columns), samples behind.
+    """
+    if not source.encapsulated:
+        value = source.raw(tags.PIXEL_DATA) or b""
+        if words.dtype == carriage.pixel_format.dtype and np.array_equal(
+            carriage.from_native(value, words.shape), words
+        ):
+            return even(value)
+    return even(carriage.to_native(words).tobytes())
 
 
 def native_value(pixels: Array, carriage: Carriage, pixel_format: PixelFormat) -> bytes:
@@ -293,6 +327,58 @@ def _compressed(native: bytes, instance: Instance, carriage: Carriage, transfer_
         compression.check_stream(stream, values, pixel_format, transfer_syntax, instance.name)
         streams.append(stream)
     return PixelData(encapsulated(streams), pixel_format.bits_allocated, compression.UIDS[transfer_syntax])
+
+
+class DecodedFile:
+    """Stored values of the source file that was decoded last, by another decoder than ITK's."""
+
+    def __init__(self) -> None:
+        self._name, self._frames = "", np.empty(0)
+
+    def frames(self, instance: Instance) -> Array:
+        """Return the stored values of all frames, shape (frames, rows, columns, samples).
+
+        Raises
+        ------
+        UndecodableError
+            Nothing else decodes them.
+        """
+        if self._name != instance.name:
+            self._frames, self._name = stored_values(pixels_of(read_file(instance.path)))[0], instance.name
+        return self._frames
+
+
+def check_decoded(plane: Plane, words: Array, decoded: DecodedFile) -> None:
+    """Refuse to process compressed pixels that ITK decodes to other values than another decoder.
+
+    Parameters
+    ----------
+    plane, words
+        A plane, and its pixel words as ITK decoded them.
+    decoded
+        For the other decoder.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        The values differ, or nothing else decodes them, so that nothing proves what was processed.
+    """
+    instance, pixel_format = plane.instance, plane.carriage.pixel_format
+    reason = "another decoder reads other values than ITK does"
+    try:
+        expected = decoded.frames(instance)[plane.frame or 0]
+    except UndecodableError:
+        reason, differs = "no other decoder reads it", True
+    else:
+        values = masked(words, pixel_format).astype(np.float64).reshape(expected.shape)
+        allowed = decoder_difference(instance.photometric_interpretation) if instance.is_lossy else 0
+        differs = bool(np.abs(values - expected).max(initial=0) > allowed)
+    if differs:
+        raise UnsupportedSeriesError(
+            f"{instance.name} is compressed and {reason}, so that nothing proves what would be processed.",
+            path=instance.name,
+            tag="(7FE0,0010)",
+        )
 
 
 def check_decodes(instance: Instance, source: Header, folder: Path, backend: Backend | None) -> None:

@@ -14,6 +14,7 @@ from itk_roundtrip.carry.slabs import (
     Job,
     Slab,
     SlabResult,
+    Written,
     count_losses,
     edits_of,
     header_by_itk,
@@ -69,7 +70,7 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     headers = {instance.name: source_header(job, instance) for instance in instances}
     volume = read_with_itk(job, slab, planes, headers, undo_inversion=False)
     stored = writer.stored_slices(volume)
-    edits = [edits_of(job, slab, index, headers, [words]) for index, words in enumerate(stored)]
+    edits = [edits_of(job, slab, index, headers, [Written(words)]) for index, words in enumerate(stored)]
     files = [job.output / name for name in slab.output_names]
     job.output.mkdir(exist_ok=True)
     write_with_itk(slab, volume, None, edits, files)

@@ -9,7 +9,9 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from itk_roundtrip.arguments import Progress
-from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
+from itk_roundtrip.carry.processed import PlaneSurvey, Values
+from itk_roundtrip.carry.slabs import Job, Slab, SlabResult, survey_slab
+from itk_roundtrip.derivation.caller import Settings
 from itk_roundtrip.errors import ITKCrashError
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.pixels.formats import PixelType, bytes_per_pixel
@@ -23,9 +25,26 @@ SLAB_BYTES = 16 << 20
 
 
 def cut_into_slabs(
-    job: Job, series: Series, names: tuple[str, ...], carriages: Mapping[str, Carriage], jobs: int
+    job: Job,
+    series: Series,
+    names: tuple[str, ...],
+    carriages: Mapping[str, Carriage],
+    jobs: int,
+    values: Mapping[str, Values] | None = None,
+    settings: Mapping[str, Settings] | None = None,
 ) -> list[Slab]:
-    """Cut a series into slabs of instances alike in size and kind: at most SLAB_BYTES each, enough for all jobs."""
+    """Cut a series into slabs of instances alike in size and kind: at most SLAB_BYTES each, enough for all jobs.
+
+    Parameters
+    ----------
+    job, series, names
+        What the slabs share, the instances in order, and the names of their files.
+    carriages, values, settings
+        How the pixels of each instance are carried, its processed values, and attributes that the caller sets, if
+        there are any, by name.
+    jobs
+        That work at the same time.
+    """
     types: dict[str, PixelType] = {}
     planned = dict(carriages)
     for alike in _by_kind(carriages).values():
@@ -50,6 +69,8 @@ def cut_into_slabs(
                     output_names=written[start : start + len(instances)],
                     carried=tuple(planned[instance.name] for instance in instances),
                     pixel_type=pixel_type,
+                    values=tuple(values[instance.name] for instance in instances) if values else (),
+                    settings=tuple(settings.get(instance.name, {}) for instance in instances) if settings else (),
                 )
             )
             start += len(instances)
@@ -146,6 +167,35 @@ def carry_slabs(
     for place in sorted(results):  # in their order, whichever came first
         total.add(results[place])
     return total, answer
+
+
+def survey_slabs(
+    job: Job, parts: Sequence[Slab], workers: Pool, progress: Progress
+) -> dict[tuple[str, int | None], PlaneSurvey]:
+    """Let the workers survey the processed values of all slabs.
+
+    Returns
+    -------
+    dict
+        By the name of the instance and the index of the frame.
+
+    Raises
+    ------
+    ITKCrashError
+        ITK crashed on a slab.
+    """
+    surveys: dict[tuple[str, int | None], PlaneSurvey] = {}
+    count, done = sum(len(slab) for slab in parts), 0
+    for outcome in workers.run(deque(Task(survey_slab, (job, slab)) for slab in parts)):
+        slab: Slab = outcome.task.arguments[1]
+        if outcome.crashed:
+            name = slab.series.instances[0].name
+            raise ITKCrashError(f"ITK crashed on {name} or a slice behind it; nothing was written.", path=name)
+        for plane, of_plane in zip(slab.planes, outcome.value, strict=True):
+            surveys[plane.instance.name, plane.frame] = of_plane
+        done += len(slab)
+        progress("Surveying", done, count)
+    return surveys
 
 
 def pixel_types(parts: Sequence[Slab], result: SlabResult) -> str:

@@ -12,11 +12,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from pydicom.filereader import read_file_meta_info
 
 from itk_roundtrip.arguments import Backend, Identity
 from itk_roundtrip.carry import compression
-from itk_roundtrip.carry.instances import check_decodes, complete_instance, instance_edits, written_words
+from itk_roundtrip.carry.instances import (
+    DecodedFile,
+    check_decoded,
+    check_decodes,
+    complete_instance,
+    instance_edits,
+    written_words,
+)
+from itk_roundtrip.carry.processed import (
+    PlaneSurvey,
+    Values,
+    described,
+    has_rescale_by_frame,
+    plane_to_write,
+    source_words,
+    survey_plane,
+)
+from itk_roundtrip.derivation.caller import Settings, caller_edits, tag_of
 from itk_roundtrip.derivation.plan import SeriesPlan, dictionary_edits
 from itk_roundtrip.dicom.edits import Edits
 from itk_roundtrip.dicom.headers import Header, compare_with_itk, nested_pixels, read_header
@@ -28,6 +46,8 @@ from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
 from itk_roundtrip.pixels.formats import Array, PixelType, bytes_per_pixel
 from itk_roundtrip.pixels.kinds import Carriage
+from itk_roundtrip.pixels.quantise import NO_FIGURES, Figures, quantise
+from itk_roundtrip.pixels.quantise import total as total_of
 from itk_roundtrip.rules import decoder_difference
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.verify import audit
@@ -67,6 +87,8 @@ class Job:
         What ITK decodes compressed pixels with.
     sources
         Digest of the data set of each source file by name, where a volume was read from them before.
+    processed
+        Some stored value of the series is another than in the source.
     """
 
     plan: SeriesPlan | None
@@ -75,6 +97,7 @@ class Job:
     transfer_syntax: str = ""
     decoder: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
+    processed: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -105,6 +128,10 @@ class Slab:
         Of the image that ITK reads.
     hiding
         How much of the headers ITK is not shown.
+    values
+        Processed values of each instance; empty if pixels stay those of the source.
+    settings
+        Values of attributes of each instance by keyword or tag, as the caller sets them; empty if none are set.
     """
 
     series: Series
@@ -113,6 +140,8 @@ class Slab:
     carried: tuple[Carriage, ...]
     pixel_type: PixelType
     hiding: Hiding = Hiding.NOTHING
+    values: tuple[Values, ...] = ()
+    settings: tuple[Settings, ...] = ()
 
     def __len__(self) -> int:
         return len(self.output_names)
@@ -125,6 +154,8 @@ class Slab:
             first=self.first + index,
             output_names=self.output_names[index : index + 1],
             carried=self.carried[index : index + 1],
+            values=self.values[index : index + 1],
+            settings=self.settings[index : index + 1],
         )
 
     def kept(self, reason: str) -> Slab:
@@ -163,6 +194,8 @@ class SlabResult:
         By tag, how many elements ITK lost, altered or invented.
     hiding
         How much had to be hidden from ITK.
+    figures
+        Of processed values, and their bound, by the name of the written file.
     """
 
     slices: int = 0
@@ -177,9 +210,24 @@ class SlabResult:
     altered: Counter[int] = field(default_factory=Counter)
     invented: Counter[int] = field(default_factory=Counter)
     hiding: Hiding = Hiding.NOTHING
+    figures: dict[str, tuple[Figures, float]] = field(default_factory=dict)
     given_up: dict[str, str] = field(default_factory=dict)
     """Transfer syntaxes of compressed sources that ITK turned out not to carry, and why."""
     """A source bears a digital signature that a re-encoded copy may not satisfy."""
+
+    @property
+    def wrong_extremes(self) -> tuple[int, int] | None:
+        """Smallest and largest stored value of a processed series, where its headers say something else."""
+        extremes = [report.extremes for report in self.reports if report.extremes is not None]
+        if not extremes:
+            return None
+        smallest = int(min(of_slice.smallest for of_slice in extremes))
+        largest = int(max(of_slice.largest for of_slice in extremes))
+        is_right = all(
+            of_slice.stated_smallest in (None, smallest) and of_slice.stated_largest in (None, largest)
+            for of_slice in extremes
+        )
+        return None if is_right else (smallest, largest)
 
     def add(self, other: SlabResult) -> None:
         """Add the counts of another slab."""
@@ -190,6 +238,7 @@ class SlabResult:
         for name in ("paths", "reasons", "replaced", "removed", "lost", "altered", "invented"):
             getattr(self, name).update(getattr(other, name))
         self.hiding = max(self.hiding, other.hiding)
+        self.figures.update(other.figures)
         self.given_up.update(other.given_up)
 
 
@@ -211,7 +260,7 @@ def process(job: Job, slab: Slab) -> SlabResult:
         except ITKRefusal as refusal:
             error = refusal.error
     if len(slab) == 1:
-        if compression.is_compressed(job.transfer_syntax):
+        if compression.is_compressed(job.transfer_syntax) or slab.values:
             raise error
         return _keep(job, slab.kept(_reason(error)))
     total = SlabResult()
@@ -226,7 +275,7 @@ def after_crash(job: Job, slab: Slab) -> list[Slab]:
     None if nothing is left to try.
     """
     attempts = smaller_slabs(slab, slab.hiding if slab.carried[0].framed else Hiding.ALL_BUT_PIXELS)
-    if not attempts and not slab.is_kept and not job.transfer_syntax:
+    if not attempts and not slab.is_kept and not job.transfer_syntax and not slab.values:
         attempts = [slab.kept("ITK crashed on it")]
     return attempts
 
@@ -261,6 +310,38 @@ def _with_hiding(slab: Slab, hiding: Hiding) -> Slab:
     return replace(slab, hiding=hiding, carried=carried, pixel_type=carried[0].seen.stored_pixel_type)
 
 
+def survey_slab(job: Job, slab: Slab) -> list[PlaneSurvey]:
+    """Survey the processed values of each plane of a slab, in their order.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        The pixels of the source are no real-world values.
+    RoundtripError
+        The values are of another type or shape.
+    SeriesReadError
+        ITK cannot decode the source.
+    """
+    instances = slab.series.instances
+    headers = {instance.name: source_header(job, instance) for instance in instances}
+    values = dict(zip((instance.name for instance in instances), slab.values, strict=True))
+    surveys, decoded = [], DecodedFile()
+    for planes in _chunks(slab):
+        by_itk: Sequence[Array | None] = [None] * len(planes)
+        if any(headers[plane.instance.name].encapsulated for plane in planes):
+            try:
+                by_itk = writer.stored_slices(read_with_itk(job, slab, planes, headers))
+            except ITKRefusal as refusal:
+                raise refusal.error from None
+        for plane, read in zip(planes, by_itk, strict=True):
+            source = headers[plane.instance.name]
+            if read is not None and source.encapsulated:
+                check_decoded(plane, plane.carriage.stored(read), decoded)
+            words = source_words(source, plane, read)
+            surveys.append(survey_plane(source, plane, words, values[plane.instance.name].of_plane(plane.frame)))
+    return surveys
+
+
 def _carry(job: Job, slab: Slab) -> SlabResult:
     """Read and write a slab with ITK, complete each instance, and compare it with its source."""
     instances = slab.series.instances
@@ -270,33 +351,67 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     folder.mkdir(exist_ok=True)
     indices = {instance.name: index for index, instance in enumerate(instances)}
     edits: dict[str, Edits] = {}
-    pixels: list[Array | None] = []
+    written: list[Written] = []
     try:
         for planes in _chunks(slab):
             volume = read_with_itk(job, slab, planes, headers)
-            stored = writer.stored_slices(volume)
-            for plane, words in zip(planes, stored, strict=True):
+            stored, figures = writer.stored_slices(volume), [NO_FIGURES] * len(planes)
+            if slab.values:
+                volume, stored, figures = _quantised(slab, volume, stored, headers)
+            for plane, words, of_plane in zip(planes, stored, figures, strict=True):
                 if plane.frame is None:  # those of a frame are known when all of them are
-                    edits[plane.instance.name] = edits_of(job, slab, indices[plane.instance.name], headers, [words])
+                    index = indices[plane.instance.name]
+                    edits[plane.instance.name] = edits_of(job, slab, index, headers, [Written(words, of_plane)])
             files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
             write_with_itk(slab, volume, stored, [edits.get(plane.instance.name, {}) for plane in planes], files)
-            for plane, file in zip(planes, files, strict=True):
+            for plane, shown, file, words, of_plane in zip(planes, volume.planes, files, stored, figures, strict=True):
                 instance, source = plane.instance, headers[plane.instance.name]
                 by_itk = header_by_itk(slab, file, stored[0].nbytes)
                 file.unlink()  # its pages need not reach the disk
                 if plane.frame is None:
                     count_losses(result, source, by_itk, edits[instance.name])
-                pixels.append(written_words(by_itk, plane))
+                words_by_itk = written_words(by_itk, shown)
+                if slab.values:
+                    if words_by_itk is None or not np.array_equal(words_by_itk, words):
+                        reason = SeriesWriteError("ITK wrote other values than it was given.")
+                        raise ITKRefusal(_write_error(reason, slab))
+                    words_by_itk = words  # in the type of the words, where ITK has no such pixel type
+                written.append(Written(words_by_itk, of_plane))
                 if plane.frame in (None, instance.frames - 1):  # its last plane: no other instance is held
                     index = indices[instance.name]
                     if instance.name not in edits:
-                        edits[instance.name] = edits_of(job, slab, index, headers, pixels)
-                    result.add(_finished(job, slab.single(index), source, edits[instance.name], pixels))
-                    pixels.clear()
+                        edits[instance.name] = edits_of(job, slab, index, headers, written)
+                    result.add(_finished(job, slab.single(index), source, edits[instance.name], written))
+                    written.clear()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     result.slices = len(slab)
     return result
+
+
+@dataclass(frozen=True)
+class Written:
+    """Pixel words of a plane that ITK wrote, ``None`` if they are not so many; and the figures of processed ones."""
+
+    words: Array | None
+    figures: Figures = NO_FIGURES
+
+
+def _quantised(
+    slab: Slab, volume: Volume, by_itk: Sequence[Array], headers: Mapping[str, Header]
+) -> tuple[Volume, list[Array], list[Figures]]:
+    """Return the volume as ITK is to write it, and for each plane the words of its processed values, and figures."""
+    values = dict(zip((instance.name for instance in slab.series.instances), slab.values, strict=True))
+    planes, words, figures = [], [], []
+    for plane, read in zip(volume.planes, by_itk, strict=True):
+        of_instance = values[plane.instance.name]
+        grid = of_instance.grids[plane.frame or 0]
+        before = source_words(headers[plane.instance.name], plane, read)
+        after, of_plane = quantise(of_instance.of_plane(plane.frame), before, grid)
+        planes.append(plane_to_write(plane, grid))
+        words.append(after)
+        figures.append(of_plane)
+    return replace(volume, planes=tuple(planes)), words, figures
 
 
 def _itk_name(slab: Slab, index: int, plane: Plane) -> str:
@@ -391,10 +506,16 @@ def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
     return SeriesWriteError(f"ITK wrote an incomplete file for {name}.", path=name)
 
 
-def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], words: Sequence[Array | None]) -> Edits:
+def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], written: Sequence[Written]) -> Edits:
     """Return the edits of the instance at an index of a slab."""
     instance = slab.series.instances[index]
-    return instance_edits(
+    words = [plane.words for plane in written]
+    processed = None
+    if slab.values and job.processed:
+        figures = total_of(plane.figures for plane in written)
+        whole = [plane for plane in words if plane is not None]
+        processed = described(slab.values[index], figures, whole, by_frame=has_rescale_by_frame(instance))
+    edits = instance_edits(
         job.plan,
         headers[instance.name],
         instance,
@@ -403,23 +524,32 @@ def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], wo
         words,
         decoder=job.decoder,
         transfer_syntax=job.transfer_syntax,
+        processed=processed,
     )
+    return edits | caller_edits(headers[instance.name].values, slab.settings[index]) if slab.settings else edits
 
 
-def _finished(job: Job, slab: Slab, source: Header, edits: Edits, pixels: Sequence[Array | None]) -> SlabResult:
+def _finished(job: Job, slab: Slab, source: Header, edits: Edits, written: Sequence[Written]) -> SlabResult:
     """Write the completed instance of a slab that has no other, and compare it with its source.
 
     Where ITK's pixels turn out not to be those of the source, the source's own are kept.
     """
     instance, carriage = slab.series.instances[0], slab.carried[0]
-    if not job.transfer_syntax and nested_pixels(source):
+    if not slab.values and not job.transfer_syntax and nested_pixels(source):
         return _keep(job, slab.kept("compressed pixels inside a sequence cannot stand in an uncompressed file"))
-    content = complete_instance(source, edits, pixels, instance, carriage, job.transfer_syntax)
+    values = slab.values[0] if slab.values else None
+    pixels = [plane.words for plane in written]
+    content = complete_instance(source, edits, pixels, instance, carriage, job.transfer_syntax, values)
     if content is None:
         return _keep(job, slab.kept("ITK carries other values than the file holds"))
     result = SlabResult(slices=1)
     _put(job, slab, content)
     report = compare_into(result.tally, _request(job, slab))
+    if values is not None:
+        result.reports.append(report)
+        result.paths[carriage.path] += 1
+        result.figures[slab.output_names[0]] = total_of(plane.figures for plane in written), values.bound
+        return result
     if source.encapsulated and ONLY_GDCM in report.decoders:
         return _keep(job, slab.kept("GDCM alone decodes it, so that nothing proves its values"))
     if source.encapsulated and (reason := _differs(instance, report, result.tally)):
@@ -486,7 +616,16 @@ def count_losses(result: SlabResult, source: Header, by_itk: Header, changes: Ed
 def _request(job: Job, slab: Slab) -> Request:
     """Return the request to compare the first instance of a slab with its written file."""
     instance, name = slab.series.instances[0], slab.output_names[0]
-    return Request(instance.path, job.output / name, instance.name, name, job.identity, describe=True)
+    return Request(
+        instance.path,
+        job.output / name,
+        instance.name,
+        name,
+        job.identity,
+        describe=True,
+        reference=slab.values[0].places if slab.values and job.processed else (),
+        allowed=frozenset(tag_of(key) for key in slab.settings[0]) if slab.settings else frozenset(),
+    )
 
 
 def order(folder: Path, series: Series, names: tuple[str, ...], backend: Backend) -> tuple[list[str], list[str]]:

@@ -37,6 +37,8 @@ from itk_roundtrip.tags import tag_text
 
 Value = str | int | float | Sequence[str | int | float] | None
 """Value of an attribute: one or several texts or numbers; ``None`` removes the attribute."""
+Settings = Mapping[str | int, Value]
+"""Values of attributes, by keyword or tag."""
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4})[,|]?([0-9A-Fa-f]{4})\)?")
 _INTEGERS = {
@@ -101,6 +103,17 @@ def caller_edits(source: Dataset, values: Mapping[str | int, Value]) -> Edits:
         elif tag in source:
             result[tag] = Removed(tag)
     return result
+
+
+def tag_of(key: str | int) -> int:
+    """Return the tag that a key names.
+
+    Raises
+    ------
+    RoundtripError
+        It names none.
+    """
+    return _named(key)[0]
 
 
 def _named(key: str | int) -> tuple[int, str]:

@@ -240,6 +240,12 @@ def first_difference(first: Any, second: Any) -> str | None:
     )
 
 
+def entries(dictionary: Any) -> dict[str, str]:
+    """Return the entries of a MetaDataDictionary that are texts, by key."""
+    found = {str(key): dictionary[key] for key in dictionary.GetKeys()}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
 def size(image: Any) -> tuple[int, ...]:
     """Return the size of an image's BufferedRegion: columns, rows, slices."""
     buffered = image.GetBufferedRegion().GetSize()

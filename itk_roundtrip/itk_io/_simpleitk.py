@@ -205,6 +205,11 @@ def first_difference(first: Any, second: Any) -> str | None:
     return next((key for key in sorted({*first, *second}) if first.get(key) != second.get(key)), None)
 
 
+def entries(dictionary: Any) -> dict[str, str]:
+    """Return the entries of a dictionary, by key."""
+    return dict(dictionary)
+
+
 def size(image: Any) -> tuple[int, ...]:
     """Return the size of an image: columns, rows, slices."""
     return tuple(image.GetSize())

@@ -78,6 +78,9 @@ class FrontEnd(Protocol):
     def first_difference(self, first: Any, second: Any) -> str | None:
         """Return the first key, as ``gggg|eeee``, in which two dictionaries differ."""
 
+    def entries(self, dictionary: Any) -> dict[str, str]:
+        """Return the entries of a dictionary that are texts, by key."""
+
     def size(self, image: Any) -> tuple[int, ...]:
         """Return the size of an image: columns, rows, slices."""
 

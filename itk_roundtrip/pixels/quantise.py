@@ -72,6 +72,10 @@ class Figures:
         )
 
 
+NO_FIGURES = Figures()
+"""Of pixels that were not processed."""
+
+
 def total(figures: Iterable[Figures]) -> Figures:
     """Return the figures of several slices together."""
     return sum(figures, Figures())

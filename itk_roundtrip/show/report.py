@@ -16,6 +16,7 @@ from rich.text import Text
 
 from itk_roundtrip import syntaxes
 from itk_roundtrip.dicom.privacy import shown_label
+from itk_roundtrip.rules import UNCHANGED
 from itk_roundtrip.series.geometry import plane_name
 from itk_roundtrip.verify.findings import grouped
 from itk_roundtrip.words import counted
@@ -23,7 +24,7 @@ from itk_roundtrip.words import counted
 if TYPE_CHECKING:
     from itk_roundtrip.errors import VerificationError
     from itk_roundtrip.losses import LossTable
-    from itk_roundtrip.pipeline import RoundtripResult
+    from itk_roundtrip.pipeline import Quantisation, RoundtripResult
     from itk_roundtrip.series.find import Instance, Series, SeriesList
     from itk_roundtrip.verify.findings import Finding, Report
     from itk_roundtrip.volume.export import ExportResult
@@ -312,6 +313,21 @@ def failure_document(error: VerificationError) -> dict[str, Any]:
     return {"schema": SCHEMA, "verdict": "fail", "findings": [asdict(finding) for finding in error.findings]}
 
 
+def _quantised(quantisation: Quantisation) -> str:
+    """Return in words what became of processed values."""
+    parts = [f"max error {quantisation.max_error:g}, bound {quantisation.bound:g}"]
+    for count, what in (
+        (quantisation.clipped, "clipped"),
+        (quantisation.padded, "of padding kept"),
+        (quantisation.filled, "without a finite number written as padding"),
+        (quantisation.moved, "moved off the padding"),
+    ):
+        if count:
+            parts.append(f"{count} {what}")
+    changed = f"{counted(quantisation.changed, 'stored value')} changed" if quantisation.changed else UNCHANGED
+    return "; ".join([changed, ", ".join(parts)])
+
+
 def run_table(result: RoundtripResult) -> RenderableType:
     """Return the table of `run`: what was written, how, and what ITK lost, altered and invented."""
     verified = result.verdict == "pass"
@@ -326,6 +342,10 @@ def run_table(result: RoundtripResult) -> RenderableType:
     table.add_row("pixels", f"{through} ({result.path}), ordered by {result.order}")
     for reason in result.path_reasons:
         table.add_row("", Text(f"kept from the source: {reason}"))
+    if result.quantisation is not None:
+        table.add_row("values", _quantised(result.quantisation))
+    if result.set:
+        table.add_row("set by you", Text(printable(", ".join(result.set))))
     if verified:
         restored = sum(result.lost.values()) + sum(result.altered.values())
         table.add_row(

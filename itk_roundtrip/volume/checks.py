@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydicom.datadict import tag_for_keyword
-
-from itk_roundtrip.dicom.headers import read_header
+from itk_roundtrip import tags
+from itk_roundtrip.dicom.headers import Header, read_header
 from itk_roundtrip.errors import UnsupportedSeriesError
+from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.series.lattice import departures
 from itk_roundtrip.series.volumes import SubVolume
 from itk_roundtrip.volume.volume import Volume
@@ -41,15 +41,8 @@ def check_real_values(volume: Volume) -> None:
     DICOM PS3.3 C.7.6.3.1.2 Photometric Interpretation, C.11.1.1 Modality LUT Sequence
     """
     for plane in {plane.instance.name: plane for plane in volume.planes}.values():
-        instance, carriage = plane.instance, plane.carriage
-        reason = ""
-        if carriage.photometric == "PALETTE COLOR":
-            reason = "holds indices of a colour palette"
-        elif carriage.photometric.startswith("YBR"):
-            reason = f"holds colours as {carriage.photometric}, which other programs take for RGB"
-        elif _MODALITY_LUT in read_header(instance.path, instance.name).elements:
-            reason = "has a Modality LUT, which is not applied"
-        if reason:
+        instance = plane.instance
+        if reason := not_real_values(plane.carriage, read_header(instance.path, instance.name)):
             raise UnsupportedSeriesError(
                 f"{instance.name} {reason}: its pixels are no real-world values.",
                 path=instance.name,
@@ -57,4 +50,16 @@ def check_real_values(volume: Volume) -> None:
             )
 
 
-_MODALITY_LUT = tag_for_keyword("ModalityLUTSequence")
+def not_real_values(carriage: Carriage, source: Header) -> str:
+    """Return why the pixels of an instance are no real-world values; empty if they are.
+
+    Parameters
+    ----------
+    carriage, source
+        How its pixels are carried, and its header.
+    """
+    if carriage.photometric == "PALETTE COLOR":
+        return "holds indices of a colour palette"
+    if carriage.photometric.startswith(("YBR", "HSV")):
+        return f"holds colours as {carriage.photometric}, which other programs take for RGB"
+    return "has a Modality LUT, which is not applied" if tags.MODALITY_LUT_SEQUENCE in source.elements else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,7 @@ from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.itk_io.view import Plane
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, digest
 from itk_roundtrip.series.find import Instance, Series, ordered
+from itk_roundtrip.volume.images import taken
 from itk_roundtrip.volume.volume import AsRead, Derivation, Volume
 from itk_roundtrip.words import counted
 
@@ -35,17 +37,15 @@ def as_read(volume: Volume, sources: Mapping[str, str]) -> AsRead:
     )
 
 
-def check_unedited(volume: Volume) -> AsRead:
-    """Return the record of a volume; refuse one that was edited in any field: the source is written.
-
-    Whatever was edited in place or replaced is found; what equals what was read is as good as it.
+def check_described(volume: Volume) -> AsRead:
+    """Return the record of a volume; refuse one whose source, slices or other descriptions are not as they were read.
 
     Raises
     ------
     SeriesWriteError
-        A metadata dictionary, where the image lies, or another field is not as it was read.
+        A field is not as it was read.
     VerificationError
-        A pixel is not.
+        What the volume says of an instance is not.
     """
     before = volume.as_read
     if not isinstance(before, AsRead):
@@ -57,35 +57,132 @@ def check_unedited(volume: Volume) -> AsRead:
         raise _edited("pixel_type", f"is {volume.pixel_type}, and the series is read as {before.pixel_type}")
     if volume.backend != before.backend:
         raise _edited("backend", f"is {volume.backend}, and the series was read with {before.backend}")
-    _check_metadata(volume, before)
-    _check_image(volume, before)
-    front = front_end(before.backend, before.pixel_type)
-    for field, pixels in (
-        ("array_zyx", volume.array_zyx),
-        ("image", front.array_view(volume.image, before.pixel_type)),
-    ):
-        if pixels.shape != shape_of(before):
-            raise VerificationError(
-                f"The volume has other slices or pixels in `{field}` than the source; processed pixels are not carried."
-            )
-        for plane, now, expected in zip(volume.planes, pixels, before.pixels, strict=True):
-            if not _has_digest(now, expected, before.pixel_type):
-                raise VerificationError(
-                    f"The pixels of {plane.instance.name} in `{field}` are not those of the source; processed pixels"
-                    " are not carried.",
-                    path=plane.instance.name,
-                    tag="(7FE0,0010)",
-                )
-    if tuple(front.geometry(volume.image)) != before.geometry:
-        raise SeriesWriteError("The geometry of the image was edited, which is not carried: it comes from the source.")
     return before
 
 
-def shape_of(before: AsRead) -> tuple[int, ...]:
-    """Return the shape of the array that was read: slices, rows, columns, samples behind if there are several."""
-    carriage, instance = before.planes[0].carriage, before.planes[0].instance
-    samples = carriage.pixel_format.samples
-    return (len(before.planes), instance.rows or 0, instance.columns or 0, *([samples] if samples > 1 else []))
+def processed_values(volume: Volume, before: AsRead) -> Array | None:
+    """Return the real-world values to write; ``None`` if they are those that were read.
+
+    They are those of the image that was given to :func:`derive`, or those that were changed in the volume.
+
+    Raises
+    ------
+    VerificationError
+        They were changed without a description of what was done.
+    SeriesWriteError
+        They were changed in two places, or the metadata of the image were.
+    ImageError
+        The image is not of the size and place of the volume.
+    """
+    derivation = volume.derivation
+    of_array, of_image = _array_edit(volume, before), _image_edit(volume, before)
+    if derivation is not None and derivation.image is not None:
+        for edit in (of_array, of_image):
+            if edit is not None:
+                raise SeriesWriteError(f"{edit}, and another image was given to derive; give one of them only.")
+        if not derivation.comment:
+            raise VerificationError("An image was given to derive without a description of what was done.")
+        return taken(derivation.image, volume)
+    edit = of_array or of_image
+    if edit is None:
+        return None
+    if derivation is None or not derivation.comment:
+        raise VerificationError(
+            f"{edit}; to write them, say what was done: derive(volume, description=...).", path=_first_file(edit)
+        )
+    if of_image is None:
+        return volume.array_zyx
+    values = taken(volume.image, volume)
+    if of_array is not None and not np.array_equal(values, volume.array_zyx):
+        raise SeriesWriteError("`array_zyx` and `image` of the volume hold other values; change one of them only.")
+    return values
+
+
+class _Edit(str):
+    """What was edited, for a message; ``file`` is the first file that it is about."""
+
+    file: str | None = None
+
+
+def _first_file(edit: str) -> str | None:
+    return edit.file if isinstance(edit, _Edit) else None
+
+
+def _array_edit(volume: Volume, before: AsRead) -> str | None:
+    """Return how the array differs from what was read; ``None`` if it does not."""
+    if volume.array_zyx.shape != before.shape:
+        raise VerificationError("The volume has other slices or pixels in `array_zyx` than the source.")
+    return _pixel_edit("array_zyx", volume.array_zyx, before)
+
+
+def _image_edit(volume: Volume, before: AsRead) -> str | None:
+    """Return how the image differs from what was read; ``None`` if it does not."""
+    image, (expected, pixel_kind), front = volume.image, before.image_type, front_end(before.backend, before.pixel_type)
+    if type(image) is not expected or front.pixel_kind(image) != pixel_kind:
+        return (
+            f"The `image` of the volume is of another type ({type(image).__name__}) than that which was read"
+            f" ({expected.__name__})"
+        )
+    if front.region(image) != before.region:
+        return "The `image` of the volume has another size than that which was read"
+    kept, entries = front.entries(before.image_dictionary), front.entries(front.dictionary_of(image))
+    key = next((key for key, text in sorted(entries.items()) if kept.get(key) != text), None)
+    if key is not None:
+        raise SeriesWriteError(
+            f"The metadata of `image` were edited ({key}), which is not carried: edit `metadata` of the slices."
+        )
+    if tuple(front.geometry(image)) != before.geometry:
+        return "The geometry of the image was edited"
+    return _pixel_edit("image", front.array_view(image, before.pixel_type), before)
+
+
+def _pixel_edit(field: str, pixels: Array, before: AsRead) -> str | None:
+    """Return in which slice pixels differ from what was read; ``None`` if in none."""
+    for plane, now, expected in zip(before.planes, pixels, before.pixels, strict=True):
+        if not _has_digest(now, expected, before.pixel_type):
+            edit = _Edit(f"The pixels of {plane.instance.name} in `{field}` are not those of the source")
+            edit.file = plane.instance.name
+            return edit
+    return None
+
+
+def edited_metadata(volume: Volume, before: AsRead) -> dict[str, dict[str | int, str | None]]:
+    """Return the entries of metadata dictionaries that were changed: value by tag, ``None`` if erased, by instance.
+
+    Raises
+    ------
+    SeriesWriteError
+        They are not one dictionary of the front end for each slice; or those of a frame were edited, or of a volume
+        that is not derived.
+    """
+    if len(volume.metadata) != len(before.dictionaries):
+        raise SeriesWriteError(
+            f"The volume has {counted(len(volume.metadata), 'metadata dictionary', 'metadata dictionaries')} for"
+            f" {counted(len(before.dictionaries), 'slice')}."
+        )
+    if [type(dictionary) for dictionary in volume.metadata] != [type(was) for was in before.dictionaries]:
+        raise _edited("metadata", "does not hold one dictionary of its front end for each slice")
+    front = front_end(before.backend, before.pixel_type)
+    result: dict[str, dict[str | int, str | None]] = {}
+    for plane, now, was in zip(volume.planes, volume.metadata, before.dictionaries, strict=True):
+        key = front.first_difference(now, was)
+        if key is None:
+            continue
+        name, tag = plane.instance.name, f"({key.upper().replace('|', ',')})"
+        if plane.frame is not None or volume.derivation is None:
+            reason = "a copy keeps its headers" if plane.frame is None else "frames have no headers of their own"
+            raise SeriesWriteError(f"The metadata of {name} were edited ({key}), and {reason}.", path=name, tag=tag)
+        old, new = front.entries(was), front.entries(now)
+        changes = {key: new.get(key) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
+        for key in changes:
+            if not _ENTRY.fullmatch(key):
+                raise SeriesWriteError(f"The metadata of {name} have an entry that is no attribute.", path=name)
+        result[name] = {int(key.replace("|", ""), 16): value for key, value in changes.items()}
+    return result
+
+
+_ENTRY = re.compile(r"[0-9a-f]{4}\|[0-9a-f]{4}")
+"""Keys of attributes in metadata dictionaries."""
 
 
 def _has_digest(pixels: Array, expected: str, pixel_type: PixelType) -> bool:
@@ -163,43 +260,3 @@ def _check_whole(planes: Sequence[Plane]) -> None:
                 f" {read[plane.instance.name]}; an instance is written with all of its frames, by `roundtrip`.",
                 path=plane.instance.name,
             )
-
-
-def _check_metadata(volume: Volume, before: AsRead) -> None:
-    """Refuse metadata dictionaries that are not as they were read."""
-    front = front_end(before.backend, before.pixel_type)
-    if len(volume.metadata) != len(before.dictionaries):
-        raise SeriesWriteError(
-            f"The volume has {counted(len(volume.metadata), 'metadata dictionary', 'metadata dictionaries')} for"
-            f" {counted(len(before.dictionaries), 'slice')}."
-        )
-    if [type(dictionary) for dictionary in volume.metadata] != [type(was) for was in before.dictionaries]:
-        raise _edited("metadata", "does not hold one dictionary of its front end for each slice")
-    for plane, now, was in zip(volume.planes, volume.metadata, before.dictionaries, strict=True):
-        key = front.first_difference(now, was)
-        if key is not None:
-            raise SeriesWriteError(
-                f"The metadata of {plane.instance.name} were edited ({key}), which is not carried: headers come from"
-                " the source.",
-                path=plane.instance.name,
-                tag=f"({key.upper().replace('|', ',')})",
-            )
-
-
-def _check_image(volume: Volume, before: AsRead) -> None:
-    """Refuse an image of another type, size or metadata than the image that was read."""
-    image, (expected, pixel_kind), front = volume.image, before.image_type, front_end(before.backend, before.pixel_type)
-    if type(image) is not expected or front.pixel_kind(image) != pixel_kind:
-        raise VerificationError(
-            f"The `image` of the volume is of another type ({type(image).__name__}) than that which was read"
-            f" ({expected.__name__}); processed pixels are not carried."
-        )
-    if front.region(image) != before.region:
-        raise VerificationError(
-            "The `image` of the volume has another size than that which was read; processed pixels are not carried."
-        )
-    key = front.first_difference(front.dictionary_of(image), before.image_dictionary)
-    if key is not None:
-        raise SeriesWriteError(
-            f"The metadata of `image` were edited ({key}), which is not carried: headers come from the source."
-        )

@@ -22,9 +22,7 @@ from itk_roundtrip.errors import FunctionError, RoundtripError
 from itk_roundtrip.itk_io.filters import Filter
 from itk_roundtrip.itk_io.front_ends import front_end
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType
-from itk_roundtrip.series.find import Series
 from itk_roundtrip.volume.images import in_memory, laid
-from itk_roundtrip.volume.read import read_series
 from itk_roundtrip.volume.volume import Volume
 
 _SPACING = "spacing_xyz"
@@ -50,39 +48,6 @@ class Function:
     call: Callable[..., Any]
     name: str
     file: str = ""
-
-
-def processed(
-    series: Series,
-    volume: int | None,
-    backend: Backend,
-    operation: str | Filter,
-    parameters: Mapping[str, Any],
-    *,
-    debug: bool = False,
-) -> Array:
-    """Read a volume, process it, and return the result: a task for a worker process.
-
-    Parameters
-    ----------
-    series, volume, backend
-        As :func:`itk_roundtrip.read_series` takes them.
-    operation
-        A function as :func:`load_function` finds it, or a filter.
-    parameters
-        Keywords for the function; a filter has its own.
-    debug
-        Keep the traceback of an error of the function in it, which may quote values of patients.
-
-    Returns
-    -------
-    numpy.ndarray
-        Real-world values, shape (slices, rows, columns), samples behind.
-    """
-    function = load_function(operation) if isinstance(operation, str) else of_filter(operation)
-    check_parameters(function, parameters)  # before the volume is read
-    result = call(function, read_series(series, volume=volume, backend=backend), parameters, debug=debug)
-    return np.ascontiguousarray(result)
 
 
 # ------------------------------------------------------------------------------------------------- load a function

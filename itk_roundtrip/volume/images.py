@@ -18,7 +18,6 @@ from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.pixels.formats import Array, components
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.lattice import Lattice, is_same, lattice_of, offset_mm, reordering
-from itk_roundtrip.volume.edited import shape_of
 from itk_roundtrip.volume.volume import AsRead, Volume
 from itk_roundtrip.words import counted
 
@@ -108,7 +107,7 @@ def lattice_of_volume(volume: Volume) -> Lattice:
     """Return where the voxels of a volume lay when it was read, whatever became of its image since."""
     before = _as_read(volume)
     geometry = before.geometry
-    return lattice_of(shape_of(before)[2::-1], geometry[:3], geometry[3:6], geometry[6:])
+    return lattice_of(before.shape[2::-1], geometry[:3], geometry[3:6], geometry[6:])
 
 
 def _as_read(volume: Volume) -> AsRead:
@@ -134,7 +133,7 @@ def laid(data: ImageData, volume: Volume, name: str) -> Array:
     elif array.shape[:dimension] != lattice.size[::-1]:
         size = array.shape[:dimension][::-1]
         raise ImageError(f"{name} has {_size(size)} and the volume {_size(lattice.size)}.")
-    return _numbers(array.reshape(shape_of(_as_read(volume))), name)
+    return _numbers(array.reshape(_as_read(volume).shape), name)
 
 
 def _dimension(data: ImageData, volume: Volume, name: str) -> int:

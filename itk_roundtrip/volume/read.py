@@ -208,7 +208,7 @@ def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> V
     _check_one_stack(series, carriages)
     headers = _Headers(series.instances)
     _check_planes(slices)
-    formats = [_format_of_slice(slice_, carriages[slice_.instance.name]) for slice_ in slices]
+    formats = [format_of_slice(slice_, carriages[slice_.instance.name]) for slice_ in slices]
     for hiding, shown, pixel_type in _attempts(carriages):
         try:
             volume = read_shown(view.planes_of(slices, shown), headers, pixel_type, series, backend, hiding)
@@ -258,7 +258,7 @@ def _attempts(carriages: dict[str, Carriage]) -> Iterator[tuple[Hiding, dict[str
         yield hiding, *plan_pixel_type(carriages)
 
 
-def _format_of_slice(slice_: Slice, carriage: Carriage) -> PixelFormat:
+def format_of_slice(slice_: Slice, carriage: Carriage) -> PixelFormat:
     """Return the pixel format of a slice with its rescale, that of the frame if there is any (PS3.3 C.7.6.16.2.9)."""
     pixel_format = carriage.pixel_format
     if carriage.photometric == "PALETTE COLOR":

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from itk_roundtrip.arguments import checked, instance_of
+from itk_roundtrip.arguments import Code, NanTo, checked, instance_of
 from itk_roundtrip.errors import RoundtripError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from itk_roundtrip.arguments import Backend
     from itk_roundtrip.itk_io.view import Plane
     from itk_roundtrip.pixels.formats import Array, PixelType
@@ -19,9 +18,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Derivation:
-    """What a derived series says of itself; ``comment`` is the caller's, for Derivation Description (0008,2111)."""
+    """What a derived series says of itself, and how its values may be stored.
+
+    Attributes
+    ----------
+    comment
+        The caller's text for Derivation Description (0008,2111): of processed pixels the operation, else a comment.
+    codes
+        Code Value, Coding Scheme Designator and Code Meaning of each step, for Derivation Code Sequence (0008,9215).
+    footprint_slices
+        Slices on each side that contributed to the values of a slice; ``None`` if the whole volume did.
+    units, rescale_type
+        Units of the values, and Rescale Type (0028,1054); ``None`` if they are those of the source.
+    max_error
+        Largest error permitted, in real-world units; ``None`` permits half a step of the grid that holds the values.
+    allow_clip, nan_to
+        Clip values that no grid holds; write NaN and infinite values as ``padding``.
+    allow_irregular
+        Process slices that are no regular grid as if they were one.
+    set
+        Values of attributes by keyword or tag.
+    image
+        Image or array of processed values, or the path of its file; ``None`` if the volume itself holds the values.
+    """
 
     comment: str = ""
+    codes: tuple[tuple[str, str, str], ...] = ()
+    footprint_slices: int | None = 0
+    units: str | None = None
+    rescale_type: str | None = None
+    max_error: float | None = None
+    allow_clip: bool = False
+    nan_to: Literal["padding"] | None = None
+    allow_irregular: bool = False
+    set: Mapping[str | int, Any] = field(default_factory=dict)
+    image: Any = field(default=None, repr=False)
+
+
+NO_DERIVATION = Derivation()
+"""Of a series that nothing is said of."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +88,13 @@ class AsRead:
     image_dictionary: Any
     pixels: tuple[str, ...]
     sources: Mapping[str, str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array that was read: slices, rows, columns, samples behind if there are several."""
+        carriage, instance = self.planes[0].carriage, self.planes[0].instance
+        samples = carriage.pixel_format.samples
+        return (len(self.planes), instance.rows or 0, instance.columns or 0, *([samples] if samples > 1 else []))
 
 
 @dataclass(frozen=True)
@@ -107,16 +149,36 @@ check_volume = instance_of(
 
 
 @checked(volume=check_volume)
-def derive(volume: Volume, *, description: str | None = None) -> Volume:
+def derive(
+    volume: Volume,
+    *,
+    image: Any = None,
+    description: str | None = None,
+    codes: Sequence[Code] = (),
+    footprint_slices: int | None = 0,
+    units: str | None = None,
+    rescale_type: str | None = None,
+    max_error: float | None = None,
+    allow_clip: bool = False,
+    nan_to: NanTo | None = None,
+    allow_irregular: bool = False,
+    set: Mapping[str | int, Any] | None = None,  # noqa: A002, the name of the option
+) -> Volume:
     """Return a volume that :func:`write_series` writes as a new series of derived instances.
 
     Parameters
     ----------
     volume
-        From :func:`read_series`; its pixels must stay as they were read.
+        From :func:`read_series`. Values that were changed in ``array_zyx`` or ``image`` are written if ``description``
+        says what was done.
+    image
+        Processed values, where the volume does not hold them: an ``itk.Image``, a ``SimpleITK.Image``, an array (z, y,
+        x) or the path of a file that ITK reads, of the same size and place as the volume.
     description
-        Comment in Derivation Description (0008,2111), one line of ASCII. It stands behind ``user comment``: as long as
-        pixels stay as they are, no other operation is named there than that they were read and written.
+        Text for Derivation Description (0008,2111), one line of ASCII: what was done to the values. Where they stay as
+        they were read, it stands behind ``user comment``.
+    codes, footprint_slices, units, rescale_type, max_error, allow_clip, nan_to, allow_irregular, set
+        As for :func:`roundtrip`; a function in ``set`` gets the index of the slice.
 
     Raises
     ------
@@ -129,4 +191,17 @@ def derive(volume: Volume, *, description: str | None = None) -> Volume:
     """
     if volume.derivation is not None:
         raise RoundtripError("The volume is derived already; derive the one that read_series returned.")
-    return replace(volume, derivation=Derivation(description or ""))
+    derivation = Derivation(
+        description or "",
+        tuple(codes),
+        footprint_slices,
+        units,
+        rescale_type,
+        max_error,
+        allow_clip,
+        nan_to,
+        allow_irregular,
+        set or {},
+        image,
+    )
+    return replace(volume, derivation=derivation)

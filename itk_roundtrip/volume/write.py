@@ -12,7 +12,7 @@ import numpy as np
 from itk_roundtrip.errors import SeriesWriteError
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.itk_io.front_ends import front_end
-from itk_roundtrip.pixels.formats import DTYPES, Array, stored_values
+from itk_roundtrip.pixels.formats import DTYPES, Array, PixelFormat, stored_values
 from itk_roundtrip.volume.volume import Volume
 from itk_roundtrip.words import counted
 
@@ -63,8 +63,10 @@ def write_slices(
     if stored is not None:
         pixel_type = volume.planes[0].carriage.seen.stored_pixel_type
         array_zyx = np.stack(stored).astype(DTYPES[pixel_type], copy=False)
-        for dictionary in volume.metadata:
+        for dictionary, plane in zip(volume.metadata, volume.planes, strict=True):
             front.edit_dictionary(dictionary, _RESCALE_KEYS)
+            if pixel_type == "D":  # GDCM makes integers of them, of the type that the dictionary tells
+                front.edit_dictionary(dictionary, _word_keys(plane.carriage.seen))
     names = [str(name) for name in file_names]
     try:
         with translated(SeriesWriteError, "ITK cannot write the slices"):
@@ -74,6 +76,13 @@ def write_slices(
     except SeriesWriteError:
         check_disk(file_names[0].parent, array_zyx.nbytes)
         raise
+
+
+def _word_keys(pixel_format: PixelFormat) -> dict[str, str | None]:
+    """Return the dictionary entries of Bits Allocated, Bits Stored, High Bit and Pixel Representation."""
+    high_bit = pixel_format.bits_stored - 1 if pixel_format.high_bit is None else pixel_format.high_bit
+    numbers = pixel_format.bits_allocated, pixel_format.bits_stored, high_bit, int(pixel_format.signed)
+    return {f"0028|01{element:02}": str(number) for element, number in enumerate(numbers)}
 
 
 def check_disk(folder: Path, size: int) -> None:

@@ -27,7 +27,7 @@ from itk_roundtrip.verify.attributes import (
 from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, code_of, purposes_of
 from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
-from itk_roundtrip.verify.pair import Pair, is_valid_uid, kept_parts
+from itk_roundtrip.verify.pair import Pair, is_declared, is_valid_uid, kept_parts
 from itk_roundtrip.verify.registry import check, reports
 
 _LARGEST = re.compile(r"max\w*|largest|at most|up to|below|within|<=?|\u2264", re.I)
@@ -130,7 +130,8 @@ def series_description(pair: Pair) -> Iterator[Finding]:
     extended = after.startswith(before)  # as bytes: also where neither can be decoded
     if len(new) > limit:
         yield pair.finding("HDR-04", tag, f"is longer than {limit} characters", inherited=new == old)
-    if not extended and not new.startswith(old) and not _keeps_start(old, new, limit):
+    is_kept = extended or new.startswith(old) or _keeps_start(old, new, limit)
+    if not is_kept and not is_declared(tag, pair.allowed):
         yield pair.finding("HDR-04", tag, "does not keep the text of the source")
     elif new == old and not old.endswith((rules.DESCRIPTION_SUFFIX, rules.PROCESSED_SUFFIX)):
         yield pair.finding("HDR-04", tag, "does not tell the series from its source", severity="warning")

@@ -1,0 +1,362 @@
+"""Processed pixels, from the caller's function, image or array to files: pydicom reads what became of the values."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from conftest import SAMPLE
+from synthetic import write_case, write_series
+from test_read_series import one_series
+
+import itk_roundtrip as rt
+
+Array = np.ndarray[Any, Any]
+
+
+def real_values(dataset: pydicom.Dataset, frame: int = 0) -> Array:
+    """Return the real-world values of a frame as pydicom reads them: in double precision."""
+    words = dataset.pixel_array.astype(np.float64)
+    if "NumberOfFrames" in dataset:
+        words = words.reshape(int(dataset.NumberOfFrames), dataset.Rows, dataset.Columns)[frame]
+    if "DoseGridScaling" in dataset:
+        return words * float(dataset.DoseGridScaling)
+    holder = dataset
+    for groups, index in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", frame)):
+        for item in dataset.get(groups, [])[index : index + 1]:
+            holder = next(iter(item.get("PixelValueTransformationSequence", [])), holder)
+    if "RescaleSlope" not in holder:
+        for item in dataset.get("RealWorldValueMappingSequence", []):
+            if item.get("LUTLabel") == "ITK round trip":
+                return words * item.RealWorldValueSlope + item.RealWorldValueIntercept
+    return words * float(holder.get("RescaleSlope", 1)) + float(holder.get("RescaleIntercept", 0))
+
+
+def written_values(volume: rt.Volume, folder: Path) -> Array:
+    """Return the real-world values of written files in the order of the slices of a volume, by their sources."""
+    by_source = {}
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        by_source[dataset.SourceImageSequence[-1].ReferencedSOPInstanceUID] = dataset
+    return np.stack(
+        [real_values(by_source[plane.instance.sop_instance_uid], plane.frame or 0) for plane in volume.planes]
+    )
+
+
+OPERATIONS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda values: values.copy(),
+    "rolled": lambda values: np.roll(values, 1, axis=1),
+    "times 0.37": lambda values: values.astype(np.float32) * np.float32(0.37),
+    "plus 3.3": lambda values: values.astype(np.float64) + 3.3,
+    "mask": lambda values: (values > values.mean()).astype(np.uint8),
+    "constant": lambda values: np.full(values.shape, 7, np.int16),
+    "times 1000": lambda values: values.astype(np.float64) * 1000 + 70000,
+    "booleans": lambda values: values > values.mean(),
+}
+KINDS = (
+    "plain_ct", "u12_ct", "s8_mr", "u15_mr", "pet_slopes_per_slice", "pet_unsigned", "nm_rescale", "us_single",
+    "mono1_ct", "mono1_u8", "mr_rescale", "slope_negative", "slope_tenth", "enhanced",
+    "multi_frame_mono1", "rtdose_sf", "big_endian", "implicit", "rle_u12", "jpeg_lossless", "jpeg_ls_u12",
+    "mr_rwvm_one", "pad_ss", "one_row", "one_slice", "icon",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_within_their_bound(kind: str, tmp_path: Path) -> None:
+    """What pydicom reads of the files is what the caller gave, within half a step, and within what the header says."""
+    write_case(kind, tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    before = np.array(volume.array_zyx)
+    for name, operation in OPERATIONS.items():
+        values = operation(before)
+        folder = tmp_path / name
+        result = rt.write_series(
+            rt.derive(volume, image=values, description=f"operation {name}", allow_irregular=True), folder
+        )
+        assert (result.verdict, [f for f in result.findings if f.severity == "error"]) == ("pass", []), name
+        figures = result.quantisation
+        assert figures is not None
+        error = np.abs(written_values(volume, folder) - values.astype(np.float64))
+        padded = figures.padded > 0
+        rounding = np.abs(values.astype(np.float64)).max() * 2.0**-23 if values.dtype.kind == "f" else 1e-9
+        limit = figures.bound * (3 if figures.moved else 1)
+        assert padded or error.max() <= limit + rounding, name
+        assert padded or error.max() <= figures.max_error + rounding, name
+        if name == "identity":
+            assert (figures.max_error, figures.changed) == (0, 0)
+        descriptions = {str(pydicom.dcmread(file).DerivationDescription) for file in folder.iterdir()}
+        assert all(f"operation {name}" in text for text in descriptions)
+        assert all(("stored values unchanged" in text) == (figures.changed == 0) for text in descriptions), name
+
+
+def ct(folder: Path, **changes: Any) -> rt.Volume:
+    """Return the volume of a plain CT of 12 bits in a folder that is made."""
+    write_series(folder, slices=4, bits_stored=12, **changes)
+    return rt.read_series(one_series(folder))
+
+
+def written(volume: rt.Volume, folder: Path, **options: Any) -> list[pydicom.Dataset]:
+    """Write a derived volume, and return its data sets."""
+    rt.write_series(rt.derive(volume, **{"description": "x", **options}), folder)
+    return [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
+
+
+def test_every_kind_of_image_is_taken(tmp_path: Path) -> None:
+    """itk.Image, SimpleITK.Image, array, file, changed in place, replaced: the same files but for their UIDs."""
+    volume = ct(tmp_path / "source")
+    values = np.roll(volume.array_zyx, 2, axis=2)
+    image = itk.image_duplicator(volume.image)
+    itk.array_view_from_image(image)[...] = values
+    simple = SimpleITK.GetImageFromArray(values)
+    simple.SetOrigin(list(image.GetOrigin()))
+    simple.SetSpacing(list(image.GetSpacing()))
+    simple.SetDirection(itk.array_from_matrix(image.GetDirection()).ravel().tolist())
+    SimpleITK.WriteImage(simple, str(tmp_path / "image.nrrd"))
+    pixels = []
+    for index, given in enumerate((image, simple, values, str(tmp_path / "image.nrrd"), tmp_path / "image.nrrd")):
+        pixels.append([each.PixelData for each in written(volume, tmp_path / str(index), image=given)])
+    pixels.append([each.PixelData for each in written(replace(volume, image=image), tmp_path / "replaced")])
+    again = rt.read_series(volume.series)
+    again.array_zyx[...] = values
+    pixels.append([each.PixelData for each in written(again, tmp_path / "in place")])
+    assert all(each == pixels[0] for each in pixels)
+
+
+def test_pixels_changed_without_a_word_are_refused(tmp_path: Path) -> None:
+    """The volume and the file are named."""
+    volume = ct(tmp_path / "source")
+    volume.array_zyx[2, 1, 1] += 1
+    name = volume.planes[2].instance.name
+    for derived in (volume, rt.derive(volume)):
+        with pytest.raises(rt.VerificationError, match=f"The pixels of {name} in `array_zyx` .* say what was done"):
+            rt.write_series(derived, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (lambda v: np.where(v > 0, np.nan, v), {}, "NaN"),
+        (lambda v: np.where(v > 0, np.inf, v), {}, "infinite"),
+        (lambda v: np.where(v > 0, np.nan, v), {"nan_to": "padding"}, "no Pixel Padding Value"),
+        (lambda v: v.astype(complex), {}, "complex"),
+        (lambda v: v[:, :-1], {}, "voxels"),
+        (lambda v: v[:2], {}, "voxels"),
+        (lambda v: np.ma.masked_less(v, 0), {}, "masked"),
+        (lambda v: "nothing.nrrd", {}, "is not a file"),
+        (lambda v: 5, {}, "not an itk.Image"),
+        (lambda v: v * 1e6 + 0.25, {"max_error": 1e-3}, "Parametric Map"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_by_name(
+    values: Callable[[Array], Any], options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """Nothing is left behind."""
+    volume = ct(tmp_path / "source")
+    given = values(np.array(volume.array_zyx).astype(np.float64))
+    with pytest.raises(rt.RoundtripError, match=message):
+        written(volume, tmp_path / "out", image=given, **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_clipping_is_allowed_counted_and_declared(tmp_path: Path) -> None:
+    """Colours have no other grid: what is beyond 0 to 255 is clipped, if that is allowed."""
+    write_case("rgb", tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx).astype(np.int16) * 2 - 100
+    with pytest.raises(rt.UnsupportedSeriesError, match="allow_clip=True"):
+        written(volume, tmp_path / "out", image=values)
+    derived = rt.derive(volume, image=values, description="contrast", allow_clip=True)
+    result = rt.write_series(derived, tmp_path / "out")
+    beyond = int(np.count_nonzero((values < 0) | (values > 255)))
+    assert result.quantisation is not None
+    assert result.quantisation.clipped == beyond
+    datasets = [pydicom.dcmread(file) for file in sorted((tmp_path / "out").iterdir())]
+    counts = [int(str(each.DerivationDescription).split(" values clipped")[0].split()[-1]) for each in datasets]
+    assert sum(counts) == beyond
+    assert np.array_equal(np.stack([each.pixel_array for each in datasets]), np.clip(values, 0, 255))
+
+
+def test_padding_is_restored_and_in_no_figure(tmp_path: Path) -> None:
+    """Whatever a filter makes of padding, its words stay."""
+    write_case("pad_ss", tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx).astype(np.float64) + 1000.5
+    result = rt.write_series(rt.derive(volume, image=values, description="shifted"), tmp_path / "out")
+    assert result.quantisation is not None
+    count = 0
+    for file in (tmp_path / "out").iterdir():
+        dataset = pydicom.dcmread(file)
+        uid = dataset.SourceImageSequence[-1].ReferencedSOPInstanceUID
+        source = next(
+            pydicom.dcmread(each)
+            for each in (tmp_path / "source").iterdir()
+            if pydicom.dcmread(each).SOPInstanceUID == uid
+        )
+        words, kept = (np.frombuffer(each.PixelData, "<i2") for each in (source, dataset))
+        padding = words == source.PixelPaddingValue
+        assert np.array_equal(kept == dataset.PixelPaddingValue, padding)
+        count += int(padding.sum())
+    assert result.quantisation.padded == count > 0
+
+
+def test_the_description_and_references_of_a_filter(tmp_path: Path) -> None:
+    """Operation, bound, neighbours; the slice itself is the last Source Image, as readers pair by it."""
+    volume = ct(tmp_path / "source")
+    filtered = itk.median_image_filter(volume.image, radius=1)
+    datasets = written(
+        volume, tmp_path / "out", image=filtered, description="Median, radius 1", footprint_slices=1,
+        codes=[("113087", "DCM", "Smoothing")],
+    )  # fmt: skip
+    sources = {plane.instance.name: plane.instance.sop_instance_uid for plane in volume.planes}
+    uids = list(sources.values())
+    for dataset in datasets:
+        referenced = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence]
+        index = uids.index(referenced[-1])
+        assert set(referenced) == set(uids[max(0, index - 1) : index + 2])
+        assert "Median, radius 1; max error 0 HU" in dataset.DerivationDescription
+        assert [item.CodeValue for item in dataset.DerivationCodeSequence] == ["113087"]
+        assert dataset.ImageType[:2] == ["DERIVED", "SECONDARY"]
+
+
+def test_attributes_are_set_by_the_caller(tmp_path: Path) -> None:
+    """As ITK users do it, by keyword, for each slice; told in the result, and refused where a rule owns them."""
+    volume = ct(tmp_path / "source")
+    volume.metadata[1]["0008|1030"] = "Edited"
+    first_rows = [plane.instance.name for plane in volume.planes]
+    derived = rt.derive(
+        volume, set={"SeriesDescription": "Mine", "ImageComments": lambda index: f"slice {index}", "KVP": None}
+    )
+    result = rt.write_series(derived, tmp_path / "out")
+    assert set(result.set) >= {"SeriesDescription", "ImageComments", "KVP"}
+    for file in (tmp_path / "out").iterdir():
+        dataset = pydicom.dcmread(file)
+        index = first_rows.index(file.name.removeprefix("derived_"))
+        assert (dataset.SeriesDescription, dataset.ImageComments) == ("Mine", f"slice {index}")
+        assert "KVP" not in dataset
+        assert (dataset.StudyDescription == "Edited") == (index == 1)
+    for keyword in ("SOPInstanceUID", "Rows", "ImagePositionPatient", "PixelData"):
+        with pytest.raises(rt.RoundtripError, match=keyword):
+            rt.write_series(rt.derive(rt.read_series(volume.series), set={keyword: "1"}), tmp_path / "refused")
+
+
+def test_an_irregular_series_is_processed_only_if_that_is_allowed(tmp_path: Path) -> None:
+    """A gap makes neighbours of slices that are none; the header says so."""
+    write_case("gap", tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx) + 1
+    with pytest.raises(rt.UnsupportedSeriesError, match="allow_irregular=True"):
+        written(volume, tmp_path / "out", image=values)
+    datasets = written(volume, tmp_path / "out", image=values, allow_irregular=True)
+    assert all("series is irregular" in each.DerivationDescription for each in datasets)
+
+
+@pytest.mark.parametrize("kind", ["modality_lut", "palette", "slope_zero"])
+def test_kinds_that_cannot_be_processed_are_refused_by_name(kind: str, tmp_path: Path) -> None:
+    """Indices of colours, and quantities that cannot be undone."""
+    write_case(kind, tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    with pytest.raises(rt.UnsupportedSeriesError, match="cannot be processed"):
+        written(volume, tmp_path / "out", image=np.array(volume.array_zyx))
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+FUNCTIONS = """
+import numpy as np, os, signal, sys
+
+def doubled(values: np.ndarray, *, factor=2, spacing_xyz=None):
+    print("noise on standard output", spacing_xyz)
+    return values * factor
+
+def median(image):
+    import itk
+    return itk.median_image_filter(image, radius=1)
+
+def raises(image):
+    raise ValueError("Doe^John")
+
+def dies(image):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def returns_nothing(image):
+    pass
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "itk_roundtrip", "run", str(SAMPLE), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("functions") / "functions.py"
+    file.write_text(FUNCTIONS)
+    return str(file)
+
+
+def test_apply_a_function_of_a_file(functions: str, tmp_path: Path) -> None:
+    """Its parameters are declared, its noise does not spoil the JSON document."""
+    ended = run(str(tmp_path / "out"), "--apply", f"{functions}:doubled", "--param", "factor=0.5", "--json")
+    assert ended.returncode == 0, ended.stderr
+    document = json.loads(ended.stdout)
+    assert (document["verdict"], document["quantisation"]["bound"]) == ("pass", 0.5)
+    assert "noise on standard output" in ended.stderr
+    dataset = pydicom.dcmread(next((tmp_path / "out").iterdir()))
+    assert "doubled of functions.py, factor=0.5; max error 0.5 HU" in dataset.DerivationDescription
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("raises", "raised ValueError at functions.py:"),
+        ("dies", "ended its process"),
+        ("returns_nothing", "None"),
+        ("missing", "has no function missing"),
+    ],
+)
+def test_a_function_that_fails_is_told_in_a_sentence(
+    function: str, message: str, functions: str, tmp_path: Path
+) -> None:
+    """Nothing is left behind, and no value of an attribute is repeated."""
+    ended = run(str(tmp_path / "out"), "--apply", f"{functions}:{function}")
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Doe" not in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_filters_codes_and_settings(tmp_path: Path) -> None:
+    """ITK's Gaussian says so by its code, and an attribute is set."""
+    ended = run(str(tmp_path / "out"), "--filter", "gaussian:sigma_mm=1", "--set", "SeriesDescription=Smooth")
+    assert ended.returncode == 0, ended.stderr
+    dataset = pydicom.dcmread(next((tmp_path / "out").iterdir()))
+    assert dataset.SeriesDescription == "Smooth"
+    assert dataset.DerivationCodeSequence[-1].CodeValue == "113088"
+    assert "Gaussian" in dataset.DerivationDescription
+
+
+def test_export_and_back(tmp_path: Path) -> None:
+    """What another program does not change has the same stored values."""
+    export = [sys.executable, "-m", "itk_roundtrip", "export", str(SAMPLE), str(tmp_path / "volume.nii.gz")]
+    assert subprocess.run(export, capture_output=True, timeout=300, check=False).returncode == 0
+    ended = run(str(tmp_path / "out"), "--image", str(tmp_path / "volume.nii.gz"), "--description", "seen elsewhere")
+    assert ended.returncode == 0, ended.stderr
+    sources = {pydicom.dcmread(file).SOPInstanceUID: pydicom.dcmread(file) for file in SAMPLE.iterdir()}
+    for file in (tmp_path / "out").iterdir():
+        dataset = pydicom.dcmread(file)
+        source = sources[dataset.SourceImageSequence[-1].ReferencedSOPInstanceUID]
+        assert dataset.PixelData == source.PixelData
+        assert "seen elsewhere; stored values unchanged" in dataset.DerivationDescription
