@@ -14,11 +14,21 @@ from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.pipeline import Options as RunOptions
 from itk_roundtrip.pipeline import carry
 from itk_roundtrip.processes import Workers
+from itk_roundtrip.series.find import Series, find_series
 from itk_roundtrip.verify import conformance
 from itk_roundtrip.verify.judge import verify_folders
 from itk_roundtrip.verify.options import Options
 
-SAMPLE = Path(__file__).parent.parent / "data" / "ct-phantom"
+ROOT = Path(__file__).parent.parent
+
+
+def one_series(folder: Path) -> Series:
+    """Return the only series in a folder."""
+    (series,) = find_series(folder)
+    return series
+
+
+SAMPLE = ROOT / "data" / "ct-phantom"
 
 Run = Callable[..., RoundtripResult]
 

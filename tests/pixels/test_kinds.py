@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Literal
 
 import pytest
+from conftest import ROOT
 from synthetic import CASES
 
-TABLE = Path(__file__).parent.parent / "docs" / "kinds.md"
+TABLE = ROOT / "docs" / "kinds.md"
 IDENTITIES: tuple[Literal["derived", "copy"], ...] = ("derived", "copy")
 
 

@@ -14,6 +14,7 @@ import pydicom
 import pytest
 import SimpleITK
 import witness
+from conftest import one_series
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
@@ -105,11 +106,6 @@ def check_values(volume: rt.Volume, expected: Sequence[Array], off: float = 0.0)
         assert np.abs(values - real).max() <= off + rounding * np.abs(real).max()
     assert size_of(volume) == volume.array_zyx.shape[2::-1]
     np.testing.assert_array_equal(pixels_of(volume), volume.array_zyx)
-
-
-def one_series(folder: Path) -> rt.Series:
-    (series,) = rt.find_series(folder)
-    return series
 
 
 def each_volume(series: rt.Series, backend: Backend = "itk") -> Iterator[tuple[rt.Volume, rt.SubVolume]]:

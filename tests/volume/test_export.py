@@ -17,6 +17,7 @@ import numpy as np
 import pydicom.data
 import pytest
 import SimpleITK
+from conftest import SAMPLE
 from synthetic import CASES, is_available, write_case, write_series
 from typer.testing import CliRunner
 
@@ -29,7 +30,6 @@ from itk_roundtrip.volume import export
 from itk_roundtrip.volume.export import export_volume, write_volume
 from itk_roundtrip.volume.images import laid, lattice_of_volume
 
-SAMPLE = Path(__file__).parent.parent / "data" / "ct-phantom"
 EXTENSIONS = (".nrrd", ".nii.gz", ".mha")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 

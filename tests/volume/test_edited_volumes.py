@@ -15,8 +15,9 @@ import pydicom
 import pytest
 import SimpleITK
 import witness
+from conftest import one_series
 from synthetic import write_case, write_series
-from test_read_series import BACKENDS, Backend, one_series
+from test_read_series import BACKENDS, Backend
 
 import itk_roundtrip as rt
 from itk_roundtrip.volume.volume import Derivation

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pydicom
 import pytest
+from conftest import one_series
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from synthetic import CASES, write_case, write_series
@@ -20,11 +21,6 @@ from itk_roundtrip.series.instance import describe
 Backend = Literal["itk", "simpleitk"]
 BACKENDS: tuple[Backend, ...] = ("itk", "simpleitk")
 Array = NDArray[Any]
-
-
-def one_series(folder: Path) -> rt.Series:
-    (series,) = rt.find_series(folder)
-    return series
 
 
 def kinds(series: rt.Series) -> list[str]:

@@ -19,7 +19,7 @@ import pydicom.data
 import pytest
 import SimpleITK
 import witness
-from conftest import SAMPLE, Run, Verify
+from conftest import ROOT, SAMPLE, Run, Verify
 from planted import (
     COPY_DEFECTS,
     DEFECTS,
@@ -946,7 +946,7 @@ def test_what_others_lose_is_what_another_parser_sees(run: Run, verify: Verify, 
     if idiom == "--headers itk":
         run(SAMPLE, tmp_path / "all", headers="itk")
     else:
-        script = Path(__file__).parent.parent / "benchmarks" / idiom
+        script = ROOT / "benchmarks" / idiom
         subprocess.run([sys.executable, script, SAMPLE, tmp_path / "all"], check=True, capture_output=True)
     report = verify(SAMPLE, tmp_path / "all", identity="copy")
     assert len(report.pairs) == 24

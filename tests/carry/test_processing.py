@@ -15,9 +15,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from conftest import SAMPLE
+from conftest import SAMPLE, one_series
 from synthetic import write_case, write_series
-from test_read_series import one_series
 
 import itk_roundtrip as rt
 

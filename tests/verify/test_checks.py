@@ -12,14 +12,13 @@ import itk_roundtrip
 from itk_roundtrip.rules import CONDITIONAL, COPIED_CHECKS, DEFAULT_CHECK, RULES
 from itk_roundtrip.series.shared import SHARED
 from itk_roundtrip.verify import registry
-from itk_roundtrip.verify.checks import CHECKS, derived, files, functional_groups, headers, pixels, privacy, reference
-from itk_roundtrip.verify.checks import series as series_checks
+from itk_roundtrip.verify.checks import CHECKS
 from itk_roundtrip.verify.findings import make_finding
 
 PACKAGE = Path(itk_roundtrip.__file__).parent
 ID = re.compile(r'"([A-Z]{3}-\d\d)"')
-MODULES = (files, headers, privacy, pixels, reference, derived, functional_groups, series_checks)
-FUNCTIONS = {function: ids for module in MODULES for function, ids in registry.functions_of(module.__name__).items()}
+MODULES = sorted({function.__module__ for check in CHECKS.values() for function in check.functions})
+FUNCTIONS = {function: ids for module in MODULES for function, ids in registry.functions_of(module).items()}
 
 
 def test_nothing_is_reported_under_an_unknown_id() -> None:
