@@ -22,6 +22,7 @@ from itk_roundtrip.cli import app
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "roundtrip": rt.roundtrip, "read_series": rt.read_series, "derive": rt.derive, "write_series": rt.write_series,
     "verify_series": rt.verify_series, "find_losses": rt.find_losses, "find_series": rt.find_series,
+    "export_volume": rt.export_volume,
 }  # fmt: skip
 
 
@@ -55,6 +56,11 @@ WRONG: dict[tuple[str, str], dict[Any, str]] = {
     **{("verify_series", name): NO_PATHS for name in ("source", "written")},
     ("verify_series", "reference"): {1: "not 1", "": "empty path", b"x.npy": "not a bytes"},
     ("find_losses", "source"): NO_PATHS,
+    **{("export_volume", name): NO_PATHS for name in ("source", "file")},
+    ("export_volume", "series"): NO_UIDS,
+    ("export_volume", "volume"): {"1": 'not "1"', True: "not True"},
+    ("export_volume", "backend"): {"sitk": '"itk" or "simpleitk", not "sitk"', None: "not None"},
+    **{("export_volume", name): NO_FLAGS for name in ("overwrite", "allow_irregular")},
     ("find_series", "directory"): NO_PATHS,
     ("write_series", "destination"): NO_PATHS,
     ("roundtrip", "identity"): {"Derived": '"derived" or "copy", not "Derived"', "": 'not ""', None: "not None",
@@ -93,6 +99,7 @@ WRONG: dict[tuple[str, str], dict[Any, str]] = {
         "set": {"SeriesDescription=x": "dict", 1: "not 1", ("a",): "not a tuple"},
     }.items()},
     **{(name, "progress"): NO_FUNCTIONS for name in ("roundtrip", "verify_series", "find_losses", "find_series")},
+    ("export_volume", "progress"): NO_FUNCTIONS,
     **{(name, "volume"): {"1": 'not "1"', True: "not True"} for name in ("verify_series",)},
     ("read_series", "volume"): {True: "not True", 0.0: "not 0.0", "1": 'not "1"', b"": "not a bytes"},
 }  # fmt: skip
@@ -109,6 +116,7 @@ def call(function: str, made: dict[str, Any], folder: Path, **changes: Any) -> N
         "verify_series": {"source": made["folder"], "written": made["folder"]},
         "find_losses": {"source": made["folder"]},
         "find_series": {"directory": made["folder"]},
+        "export_volume": {"source": made["folder"], "file": folder / "image.nrrd"},
     }
     FUNCTIONS[function](**{**right[function], **changes})
 
