@@ -1,4 +1,4 @@
-"""Peer: SimpleITK's example DicomSeriesReadModifyWrite, without modifying. Usage: simpleitk_idiom.py SRC DST
+"""Peer: SimpleITK's example DicomSeriesReadModifyWrite. Usage: simpleitk_idiom.py SRC DST [--median]
 
 The example also loads private tags. With the private blocks of this benchmark SimpleITK then refuses to write
 any slice (gdcmStringFilter.cxx, "An invalid logic behavior occurred"), so they are not loaded here.
@@ -11,13 +11,15 @@ import sys
 import SimpleITK as sitk
 
 
-def main(source: str, output: str) -> None:
+def main(source: str, output: str, modify: str = "") -> None:
     """Read the first series of `source`; write it slice by slice to `output`, each with its metadata."""
     identifiers = sitk.ImageSeriesReader.GetGDCMSeriesIDs(source)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(source, identifiers[0]))
     reader.MetaDataDictionaryArrayUpdateOn()
     volume = reader.Execute()
+    if modify == "--median":
+        volume = sitk.Median(volume, [1] * 3)
 
     os.makedirs(output)
     writer = sitk.ImageFileWriter()

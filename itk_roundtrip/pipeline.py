@@ -683,11 +683,16 @@ def _with_grids(
     by_instance: dict[str, list[Grid]] = {}
     for name, frame in sorted(of_planes, key=lambda key: key[1] or 0):
         by_instance.setdefault(name, []).append(of_planes[name, frame])
-    warnings: tuple[str, ...] = ()
+    warnings = []
     if is_coarse([survey.survey for survey in found], grids):
-        warnings = (
+        warnings.append(
             "The values are rounded to a few numbers: a mask or labels belong into a DICOM Segmentation, such as with"
-            " highdicom; values of a finer scale get a grid of their own with a smaller max_error.",
+            " highdicom; values of a finer scale get a grid of their own with a smaller max_error."
+        )
+    if any(grid.real_world_value_mapping for grid in grids):
+        warnings.append(
+            "The scale of the values stands in Real World Value Mapping, as images of this kind have no Rescale Slope;"
+            " programs that do not read it show stored values."
         )
     processing = Processing(
         operation=derivation.comment,
@@ -701,7 +706,7 @@ def _with_grids(
     )
     changed = not all(survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
     on_grids = {name: replace(values[name], grids=tuple(grids)) for name, grids in by_instance.items()}
-    return _Processed(on_grids, processing, changed, warnings)
+    return _Processed(on_grids, processing, changed, tuple(warnings))
 
 
 def _derive(trip: _Trip, ordered: Series, processed: _Processed | None = None) -> Job:

@@ -16,8 +16,10 @@ from typing import Any, Literal
 import numpy as np
 import pydicom
 import pytest
-from conftest import Run
-from synthetic import write_series
+from conftest import Run, one_series
+from synthetic import write_case, write_series
+
+import itk_roundtrip as rt
 
 Identity = Literal["derived", "copy"]
 IDENTITIES: tuple[Identity, ...] = ("derived", "copy")
@@ -107,6 +109,33 @@ def test_dcm2niix_takes_model_and_versions_of_the_scanner(tmp_path: Path, run: R
     for keyword in ("Manufacturer", "ManufacturersModelName", "SoftwareVersions"):
         assert after.sidecar.get(keyword) == before.sidecar.get(keyword)
     assert after.sidecar["ManufacturersModelName"] == "Model 7"
+
+
+@pytest.mark.skipif(DCM2NIIX is None, reason="dcm2niix is not installed")
+@pytest.mark.parametrize(
+    ("kind", "factor"),  # MR of a new scale has it in Real World Value Mapping, which dcm2niix does not read
+    [
+        ("plain_ct", 0.37),
+        ("plain_ct", 3),
+        ("pet_slopes_per_slice", 0.37),
+        ("pet_slopes_per_slice", 3),
+        ("u15_mr", 0.37),
+    ],
+)
+def test_dcm2niix_converts_processed_values(kind: str, factor: float, tmp_path: Path) -> None:
+    """What it makes of the written series is what the caller gave, within half a step, wherever the voxels stand."""
+    write_case(kind, tmp_path / "in")
+    volume = rt.read_series(one_series(tmp_path / "in"))
+    values = np.array(volume.array_zyx).astype(np.float64) * factor
+    result = rt.write_series(rt.derive(volume, image=values, description="scaled"), tmp_path / "out")
+    (converted,) = _convert(tmp_path / "out", tmp_path / "nii").values()
+    types = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 64: "<f8", 256: "i1", 512: "<u2", 768: "<u4"}
+    stored = np.frombuffer(converted.voxels, types[converted.datatype]).astype(np.float64)
+    slope, intercept = converted.scale
+    real = stored * (slope or 1) + intercept
+    assert result.quantisation is not None
+    bound = result.quantisation.bound + np.abs(values).max() * 2**-20  # its scale is in 32 bits
+    assert np.abs(np.sort(real) - np.sort(values.ravel())).max() <= bound
 
 
 # ----------------------------------------------------------------------------------------------- Orthanc
