@@ -631,6 +631,7 @@ def _process(trip: _Trip, operation: Operation) -> tuple[Mapping[str, Values], s
     from itk_roundtrip.processes import Workers
 
     options, derivation = trip.options, trip.options.derivation
+    _processing(options, trip.series)  # what cannot be said of it is told before the work
     arguments = (trip.series, operation, trip.staging.folder, options.backend)
     further: dict[str, Any] = {
         "footprint_slices": derivation.footprint_slices,
@@ -662,7 +663,6 @@ def _with_grids(
 ) -> _Processed:
     """Survey processed values, and choose the grids that they are written on."""
     from itk_roundtrip.carry import scheduling
-    from itk_roundtrip.derivation.processing import Code, Processing
     from itk_roundtrip.pixels.grids import decide, is_coarse
 
     (values, digest), options, derivation = made, trip.options, trip.options.derivation
@@ -694,19 +694,37 @@ def _with_grids(
             "The scale of the values stands in Real World Value Mapping, as images of this kind have no Rescale Slope;"
             " programs that do not read it show stored values."
         )
-    processing = Processing(
-        operation=derivation.comment,
-        parameters=options.operation.stated_parameters if options.operation else "",
-        codes=tuple(Code(*code) for code in derivation.codes),
-        footprint_slices=derivation.footprint_slices,
-        units=derivation.units,
-        rescale_type=derivation.rescale_type,
-        irregular=derivation.allow_irregular and bool(ordered.irregularities),
-        volume_digest=digest,
-    )
+    processing = _processing(options, ordered, digest)
     changed = not all(survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
     on_grids = {name: replace(values[name], grids=tuple(grids)) for name, grids in by_instance.items()}
     return _Processed(on_grids, processing, changed, tuple(warnings))
+
+
+def _processing(options: Options, series: Series, digest: str = "") -> Processing:
+    """Return what was done to the pixels of a series, for the headers; refuse texts and codes that cannot stand there.
+
+    Parameters
+    ----------
+    options, series
+        With an operation, and what it is done to.
+    digest
+        Of the processed values.
+    """
+    from itk_roundtrip.derivation.processing import Processing, check_processing, checked_code
+
+    derivation = options.derivation
+    processing = Processing(
+        operation=derivation.comment,
+        parameters=options.operation.stated_parameters if options.operation else "",
+        codes=tuple(map(checked_code, derivation.codes)),
+        footprint_slices=derivation.footprint_slices,
+        units=derivation.units,
+        rescale_type=derivation.rescale_type,
+        irregular=derivation.allow_irregular and bool(series.irregularities),
+        volume_digest=digest,
+    )
+    check_processing(processing, series.modality)
+    return processing
 
 
 def _derive(trip: _Trip, ordered: Series, processed: _Processed | None = None) -> Job:
@@ -823,6 +841,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         folders, uids = (str(series.directory), os.fspath(destination)), judge.uids_of(SeriesList([series]))
         if values is None:
             return _finish(trip, _carry(trip, series, trip.names, "position"), folders, uids)
+        _processing(options, series)  # what cannot be said of it is told before the work
         made = processing.of_array(volume, values, staging.folder, options.derivation)
         return _finish(trip, _carry_processed(trip, made, series, trip.names, "position"), folders, uids)
 
