@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from itk_roundtrip import tags
-from itk_roundtrip.dicom.encoding import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH
+from itk_roundtrip.dicom.elements import Buffer, Encoding, Walk, encoding_of_items, read_head
+from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
 
 Wanted = Mapping[str, "Wanted | None"]
 """Keywords of the wanted attributes of an item: ``None`` for a value, for a sequence those of its first item."""
 Texts = dict[str, str]
 """Values as texts by keyword; those of nested items are in the same dictionary."""
-Buffer = bytes | mmap.mmap
-
-_DELIMITERS = 0xFFFE
-"""Group of items and delimiters, which have no VR in any encoding."""
 _STRUCT_FORMATS = {"FD": "d", "FL": "f", "US": "H", "UL": "L", "SS": "h", "SL": "l", "AT": "HH"}
 
 
@@ -41,18 +36,6 @@ def nodes(wanted: Wanted) -> dict[int, Node]:
     return by_tag
 
 
-class Encoding(NamedTuple):
-    """Whether the VR is implicit, and the byte order as struct writes it."""
-
-    implicit: bool
-    order: str
-
-
-def _of_items(vr: bytes, encoding: Encoding) -> Encoding:
-    """Return the encoding of the items of a sequence: of VR UN they are in Implicit VR Little Endian (PS3.5 6.2.2)."""
-    return Encoding(True, "<") if vr == b"UN" else encoding
-
-
 def sequence(data: Buffer, start: int, encoding: Encoding, wanted: dict[int, Node]) -> tuple[list[Texts], int]:
     """Return the wanted values of each item of the sequence whose element is at ``start``, and where the element ends.
 
@@ -61,106 +44,40 @@ def sequence(data: Buffer, start: int, encoding: Encoding, wanted: dict[int, Nod
     ValueError
         The bytes are no sequence.
     """
-    items: list[Texts] = []
-    try:
-        _, vr, length, value = _head(data, start, encoding)
-        inner = _of_items(vr, encoding)
-        end = value
-        for first, last, end in _items(data, value, length, inner):  # noqa: B007
-            texts: Texts = {}
-            _read_values(data, first, last, inner, wanted, texts)
-            items.append(texts)
-    except struct.error:
-        raise ValueError("a sequence ends early") from None
-    return items, end + 8 if length == UNDEFINED_LENGTH else value + length
-
-
-def _head(data: Buffer, start: int, encoding: Encoding) -> tuple[int, bytes, int, int]:
-    """Return tag, VR, length and offset of the value of an element; the VR is empty where none stands."""
-    if encoding.implicit:
-        group, element, length = struct.unpack_from(encoding.order + "HHL", data, start)
-        return group << 16 | element, b"", length, start + 8
-    group, element, vr, short = struct.unpack_from(encoding.order + "HH2sH", data, start)
-    tag = group << 16 | element
-    if vr in LONG_VRS:
-        return tag, vr, struct.unpack_from(encoding.order + "L", data, start + 8)[0], start + 12
-    if vr not in SHORT_VRS and group != _DELIMITERS:
-        raise ValueError("where an element of a VR that there is none of ends is a guess")
-    if group == _DELIMITERS:
-        return tag, b"", struct.unpack_from(encoding.order + "L", data, start + 4)[0], start + 8
-    return tag, vr, short, start + 8
-
-
-def _items(data: Buffer, value: int, length: int, encoding: Encoding) -> Iterator[tuple[int, int, int]]:
-    """Yield where the elements of each item start and end, and where the item ends."""
-    stop = len(data) if length == UNDEFINED_LENGTH else value + length
+    element = read_head(data, start, encoding)
+    undefined = element.length == UNDEFINED_LENGTH
+    stop = len(data) if undefined else element.value + element.length
     if stop > len(data):
         raise ValueError("a sequence ends behind its file")
-    place = value
-    while place < stop:
-        group, element, size = struct.unpack_from(encoding.order + "HHL", data, place)
-        tag = group << 16 | element
-        if tag == tags.SEQUENCE_DELIMITATION_ITEM and length == UNDEFINED_LENGTH:
-            return
-        if tag != tags.ITEM:
-            raise ValueError("a sequence holds something else than items")
-        place += 8
-        if size == UNDEFINED_LENGTH:
-            last = _item_end(data, place, stop, encoding)
-            yield place, last, last + 8
-            place = last + 8
-        else:
-            if place + size > stop:
-                raise ValueError("an item ends behind its sequence")
-            yield place, place + size, place + size
-            place += size
-    if length == UNDEFINED_LENGTH:
-        raise ValueError("a sequence has no end")
-
-
-def _item_end(data: Buffer, start: int, stop: int, encoding: Encoding) -> int:
-    """Return the offset of the delimiter of an item of undefined length."""
-    while start < stop:
-        tag, vr, length, value = _head(data, start, encoding)
-        if tag == tags.ITEM_DELIMITATION_ITEM:
-            return start
-        start = _element_end(data, vr, length, value, encoding)
-    raise ValueError("an item has no end")
-
-
-def _element_end(data: Buffer, vr: bytes, length: int, value: int, encoding: Encoding) -> int:
-    """Return the offset behind an element and its delimiter."""
-    if length != UNDEFINED_LENGTH:
-        return value + length
-    end = value
-    for _, _, end in _items(data, value, length, _of_items(vr, encoding)):  # noqa: B007
-        pass
-    return end + 8
-
-
-def _read_values(
-    data: Buffer, start: int, stop: int, encoding: Encoding, wanted: dict[int, Node], texts: Texts
-) -> None:
-    """Add the wanted values of the elements between two offsets to ``texts``."""
-    while start < stop:
-        tag, vr, length, value = _head(data, start, encoding)
-        node = wanted.get(tag)
-        if node is None:
-            start = _element_end(data, vr, length, value, encoding)
-        elif node.inside:
-            inner = _of_items(vr, encoding)
-            end = value
-            for number, (first, last, end) in enumerate(_items(data, value, length, inner)):  # noqa: B007
-                if number == 0:
-                    _read_values(data, first, last, inner, node.inside, texts)
-            start = end + 8 if length == UNDEFINED_LENGTH else value + length
-        else:
-            if value + length > stop:
-                raise ValueError("an element ends behind its item")
-            texts[node.keyword] = decoded(data[value : value + length], node.vr, encoding.order)
-            start = value + length
-    if start > stop:
-        raise ValueError("an element ends behind its item")
+    inner = encoding_of_items(element, encoding)
+    walk = Walk(data, element.value, stop, inner, items=True, delimited=undefined)
+    items: list[Texts] = []
+    texts: Texts = {}
+    nodes = {2: wanted}  # by the depth of the elements
+    next_item = 0  # depth of the first item of a wanted sequence inside another item: no other is entered
+    for head in walk:
+        depth = walk.depth
+        if depth & 1:
+            if walk.at_delimiter:
+                continue
+            if depth == 1:
+                texts = {}
+                items.append(texts)
+                walk.enter()
+            elif depth == next_item:
+                next_item = 0
+                walk.enter()
+        elif node := nodes[depth].get(head.tag):
+            if node.inside:
+                nodes[depth + 2] = node.inside
+                next_item = depth + 1
+                walk.enter()
+            elif head.length == UNDEFINED_LENGTH:
+                raise ValueError("a value has no end")
+            else:
+                value = data[head.value : head.value + head.length]
+                texts[node.keyword] = decoded(value, node.vr, walk.encoding.order)
+    return items, walk.end
 
 
 def decoded(value: bytes, vr: str, order: str) -> str:

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from mmap import mmap
-from struct import Struct
 
 from pydicom import uid
 from pydicom.datadict import dictionary_has_tag
 from pydicom.filereader import data_element_generator
 
 from itk_roundtrip import syntaxes, tags
+from itk_roundtrip.dicom.elements import ElementError, Encoding, Head, read_head
 from itk_roundtrip.dicom.encoding import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH
 
 _LOOK = 3
@@ -23,13 +23,11 @@ _HEAD = 1 << 16
 """Bytes of a deflated data set that are inflated to tell whether it is deflated at all."""
 _FIRST_GROUPS = (0x0004, 0x0008)
 """Groups that a data set begins with: of a DICOMDIR, and of everything else."""
-_EXPLICIT = {"<": Struct("<HH2sH").unpack, ">": Struct(">HH2sH").unpack}
-_IMPLICIT = {"<": Struct("<HHL").unpack, ">": Struct(">HHL").unpack}
-_LENGTH = {"<": Struct("<L").unpack, ">": Struct(">L").unpack}
+_EXPLICIT, _IMPLICIT, _BIG_ENDIAN = Encoding(False, "<"), Encoding(True, "<"), Encoding(False, ">")
 _ENCODINGS = {
-    (False, "<"): uid.ExplicitVRLittleEndian,
-    (True, "<"): uid.ImplicitVRLittleEndian,
-    (False, ">"): uid.ExplicitVRBigEndian,
+    _EXPLICIT: uid.ExplicitVRLittleEndian,
+    _IMPLICIT: uid.ImplicitVRLittleEndian,
+    _BIG_ENDIAN: uid.ExplicitVRBigEndian,
 }
 _DEFLATED = uid.DeflatedExplicitVRLittleEndian
 _NATIVE = frozenset({"", _DEFLATED, *_ENCODINGS.values()})
@@ -75,6 +73,11 @@ class Opening:
     odd_meta: bool = False
 
     @property
+    def encoding(self) -> Encoding:
+        """How the elements are really encoded."""
+        return Encoding(self.implicit, "<" if self.little_endian else ">")
+
+    @property
     def note(self) -> str:
         """Faults of preamble, File Meta Information and transfer syntax, as a phrase for messages; empty if none."""
         faults = [] if self.prefix else ["no DICM prefix"]
@@ -86,7 +89,7 @@ class Opening:
             faults.append("File Meta Information in Implicit VR")
         if self.odd_meta:
             faults.append("a VR that there is none of in File Meta Information")
-        real = _DEFLATED if self.deflated else _ENCODINGS[self.implicit, "<" if self.little_endian else ">"]
+        real = _DEFLATED if self.deflated else _ENCODINGS[self.encoding]
         claimed = self.claimed
         is_as_claimed = claimed == real or (self.deflated and syntaxes.is_deflated(claimed))
         # All encapsulated transfer syntaxes are in Explicit VR Little Endian (PS3.5 A.4).
@@ -131,11 +134,11 @@ def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
     real = _encoding(content, start, claimed, sure=sure, prefix=prefix)
     if real is None:
         return None
-    implicit, order, deflated = real
+    encoding, deflated = real
     syntax = claimed
     if claimed in _NATIVE:
-        syntax = str(_DEFLATED if deflated else _ENCODINGS[implicit, order])
-        if not claimed and not implicit and not deflated and order == "<" and _is_encapsulated(content, start):
+        syntax = str(_DEFLATED if deflated else _ENCODINGS[encoding])
+        if not claimed and not deflated and encoding == _EXPLICIT and _is_encapsulated(content, start):
             syntax = ""
     return Opening(
         start=start,
@@ -143,8 +146,8 @@ def _opening(content: bytes | mmap, at: int, *, prefix: bool) -> Opening | None:
         meta=bool(meta),
         claimed=claimed,
         transfer_syntax_uid=syntax,
-        implicit=implicit,
-        little_endian=order == "<",
+        implicit=encoding.implicit,
+        little_endian=encoding.order == "<",
         deflated=deflated,
         media_storage_sop_class_uid=meta.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, ""),
         implicit_meta=implicit_meta,
@@ -159,23 +162,27 @@ def _file_meta(content: bytes | mmap, at: int) -> tuple[int, dict[int, str], boo
     """
     values: dict[int, str] = {}
     odd = False
-    implicit = content[at + 4 : at + 6] not in SHORT_VRS | LONG_VRS
+    encoding = _EXPLICIT if content[at + 4 : at + 6] in SHORT_VRS | LONG_VRS else _IMPLICIT
     while content[at : at + 2] == b"\2\0":
-        element = _element(content, at, "<", implicit=implicit)
+        element = _element(content, at, encoding)
         if element is None and (element := _odd_element(content, at)) is not None:
             odd = True
-        if element is None or element[1] + element[2] > len(content):
-            return len(content), values, implicit, odd  # the file ends here, or the rest cannot be told from noise
-        tag, begin, length = element
-        at = begin + length
+        if element is None or element.value + element.length > len(content):
+            return (
+                len(content),
+                values,
+                encoding.implicit,
+                odd,
+            )  # the file ends here, or the rest cannot be told from noise
+        tag, at = element.tag, element.value + element.length
         # The only values asked for; the others may be large.
         wanted = tag in (tags.MEDIA_STORAGE_SOP_CLASS_UID, tags.TRANSFER_SYNTAX_UID)
-        values[tag] = content[begin:at].decode("ascii", "replace").strip(" \0") if wanted else ""
-    return at, values, implicit and bool(values), odd
+        values[tag] = content[element.value : at].decode("ascii", "replace").strip(" \0") if wanted else ""
+    return at, values, encoding.implicit and bool(values), odd
 
 
-def _odd_element(content: bytes | mmap, at: int) -> tuple[int, int, int] | None:
-    """Return an element of group 0002 with an unknown VR as :func:`_element` does.
+def _odd_element(content: bytes | mmap, at: int) -> Head | None:
+    """Return the head of an element of group 0002 with an unknown VR as :func:`_element` does.
 
     Of the lengths that its bytes may be, it has that behind which another element stands.
     """
@@ -189,46 +196,45 @@ def _odd_element(content: bytes | mmap, at: int) -> tuple[int, int, int] | None:
         group, element, vr = content[end : end + 2], content[end + 2 : end + 4], content[end + 4 : end + 6]
         follows = group == b"\2\0" and int.from_bytes(element, "little") > tag & 0xFFFF
         if follows or (group in (b"\x08\0", b"\0\x08") and (vr in SHORT_VRS | LONG_VRS or b"\0" in vr)):
-            return tag, at + size, length
+            return Head(tag, head[4:6], at, at + size, length)
     return None
 
 
 def _encoding(
     content: bytes | mmap, start: int, claimed: str, *, sure: bool, prefix: bool
-) -> tuple[bool, str, bool] | None:
-    """Return whether VRs are implicit, the byte order, and whether it is deflated; ``None`` if this is no data set."""
+) -> tuple[Encoding, bool] | None:
+    """Return the encoding of the elements, and whether they are deflated; ``None`` if this is no data set."""
     if syntaxes.is_deflated(claimed) and _is_deflated(content, start):
-        return False, "<", True
-    expected = next((key for key, syntax in _ENCODINGS.items() if syntax == claimed), (False, "<"))
+        return _EXPLICIT, True
+    expected = next((encoding for encoding, syntax in _ENCODINGS.items() if syntax == claimed), _EXPLICIT)
     size = len(content)
-    if sure and not expected[0] and _plausible(content, start, size, expected, sure=sure) == _LOOK:
-        return *expected, False
-    counts = {key: _plausible(content, start, size, key, sure=sure) for key in _ENCODINGS}
+    if sure and not expected.implicit and _plausible(content, start, size, expected, sure=sure) == _LOOK:
+        return expected, False
+    counts = {encoding: _plausible(content, start, size, encoding, sure=sure) for encoding in _ENCODINGS}
     best = max(counts.values())
     if best < _LOOK and (sure or prefix) and _is_deflated(content, start):
-        return False, "<", True
+        return _EXPLICIT, True
     if best == 0 and sure and content[start : start + 2] == b"\x08\0":
-        return *expected, False  # broken in its first element, yet a data set
+        return expected, False  # broken in its first element, yet a data set
     if best == 0 or (best < _LOOK and not sure):
         return None
     # The letters of a VR cannot be chance, a length can: Explicit VR comes first, even where Implicit VR is claimed.
-    order = ((False, "<"), (False, ">"), (True, "<"))
-    return *next(key for key in order if counts[key] == best), False
+    order = (_EXPLICIT, _BIG_ENDIAN, _IMPLICIT)
+    return next(encoding for encoding in order if counts[encoding] == best), False
 
 
-def _plausible(content: bytes | mmap, at: int, size: int, encoding: tuple[bool, str], *, sure: bool) -> int:
+def _plausible(content: bytes | mmap, at: int, size: int, encoding: Encoding, *, sure: bool) -> int:
     """Return how many of the first elements make sense in an encoding, :data:`_LOOK` at most.
 
     ``size`` is that of the data set, of which ``content`` may be only the beginning. An element that runs past the end
     counts only if it is ``sure`` that this is DICOM.
     """
-    implicit, order = encoding
     last = -1
     for count in range(_LOOK):
-        element = _element(content, at, order, implicit=implicit)
+        element = _element(content, at, encoding)
         if element is None:
             return _LOOK if count and at + 12 > len(content) and size > len(content) else count
-        tag, begin, length = element
+        tag, _, _, begin, length = element
         if tag <= last or not _may_stand(tag, length, first=last < 0, sure=sure):
             return count
         if length == UNDEFINED_LENGTH:
@@ -237,7 +243,7 @@ def _plausible(content: bytes | mmap, at: int, size: int, encoding: tuple[bool, 
         if begin + length > size:
             # Two capitals are an unknown VR rather than part of such a length.
             vr = content[at + 4 : at + 6]
-            return count + (sure and not (implicit and vr.isalpha() and vr.isupper()))
+            return count + (sure and not (encoding.implicit and vr.isalpha() and vr.isupper()))
         last, at = tag, begin + length
     return _LOOK
 
@@ -252,21 +258,13 @@ def _may_stand(tag: int, length: int, *, first: bool, sure: bool) -> bool:
     return not first or group in _FIRST_GROUPS or bool(group % 2) or dictionary_has_tag(tag)
 
 
-def _element(content: bytes | mmap, at: int, order: str, *, implicit: bool) -> tuple[int, int, int] | None:
-    """Return tag, offset of the value and length of the element that stands at ``at``; ``None`` if none does."""
-    head = content[at : at + 8]
-    if len(head) < 8:
+def _element(content: bytes | mmap, at: int, encoding: Encoding) -> Head | None:
+    """Return the head of the element that stands at ``at``; ``None`` if none does."""
+    try:
+        head = read_head(content, at, encoding, unknown_vr="short")
+    except ElementError:
         return None
-    if implicit:
-        group, element, length = _IMPLICIT[order](head)
-        return group << 16 | element, at + 8, length
-    group, element, vr, length = _EXPLICIT[order](head)
-    if vr in SHORT_VRS:
-        return group << 16 | element, at + 8, length
-    if vr not in LONG_VRS:
-        return None
-    head = content[at + 8 : at + 12]
-    return (group << 16 | element, at + 12, _LENGTH[order](head)[0]) if len(head) == 4 else None
+    return head if encoding.implicit or head.vr in SHORT_VRS or head.vr in LONG_VRS else None
 
 
 def _is_deflated(content: bytes | mmap, start: int) -> bool:
@@ -274,7 +272,7 @@ def _is_deflated(content: bytes | mmap, start: int) -> bool:
         head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start : start + _HEAD], _HEAD)
     except zlib.error:
         return False
-    return _plausible(head, 0, 1 << 62, (False, "<"), sure=True) == _LOOK
+    return _plausible(head, 0, 1 << 62, _EXPLICIT, sure=True) == _LOOK
 
 
 def _is_encapsulated(content: bytes | mmap, start: int) -> bool:

@@ -6,24 +6,23 @@ given the length after which the next element makes sense.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 
 from itk_roundtrip import tags
+from itk_roundtrip.dicom.elements import DELIMITERS, Buffer, Encoding, Head, read_head
 from itk_roundtrip.dicom.encoding import ITEM, LONG_VRS, SEQUENCE_DELIMITER, SHORT_VRS, UNDEFINED_LENGTH
 from itk_roundtrip.dicom.part10 import Opening
 from itk_roundtrip.syntaxes import is_encapsulated
 
 Problem = tuple[int | None, str]
 """Tag of the irregular element of the top level (``None`` if there is no single element), and its fault in words."""
-Buffer = bytes | mmap.mmap
 
 VRS = frozenset(vr.decode() for vr in LONG_VRS | SHORT_VRS)
 NO_SUCH_VR = "has a VR that there is none of"
@@ -33,8 +32,6 @@ _DEFINED_LENGTH = "is encapsulated and of defined length"
 _BYTES_BEHIND_PIXELS = "is followed by bytes that are no elements"
 _ODD_FRAGMENT = "has a fragment of odd length"
 _ITEM_END, _SEQUENCE_END = tags.ITEM_DELIMITATION_ITEM, tags.SEQUENCE_DELIMITATION_ITEM
-_DELIMITERS = 0xFFFE
-"""Group of items and delimiters, which at the top level are no elements."""
 _FIRST_GROUP = 0x0008
 """Lowest group of data sets but DICOMDIR: GDCM leaves lower groups out."""
 _LOOK = 6
@@ -131,15 +128,6 @@ def regularised(begins: Opening, data: Buffer) -> Regular:
     return result
 
 
-class _Head(NamedTuple):
-    """Tag, VR as it stands (empty if none does), length, and offset of the value."""
-
-    tag: int
-    vr: bytes
-    length: int
-    value: int
-
-
 @dataclass
 class _Walk:
     """Reader of a data set, element by element, that collects irregularities."""
@@ -168,20 +156,20 @@ class _Walk:
                 if not behind_pixels:
                     raise
                 head = None
-            if head is None or (behind_pixels and (head.tag <= tags.PIXEL_DATA or head.tag >> 16 == _DELIMITERS)):
+            if head is None or (behind_pixels and (head.tag <= tags.PIXEL_DATA or head.tag >> 16 == DELIMITERS)):
                 self.problems.add((tags.PIXEL_DATA, _BYTES_BEHIND_PIXELS))
                 break
-            if head.tag >> 16 == _DELIMITERS:
+            if head.tag >> 16 == DELIMITERS:
                 raise IrregularError("a delimiter stands for an element")
             self.top = head.tag
             if head.tag == tags.PIXEL_DATA and self.encapsulated:
-                part, end = self._pixel_data(head, start)
+                part, end = self._pixel_data(head)
                 behind_pixels = True
             elif head.tag == tags.PIXEL_DATA and head.length % 2 == 0 and head.value + head.length == stop + 1:
                 self._note("lacks its pad byte")
                 part, end = bytes(self.data[start:stop]) + b"\0", stop
             else:
-                part, end = self._element(head, start, stop, implicit)
+                part, end = self._element(head, stop, implicit)
                 if part is not None and not implicit:
                     verbatim[head.tag] = self.data[start:end]
             parts.append(self.data[start:end] if part is None else part)
@@ -198,7 +186,7 @@ class _Walk:
         group, element = struct.unpack_from(order + "HH", self.data, at)
         return int(group << 16 | element)
 
-    def _head(self, at: int, stop: int, implicit: bool, order: str = "") -> _Head:
+    def _head(self, at: int, stop: int, implicit: bool, order: str = "") -> Head:
         """Return the head of the element at an offset; if its VR is unknown, in the form that fits what follows."""
         heads = list(self._heads(at, stop, implicit, order or self.order))
         if heads[0].tag == tags.PIXEL_DATA and (implicit or heads[0].vr in LONG_VRS):
@@ -210,19 +198,19 @@ class _Walk:
                 return head
         raise IrregularError("a length fits nothing")
 
-    def _heads(self, at: int, stop: int, implicit: bool, order: str) -> Iterator[_Head]:
+    def _heads(self, at: int, stop: int, implicit: bool, order: str) -> Iterator[Head]:
         """Yield the heads that an element may have: a single head if its VR is known and its length fits."""
         if at + 8 > stop:
             raise IrregularError("ends inside an element")
-        tag, vr = self._tag(at, order), bytes(self.data[at + 4 : at + 6])
-        without = _Head(tag, b"", struct.unpack_from(order + "L", self.data, at + 4)[0], at + 8)
+        without = read_head(self.data, at, Encoding(True, order))
         if implicit:
             yield without
             return
-        short = _Head(tag, vr, struct.unpack_from(order + "H", self.data, at + 6)[0], at + 8)
+        tag, vr = without.tag, bytes(self.data[at + 4 : at + 6])
+        short = Head(tag, vr, at, at + 8, struct.unpack_from(order + "H", self.data, at + 6)[0])
         long = short
         if at + 12 <= stop:
-            long = _Head(tag, vr, struct.unpack_from(order + "L", self.data, at + 8)[0], at + 12)
+            long = Head(tag, vr, at, at + 12, struct.unpack_from(order + "L", self.data, at + 8)[0])
         if vr in LONG_VRS or vr in SHORT_VRS:
             proper, other = (long, short) if vr in LONG_VRS else (short, long)
             yield proper
@@ -233,7 +221,7 @@ class _Walk:
         # Four bytes FF are hardly chance: undefined length comes first.
         yield from sorted(heads, key=lambda head: head.length != UNDEFINED_LENGTH)
 
-    def _fits(self, head: _Head, stop: int, order: str, depth: int) -> bool:
+    def _fits(self, head: Head, stop: int, order: str, depth: int) -> bool:
         """Tell whether what follows an element makes sense, up to ``depth`` elements on."""
         if head.length == UNDEFINED_LENGTH:
             return self._tag(head.value, order) in (tags.ITEM, _SEQUENCE_END)
@@ -251,14 +239,14 @@ class _Walk:
             return True
         return any(self._fits(following, stop, order, depth - 1) for following in self._heads(end, stop, False, order))
 
-    def _element(self, head: _Head, start: int, stop: int, implicit: bool, order: str = "") -> tuple[bytes | None, int]:
+    def _element(self, head: Head, stop: int, implicit: bool, order: str = "") -> tuple[bytes | None, int]:
         """Return the regular bytes of an element, ``None`` if it is regular, and where it ends."""
         order = order or self.order
         vr, tag = head.vr, head.tag
         irregular_head = not implicit and vr not in LONG_VRS and vr not in SHORT_VRS
         if irregular_head:
             self._note(NO_SUCH_VR if vr else _NO_VR)
-        elif not implicit and head.value - start != (12 if vr in LONG_VRS else 8):
+        elif not implicit and head.value - head.start != (12 if vr in LONG_VRS else 8):
             self._note("has a length of another form than that of its VR")
             irregular_head = True
         standard_vr = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
@@ -284,7 +272,7 @@ class _Walk:
         return _encoded(tag, new_vr.encode(), value, order), end
 
     def _sequence(
-        self, head: _Head, stop: int, implicit: bool, order: str, irregular_head: bool
+        self, head: Head, stop: int, implicit: bool, order: str, irregular_head: bool
     ) -> tuple[bytes | None, int] | None:
         """Return a sequence as :meth:`_element` does; ``None`` if its length is defined and it holds no items."""
         undefined = head.length == UNDEFINED_LENGTH
@@ -330,7 +318,7 @@ class _Walk:
                 return items, at if outer else at + 8, True
             if tag != tags.ITEM or at + 8 > stop:
                 raise IrregularError("a sequence holds something else than items")
-            (length,) = struct.unpack_from(order + "L", self.data, at + 4)
+            length = read_head(self.data, at, Encoding(True, order)).length
             undefined = length == UNDEFINED_LENGTH
             last = stop if undefined else at + 8 + length
             if last > stop:
@@ -367,7 +355,7 @@ class _Walk:
                 closes = tag == _SEQUENCE_END and self._tag(at + 8, order) in (tags.ITEM, _SEQUENCE_END)
                 return parts, at + 8 if closes else at, True
             head = self._head(at, stop, implicit, order)
-            part, end = self._element(head, at, stop, implicit, order)
+            part, end = self._element(head, stop, implicit, order)
             parts.append(bytes(self.data[at:end]) if part is None else part)
             changed |= part is not None
             at = end
@@ -377,7 +365,7 @@ class _Walk:
             self._note(_NO_END)
         return parts, at, changed or delimited
 
-    def _pixel_data(self, head: _Head, start: int) -> tuple[bytes | None, int]:
+    def _pixel_data(self, head: Head) -> tuple[bytes | None, int]:
         """Return regular encapsulated Pixel Data (PS3.5 A.4), ``None`` if it is regular, and where it ends."""
         undefined = head.length == UNDEFINED_LENGTH
         stop = len(self.data) if undefined else head.value + head.length
@@ -416,7 +404,7 @@ class _Walk:
                     raise PixelDataError("is damaged: its pixel data hold something else than fragments.")
                 problems.append(_NO_END)
                 return fragments, at if follows else stop, problems
-            (length,) = struct.unpack_from("<L", self.data, at + 4)
+            length = read_head(self.data, at, Encoding(True, "<")).length
             begin, at = at + 8, at + 8 + length
             # The last byte may be missing if it is a pad byte: then the end marker of the stream stands before it.
             if at > stop and not (at == stop + 1 and length % 2 == 0 and self.data[stop - 2 : stop] == _STREAM_END):

@@ -13,6 +13,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip.dicom import encoding
 from itk_roundtrip.dicom.edits import Appended, Edit, Item, Items, Nested, Removed
+from itk_roundtrip.dicom.elements import Encoding, Walk
 from itk_roundtrip.rules import is_group_length
 
 
@@ -47,52 +48,18 @@ def elements(data: bytes, start: int, stop: int, *, implicit_vr: bool) -> Iterat
     ValueError
         The bytes are no elements.
     """
-    while start < stop and data[start : start + 4] != encoding.ITEM_END:
-        element = _element(data, start, stop, implicit_vr)
-        yield element
-        start = element.end
-
-
-def _element(data: bytes, start: int, stop: int, implicit_vr: bool) -> Span:
-    if start + 8 > stop:
-        raise ValueError("an element ends early")
-    group, element = struct.unpack_from("<HH", data, start)
-    vr = "" if implicit_vr else data[start + 4 : start + 6].decode("latin-1")
-    if implicit_vr:
-        (length,), value = struct.unpack_from("<L", data, start + 4), start + 8
-    elif vr in EXPLICIT_VR_LENGTH_32:
-        (length,), value = struct.unpack_from("<L", data, start + 8), start + 12
-    else:
-        (length,), value = struct.unpack_from("<H", data, start + 6), start + 8
-    tag = group << 16 | element
-    if length != encoding.UNDEFINED_LENGTH:
-        if value + length > stop:
-            raise ValueError("an element ends behind its data set")
-        return Span(tag, vr, start, value, value + length, value + length, False)
-    end = max((end for _, end in items(data, value, stop, implicit_vr=implicit_vr or vr == "UN")), default=value)
-    if data[end : end + 4] != encoding.SEQUENCE_END:
-        raise ValueError("a sequence has no end")
-    return Span(tag, vr, start, value, end, end + 8, True)
+    walk = Walk(data, start, stop, Encoding(implicit_vr, "<"), strict=False)
+    for head, end in walk.with_ends():
+        undefined = head.length == encoding.UNDEFINED_LENGTH
+        value_end = end - len(encoding.SEQUENCE_DELIMITER) if undefined else end
+        yield Span(head.tag, head.vr.decode("latin-1"), head.start, head.value, value_end, end, undefined)
 
 
 def items(data: bytes, start: int, stop: int, *, implicit_vr: bool) -> Iterator[tuple[int, int]]:
     """Yield start and end of each item of a sequence, or of each fragment, with its tag and delimiter."""
-    while start < stop and data[start : start + 4] != encoding.SEQUENCE_END:
-        if data[start : start + 4] != encoding.ITEM or start + 8 > stop:
-            raise ValueError("a sequence holds something else than items")
-        (length,) = struct.unpack_from("<L", data, start + 4)
-        end = start + 8 + length
-        if length == encoding.UNDEFINED_LENGTH:
-            end = start + 8
-            for element in elements(data, end, stop, implicit_vr=implicit_vr):
-                end = element.end
-            if data[end : end + 4] != encoding.ITEM_END:
-                raise ValueError("an item has no end")
-            end += 8
-        if end > stop:
-            raise ValueError("an item ends behind its sequence")
-        yield start, end
-        start = end
+    walk = Walk(data, start, stop, Encoding(implicit_vr, "<"), items=True, strict=False)
+    for item, end in walk.with_ends():
+        yield item.start, end
 
 
 def content(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -165,7 +132,7 @@ def _edited_sequence(data: bytes, sequence: Span, edit: Appended | Nested, impli
 
 def edited_element(data: bytes, start: int, end: int, edit: Appended | Nested, *, implicit_vr: bool) -> bytes:
     """Return the sequence at ``start`` with items added, or with edits in its items."""
-    return _edited_sequence(data, _element(data, start, end, implicit_vr), edit, implicit_vr)
+    return _edited_sequence(data, next(elements(data, start, end, implicit_vr=implicit_vr)), edit, implicit_vr)
 
 
 def new_element(edit: Edit | Items | Appended | Nested | Removed, *, implicit_vr: bool) -> bytes:

@@ -20,14 +20,14 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom import codestream
 from itk_roundtrip.dicom.codestream import Stream
 from itk_roundtrip.dicom.decimals import decimals
+from itk_roundtrip.dicom.elements import Head, read_head
 from itk_roundtrip.dicom.encoding import ITEM, SEQUENCE_END, UNDEFINED_LENGTH
-from itk_roundtrip.dicom.nested import Encoding, Node, Texts, decoded, sequence
+from itk_roundtrip.dicom.nested import Node, Texts, decoded, sequence
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular_as, stands_in_data_sets
 from itk_roundtrip.rules import is_lossy
@@ -473,36 +473,29 @@ def _read_data_set(content: bytes | mmap.mmap, begin: int, opened: Opening) -> _
     watch = _Watch(opened.implicit, stream)
     dataset, groups = _read_elements(stream, content, opened, watch)
     header = _Header(dataset, groups, content=content, notes=tuple(watch.notes), suspect=watch.unreadable)
-    position, head = stream.tell(), stream.read(12)
+    position = stream.tell()
+    head = content[position : position + 12]
     if len(head) < 8:
         # pydicom returns the elements before the one that is cut off.
         if watch.end and (watch.end > len(content) or any(content[watch.end :])):
             raise IrregularError("ends inside an element")
         return header._replace(suspect=True)
-    pixel_data = _PIXEL_KINDS.get(_tag(head, opened), "")
+    element = read_head(head.ljust(12, b"\0"), 0, opened.encoding, unknown_vr="short")
+    pixel_data = _PIXEL_KINDS.get(element.tag, "")
     if not pixel_data:
         return header._replace(suspect=True)  # pydicom stopped before the end without an error
-    return _judge_pixels(header._replace(pixel_data=pixel_data), position, head, opened)
+    return _judge_pixels(header._replace(pixel_data=pixel_data, start=position + element.value), element, opened)
 
 
-def _judge_pixels(header: _Header, position: int, head: bytes, opened: Opening) -> _Header:
-    """Return a header with start, truncation and irregularities of the pixel data whose element is at a position.
-
-    ``head`` holds its first bytes: tag, VR and length.
-    """
-    content = header.content
-    first, last = 4, 8
-    if not opened.implicit:
-        first, last = (8, 12) if head[4:6].decode("latin-1") in EXPLICIT_VR_LENGTH_32 else (6, 8)
-    length = int.from_bytes(head[first:last], "little" if opened.little_endian else "big")
-    start = position + last
-    header = header._replace(start=start)
+def _judge_pixels(header: _Header, element: Head, opened: Opening) -> _Header:
+    """Return a header with truncation and irregularities of its pixel data, which are the value of an element."""
+    content, start, length = header.content, header.start, element.length
     elements = _elements(header.dataset)
     frames = _frames(_text(elements, "NumberOfFrames"))
     # Each frame but those of a video has a fragment of its own, and an item takes 8 bytes.
-    too_short_for_items = frames * 8 > len(content) - position
+    too_short_for_items = frames * 8 > len(content) - start + element.value
     if is_encapsulated(opened.transfer_syntax_uid) and content[start : start + 4] == ITEM:
-        as_it_must_be = length == UNDEFINED_LENGTH and (opened.implicit or head[4:6] == b"OB")
+        as_it_must_be = length == UNDEFINED_LENGTH and (opened.implicit or element.vr == b"OB")
         suspect = header.suspect or not as_it_must_be or content[-8:-4] != SEQUENCE_END
         if opened.transfer_syntax_uid in uid.MPEGTransferSyntaxes:
             return header._replace(suspect=suspect)
@@ -553,12 +546,11 @@ def _read_elements(
             specific_tags=_SPECIFIC_TAGS,
         )
 
-    encoding = Encoding(opened.implicit, "<" if opened.little_endian else ">")
     dataset = read(_PIXELS_AND_GROUPS)
     items: dict[int, list[Texts]] = {}
-    while (tag := _tag(_peek(stream), opened)) in _GROUP_TAGS:
+    while (tag := _tag(content, stream.tell(), opened)) in _GROUP_TAGS:
         try:
-            items[tag], end = sequence(content, stream.tell(), encoding, GROUP_NODES)
+            items[tag], end = sequence(content, stream.tell(), opened.encoding, GROUP_NODES)
         except ValueError:  # pydicom may be able to read it all the same
             watch.unreadable = True
             dataset.update(read(_PIXELS))
@@ -579,18 +571,11 @@ def _groups(dataset: Dataset, read_items: Mapping[int, list[Texts]]) -> Groups |
     return Groups(shared[0] if shared else {}, per_frame) if items else None
 
 
-def _peek(stream: Any) -> bytes:
-    position = stream.tell()
-    head: bytes = stream.read(4)
-    stream.seek(position)
-    return head
-
-
-def _tag(head: bytes, opened: Opening) -> int:
-    """Return the tag that an encoded element begins with; 0 for fewer than four bytes."""
-    if len(head) < 4:
+def _tag(content: bytes | mmap.mmap, at: int, opened: Opening) -> int:
+    """Return the tag at an offset; 0 if the content ends before or inside it."""
+    if at + 4 > len(content):
         return 0
-    group, element = struct.unpack_from("<HH" if opened.little_endian else ">HH", head)
+    group, element = struct.unpack_from(opened.encoding.order + "HH", content, at)
     return int(group << 16 | element)
 
 

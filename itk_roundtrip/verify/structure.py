@@ -7,19 +7,15 @@ import zlib
 
 from pydicom import uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from itk_roundtrip import syntaxes, tags
+from itk_roundtrip.dicom.elements import Buffer, ElementError, Encoding, Walk, read_head
 from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
 from itk_roundtrip.dicom.part10 import Opening, opening
-from itk_roundtrip.dicom.regular import NO_SUCH_VR, Buffer, Problem, regular
+from itk_roundtrip.dicom.regular import NO_SUCH_VR, Problem, regular
 
-_DELIMITER_GROUP = tags.ITEM >> 16
 _START = 132
 """Length of preamble and prefix DICM (PS3.10 7.1)."""
-_LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
-_SHORT = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_16)
-_VRS = _LONG | _SHORT
 
 
 def problems(content: Buffer) -> set[Problem]:
@@ -41,20 +37,16 @@ def _problems(content: Buffer, begins: Opening) -> set[Problem]:
         implicit = syntax == uid.ImplicitVRLittleEndian
         try:
             strict: set[Problem] = set()
-            _Walk(content, strict).elements(start, len(content), implicit, order)
-        except (struct.error, _BrokenError):
+            _judge(content, start, Encoding(implicit, order), strict)
+        except ElementError:
             mended = regular(content, start, implicit=implicit, little_endian=order == "<",
                              encapsulated=syntaxes.is_encapsulated(syntax))  # fmt: skip
             strict = set(mended.problems)
-            _Walk(mended.data, strict).elements(0, len(mended.data), implicit, order)
+            _judge(mended.data, 0, Encoding(implicit, order), strict)
         noted |= strict
-    except (struct.error, ValueError, _BrokenError, zlib.error):
+    except (struct.error, ValueError, zlib.error):
         noted.add((None, "a length does not fit what it is the length of"))
     return noted
-
-
-class _BrokenError(Exception):
-    """Lengths that do not fit, so that the next element cannot be found."""
 
 
 def _opened(content: Buffer, begins: Opening, noted: set[Problem]) -> tuple[int, str]:
@@ -62,129 +54,58 @@ def _opened(content: Buffer, begins: Opening, noted: set[Problem]) -> tuple[int,
     if begins.prefix and begins.odd_meta:
         noted.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, NO_SUCH_VR))
         return begins.start, begins.transfer_syntax_uid
-    start = _check_meta(content, noted)
+    start, claimed = _check_meta(content, noted)
     if begins.prefix and begins.start == start:
         return start, begins.transfer_syntax_uid
-    return start, _meta_value(content, start, tags.TRANSFER_SYNTAX_UID).decode("ascii", "replace")
+    return start, claimed.decode("ascii", "replace")
 
 
-def _check_meta(content: Buffer, noted: set[Problem]) -> int:
-    """Return where the data set starts, and note it if the group length of File Meta Information is another."""
-    start, stated = _START, None
+def _check_meta(content: Buffer, noted: set[Problem]) -> tuple[int, bytes]:
+    """Return where the data set starts, and Transfer Syntax UID; note it if the group length says another start."""
+    start, stated, claimed = _START, None, None
     while struct.unpack_from("<H", content, start)[0] == 2:
-        tag, _, length, value = _head(content, start, False, "<")
-        if tag == tags.FILE_META_INFORMATION_GROUP_LENGTH and length == 4:
-            stated = value + 4 + struct.unpack_from("<L", content, value)[0]
-        start = value + length
+        element = read_head(content, start, Encoding(False, "<"), unknown_vr="long")
+        start = element.value + element.length
+        if element.tag == tags.FILE_META_INFORMATION_GROUP_LENGTH and element.length == 4:
+            stated = start + struct.unpack_from("<L", content, element.value)[0]
+        elif element.tag == tags.TRANSFER_SYNTAX_UID and claimed is None:
+            claimed = content[element.value : start].strip(b" \0")
     if stated != start:
         noted.add((tags.FILE_META_INFORMATION_GROUP_LENGTH, "does not say where File Meta Information ends"))
-    return start
+    return start, claimed or b""
 
 
-def _meta_value(content: Buffer, stop: int, wanted: int) -> bytes:
-    """Return the value of an element of File Meta Information; empty if it is absent."""
-    start = _START
-    while start < stop:
-        tag, _, length, value = _head(content, start, False, "<")
-        if tag == wanted:
-            return content[value : value + length].strip(b" \0")
-        start = value + length
-    return b""
-
-
-_FORMATS = {order: tuple(struct.Struct(order + code) for code in ("HH", "H", "L")) for order in "<>"}
-
-
-def _head(content: Buffer, start: int, implicit: bool, order: str) -> tuple[int, str, int, int]:
-    """Return tag, VR, value length and start of the value of an element; VR is empty in Implicit VR."""
-    pair, short, long = _FORMATS[order]
-    group, element = pair.unpack_from(content, start)
-    tag = group << 16 | element
-    if implicit or group == _DELIMITER_GROUP:
-        return tag, "", long.unpack_from(content, start + 4)[0], start + 8
-    vr = content[start + 4 : start + 6].decode("ascii", "replace")
-    if vr in _SHORT:
-        return tag, vr, short.unpack_from(content, start + 6)[0], start + 8
-    return tag, vr, long.unpack_from(content, start + 8)[0], start + 12
-
-
-class _Walk:
-    """A walk over an encoded data set that adds its problems to ``noted``."""
-
-    def __init__(self, data: Buffer, noted: set[Problem]) -> None:
-        self.data, self.noted = data, noted
-        self.top: int | None = None
-
-    def elements(self, start: int, stop: int, implicit: bool, order: str, *, delimited: bool = False) -> int:
-        """Walk over the elements of a data set or an item; return where it ends."""
-        last, nested = -1, self.top is not None
-        while start < stop:
-            tag, vr, length, value = _head(self.data, start, implicit, order)
-            if tag == tags.ITEM_DELIMITATION_ITEM and delimited:
-                self._check_delimiter(length)
-                return value
-            if not nested:
-                self.top = tag
-            if tag == last:
-                self.noted.add((self.top, "stands twice"))
-            elif tag < last:
-                self.noted.add((self.top, "stands out of order"))
-            if vr and vr not in _VRS:
-                raise _BrokenError  # its length is a guess
-            if vr in _LONG and self.data[start + 6 : start + 8] != b"\0\0":
-                self.noted.add((self.top, "has reserved bytes that are not zero"))
-            last = tag
-            start = self._value(tag, vr, length, value, stop, implicit, order)
-        if delimited or start != stop:
-            raise _BrokenError
-        self.top = None if not nested else self.top
-        return start
-
-    def _value(self, tag: int, vr: str, length: int, start: int, stop: int, implicit: bool, order: str) -> int:
-        """Walk over the value of an element; return where it ends."""
-        if length != UNDEFINED_LENGTH:
-            if start + length > stop:
-                raise _BrokenError
+def _judge(data: Buffer, start: int, encoding: Encoding, noted: set[Problem]) -> None:
+    """Add the problems of an encoded data set to ``noted``, by its elements of the top level."""
+    walk = Walk(data, start, len(data), encoding)
+    top: int | None = None
+    last = [-1]
+    """By depth, the tag of the last element or item; -1 at the beginning of an item."""
+    for head in walk:
+        tag, vr, start, value, length = head
+        depth = walk.depth
+        if depth == 0:
+            top = tag
+        if walk.at_delimiter:
+            if length:
+                noted.add((top, "has a delimiter whose length is not zero"))  # PS3.5 7.5
+            continue
+        if depth % 2:
+            if last[depth - 1] != tags.PIXEL_DATA:
+                last[depth:] = [tag, -1]
+                walk.enter()
+            elif length == UNDEFINED_LENGTH:
+                raise ElementError(start, "a fragment has no length")  # PS3.5 A.4
+            continue
+        if tag <= last[depth]:
+            noted.add((top, "stands twice" if tag == last[depth] else "stands out of order"))
+        last[depth] = tag
+        if value - start == 12 and data[start + 6 : start + 8] != b"\0\0":
+            noted.add((top, "has reserved bytes that are not zero"))
+        if length == UNDEFINED_LENGTH:
+            walk.enter()
+        else:
             if length % 2:
-                self.noted.add((self.top, "has an odd length"))
-        if tag == tags.PIXEL_DATA and length == UNDEFINED_LENGTH:
-            return self._fragments(start)
-        value_vr = vr or (dictionary_VR(tag) if dictionary_has_tag(tag) else "")
-        if value_vr == "SQ" or length == UNDEFINED_LENGTH:
-            unknown = vr == "UN"  # its items are in Implicit VR Little Endian (PS3.5 6.2.2)
-            end = stop if length == UNDEFINED_LENGTH else start + length
-            return self._items(start, end, implicit or unknown, "<" if unknown else order, length == UNDEFINED_LENGTH)
-        return start + length
-
-    def _items(self, start: int, stop: int, implicit: bool, order: str, delimited: bool) -> int:
-        """Walk over the items of a sequence; return where it ends."""
-        while start < stop:
-            tag, _, length, value = _head(self.data, start, True, order)
-            if delimited and tag == tags.SEQUENCE_DELIMITATION_ITEM:
-                self._check_delimiter(length)
-                return value
-            if tag != tags.ITEM:
-                raise _BrokenError
-            undefined = length == UNDEFINED_LENGTH
-            if not undefined and value + length > stop:
-                raise _BrokenError
-            start = self.elements(value, stop if undefined else value + length, implicit, order, delimited=undefined)
-        if delimited or start != stop:
-            raise _BrokenError
-        return start
-
-    def _check_delimiter(self, length: int) -> None:
-        """Note a delimitation item whose length is not zero (PS3.5 7.5)."""
-        if length:
-            self.noted.add((self.top, "has a delimiter whose length is not zero"))
-
-    def _fragments(self, start: int) -> int:
-        """Walk over the fragments of encapsulated Pixel Data (PS3.5 A.4); return where they end."""
-        while True:
-            tag, _, length, value = _head(self.data, start, True, "<")
-            if tag == tags.SEQUENCE_DELIMITATION_ITEM:
-                self._check_delimiter(length)
-                return value
-            if tag != tags.ITEM or value + length > len(self.data):
-                raise _BrokenError
-            start = value + length
+                noted.add((top, "has an odd length"))
+            if vr == b"SQ" or (not vr and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"):
+                walk.enter()
