@@ -11,7 +11,7 @@ import mmap
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from itk_roundtrip.dicom.encoding import ITEM
@@ -61,7 +61,7 @@ class Component:
     signed: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)  # not frozen: what is read before a stream is cut off is kept in it
 class Stream:
     """Header of a compressed stream; ``None`` and empty where it says nothing, or is cut off before.
 
@@ -122,6 +122,11 @@ class Stream:
         return len(sampling) > 1 if sampling else None
 
     @property
+    def has_dct(self) -> bool:
+        """Whether it is JPEG with a DCT, which is lossy."""
+        return self.codec == "JPEG" and self.process not in _LOSSLESS_PROCESSES
+
+    @property
     def is_lossy(self) -> bool | None:
         """Whether the compression was lossy, by the process that the stream names; ``None`` if it names none.
 
@@ -129,7 +134,7 @@ class Stream:
         with the reversible wavelet may have been cut off after some quality layers; nothing in it says so.
         """
         if self.codec == "JPEG" and self.process is not None:
-            return self.process not in _LOSSLESS_PROCESSES or bool(self.point_transform)
+            return self.has_dct or bool(self.point_transform)
         if self.codec == "JPEG-LS":
             return None if self.near is None else bool(self.near or self.point_transform)
         return None if self.reversible is None else not self.reversible
@@ -139,17 +144,17 @@ def parse(content: Content, start: int = 0, end: int | None = None) -> Stream:
     """Return the header of the stream from ``start`` to ``end``; damage is no error, it ends the reading."""
     end = len(content) if end is None else min(end, len(content))
     head = content[start : min(start + 12, end)]
-    header = _Header()
+    stream = Stream()
     try:
         if head.startswith(b"\xff\xd8\xff"):
-            _read_jpeg(content, start, end, header)
+            _read_jpeg(content, start, end, stream)
         elif head.startswith(_SOC):
-            _read_jpeg_2000(content, start, end, header)
+            _read_jpeg_2000(content, start, end, stream)
         elif head.startswith(_JP2_SIGNATURE):
-            _read_jpeg_2000(content, *_codestream_box(content, start, end), header)
+            _read_jpeg_2000(content, *_codestream_box(content, start, end), stream)
     except (struct.error, IndexError, ValueError):  # cut off
         pass
-    return header.stream()
+    return stream
 
 
 def streams(content: Content, start: int = 0, end: int | None = None) -> Iterator[Stream]:
@@ -202,47 +207,12 @@ def _fragments(content: Content, start: int, end: int) -> Iterator[tuple[int, in
             start += 1  # padded, and the pad byte not counted
 
 
-@dataclass
-class _Header:
-    """The header of a stream, so far as it has been read."""
-
-    codec: Codec = ""
-    process: int | None = None
-    size: tuple[int | None, int | None] = (None, None)
-    components: tuple[Component, ...] = ()
-    jfif: bool = False
-    adobe_transform: int | None = None
-    near: int | None = None
-    interleave_mode: int | None = None
-    point_transform: int | None = None
-    wavelets: set[int] = field(default_factory=set)
-    component_transform: int | None = None
-
-    @property
-    def has_dct(self) -> bool:
-        """Whether it is JPEG with a DCT, which is lossy."""
-        return self.codec == "JPEG" and self.process not in _LOSSLESS_PROCESSES
-
-    def stream(self) -> Stream:
-        """Return what was read as a :class:`Stream`."""
-        reversible = None
-        if self.wavelets:
-            is_part_1 = self.wavelets <= {_REVERSIBLE, _IRREVERSIBLE}
-            reversible = False if _IRREVERSIBLE in self.wavelets else True if is_part_1 else None
-        return Stream(
-            codec=self.codec, process=self.process, rows=self.size[0], columns=self.size[1],
-            components=self.components, jfif=self.jfif, adobe_transform=self.adobe_transform, near=self.near,
-            interleave_mode=self.interleave_mode, point_transform=self.point_transform, reversible=reversible,
-            component_transform=self.component_transform,
-        )  # fmt: skip
-
-
 # ------------------------------------------------------------------------------------------- JPEG and JPEG-LS
 
 
-def _read_jpeg(content: Content, at: int, end: int, header: _Header) -> None:
+def _read_jpeg(content: Content, at: int, end: int, stream: Stream) -> None:
     """Read the segments up to the first scan; without a DCT to the last, as each has a NEAR or point transform."""
-    header.codec = "JPEG"  # unless the frame header is that of JPEG-LS
+    stream.codec = "JPEG"  # unless the frame header is that of JPEG-LS
     components_scanned = 0
     while at + 4 <= end:
         if content[at] != 0xFF:
@@ -257,14 +227,14 @@ def _read_jpeg(content: Content, at: int, end: int, header: _Header) -> None:
         segment = content[at + 4 : min(at + 2 + length, end)]
         at += 2 + length
         if marker == _APP0 and segment.startswith(b"JFIF\0"):
-            header.jfif = True
+            stream.jfif = True
         elif marker == _APP14 and segment.startswith(b"Adobe"):
-            header.adobe_transform = segment[11]
+            stream.adobe_transform = segment[11]
         elif marker == _SOF_JPEG_LS or marker in _SOF:
-            _read_frame_header(marker, segment, header)
+            _read_frame_header(marker, segment, stream)
         elif marker == _SOS:
-            components_scanned += _read_scan_header(segment, header)
-            if header.has_dct or components_scanned >= len(header.components):
+            components_scanned += _read_scan_header(segment, stream)
+            if stream.has_dct or components_scanned >= len(stream.components):
                 return
             next_marker = _NEXT_MARKER.search(content, at, end)
             if next_marker is None:
@@ -272,27 +242,27 @@ def _read_jpeg(content: Content, at: int, end: int, header: _Header) -> None:
             at = next_marker.start()
 
 
-def _read_frame_header(marker: int, segment: bytes, header: _Header) -> None:
+def _read_frame_header(marker: int, segment: bytes, stream: Stream) -> None:
     """Read a frame header (ISO 10918-1 B.2.2): precision, lines, samples per line, components."""
     if marker == _SOF_JPEG_LS:
-        header.codec = "JPEG-LS"
+        stream.codec = "JPEG-LS"
     else:
-        header.process = marker & 0x0F
+        stream.process = marker & 0x0F
     precision, rows, columns, count = struct.unpack(">BHHB", segment[:6])
-    header.size = rows or None, columns or None
+    stream.rows, stream.columns = rows or None, columns or None
     parts = [segment[6 + 3 * index : 9 + 3 * index] for index in range(count)]
-    header.components = tuple(Component(part[0], (part[1] >> 4, part[1] & 0x0F), precision) for part in parts)
+    stream.components = tuple(Component(part[0], (part[1] >> 4, part[1] & 0x0F), precision) for part in parts)
 
 
-def _read_scan_header(segment: bytes, header: _Header) -> int:
+def _read_scan_header(segment: bytes, stream: Stream) -> int:
     """Read a scan header (ISO 10918-1 B.2.3, ISO 14495-1 C.2.3) and return how many components it has."""
     count = segment[0]
     first, second, last = segment[1 + 2 * count : 4 + 2 * count]
-    if header.codec == "JPEG-LS":
-        header.near = max(first, header.near or 0)
-        header.interleave_mode = second if header.interleave_mode is None else header.interleave_mode
-    if not header.has_dct:
-        header.point_transform = max(last & 0x0F, header.point_transform or 0)
+    if stream.codec == "JPEG-LS":
+        stream.near = max(first, stream.near or 0)
+        stream.interleave_mode = second if stream.interleave_mode is None else stream.interleave_mode
+    if not stream.has_dct:
+        stream.point_transform = max(last & 0x0F, stream.point_transform or 0)
     return count
 
 
@@ -316,11 +286,12 @@ def _codestream_box(content: Content, at: int, end: int) -> tuple[int, int]:
     return end, end
 
 
-def _read_jpeg_2000(content: Content, at: int, end: int, header: _Header) -> None:
+def _read_jpeg_2000(content: Content, at: int, end: int, stream: Stream) -> None:
     """Read the main header and the headers of all tile-parts (ISO 15444-1 A.4 to A.6)."""
-    header.codec = "JPEG 2000"
+    stream.codec = "JPEG 2000"
     at += 2  # SOC
     tile_end = end
+    wavelets: set[int] = set()
     while at + 2 <= end:
         (marker,) = struct.unpack(">H", content[at : at + 2])
         if marker == _EOC:
@@ -334,27 +305,36 @@ def _read_jpeg_2000(content: Content, at: int, end: int, header: _Header) -> Non
             (tile_length,) = struct.unpack(">I", segment[2:6])
             tile_end = at + tile_length if tile_length > length else end  # a length of 0: the last tile-part
         elif marker == _CAP:
-            header.codec = "HTJ2K"
+            stream.codec = "HTJ2K"
         elif marker == _SIZ:
-            _read_size(segment, header)
+            _read_size(segment, stream)
         elif marker == _COD:
-            header.wavelets.add(segment[9])
-            if header.component_transform is None:
-                header.component_transform = segment[4]
+            wavelets.add(segment[9])
+            stream.reversible = _is_reversible(wavelets)
+            if stream.component_transform is None:
+                stream.component_transform = segment[4]
         elif marker == _COC:
-            header.wavelets.add(segment[6 if len(header.components) < 257 else 7])
+            wavelets.add(segment[6 if len(stream.components) < 257 else 7])
+            stream.reversible = _is_reversible(wavelets)
         if length < 2:
             return
         at += 2 + length
 
 
-def _read_size(segment: bytes, header: _Header) -> None:
+def _is_reversible(wavelets: set[int]) -> bool | None:
+    """Return whether all wavelets are the 5-3 one; ``None`` if there is one of Part 2, and none is irreversible."""
+    if _IRREVERSIBLE in wavelets:
+        return False
+    return True if wavelets == {_REVERSIBLE} else None
+
+
+def _read_size(segment: bytes, stream: Stream) -> None:
     """Read SIZ (ISO 15444-1 A.5.1): size and offset of the reference grid, precision and sign of each component."""
     right, bottom, left, top = struct.unpack(">4I", segment[2:18])
     (count,) = struct.unpack(">H", segment[34:36])
-    header.size = bottom - top, right - left
+    stream.rows, stream.columns = bottom - top, right - left
     parts = [segment[36 + 3 * index : 39 + 3 * index] for index in range(count)]
-    header.components = tuple(
+    stream.components = tuple(
         Component(index, (part[1], part[2]), (part[0] & 0x7F) + 1, bool(part[0] & 0x80))
         for index, part in enumerate(parts)
     )
