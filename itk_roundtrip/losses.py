@@ -26,12 +26,12 @@ from typing import Any, Literal
 import pydicom
 
 from itk_roundtrip.arguments import Progress, checked
+from itk_roundtrip.dicom.values import vr_of
 from itk_roundtrip.errors import RoundtripError, internal_error
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import refusal
 from itk_roundtrip.processes import Workers, processors, uninterrupted
 from itk_roundtrip.series.find import Instance, Series, choose_series, find_series, list_files, read_files
-from itk_roundtrip.verify.attributes import vr_of
 from itk_roundtrip.verify.findings import Outcome, Report
 from itk_roundtrip.verify.judge import verify_folders
 from itk_roundtrip.verify.options import Options

@@ -28,9 +28,11 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from itk_roundtrip import tags
-from itk_roundtrip.derivation.elements import STRUCT_FORMATS, binary, encodings_of, text_value, unsigned_short
+from itk_roundtrip.derivation.elements import encodings_of
+from itk_roundtrip.dicom import values
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.dicom.edits import Edit, Edits, Removed
+from itk_roundtrip.dicom.encoding import NUMBER_FORMATS
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.rules import BY_TAG, CALLER_MAY_SET, OWNED, private_scale
 from itk_roundtrip.tags import tag_text
@@ -146,7 +148,7 @@ def _check_owner(source: Dataset, tag: int, name: str) -> None:
     if group <= 0x0002 or group in (0x0004, 0x0006, 0xFFFE) or element == 0:
         raise refuse("it belongs to the file, whose writer sets it")
     if group & 1:
-        creator = text_value(source, group << 16 | element >> 8) if element > 0xFF else ""
+        creator = values.text(source, group << 16 | element >> 8) if element > 0xFF else ""
         if element <= 0xFF:
             raise refuse("it reserves a block of private attributes")
         if private_scale(tag, creator) is not None:
@@ -176,7 +178,7 @@ def _attribute(source: Dataset, tag: int, name: str) -> _Attribute:
         element = source.get_item(tag) if tag in source else None
         vr = str(element.VR) if element is not None else ""
         if vr in ("", "None", "UN"):
-            creator = text_value(source, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
+            creator = values.text(source, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
             try:
                 vr = private_dictionary_VR(tag, creator)
             except KeyError:
@@ -190,11 +192,11 @@ def _attribute(source: Dataset, tag: int, name: str) -> _Attribute:
     else:
         raise RoundtripError(f"{name} cannot be set: it is no attribute of PS3.6.", tag=tag_text(tag))
     if vr == "US or SS":
-        vr = "SS" if unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1 else "US"
+        vr = "SS" if values.unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1 else "US"
     attribute = _Attribute(name, tag, vr, vm)
     if vr == "SQ":
         raise _refusal(attribute, "is a sequence, which is kept as it stands")
-    if vr not in STRUCT_FORMATS and vr not in _ENCODED and vr not in _PATTERNS:
+    if vr not in NUMBER_FORMATS and vr not in _ENCODED and vr not in _PATTERNS:
         raise _refusal(attribute, f"has the VR {vr}, whose values are no texts or numbers")
     return attribute
 
@@ -220,7 +222,7 @@ def _encoded(source: Dataset, attribute: _Attribute, value: Any) -> bytes:
         return b""
     if not _is_allowed_count(len(values), "1" if vr in _SINGLE else attribute.vm):
         raise _bad_value(attribute, f"is not as many as its multiplicity {attribute.vm} asks for") from None
-    if vr in STRUCT_FORMATS:
+    if vr in NUMBER_FORMATS:
         return b"".join(_word(attribute, part) for part in values)
     texts = [_text(attribute, part) for part in values]
     for text in texts:
@@ -259,7 +261,7 @@ def _word(attribute: _Attribute, value: Any) -> bytes:
         if number != int(number) or not low <= number <= high:
             raise _bad_value(attribute, f"is no whole number from {low} to {high}")
     try:
-        return binary(vr, number)
+        return values.word(vr, number)
     except OverflowError:
         raise _bad_value(attribute, "is too large") from None
 

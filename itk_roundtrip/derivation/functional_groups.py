@@ -9,7 +9,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.derivation.elements import coded, item_of, items_of, unsigned_short
+from itk_roundtrip.derivation.elements import coded, item_of
 from itk_roundtrip.derivation.plan import source_evidence, source_reference
 from itk_roundtrip.derivation.processing import (
     ProcessedPixels,
@@ -21,6 +21,7 @@ from itk_roundtrip.derivation.processing import (
     scales,
     stale_private_scales,
 )
+from itk_roundtrip.dicom import values
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
 from itk_roundtrip.rules import DERIVATION_CODE, PROCESSING_CODE
@@ -52,7 +53,7 @@ def functional_group_edits(
         What was done to the pixels, and what became of those of this instance; ``None`` if they are those of the
         source.
     """
-    groups = {tag: items_of(source, tag) for tag in _GROUPS}
+    groups = {tag: values.items(source, tag) for tag in _GROUPS}
     has_uid = source_reference(source) is not None
     in_shared = not groups[tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE] or any(
         tags.DERIVATION_IMAGE_SEQUENCE in item for item in groups[tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE]
@@ -89,7 +90,7 @@ def _frame_types(item: Dataset) -> Iterator[tuple[int, Nested]]:
             continue
         edits: Mapping[int, Edits] = {
             index: {tags.FRAME_TYPE: Edit(tags.FRAME_TYPE, "CS", _derived(inner))}
-            for index, inner in enumerate(items_of(item, tag))
+            for index, inner in enumerate(values.items(item, tag))
             if tags.FRAME_TYPE in inner
         }
         if edits:
@@ -152,7 +153,7 @@ def _processed(
     after = new_scale_texts(processed, before)
     new_units = has_new_units(source, processing)
     is_mapped = processed.real_world_value_mapping
-    signed = unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1
+    signed = values.unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1
     result: dict[int, dict[int, Edits]] = {
         tag: {index: {} for index in range(len(items))} for tag, items in groups.items()
     }
@@ -215,8 +216,8 @@ def _place(
 
     A functional group stands in one of the two places only (PS3.3 C.7.6.16.1).
     """
-    shared_items = tuple(item for group in shared for item in items_of(group, tag))
-    per_frame = [items_of(frame, tag) for frame in frames]
+    shared_items = tuple(item for group in shared for item in values.items(group, tag))
+    per_frame = [values.items(frame, tag) for frame in frames]
     made = [make(items or shared_items, index) for index, items in enumerate(per_frame or [()])]
     if all(items is None for items in made):
         return

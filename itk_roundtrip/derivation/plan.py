@@ -17,17 +17,11 @@ from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
 from itk_roundtrip.derivation import uids
-from itk_roundtrip.derivation.elements import (
-    STRUCT_FORMATS,
-    coded,
-    encodings_of,
-    items_of,
-    raw_value,
-    text_value,
-    unsigned_short,
-)
+from itk_roundtrip.derivation.elements import coded, encodings_of
 from itk_roundtrip.derivation.processing import ProcessedPixels, Processing, figures, processed_edits
+from itk_roundtrip.dicom import values
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
+from itk_roundtrip.dicom.encoding import NUMBER_FORMATS
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
 from itk_roundtrip.rules import (
     COMMENT,
@@ -296,7 +290,7 @@ def edits(
             source,
             plan.processing,
             pixels.processed,
-            created=_in_offset(plan.created, text_value(source, tags.TIMEZONE_OFFSET_FROM_UTC)),
+            created=_in_offset(plan.created, values.text(source, tags.TIMEZONE_OFFSET_FROM_UTC)),
             primary=plan.primary,
             keeps_content_times=plan.keeps_content_times,
         )
@@ -308,11 +302,11 @@ def edits(
 def pixel_edits(source: Dataset, pixels: PixelChange) -> Edits:
     """Return the edits of Photometric Interpretation and Planar Configuration, for copies as well."""
     result: Edits = {}
-    if pixels.photometric is not None and pixels.photometric != text_value(source, tags.PHOTOMETRIC_INTERPRETATION):
+    if pixels.photometric is not None and pixels.photometric != values.text(source, tags.PHOTOMETRIC_INTERPRETATION):
         result[tags.PHOTOMETRIC_INTERPRETATION] = Edit(
             tags.PHOTOMETRIC_INTERPRETATION, "CS", pixels.photometric.encode("ascii")
         )
-    if pixels.planar is not None and unsigned_short(source, tags.PLANAR_CONFIGURATION) != pixels.planar:
+    if pixels.planar is not None and values.unsigned_short(source, tags.PLANAR_CONFIGURATION) != pixels.planar:
         result[tags.PLANAR_CONFIGURATION] = Edit(tags.PLANAR_CONFIGURATION, "US", pixels.planar.to_bytes(2, "little"))
     return result
 
@@ -323,16 +317,16 @@ def _lossy_edits(source: Dataset, pixels: PixelChange) -> Edits:
         return {}
     method, ratio = (text.encode("ascii") for text in pixels.lossy)
     result: Edits = {}
-    if text_value(source, tags.LOSSY_IMAGE_COMPRESSION) != "01":
+    if values.text(source, tags.LOSSY_IMAGE_COMPRESSION) != "01":
         result[tags.LOSSY_IMAGE_COMPRESSION] = Edit(tags.LOSSY_IMAGE_COMPRESSION, "CS", b"01")
     if not method:  # a compression that the standard has no term for
         return result
-    values = {
+    history = {
         tags.LOSSY_IMAGE_COMPRESSION_RATIO: ("DS", ratio, tags.LOSSY_IMAGE_COMPRESSION_METHOD),
         tags.LOSSY_IMAGE_COMPRESSION_METHOD: ("CS", method, tags.LOSSY_IMAGE_COMPRESSION_RATIO),
     }
-    for tag, (vr, value, partner) in values.items():
-        if not raw_value(source, tag) and b"\\" not in raw_value(source, partner):  # both list step after step
+    for tag, (vr, value, partner) in history.items():
+        if not values.raw(source, tag) and b"\\" not in values.raw(source, partner):  # both list step after step
             result[tag] = Edit(tag, vr, value)
     return result
 
@@ -349,7 +343,7 @@ def dictionary_edits(changes: Edits) -> dict[str, str | None]:
         key = f"{tag >> 16:04x}|{tag & 0xFFFF:04x}"
         if isinstance(edit, Removed):
             result[key] = None
-        elif isinstance(edit, Edit) and edit.vr not in STRUCT_FORMATS and edit.value.isascii():
+        elif isinstance(edit, Edit) and edit.vr not in NUMBER_FORMATS and edit.value.isascii():
             result[key] = edit.value.decode("ascii")
     return result
 
@@ -373,11 +367,11 @@ def is_enhanced(source: Dataset) -> bool:
 def _image_type(slice_: _Slice) -> bytes:
     """Return Image Type (0008,0008): DERIVED, value 2 as the rule table has it, the others as they are."""
     source = slice_.source
-    values = raw_value(source, tags.IMAGE_TYPE).split(b"\\")
-    modality, sop_class = text_value(source, tags.MODALITY), text_value(source, tags.SOP_CLASS_UID)
-    old = values[1].decode("ascii", "replace").strip() if len(values) > 1 else ""
+    parts = values.raw(source, tags.IMAGE_TYPE).split(b"\\")
+    modality, sop_class = values.text(source, tags.MODALITY), values.text(source, tags.SOP_CLASS_UID)
+    old = parts[1].decode("ascii", "replace").strip() if len(parts) > 1 else ""
     (second, *_) = image_type_values_2(modality, sop_class, old, functional_groups=is_enhanced(source))
-    return b"\\".join([b"DERIVED", second.encode(), *values[2:]])
+    return b"\\".join([b"DERIVED", second.encode(), *parts[2:]])
 
 
 def _decoded(source: Dataset, text: bytes) -> str:
@@ -390,7 +384,7 @@ def _fitted(source: Dataset, tag: int, separator: str, added: str, limit: int, *
 
     The bytes of the old text stay as they are wherever that is possible, whatever they decode to.
     """
-    old = raw_value(source, tag)
+    old = values.raw(source, tag)
     if not old:
         return added.encode("ascii")
     encodings = encodings_of(source)
@@ -434,7 +428,7 @@ def _joined(old: bytes, added: str, encodings: list[str]) -> bytes:
 
 def _series_description(slice_: _Slice) -> bytes:
     """Return Series Description (0008,103E) with the suffix of this package."""
-    plan, old = slice_.plan, raw_value(slice_.source, tags.SERIES_DESCRIPTION)
+    plan, old = slice_.plan, values.raw(slice_.source, tags.SERIES_DESCRIPTION)
     suffix = DESCRIPTION_SUFFIX if plan.processing is None or plan.unchanged else PROCESSED_SUFFIX
     if _decoded(slice_.source, old).endswith(suffix):
         return old  # of a source that was made in the same way itself
@@ -473,7 +467,7 @@ def _derivation_description(slice_: _Slice) -> bytes:
 
 def _creation(slice_: _Slice) -> datetime:
     """Return the moment of creation in the time zone of the instance."""
-    return _in_offset(slice_.plan.created, text_value(slice_.source, tags.TIMEZONE_OFFSET_FROM_UTC))
+    return _in_offset(slice_.plan.created, values.text(slice_.source, tags.TIMEZONE_OFFSET_FROM_UTC))
 
 
 def _instance_number(slice_: _Slice) -> bytes | None:
@@ -508,12 +502,12 @@ def source_reference(source: Dataset, *, frames: Sequence[int] = (), same_place:
     same_place
         Whether the pixels lie where those of the derived image or frame do.
     """
-    source_uid = text_value(source, tags.SOP_INSTANCE_UID)
+    source_uid = values.text(source, tags.SOP_INSTANCE_UID)
     if not source_uid:
         return None
     numbers = "\\".join(map(str, frames)).encode()
     return (
-        *_reference(text_value(source, tags.SOP_CLASS_UID), source_uid),
+        *_reference(values.text(source, tags.SOP_CLASS_UID), source_uid),
         *((Edit(tags.REFERENCED_FRAME_NUMBER, "IS", numbers),) if numbers else ()),
         *((Edit(tags.SPATIAL_LOCATIONS_PRESERVED, "CS", b"YES"),) if same_place else ()),
         coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_SOURCE_IMAGE),
@@ -523,18 +517,18 @@ def source_reference(source: Dataset, *, frames: Sequence[int] = (), same_place:
 def source_evidence(source: Dataset) -> Item | None:
     """Return an item that refers to a source instance by study and series (PS3.3 Table 10-3b)."""
     study, series, sop_uid = (
-        text_value(source, tag) for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID)
+        values.text(source, tag) for tag in (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.SOP_INSTANCE_UID)
     )
     if not (study and series and sop_uid):
         return None
-    instances = Items(tags.REFERENCED_SOP_SEQUENCE, (_reference(text_value(source, tags.SOP_CLASS_UID), sop_uid),))
+    instances = Items(tags.REFERENCED_SOP_SEQUENCE, (_reference(values.text(source, tags.SOP_CLASS_UID), sop_uid),))
     item: Item = (instances, Edit(tags.SERIES_INSTANCE_UID, "UI", series.encode()))
     return Items(tags.REFERENCED_SERIES_SEQUENCE, (item,)), Edit(tags.STUDY_INSTANCE_UID, "UI", study.encode())
 
 
 def _listed(source: Dataset, processed: ProcessedPixels) -> list[tuple[str, str]]:
     """Return SOP Class and Instance UID of the other instances that contributed; none if they are too many."""
-    other = [pair for pair in processed.contributing if pair[1] not in ("", text_value(source, tags.SOP_INSTANCE_UID))]
+    other = [pair for pair in processed.contributing if pair[1] not in ("", values.text(source, tags.SOP_INSTANCE_UID))]
     return other if len(other) <= SOURCE_IMAGE_LIMIT else []
 
 
@@ -582,18 +576,18 @@ _REFERRING = (
 
 def _with_referenced_series(plan: SeriesPlan, source: Dataset, changes: Edits, contributing: Iterable[str]) -> Edits:
     """Return the edits with Referenced Series Sequence listing each instance of the source series referred to."""
-    own_uid = text_value(source, tags.SOP_INSTANCE_UID)
+    own_uid = values.text(source, tags.SOP_INSTANCE_UID)
     if not plan.source_series_instance_uid or not own_uid:
         return changes
     referred = [own_uid, *contributing]
     for tag in _REFERRING:
-        referred += [_value_of(item, "ReferencedSOPInstanceUID") for item in items_of(source, tag)]
+        referred += [_value_of(item, "ReferencedSOPInstanceUID") for item in values.items(source, tag)]
     wanted = {uid: plan.siblings[uid] for uid in referred if uid in plan.siblings}
-    for index, item in enumerate(items_of(source, tags.REFERENCED_SERIES_SEQUENCE)):
+    for index, item in enumerate(values.items(source, tags.REFERENCED_SERIES_SEQUENCE)):
         if _value_of(item, "SeriesInstanceUID") == plan.source_series_instance_uid:
             present = {
                 _value_of(reference, "ReferencedSOPInstanceUID")
-                for reference in items_of(item, tags.REFERENCED_INSTANCE_SEQUENCE)
+                for reference in values.items(item, tags.REFERENCED_INSTANCE_SEQUENCE)
             }
             missing = tuple(_reference(kind, uid) for uid, kind in wanted.items() if uid not in present)
             inside: Edits = (

@@ -19,19 +19,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.derivation.elements import (
-    binary,
-    code_items,
-    coded,
-    item_of,
-    items_of,
-    raw_value,
-    raw_words,
-    sequences_of,
-    text_value,
-    unsigned_short,
-)
-from itk_roundtrip.dicom import codes
+from itk_roundtrip.derivation.elements import code_items, coded, item_of, sequences_of
+from itk_roundtrip.dicom import codes, values
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
 from itk_roundtrip.errors import RoundtripError
@@ -294,25 +283,25 @@ def _scale(slope: str, intercept: str) -> Scale:
 
 def is_dose(source: Dataset) -> bool:
     """Tell whether the scale of an instance is Dose Grid Scaling (PS3.3 C.8.8.3)."""
-    return text_value(source, tags.SOP_CLASS_UID) == uid.RTDoseStorage or tags.DOSE_GRID_SCALING in source
+    return values.text(source, tags.SOP_CLASS_UID) == uid.RTDoseStorage or tags.DOSE_GRID_SCALING in source
 
 
 def source_scale_texts(source: Dataset) -> tuple[str, str]:
     """Return the texts of slope and intercept of a source without functional groups; empty if absent."""
     if is_dose(source):
-        return text_value(source, tags.DOSE_GRID_SCALING), ""
-    return text_value(source, tags.RESCALE_SLOPE), text_value(source, tags.RESCALE_INTERCEPT)
+        return values.text(source, tags.DOSE_GRID_SCALING), ""
+    return values.text(source, tags.RESCALE_SLOPE), values.text(source, tags.RESCALE_INTERCEPT)
 
 
 def frame_scale_texts(source: Dataset) -> list[tuple[str, str]]:
     """Return the texts of slope and intercept of each frame with functional groups; none without such groups."""
-    shared = items_of(source, tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE)
-    frames = items_of(source, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE) or shared[:1]
+    shared = values.items(source, tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE)
+    frames = values.items(source, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE) or shared[:1]
     texts = []
     for frame in frames:
         transformation = (
-            items_of(frame, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE)
-            or [item for group in shared for item in items_of(group, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE)]
+            values.items(frame, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE)
+            or [item for group in shared for item in values.items(group, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE)]
             or [source]
         )
         texts.append(source_scale_texts(transformation[0]))
@@ -337,17 +326,17 @@ def scales(source: Dataset, processed: ProcessedPixels) -> list[tuple[Scale, Sca
 def source_units(source: Dataset) -> str:
     """Return the units of the real-world values of a source as it has them; empty if it says none."""
     if is_dose(source):
-        return text_value(source, tags.DOSE_UNITS)
+        return values.text(source, tags.DOSE_UNITS)
     if tags.UNITS in source:
-        return text_value(source, tags.UNITS)
+        return values.text(source, tags.UNITS)
     groups = [
         item
         for tag in (tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
-        for group in items_of(source, tag)[:1]
-        for item in items_of(group, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE)
+        for group in values.items(source, tag)[:1]
+        for item in values.items(group, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE)
     ]
-    found = [text for text in (text_value(part, tags.RESCALE_TYPE) for part in (source, *groups)) if text]
-    default = "HU" if text_value(source, tags.MODALITY) == "CT" else ""
+    found = [text for text in (values.text(part, tags.RESCALE_TYPE) for part in (source, *groups)) if text]
+    default = "HU" if values.text(source, tags.MODALITY) == "CT" else ""
     return found[0] if found else default  # Rescale Type is left out where it is HU (PS3.3 C.8.2.1)
 
 
@@ -374,9 +363,9 @@ def figures(source: Dataset, processing: Processing, processed: ProcessedPixels)
     for old, new in changed if len(changed) == 1 else ():
         shift = "" if _scale(*old).intercept == _scale(*new).intercept else f", intercept {old[1] or 0}->{new[1] or 0}"
         parts.append(f"requantised, slope {old[0] or 1}->{new[0]}{shift}")
-    if (old_bits := unsigned_short(source, tags.BITS_STORED)) != processed.bits_stored:
+    if (old_bits := values.unsigned_short(source, tags.BITS_STORED)) != processed.bits_stored:
         parts.append(f"bits {old_bits}->{processed.bits_stored}")
-    if (unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1) != processed.signed:
+    if (values.unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1) != processed.signed:
         parts.append("signed" if processed.signed else "unsigned")
     units = processing.units or processing.rescale_type or source_units(source)
     if not _is_line(units) or len(units) > SHORT_STRING_LIMIT or units in ("US", "normalized"):
@@ -426,12 +415,12 @@ class _Change:
     @cached_property
     def was_signed(self) -> bool:
         """Whether the stored values of the source are signed."""
-        return unsigned_short(self.source, tags.PIXEL_REPRESENTATION) == 1
+        return values.unsigned_short(self.source, tags.PIXEL_REPRESENTATION) == 1
 
     @property
     def is_relaid(self) -> bool:
         """Whether words are longer or of another sign, so that numbers beside them are encoded anew."""
-        allocated = unsigned_short(self.source, tags.BITS_ALLOCATED)
+        allocated = values.unsigned_short(self.source, tags.BITS_ALLOCATED)
         return self.was_signed != self.processed.signed or allocated != self.processed.bits_allocated
 
     @cached_property
@@ -505,7 +494,7 @@ def stale_private_scales(source: Dataset, *, stored: bool, real: bool, skip: Ite
     result: Edits = {}
     for tag in map(int, source.keys()):
         if tag >> 16 in groups and tag & 0xFFFF > 0xFF:
-            scale = private_scale(tag, text_value(source, tag & 0xFFFF0000 | tag >> 8 & 0xFF))
+            scale = private_scale(tag, values.text(source, tag & 0xFFFF0000 | tag >> 8 & 0xFF))
             if scale is not None and scale.scales in stale:
                 result[tag] = Removed(tag)
     for tag, items in sequences_of(source):
@@ -521,7 +510,7 @@ _Value = Edit | Items | Appended | Removed | None
 
 def _changed(change: _Change, rule: Rule, vr: str, value: bytes) -> Edit | None:
     """Return the edit of an attribute; ``None`` if it has this value already."""
-    before = raw_words(change.source, rule.tag) if vr in ("US", "SS") else raw_value(change.source, rule.tag)
+    before = values.words(change.source, rule.tag) if vr in ("US", "SS") else values.raw(change.source, rule.tag)
     element = change.source.get_item(rule.tag) if rule.tag in change.source else None
     same_vr = element is not None and element.VR in (None, vr)
     return None if before == value and same_vr else Edit(rule.tag, vr, value)
@@ -535,7 +524,7 @@ def _bits(change: _Change, rule: Rule) -> _Value:
         tags.HIGH_BIT: processed.high_bit,
         tags.PIXEL_REPRESENTATION: int(processed.signed),
     }[rule.tag]
-    return _changed(change, rule, "US", binary("US", value))
+    return _changed(change, rule, "US", values.word("US", value))
 
 
 def _slope(change: _Change, rule: Rule) -> _Value:
@@ -549,7 +538,7 @@ def _slope(change: _Change, rule: Rule) -> _Value:
     new = processed.slope
     if rule.tag == tags.RESCALE_INTERCEPT:
         new = processed.intercept or ("0" if is_new else "")  # slope and intercept stand together (PS3.3 C.11.1)
-    old = text_value(source, rule.tag)
+    old = values.text(source, rule.tag)
     return Edit(rule.tag, "DS", new.encode("ascii")) if new and decimal(new) != decimal(old) else None
 
 
@@ -588,14 +577,14 @@ def _extreme(change: _Change, rule: Rule) -> _Value:
 
 def _padding(change: _Change, rule: Rule) -> _Value:
     """Return Pixel Padding Value or Range Limit in the sign and length of the new words, if it is kept."""
-    source, words = change.source, raw_words(change.source, rule.tag)
+    source, words = change.source, values.words(change.source, rule.tag)
     if rule.tag not in source:
         return None
     if not change.processed.padding_kept:
         return Removed(rule.tag)
     if not change.is_relaid:
         return None
-    span = 1 << max(8, unsigned_short(source, tags.BITS_ALLOCATED) or 16)
+    span = 1 << max(8, values.unsigned_short(source, tags.BITS_ALLOCATED) or 16)
     value = int.from_bytes(words[:2], "little", signed=change.was_signed) % span
     return _word(change, rule, value - span if change.was_signed and value >= span // 2 else value)
 
@@ -605,22 +594,22 @@ def _word(change: _Change, rule: Rule, value: int | None) -> _Value:
     if rule.tag not in change.source:
         return None
     vr, (low, high) = ("SS", (-32768, 32767)) if change.processed.signed else ("US", (0, 65535))
-    if not raw_words(change.source, rule.tag):
+    if not values.words(change.source, rule.tag):
         return _changed(change, rule, vr, b"")
     if value is None or not low <= value <= high:
         return Removed(rule.tag)
-    return _changed(change, rule, vr, binary(vr, value))
+    return _changed(change, rule, vr, values.word(vr, value))
 
 
 def _content_time(change: _Change, rule: Rule) -> _Value:
-    if change.keeps_content_times or not raw_value(change.source, rule.tag):
+    if change.keeps_content_times or not values.raw(change.source, rule.tag):
         return None
     text = change.created.strftime("%Y%m%d" if rule.tag == tags.CONTENT_DATE else "%H%M%S")
     return _changed(change, rule, rule.vr, text.encode("ascii"))
 
 
 def _qualification(change: _Change, rule: Rule) -> _Value:
-    is_product = text_value(change.source, rule.tag) == "PRODUCT"
+    is_product = values.text(change.source, rule.tag) == "PRODUCT"
     return Edit(rule.tag, "CS", b"RESEARCH") if is_product else None
 
 
@@ -632,7 +621,7 @@ def _mapping(change: _Change, rule: Rule) -> _Value:
     """Return Real World Value Mapping of an instance without functional groups."""
     if change.has_functional_groups:
         return None
-    before = items_of(change.source, rule.tag)
+    before = values.items(change.source, rule.tag)
     after = mapping_items(change.source, before, change.scales[0], change.processing, change.processed)
     if after is None:
         return None
@@ -705,8 +694,8 @@ def mapping_items(
     """
     before, after = scale
     bits, was_signed = (
-        unsigned_short(source, tags.BITS_STORED) or 16,
-        unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1,
+        values.unsigned_short(source, tags.BITS_STORED) or 16,
+        values.unsigned_short(source, tags.PIXEL_REPRESENTATION) == 1,
     )
     old_range = _stored_range(bits, was_signed)
     is_new = before != after
@@ -737,9 +726,9 @@ def _new_mapping(
         slope, intercept = slopes[0], intercepts[0]
         new_slope = slope * after.slope / before.slope
         new_intercept = intercept + slope * (after.intercept - before.intercept) / before.slope
-        changes[tags.REAL_WORLD_VALUE_SLOPE] = Edit(tags.REAL_WORLD_VALUE_SLOPE, "FD", binary("FD", new_slope))
+        changes[tags.REAL_WORLD_VALUE_SLOPE] = Edit(tags.REAL_WORLD_VALUE_SLOPE, "FD", values.word("FD", new_slope))
         changes[tags.REAL_WORLD_VALUE_INTERCEPT] = Edit(
-            tags.REAL_WORLD_VALUE_INTERCEPT, "FD", binary("FD", new_intercept)
+            tags.REAL_WORLD_VALUE_INTERCEPT, "FD", values.word("FD", new_intercept)
         )
 
     def stored(value: float) -> float:
@@ -764,13 +753,13 @@ def _new_mapping(
         is_whole = first <= old_range[0] and old_range[1] <= last and tags.REAL_WORLD_VALUE_LUT_DATA not in item
         new = [float(low), float(high)] if is_whole else sorted([stored(first), stored(last)])
         if vr == "FD":
-            values = new
+            mapped = new
         else:
             vr = "SS" if processed.signed else "US"
             lowest, highest = (-32768, 32767) if processed.signed else (0, 65535)
-            values = [min(max(math.floor(new[0]), lowest), highest), min(max(math.ceil(new[1]), lowest), highest)]
-        changes[first_tag] = Edit(first_tag, vr, binary(vr, values[0]))
-        changes[last_tag] = Edit(last_tag, vr, binary(vr, values[1]))
+            mapped = [min(max(math.floor(new[0]), lowest), highest), min(max(math.ceil(new[1]), lowest), highest)]
+        changes[first_tag] = Edit(first_tag, vr, values.word(vr, mapped[0]))
+        changes[last_tag] = Edit(last_tag, vr, values.word(vr, mapped[1]))
     return item_of(item, changes, signed=was_signed)
 
 
@@ -784,22 +773,22 @@ def _added_mapping(source: Dataset, scale: Scale, processing: Processing, proces
         Edit(tags.LUT_EXPLANATION, "LO", explanation.encode("ascii", "replace")),
         coded(tags.MEASUREMENT_UNITS_CODE_SEQUENCE, codes.unit(units)),
         Edit(tags.LUT_LABEL, "SH", MAPPING_LABEL.encode("ascii")),
-        Edit(tags.REAL_WORLD_VALUE_LAST_VALUE_MAPPED, vr, binary(vr, min(high, highest))),
-        Edit(tags.REAL_WORLD_VALUE_FIRST_VALUE_MAPPED, vr, binary(vr, max(low, lowest))),
-        Edit(tags.REAL_WORLD_VALUE_INTERCEPT, "FD", binary("FD", scale.intercept)),
-        Edit(tags.REAL_WORLD_VALUE_SLOPE, "FD", binary("FD", scale.slope)),
+        Edit(tags.REAL_WORLD_VALUE_LAST_VALUE_MAPPED, vr, values.word(vr, min(high, highest))),
+        Edit(tags.REAL_WORLD_VALUE_FIRST_VALUE_MAPPED, vr, values.word(vr, max(low, lowest))),
+        Edit(tags.REAL_WORLD_VALUE_INTERCEPT, "FD", values.word("FD", scale.intercept)),
+        Edit(tags.REAL_WORLD_VALUE_SLOPE, "FD", values.word("FD", scale.slope)),
     )
 
 
 def _doubles(item: Dataset, tag: int) -> tuple[float, ...]:
     """Return the values of an element of VR FD."""
-    words = raw_words(item, tag)
+    words = values.words(item, tag)
     return struct.unpack(f"<{len(words) // 8}d", words[: len(words) // 8 * 8])
 
 
 def _shorts(item: Dataset, tag: int, signed: bool) -> tuple[int, ...]:
     """Return the first value of an element of VR US or SS, or none."""
-    words = raw_words(item, tag)[:2]
+    words = values.words(item, tag)[:2]
     return (int.from_bytes(words, "little", signed=signed),) if len(words) == 2 else ()
 
 

@@ -29,6 +29,10 @@ WORD_BYTES: dict[str, int] = {
     "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
 }  # fmt: skip
 """Bytes per word of the VRs whose byte order depends on the transfer syntax (PS3.5 7.3)."""
+NUMBER_FORMATS = {
+    "US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d",
+}  # fmt: skip
+"""Formats of the numbers of binary VRs (PS3.5 6.2), by which struct and NumPy know them, without the byte order."""
 
 
 def swapped(value: bytes, size: int) -> bytes:

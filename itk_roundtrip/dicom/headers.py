@@ -42,13 +42,13 @@ from itk_roundtrip.dicom.regular import (
     IrregularError,
     PixelDataError,
     are_fragments,
-    frame_count,
     has_unknown_vrs,
     laid_out,
     regularised,
     stands_in_data_sets,
 )
 from itk_roundtrip.dicom.transcoding import as_explicit, as_implicit
+from itk_roundtrip.dicom.values import frame_count
 from itk_roundtrip.errors import SeriesReadError
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.tags import tag_text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,12 +9,12 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from itk_roundtrip.dicom.elements import Buffer, Encoding, Walk, encoding_of_items, read_head
 from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
+from itk_roundtrip.dicom.values import encoded_as_text
 
 Wanted = Mapping[str, "Wanted | None"]
 """Keywords of the wanted attributes of an item: ``None`` for a value, for a sequence those of its first item."""
 Texts = dict[str, str]
 """Values as texts by keyword; those of nested items are in the same dictionary."""
-_STRUCT_FORMATS = {"FD": "d", "FL": "f", "US": "H", "UL": "L", "SS": "h", "SL": "l", "AT": "HH"}
 
 
 class Node(NamedTuple):
@@ -76,17 +75,5 @@ def sequence(data: Buffer, start: int, encoding: Encoding, wanted: dict[int, Nod
                 raise ValueError("a value has no end")
             else:
                 value = data[head.value : head.value + head.length]
-                texts[node.keyword] = decoded(value, node.vr, walk.encoding.order)
+                texts[node.keyword] = encoded_as_text(value, node.vr, walk.encoding.order)
     return items, walk.end
-
-
-def decoded(value: bytes, vr: str, order: str) -> str:
-    """Return the values of an element as text, those of binary VRs with backslashes between as in VR DS."""
-    format_ = _STRUCT_FORMATS.get(vr)
-    if format_ is None:
-        return value.decode("ascii", "replace").strip(" \0")
-    size = struct.calcsize("<" + format_)
-    whole = value[: len(value) // size * size]
-    words = struct.iter_unpack(order + format_, whole)
-    # Two words are a tag, VR AT.
-    return "\\".join(repr(word[0]) if len(word) == 1 else f"{word[0]:04X}{word[1]:04X}" for word in words)

@@ -22,12 +22,12 @@ from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
     IrregularError,
     are_fragments,
-    frame_count,
     has_unknown_vrs,
     laid_out,
     regularised,
     stands_in_data_sets,
 )
+from itk_roundtrip.dicom.values import frame_count
 
 _PIXELS = (tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
 

@@ -432,14 +432,6 @@ def _encoded(tag: int, vr: bytes, value: bytes, order: str, *, delimited: bool =
     return head + struct.pack(order + "H", len(value)) + value
 
 
-def frame_count(value: bytes | None) -> int:
-    """Return Number of Frames (0028,0008) as a number; 1 if the value is no positive number."""
-    try:
-        return max(1, int((value or b"").strip(b" \0")))
-    except ValueError:
-        return 1
-
-
 def laid_out(value: bytes, frames: int) -> bytes:
     """Return the value of encapsulated Pixel Data with a right Basic Offset Table and a fragment per frame (PS3.5 A.4).
 

@@ -23,7 +23,7 @@ from itk_roundtrip import tags
 from itk_roundtrip.dicom import spans
 from itk_roundtrip.dicom.frames import Frames, even, fragments
 from itk_roundtrip.dicom.headers import Header, PixelData, file_bytes
-from itk_roundtrip.dicom.nested import decoded
+from itk_roundtrip.dicom.values import encoded_as_text
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.rules import DERIVED_PREFIX, ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.series.find import Instance, Slice
@@ -366,7 +366,7 @@ def _with_usual_vr(header: Header, tag: int, part: bytes) -> bytes:
     stated = str(element.VR)
     if header.implicit_vr or tag == tags.PIXEL_DATA or stated in (*usual.split(" or "), "UN"):
         return part
-    text = decoded(header.raw(tag) or b"", stated, "<")
+    text = encoded_as_text(header.raw(tag) or b"", stated, "<")
     try:
         value = struct.pack("<H", int(text)) if usual == "US" else spans.padded(text.encode("ascii"), usual)
     except (ValueError, struct.error):

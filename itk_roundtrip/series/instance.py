@@ -15,21 +15,21 @@ from typing import Any, NamedTuple
 
 from pydicom import uid
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
 
 from itk_roundtrip import tags
-from itk_roundtrip.dicom import codestream
+from itk_roundtrip.dicom import codestream, values
 from itk_roundtrip.dicom.codestream import Stream
 from itk_roundtrip.dicom.decimals import decimals
 from itk_roundtrip.dicom.elements import Head, read_head
 from itk_roundtrip.dicom.encoding import ITEM, SEQUENCE_END, UNDEFINED_LENGTH
-from itk_roundtrip.dicom.nested import Node, Texts, decoded, sequence
+from itk_roundtrip.dicom.nested import Node, Texts, sequence
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular_as, stands_in_data_sets
+from itk_roundtrip.dicom.values import Element, as_text, frame_count, listed
 from itk_roundtrip.rules import is_lossy
 from itk_roundtrip.series.geometry import PLANE_ATTRIBUTES, Cosines, Point
 from itk_roundtrip.series.places import (
@@ -60,14 +60,35 @@ class _Private(NamedTuple):
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 _OVERLAY_BITS_ALLOCATED, _OVERLAY_DATA = 0x0100, 0x3000
 """Elements of the groups of overlays."""
+_TEXT_FIELDS = {
+    # SOP Common, General Study and General Series (PS3.3 C.12.1, C.7.2.1, C.7.3.1)
+    "sop_class_uid": "SOPClassUID", "sop_instance_uid": "SOPInstanceUID", "study_instance_uid": "StudyInstanceUID",
+    "series_instance_uid": "SeriesInstanceUID", "series_number": "SeriesNumber", "modality": "Modality",
+    "timezone_offset": "TimezoneOffsetFromUTC",
+    # General Image and Multi-frame (C.7.6.1, C.7.6.6, C.7.6.16)
+    "instance_number": "InstanceNumber", "acquisition_number": "AcquisitionNumber", "content_time": "ContentTime",
+    "acquisition_time": "AcquisitionTime", "number_of_frames": "NumberOfFrames", "lossy": "LossyImageCompression",
+    "concatenation_uid": "ConcatenationUID",
+    # what tells the volumes of a series apart (C.7.6.2, C.8.3.1)
+    "temporal_position": "TemporalPositionIdentifier", "trigger_time": "TriggerTime", "echo_time": "EchoTime",
+    "echo_numbers": "EchoNumbers", "inversion_time": "InversionTime", "flip_angle": "FlipAngle",
+    # pixels and what they mean (C.7.6.3, C.11.1, C.8.8.3)
+    "photometric_interpretation": "PhotometricInterpretation", "rescale_slope": "RescaleSlope",
+    "rescale_intercept": "RescaleIntercept", "dose_grid_scaling": "DoseGridScaling",
+}  # fmt: skip
+"""Keywords of the attributes that an `Instance` has as their text, by its field."""
+_NUMBER_FIELDS = {
+    "rows": "Rows", "columns": "Columns", "samples_per_pixel": "SamplesPerPixel", "bits_stored": "BitsStored",
+    "bits_allocated": "BitsAllocated", "high_bit": "HighBit", "pixel_representation": "PixelRepresentation",
+    "planar_configuration": "PlanarConfiguration",
+}  # fmt: skip
+"""Keywords of the attributes of the Image Pixel Module (C.7.6.3) that an `Instance` has as a number, by its field."""
+_PLANE_TEXTS = (*SPACINGS, "SpacingBetweenSlices", "SliceThickness", "ImagePositionPatient",
+                "ImageOrientationPatient")  # fmt: skip
+"""Attributes of the top level that a `Place` is read from."""
 _TEXTS = (
-    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "AcquisitionTime", "ContentTime", "Modality",
-    "SeriesDescription", "EchoTime", "InversionTime", "EchoNumbers", "TriggerTime", "FlipAngle", "StudyInstanceUID",
-    "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "ImagePositionPatient",
-    "ImageOrientationPatient", "TemporalPositionIdentifier", "TimezoneOffsetFromUTC", "ConcatenationUID",
-    "PhotometricInterpretation", "NumberOfFrames", "PixelSpacing", "RescaleIntercept", "RescaleSlope",
-    "LossyImageCompression", "DoseGridScaling", "SliceThickness", "SpacingBetweenSlices", "GridFrameOffsetVector",
-    "ImagerPixelSpacing", "NominalScannedPixelSpacing",
+    *_TEXT_FIELDS.values(), *_PLANE_TEXTS, "SpecificCharacterSet", "ImageType", "SeriesDescription",
+    "GridFrameOffsetVector",
 )  # fmt: skip
 _OF_SERIES = (
     "StudyInstanceUID", "Modality", "FrameOfReferenceUID", "PatientPosition", "RescaleType", "Units", "SUVType",
@@ -77,10 +98,7 @@ _OF_SERIES = (
 """Texts that all instances of a series, or of a volume, share."""
 _OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 """Texts of the patient that all instances share; only digests are kept, because the texts identify the patient."""
-_NUMBERS = (
-    "SamplesPerPixel", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "ImageIndex", "NumberOfSlices",
-)  # fmt: skip
+_NUMBERS = (*_NUMBER_FIELDS.values(), "ImageIndex", "NumberOfSlices")
 _REALS = ("DiffusionBValue", "DiffusionGradientOrientation")
 _SEQUENCES = (
     "SourceImageSequence", "ReferencedSeriesSequence", "DetectorInformationSequence", "DimensionIndexSequence",
@@ -132,7 +150,7 @@ _SPECIFIC_TAGS: list[Any] = [
 _NUMBERS_AS_TEXT = frozenset({"CS", "DS", "IS", "LO", "LT", "SH", "ST", "UC", "UT"})
 _IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows"))
 """Attributes that an irregular file must have one of to be an instance."""
-Elements = dict[int, DataElement | RawDataElement]
+Elements = dict[int, Element]
 _PIXEL_KINDS = {tags.PIXEL_DATA: "integer", tags.FLOAT_PIXEL_DATA: "float", tags.DOUBLE_FLOAT_PIXEL_DATA: "double"}
 _GROUP_TAGS = tuple(_TAG[keyword] for keyword in _FUNCTIONAL_GROUPS)
 _PIXELS = frozenset(_PIXEL_KINDS)
@@ -142,9 +160,6 @@ _USUAL_VRS = {
     for tag in (_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_FUNCTIONAL_GROUPS))
 }
 """VRs of the attributes that matter here; a relay may have given any of them VR UN (PS3.5 6.2.2)."""
-_PLANE_TEXTS = (*SPACINGS, "SpacingBetweenSlices", "SliceThickness", "ImagePositionPatient",
-                "ImageOrientationPatient")  # fmt: skip
-"""Attributes of the top level that a `Place` is read from."""
 _NO_PREFIX = "not DICOM (no DICM prefix)"
 _NO_ATTRIBUTES = "broken (no attributes of a series)"
 _UNPARSED = "broken (cannot be parsed)"
@@ -264,7 +279,7 @@ class Instance:
     @property
     def frames(self) -> int:
         """Number of Frames (0028,0008); 1 if the text is no positive number."""
-        return _frames(self.number_of_frames)
+        return frame_count(self.number_of_frames)
 
     @property
     def framed(self) -> bool:
@@ -490,8 +505,8 @@ def _read_data_set(content: bytes | mmap.mmap, begin: int, opened: Opening) -> _
 def _judge_pixels(header: _Header, element: Head, opened: Opening) -> _Header:
     """Return a header with truncation and irregularities of its pixel data, which are the value of an element."""
     content, start, length = header.content, header.start, element.length
-    elements = _elements(header.dataset)
-    frames = _frames(_text(elements, "NumberOfFrames"))
+    elements = values.elements(header.dataset)
+    frames = frame_count(_text(elements, "NumberOfFrames"))
     # Each frame but those of a video has a fragment of its own, and an item takes 8 bytes.
     too_short_for_items = frames * 8 > len(content) - start + element.value
     if is_encapsulated(opened.transfer_syntax_uid) and content[start : start + 4] == ITEM:
@@ -589,24 +604,10 @@ def describe(path: Path, name: str, dataset: Dataset) -> Instance:
     return _instance(path, name, str(dataset.file_meta.get("TransferSyntaxUID", "")), header)
 
 
-def _elements(dataset: Dataset) -> Elements:
-    """Return the elements of a data set by tag, raw where pydicom has not decoded them."""
-    return {int(tag): element for tag, element in dataset.items()}
-
-
 def _text(elements: Elements, keyword: str) -> str:
     """Return the value of an attribute as text; empty if absent."""
     element = elements.get(_TAG[keyword])
-    return "" if element is None else _decoded(element)
-
-
-def _decoded(element: DataElement | RawDataElement) -> str:
-    """Return the values of an element as text, by its own VR."""
-    if isinstance(element, RawDataElement):
-        return decoded(bytes(element.value or b""), element.VR or "", "<" if element.is_little_endian else ">")
-    value = element.value
-    values = value if isinstance(value, list | tuple | MultiValue) else ["" if value is None else value]
-    return "\\".join(map(str, values))
+    return "" if element is None else as_text(element)
 
 
 def _number(elements: Elements, keyword: str) -> int | None:
@@ -615,7 +616,7 @@ def _number(elements: Elements, keyword: str) -> int | None:
     if not isinstance(element, RawDataElement) or not element.value:
         return None
     if element.VR in _NUMBERS_AS_TEXT:
-        text = _decoded(element).split("\\")[0].strip()
+        text = as_text(element).split("\\")[0].strip()
         return int(text) if text.isdecimal() and len(text) < 6 else None
     size = 4 if element.VR in ("UL", "SL") else 2
     return int.from_bytes(element.value[:size], "little" if element.is_little_endian else "big")
@@ -631,74 +632,56 @@ def _instance(
 ) -> Instance:
     """Return the instance that a header describes."""
     dataset = header.dataset
-    elements = _elements(dataset)
+    elements = values.elements(dataset)
     texts = {keyword: _text(elements, keyword) for keyword in _TEXTS}
     numbers = {keyword: _number(elements, keyword) for keyword in _NUMBERS}
+    fields: dict[str, Any] = {
+        **{field: texts[keyword] for field, keyword in _TEXT_FIELDS.items()},
+        **{field: numbers[keyword] for field, keyword in _NUMBER_FIELDS.items()},
+    }
     image_type = tuple(part.strip() for part in texts["ImageType"].split("\\"))
     planes = _planes(texts["NumberOfFrames"], header.pixel_data, header.truncated, transfer_syntax_uid)
     places, frame_values = _places(dataset, elements, texts, planes, header.groups)
+    referenced_series = values.items(dataset, _TAG["ReferencedSeriesSequence"])
     return Instance(
         path=path,
         name=name,
         transfer_syntax_uid=transfer_syntax_uid,
-        sop_class_uid=texts["SOPClassUID"],
-        sop_instance_uid=texts["SOPInstanceUID"],
-        study_instance_uid=texts["StudyInstanceUID"],
-        series_instance_uid=texts["SeriesInstanceUID"],
-        modality=texts["Modality"],
+        opening_note=opening_note,
         series_description=_series_description(dataset),
-        series_number=texts["SeriesNumber"],
-        acquisition_number=texts["AcquisitionNumber"],
-        instance_number=texts["InstanceNumber"],
-        timezone_offset=texts["TimezoneOffsetFromUTC"],
-        temporal_position=texts["TemporalPositionIdentifier"],
-        echo_time=texts["EchoTime"],
         image_type=image_type,
         image_position_patient=places[0].position,
         image_orientation_patient=places[0].orientation,
         pixel_spacing=places[0].spacing,
-        number_of_frames=texts["NumberOfFrames"],
-        photometric_interpretation=texts["PhotometricInterpretation"],
-        rows=numbers["Rows"],
-        columns=numbers["Columns"],
-        samples_per_pixel=numbers["SamplesPerPixel"],
-        bits_allocated=numbers["BitsAllocated"],
-        bits_stored=numbers["BitsStored"],
-        high_bit=numbers["HighBit"],
-        pixel_representation=numbers["PixelRepresentation"],
-        rescale_slope=texts["RescaleSlope"],
-        rescale_intercept=texts["RescaleIntercept"],
-        pixel_data=header.pixel_data,
-        enhanced=header.groups is not None,
-        embedded_overlay=any(_is_embedded_overlay(dataset, elements, group) for group in _OVERLAY_GROUPS),
-        truncated=header.truncated,
-        source_images=tuple(map(_source_image, _items(dataset, "SourceImageSequence"))),
-        referenced_series=tuple(
-            _text(_elements(item), "SeriesInstanceUID") for item in _items(dataset, "ReferencedSeriesSequence")
-        ),
-        planar_configuration=numbers["PlanarConfiguration"],
-        dose_grid_scaling=texts["DoseGridScaling"],
-        diffusion_b_value=_b_value(elements),
-        diffusion_gradient="\\".join(map(repr, _reals(elements.get(_TAG["DiffusionGradientOrientation"]), "d"))),
-        trigger_time=texts["TriggerTime"],
-        acquisition_time=texts["AcquisitionTime"],
-        content_time=texts["ContentTime"],
-        echo_numbers=texts["EchoNumbers"],
-        inversion_time=texts["InversionTime"],
-        flip_angle=texts["FlipAngle"],
-        concatenation_uid=texts["ConcatenationUID"],
-        lossy=texts["LossyImageCompression"],
-        mosaic="MOSAIC" in image_type or ("VFRAME" in image_type and _private(elements, _TILES) > (1,)),
-        opening_note=opening_note,
-        streams=streams,
         places=places,
         frame_values=frame_values,
-        texts={
-            **{keyword: _text(elements, keyword) for keyword in _OF_SERIES if _TAG[keyword] in elements},
-            **{keyword: _digest(dataset, keyword) for keyword in _OF_PATIENT if _TAG[keyword] in elements},
-        },
+        enhanced=header.groups is not None,
+        mosaic=_is_mosaic(image_type, elements),
+        pixel_data=header.pixel_data,
+        truncated=header.truncated,
+        streams=streams,
+        embedded_overlay=any(_is_embedded_overlay(dataset, elements, group) for group in _OVERLAY_GROUPS),
+        source_images=tuple(map(_source_image, values.items(dataset, _TAG["SourceImageSequence"]))),
+        referenced_series=tuple(_text(values.elements(item), "SeriesInstanceUID") for item in referenced_series),
+        diffusion_b_value=_b_value(elements),
+        diffusion_gradient="\\".join(map(repr, _reals(elements.get(_TAG["DiffusionGradientOrientation"]), "d"))),
         time_slice=_time_slice(numbers["ImageIndex"], numbers["NumberOfSlices"]),
+        texts=_shared_texts(dataset, elements),
+        **fields,
     )
+
+
+def _is_mosaic(image_type: tuple[str, ...], elements: Elements) -> bool:
+    """Tell whether many slices are tiled into one image: MOSAIC of Siemens, and VFRAME of UIH with several slices."""
+    return "MOSAIC" in image_type or ("VFRAME" in image_type and _private(elements, _TILES) > (1,))
+
+
+def _shared_texts(dataset: Dataset, elements: Elements) -> dict[str, str]:
+    """Return the texts that instances of a series share, and digests of those that identify the patient."""
+    return {
+        **{keyword: _text(elements, keyword) for keyword in _OF_SERIES if _TAG[keyword] in elements},
+        **{keyword: _digest(dataset, keyword) for keyword in _OF_PATIENT if _TAG[keyword] in elements},
+    }
 
 
 def _series_description(dataset: Dataset) -> str:
@@ -743,7 +726,7 @@ def _places(
 
 def _read_items(dataset: Dataset, keyword: str, wanted: Mapping[int, Node]) -> list[Texts]:
     """Return the wanted texts of the items of a sequence that pydicom has read."""
-    return [dict(_read_item(item, wanted)) for item in _items(dataset, keyword)]
+    return [dict(_read_item(item, wanted)) for item in values.items(dataset, _TAG[keyword])]
 
 
 def _read_item(item: Dataset, wanted: Mapping[int, Node]) -> Iterator[tuple[str, str]]:
@@ -751,23 +734,11 @@ def _read_item(item: Dataset, wanted: Mapping[int, Node]) -> Iterator[tuple[str,
         if tag not in item:
             continue
         if node.inside:
-            for inner in _items(item, node.keyword)[:1]:
+            for inner in values.items(item, tag)[:1]:
                 yield from _read_item(inner, node.inside)
         else:
             element = item.get_item(tag)
-            yield node.keyword, _decoded_as(element, node.vr) if element is not None else ""
-
-
-def _decoded_as(element: DataElement | RawDataElement, vr: str) -> str:
-    """Return the values of an element as text, by a VR, as :func:`decoded` does for encoded ones."""
-    value = element.value
-    if isinstance(element, RawDataElement) or isinstance(value, bytes):
-        little = not isinstance(element, RawDataElement) or element.is_little_endian
-        return decoded(bytes(value or b""), vr, "<" if little else ">")
-    values = value if isinstance(value, list | tuple | MultiValue) else [value]
-    return "\\".join(
-        f"{int(number):08X}" if vr == "AT" else str(number) for number in values if number not in (None, "")
-    )
+            yield node.keyword, as_text(element, node.vr) if element is not None else ""
 
 
 def _digest(dataset: Dataset, keyword: str) -> str:
@@ -788,50 +759,41 @@ def _time_slice(image_index: int | None, slices: int | None) -> str:
     return str((image_index - 1) // slices + 1) if image_index and slices else ""
 
 
-def _frames(number_of_frames: str) -> int:
-    """Return Number of Frames (0028,0008); 1 if the text is no positive number."""
-    try:
-        return max(1, int(number_of_frames))
-    except ValueError:
-        return 1
-
-
 def _planes(number_of_frames: str, pixel_data: str, truncated: bool, transfer_syntax_uid: str) -> int:
     """Return the number of frames that are really there; 1 without pixels or if truncated, and for a video."""
     video = transfer_syntax_uid in uid.MPEGTransferSyntaxes
-    return _frames(number_of_frames) if pixel_data and not truncated and not video else 1
+    return frame_count(number_of_frames) if pixel_data and not truncated and not video else 1
 
 
 def _b_value(elements: Elements) -> str:
     """Return the b-value in s/mm2, by Diffusion b-value (0018,9087) or a private element; empty without either."""
-    values = _reals(elements.get(_TAG["DiffusionBValue"]), "d")
+    numbers = _reals(elements.get(_TAG["DiffusionBValue"]), "d")
     for private in _B_VALUES:
-        if values:
+        if numbers:
             break
-        values = _private(elements, private)
-        if values and private.creator == "GEMS_PARM_01":
-            values = (values[0] % 100_000,)  # newer software adds 10^9
-    return repr(values[0]) if values else ""
+        numbers = _private(elements, private)
+        if numbers and private.creator == "GEMS_PARM_01":
+            numbers = (numbers[0] % 100_000,)  # newer software adds 10^9
+    return repr(numbers[0]) if numbers else ""
 
 
 def _private(elements: Elements, private: _Private) -> tuple[float, ...]:
     """Return the numbers of a private element; none if there is no such element of that creator."""
     for block in _BLOCKS:
         creator = elements.get(private.group << 16 | block)
-        if creator is not None and _decoded(creator).upper() == private.creator:
+        if creator is not None and as_text(creator).upper() == private.creator:
             return _reals(elements.get(private.group << 16 | block << 8 | private.element), private.form)
     return ()
 
 
-def _reals(element: DataElement | RawDataElement | None, form: str) -> tuple[float, ...]:
+def _reals(element: Element | None, form: str) -> tuple[float, ...]:
     """Return the numbers of an element, in binary (a format of struct) or as text (empty); none if malformed."""
     if element is None:
         return ()
     value = element.value
     try:
         if not isinstance(value, bytes):
-            values = value if isinstance(value, list | tuple | MultiValue) else [value]
-            return tuple(float(number) for number in values if number not in (None, ""))
+            return tuple(float(number) for number in listed(value) if number not in (None, ""))
         if not form:
             return decimals(value.decode("ascii").strip(" \0"))
         order = ">" if isinstance(element, RawDataElement) and not element.is_little_endian else "<"
@@ -842,15 +804,7 @@ def _reals(element: DataElement | RawDataElement | None, form: str) -> tuple[flo
 
 def _source_image(item: Dataset) -> tuple[str, str]:
     """Return purpose code and Referenced SOP Instance UID of an item of Source Image Sequence."""
-    codes = _items(item, "PurposeOfReferenceCodeSequence")
-    return _text(_elements(codes[0]), "CodeValue") if codes else "", _text(_elements(item), "ReferencedSOPInstanceUID")
-
-
-def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a sequence; none if it is absent or no sequence."""
-    tag = _TAG.get(keyword) or tag_for_keyword(keyword) or 0
-    try:
-        value = dataset[tag].value if tag in dataset else None
-    except Exception:  # bytes that are no items
-        return []
-    return list(value) if isinstance(value, Sequence) else []
+    codes = values.items(item, _TAG["PurposeOfReferenceCodeSequence"])
+    return _text(values.elements(codes[0]), "CodeValue") if codes else "", _text(
+        values.elements(item), "ReferencedSOPInstanceUID"
+    )

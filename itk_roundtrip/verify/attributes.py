@@ -10,34 +10,29 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.charset import convert_encodings, decode_bytes, default_encoding, python_encoding
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, private_dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.datadict import keyword_for_tag, private_dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
 from itk_roundtrip import tags
-from itk_roundtrip.dicom.decimals import decimal, decimals
-from itk_roundtrip.dicom.encoding import WORD_BYTES
+from itk_roundtrip.dicom.decimals import decimal
+from itk_roundtrip.dicom.encoding import NUMBER_FORMATS, WORD_BYTES
+from itk_roundtrip.dicom.values import Element, decoded, element_of, elements, items, joined, text, vr_of, vr_of_element
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.findings import Outcome
 from itk_roundtrip.words import counted
 
-Element = DataElement | RawDataElement
 Place = tuple[Dataset, int]
 """Data set or sequence item, and a tag in it."""
 
 # A private attribute is one of an odd group: tag >> 16 & 1. Its element number is 00gg for the Private Creator of block
 # gg, and ggee for the element ee of that block (PS3.5 7.8.1).
 
-_NUMBER_DTYPES = {
-    "FD": "<f8", "FL": "<f4", "SL": "<i4", "SS": "<i2", "SV": "<i8", "UL": "<u4", "US": "<u2", "UV": "<u8",
-}  # fmt: skip
 _DECIMAL = frozenset({"DS", "IS"})
 ENCODED_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """VRs whose bytes mean what Specific Character Set says (PS3.5 6.1.2.3)."""
@@ -106,86 +101,11 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
 
 
-def elements(dataset: Dataset) -> dict[int, Element]:
-    """Return the elements of a data set by tag, undecoded where pydicom has not decoded them."""
-    return {int(tag): element for tag, element in dataset.items()}
-
-
 def undecoded(dataset: FileDataset) -> FileDataset:
     """Return a copy with the same elements; what pydicom decodes in the copy stays undecoded in the original."""
     twin = copy.copy(dataset)
     twin._dict = dict(dataset._dict)
     return twin
-
-
-def element_of(dataset: Dataset, tag: int) -> Element | None:
-    """Return an element of a data set without decoding it, an empty one too; ``None`` if it is absent."""
-    element = dataset.get_item(tag, keep_deferred=True)
-    return element if isinstance(element, DataElement | RawDataElement) else None
-
-
-def raw(dataset: Dataset, tag: int) -> bytes:
-    """Return the value bytes of an attribute without padding; empty if absent."""
-    return value_of(element_of(dataset, tag))
-
-
-def value_of(element: Element | None) -> bytes:
-    """Return the value bytes of an element without padding; empty if there is none."""
-    if isinstance(element, RawDataElement):
-        return bytes(element.value or b"").rstrip(b" \0")
-    return b"" if element is None else joined(element.value).encode("utf-8", "surrogateescape")
-
-
-def text(dataset: Dataset, tag: int) -> str:
-    """Return the value of an attribute as ASCII text, without padding; empty if absent."""
-    return raw(dataset, tag).decode("ascii", "replace").strip()
-
-
-def joined(value: Any) -> str:
-    """Return a decoded value as text, its values separated by backslashes; empty for a sequence."""
-    if value is None or isinstance(value, pydicom.Sequence):
-        return ""
-    return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
-
-
-def decoded(dataset: Dataset, tag: int) -> str:
-    """Return a text decoded by Specific Character Set, or as Latin-1 where its bytes do not fit that."""
-    if tag not in dataset:
-        return ""
-    try:
-        return joined(dataset[tag].value).strip()
-    except Exception:  # whatever pydicom meets in bytes that do not fit
-        return raw(dataset, tag).decode("latin-1").strip()
-
-
-def items(dataset: Dataset, tag: int) -> list[Dataset]:
-    """Return the items of a sequence; none if it is absent or of another VR."""
-    try:
-        value = dataset[tag].value if tag in dataset else None
-    except Exception:  # whatever pydicom meets in bytes that are no sequence
-        return []
-    return list(value) if isinstance(value, pydicom.Sequence) else []
-
-
-def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
-    """Return the numbers of an attribute of VR DS, IS or a binary one; none if it is absent or holds no numbers."""
-    element = element_of(dataset, tag)
-    if element is None or (not element.value and element.value != 0):  # a decoded 0 is a number
-        return ()
-    try:
-        if isinstance(element, RawDataElement) and (vr := _vr(element, tag)) in _DECIMAL:
-            return decimals(element.value.decode("ascii").rstrip(" \0"))
-        if isinstance(element, RawDataElement) and vr in _NUMBER_DTYPES and element.is_little_endian:
-            return tuple(np.frombuffer(element.value, _NUMBER_DTYPES[vr]).tolist())
-        value = dataset[tag].value
-        return tuple(float(number) for number in (value if isinstance(value, MultiValue | list) else [value]))
-    except Exception:  # whatever pydicom meets in text that is no number
-        return ()
-
-
-def vr_of(tag: int) -> str:
-    """Return the VR of a public attribute from the data dictionary (PS3.6); empty for an unknown one."""
-    return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
 
 
 def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] = frozenset()) -> Comparison:
@@ -300,7 +220,7 @@ def _compare_unplaced(
         path = prefix + _private_name(creators[0], tag)
         place = places.get((tag >> 16, _creator_of(creators[0], tag), _offset(tag)))
         element = element_of(source, tag)
-        vr = _vr(element, tag)
+        vr = vr_of_element(element, tag)
         if place is None or place not in added:
             yield Difference(top or tag, path, vr, tag, "lost", "", (source, tag), None)
             continue
@@ -312,7 +232,7 @@ def _compare_unplaced(
             yield Difference(top or tag, path, vr, tag, "changed", detail, (source, tag), (written, place))
     for tag in sorted(added):
         path = prefix + _private_name(creators[1], tag)
-        vr = _vr(element_of(written, tag), tag)
+        vr = vr_of_element(element_of(written, tag), tag)
         yield Difference(top or tag, path, vr, tag, "added", "", None, (written, tag))
 
 
@@ -365,11 +285,6 @@ def _may_be_read_anew(element: RawDataElement) -> bool:
     return vr == "SQ" or (vr in ENCODED_VRS | {"UN"} and (not value.isascii() or b"\x1b" in value))
 
 
-def _vr(element: Element | None, tag: int) -> str:
-    """Return the VR of an element: the explicit one, else that of the data dictionary; empty if there is neither."""
-    return str(element.VR) if element is not None and element.VR else vr_of(tag)
-
-
 def _stated_vr(element: Element, implicit: bool) -> str:
     """Return the explicit VR of an element; empty in Implicit VR."""
     if isinstance(element, RawDataElement):
@@ -383,10 +298,10 @@ def _difference(
     """Yield the differences of an attribute whose elements are not the same to the byte; none if they mean the same."""
     source_element, written_element = element_of(source, tag), element_of(written, tag)
     if source_element is None:
-        yield Difference(top, path, _vr(written_element, tag), tag, "added", "", None, (written, tag))
+        yield Difference(top, path, vr_of_element(written_element, tag), tag, "added", "", None, (written, tag))
         return
     if written_element is None:
-        yield Difference(top, path, _vr(source_element, tag), tag, "lost", "", (source, tag), None)
+        yield Difference(top, path, vr_of_element(source_element, tag), tag, "lost", "", (source, tag), None)
         return
     places = (source, tag), (written, tag)
     old_vr, new_vr = (
@@ -394,13 +309,20 @@ def _difference(
         _stated_vr(written_element, encodings.new_implicit),
     )
     if old_vr and new_vr and old_vr != new_vr:
-        yield Difference(top, path, _vr(source_element, tag), tag, "VR changed", f"from {old_vr} to {new_vr}", *places)
+        yield Difference(
+            top, path, vr_of_element(source_element, tag), tag, "VR changed", f"from {old_vr} to {new_vr}", *places
+        )
         return
     both_raw = isinstance(source_element, RawDataElement) and isinstance(written_element, RawDataElement)
     if both_raw and not encodings.relabelled and _bytes(source, tag) == _bytes(written, tag):
         return  # one in Implicit VR or as UN, the other with its VR
     vr = _known_vr(
-        old_vr, new_vr, _vr(source_element, tag), _vr(written_element, tag), _private_vr(source, tag), tag=tag
+        old_vr,
+        new_vr,
+        vr_of_element(source_element, tag),
+        vr_of_element(written_element, tag),
+        _private_vr(source, tag),
+        tag=tag,
     )
     outcome: Outcome | None
     try:
@@ -446,7 +368,7 @@ def _sequence(dataset: Dataset, tag: int) -> Sequence[Dataset] | None:
     if element is None or not element.value:
         return ()
     try:
-        if isinstance(element, RawDataElement) and _vr(element, tag) != "SQ":
+        if isinstance(element, RawDataElement) and vr_of_element(element, tag) != "SQ":
             return list(convert_SQ(bytes(element.value), True, element.is_little_endian, [default_encoding]))
         value = dataset[tag].value
     except Exception:  # whatever pydicom meets in bytes that are no items
@@ -485,7 +407,7 @@ def _bytes(dataset: Dataset, tag: int) -> bytes:
         value = element.value if element is not None else b""
         return value if isinstance(value, bytes) else joined(value).encode("utf-8", "surrogateescape")
     value = bytes(element.value or b"")
-    size = 1 if element.is_little_endian else WORD_BYTES.get(_vr(element, tag).split(" or ")[-1], 1)
+    size = 1 if element.is_little_endian else WORD_BYTES.get(vr_of_element(element, tag).split(" or ")[-1], 1)
     if size > 1 and len(value) % size == 0:
         return np.frombuffer(value, f">u{size}").astype(f"<u{size}").tobytes()
     return value
@@ -562,7 +484,7 @@ def shown(dataset: Dataset, tag: int) -> str | None:
     element = element_of(dataset, tag)
     if element is None:
         return None
-    vr = _vr(element, tag).split(" or ")[0]
+    vr = vr_of_element(element, tag).split(" or ")[0]
     if isinstance(element.value, pydicom.Sequence):
         return counted(len(element.value), "item")
     if vr == "SQ":
@@ -576,9 +498,9 @@ def shown(dataset: Dataset, tag: int) -> str | None:
         if vr == "AT" and len(content) % 4 == 0:
             pairs = np.frombuffer(content, "<u2").reshape(-1, 2).tolist()
             return "\\".join(tag_text(group << 16 | number) for group, number in pairs)
-        if vr not in _NUMBER_DTYPES or len(content) % WORD_BYTES[vr]:
+        if vr not in NUMBER_FORMATS or len(content) % WORD_BYTES[vr]:
             return counted(len(content), "byte")
-        value = "\\".join(map(str, np.frombuffer(content, _NUMBER_DTYPES[vr]).tolist()))
+        value = "\\".join(map(str, np.frombuffer(content, "<" + NUMBER_FORMATS[vr]).tolist()))
     return value
 
 

@@ -14,9 +14,10 @@ from pydicom.dataset import FileDataset
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.reading import mapped, read, read_file
 from itk_roundtrip.dicom.regular import Problem
+from itk_roundtrip.dicom.values import elements
 from itk_roundtrip.errors import kind_and_place
 from itk_roundtrip.series.find import describe
-from itk_roundtrip.verify.attributes import compare, elements, undecoded
+from itk_roundtrip.verify.attributes import compare, undecoded
 from itk_roundtrip.verify.checks import check_pair
 from itk_roundtrip.verify.checks.changes import changes
 from itk_roundtrip.verify.checks.pixels import extremes

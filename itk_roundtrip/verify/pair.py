@@ -13,8 +13,9 @@ from pydicom.dataset import FileDataset
 from itk_roundtrip import rules, tags
 from itk_roundtrip.dicom.colours import Contradiction
 from itk_roundtrip.dicom.regular import Problem
+from itk_roundtrip.dicom.values import Element, decoded, text, value_of
 from itk_roundtrip.rules import Rule, rule_for
-from itk_roundtrip.verify.attributes import Comparison, Difference, Element, decoded, text, value_of
+from itk_roundtrip.verify.attributes import Comparison, Difference
 from itk_roundtrip.verify.findings import Finding, Identity, Severity, make_finding
 from itk_roundtrip.verify.pixel_difference import PixelDifference
 from itk_roundtrip.verify.stored import Pixels

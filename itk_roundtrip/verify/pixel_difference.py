@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from itk_roundtrip import syntaxes, tags
+from itk_roundtrip.dicom.values import integer_of, text
 from itk_roundtrip.pixels.formats import digest
-from itk_roundtrip.verify.attributes import text
 from itk_roundtrip.verify.stored import (
     Array,
     Pixels,
     UndecodableError,
-    integer_of,
     pixel_words,
     readings,
     unclipped_values,

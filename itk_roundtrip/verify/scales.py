@@ -6,7 +6,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules, tags
-from itk_roundtrip.verify.attributes import Difference, element_of, elements, items, text
+from itk_roundtrip.dicom.values import element_of, elements, items, text
+from itk_roundtrip.verify.attributes import Difference
 from itk_roundtrip.verify.pair import Pair
 
 _GROUPS = (tags.SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)

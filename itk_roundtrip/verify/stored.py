@@ -25,8 +25,8 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from itk_roundtrip import rules, syntaxes, tags
 from itk_roundtrip.dicom import codestream, colours
+from itk_roundtrip.dicom.values import element_of, integer_of, items, numbers, raw, text
 from itk_roundtrip.itk_io import _simpleitk
-from itk_roundtrip.verify.attributes import element_of, items, numbers, raw, text
 
 Array = NDArray[Any]
 
@@ -55,12 +55,6 @@ class UndecodableError(Exception):
     def __init__(self, reason: str, *, damaged: bool = False) -> None:
         super().__init__(reason)
         self.damaged = damaged
-
-
-def integer_of(dataset: Dataset, tag: int, default: int = 0) -> int:
-    """Return the integer of an attribute, or ``default`` if it is absent or out of range."""
-    values = numbers(dataset, tag)
-    return int(values[0]) if values and 0 <= values[0] < 1 << 31 else default
 
 
 @dataclass(frozen=True)

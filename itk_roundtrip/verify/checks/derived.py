@@ -11,20 +11,10 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules, tags
+from itk_roundtrip.dicom.values import Element, code_of, decoded, elements, items, raw, text, value_of, vr_of
 from itk_roundtrip.tags import tag_text
-from itk_roundtrip.verify.attributes import (
-    Element,
-    compare_items,
-    decoded,
-    elements,
-    items,
-    raw,
-    read_text,
-    text,
-    value_of,
-    vr_of,
-)
-from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, code_of, purposes_of
+from itk_roundtrip.verify.attributes import compare_items, read_text
+from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, purposes_of
 from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair, is_declared, is_valid_uid, kept_parts

@@ -8,8 +8,8 @@ from pydicom import uid
 from pydicom.dataelem import RawDataElement
 
 from itk_roundtrip import syntaxes, tags
+from itk_roundtrip.dicom.values import elements, raw, text
 from itk_roundtrip.rules import is_group_length
-from itk_roundtrip.verify.attributes import elements, raw, text
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.registry import check, reports

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.verify.attributes import Difference, elements, items, raw, text
+from itk_roundtrip.dicom.values import code_of, elements, items, raw, text
+from itk_roundtrip.verify.attributes import Difference
 from itk_roundtrip.verify.codes import is_in_context_group
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
@@ -75,11 +76,6 @@ def frame_derivations(pair: Pair) -> Iterator[Finding]:
         yield from _derivation(pair, SHARED, 0, [], None)
     for index, (group, before) in enumerate(zip(frames, source_frames, strict=False)):
         yield from _derivation(pair, PER_FRAME, index, _added_derivations(before, group), index + 1)
-
-
-def code_of(item: Dataset) -> tuple[str, str, str]:
-    """Return Code Value, Coding Scheme Designator and Code Meaning of an item."""
-    return text(item, tags.CODE_VALUE), text(item, tags.CODING_SCHEME_DESIGNATOR), text(item, tags.CODE_MEANING)
 
 
 def purposes_of(item: Dataset) -> list[tuple[str, str, str]]:

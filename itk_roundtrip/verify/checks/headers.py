@@ -17,16 +17,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules, tags
-from itk_roundtrip.verify.attributes import (
-    ENCODED_VRS,
-    Difference,
-    Element,
-    are_known_character_sets,
-    numbers,
-    read_text,
-    text,
-    vr_of,
-)
+from itk_roundtrip.dicom.values import Element, numbers, text, vr_of
+from itk_roundtrip.verify.attributes import ENCODED_VRS, Difference, are_known_character_sets, read_text
 from itk_roundtrip.verify.checks.functional_groups import is_set_by_rule
 from itk_roundtrip.verify.findings import Finding, Severity
 from itk_roundtrip.verify.pair import Pair, is_valid_uid

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.verify.attributes import numbers, text
+from itk_roundtrip.dicom.values import numbers, text
 from itk_roundtrip.verify.checks.derived import declared_filled
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair

@@ -12,7 +12,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.verify.attributes import ENCODED_VRS, Element, decoded, elements, items, raw, text, vr_of
+from itk_roundtrip.dicom.values import Element, decoded, elements, items, raw, text, vr_of
+from itk_roundtrip.verify.attributes import ENCODED_VRS
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.registry import check, reports

@@ -13,7 +13,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules, tags
-from itk_roundtrip.verify.attributes import element_of, items, numbers, text
+from itk_roundtrip.dicom.values import element_of, items, numbers, text
 from itk_roundtrip.verify.checks.pixels import as_stored
 from itk_roundtrip.verify.findings import Finding, Severity
 from itk_roundtrip.verify.pair import Pair
