@@ -1,4 +1,4 @@
-"""Values of an undecoded data set, and items of sequences made of them: what all edits are made with."""
+"""Sequences of an undecoded data set, and new items made of old ones and of codes: what all edits are made with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydicom.charset import convert_encodings
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
@@ -25,21 +24,14 @@ def sequences_of(source: Dataset) -> Iterator[tuple[int, list[Dataset]]]:
     """Yield tag and items of each sequence of a data set, standard or private."""
     for tag in sorted(map(int, source.keys())):
         element = source.get_item(tag, keep_deferred=True)  # Pixel Data is not read
-        if _is_sequence(element, _vr(element, tag)) and (items := values.items(source, tag)):
+        if _is_sequence(element, values.vr_of_element(element, tag)) and (items := values.items(source, tag)):
             yield tag, items
-
-
-def _vr(element: Any, tag: int) -> str:
-    """Return the VR of an undecoded element: in Implicit VR that of the dictionary, UN where that has none."""
-    if element is not None and element.VR is not None:
-        return str(element.VR)
-    return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
 
 
 def _is_sequence(element: Any, vr: str) -> bool:
     """Tell whether an element is a sequence: a private one, in Implicit VR or VR UN, if its length is undefined."""
     is_long = isinstance(element, RawDataElement) and element.length == UNDEFINED_LENGTH
-    return vr == "SQ" or (vr == "UN" and is_long)
+    return vr == "SQ" or (vr in ("", "UN") and is_long)
 
 
 def item_of(source: Dataset, changes: Mapping[int, Edit | Items | None], *, signed: bool) -> Item:
@@ -59,7 +51,7 @@ def item_of(source: Dataset, changes: Mapping[int, Edit | Items | None], *, sign
         if tag in changes or tag & 0xFFFF == 0:
             continue
         element = source.get_item(tag)
-        vr = _vr(element, tag)
+        vr = values.vr_of_element(element, tag) or "UN"
         if _is_sequence(element, vr):
             inside = values.items(source, tag)
             elements[tag] = Items(tag, tuple(item_of(inner, {}, signed=signed) for inner in inside))

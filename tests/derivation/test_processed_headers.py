@@ -21,7 +21,6 @@ from synthetic import item, make_uid, write_series
 
 from itk_roundtrip import RoundtripError, __version__, rules, tags
 from itk_roundtrip.derivation.caller import caller_edits
-from itk_roundtrip.derivation.elements import raw_value, unsigned_short
 from itk_roundtrip.derivation.functional_groups import functional_group_edits
 from itk_roundtrip.derivation.plan import (
     PixelChange,
@@ -43,6 +42,7 @@ from itk_roundtrip.derivation.processing import (
     parse_code,
 )
 from itk_roundtrip.dicom.headers import PixelData, complete, read_header
+from itk_roundtrip.dicom.values import raw, unsigned_short
 from itk_roundtrip.rules import UNCHANGED
 
 DCIODVFY = Path(sys.executable).with_name("dciodvfy")
@@ -972,5 +972,5 @@ def test_elements_that_pydicom_decoded_have_their_bytes(tmp_path: Path) -> None:
         "Modality",
     ):
         tag = pydicom.datadict.tag_for_keyword(keyword) or 0
-        assert raw_value(values, tag) == raw_value(untouched, tag) != b"", keyword
+        assert raw(values, tag) == raw(untouched, tag) != b"", keyword
     assert unsigned_short(values, tags.PIXEL_REPRESENTATION) == 1
