@@ -60,10 +60,8 @@ def _new(module: str, name: str) -> Any:
 
 
 def series_file_names_class() -> Any:
-    """Return the class GDCMSeriesFileNames."""
-    load()
-    # Its module pulls in 60 others, so only a process that orders files imports it.
-    return importlib.import_module("itk.ITKIOGDCMPython").itkGDCMSeriesFileNames
+    """Return the class GDCMSeriesFileNames, which ITK wraps in the module of GDCMImageIO."""
+    return load()["itkGDCMImageIOPython"].itkGDCMSeriesFileNames
 
 
 def series_file_names(view: str, series_instance_uid: str, output_directory: str) -> tuple[list[str], list[str]]:
