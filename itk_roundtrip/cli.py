@@ -24,6 +24,7 @@ from itk_roundtrip.arguments import (
     TransferSyntax,
 )
 from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
+from itk_roundtrip.words import posix
 
 app = typer.Typer(
     add_completion=False,
@@ -407,16 +408,18 @@ def _settings(texts: Sequence[str]) -> dict[str | int, str]:
 
 def _check_page(html: str, folders: tuple[str, str]) -> None:
     """Raise an error if the page cannot be written there, or lies in the source or the written folder."""
+    name = posix(html)
     if not Path(html).absolute().parent.is_dir():
-        raise RoundtripError(f"The folder for {html} does not exist; make it first.", path=html)
+        raise RoundtripError(f"The folder for {name} does not exist; make it first.", path=name)
     if not html or Path(html).is_dir():
-        raise RoundtripError(f"{html or 'The page'} is no file; name the file that --html writes.", path=html)
+        raise RoundtripError(f"{name or 'The page'} is no file; name the file that --html writes.", path=name)
     for folder in filter(None, folders):
         if Path(os.path.realpath(html)).is_relative_to(os.path.realpath(folder)):
-            raise RoundtripError(f"{html} lies in {folder}, which is not written to; name a file elsewhere.", path=html)
+            message = f"{name} lies in {posix(folder)}, which is not written to; name a file elsewhere."
+            raise RoundtripError(message, path=name)
 
 
-SAMPLE = os.path.join("data", "ct-phantom")
+SAMPLE = "data/ct-phantom"
 """Folder of the sample series, from the top of a clone."""
 
 
@@ -445,13 +448,14 @@ def losses(
 
 
 def main() -> None:
-    """Run the command line; a stop by SIGTERM or SIGHUP cleans up as Ctrl-C does."""
+    """Run the command line; a stop by SIGTERM, SIGHUP or Ctrl-Break cleans up as Ctrl-C does."""
     # Else a file or socket opened later gets the number of a standard stream that is closed.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # of which no system has all
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -73,7 +73,7 @@ def refusal(thrown: BaseException) -> str:
     """Return what an exception of ITK or SimpleITK means, in a few harmless words; else what threw it, and where."""
     text = str(thrown)
     summary = next((meaning for pattern, meaning in _REFUSALS if re.search(pattern, text)), None) or _summary(thrown)
-    place = re.search(r"/((?:gdcm|itk)\w+\.(?:cxx|h|hxx|txx)):(\d+)", text)
+    place = re.search(r"[/\\]((?:gdcm|itk)\w+\.(?:cxx|h|hxx|txx)):(\d+)", text)
     is_unnamed = summary == f"ITK: {type(thrown).__name__}"
     return f"thrown by {place[1]}, line {place[2]}" if is_unnamed and place else summary
 

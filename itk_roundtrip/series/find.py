@@ -29,7 +29,7 @@ from itk_roundtrip.series.volumes import (
     slices_of,
     sorted_slices,
 )
-from itk_roundtrip.words import agreeing, counted
+from itk_roundtrip.words import agreeing, counted, posix
 
 __all__ = [
     "Instance",
@@ -210,11 +210,10 @@ def list_files(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
     SeriesNotFoundError
         There is no such folder.
     """
-    folder = os.fspath(directory)
-    if not os.path.isdir(folder):
-        raise SeriesNotFoundError(f"{folder} is not a folder.", path=folder)
-    root = Path(os.path.abspath(folder))
-    return root, [str(path.relative_to(root)) for path in _files(root)]
+    if not os.path.isdir(directory):
+        raise SeriesNotFoundError(f"{posix(directory)} is not a folder.", path=posix(directory))
+    root = Path(os.path.abspath(directory))
+    return root, [posix(path.relative_to(root)) for path in _files(root)]
 
 
 def read_files(root: Path, names: Sequence[str]) -> list[Instance | Skipped]:

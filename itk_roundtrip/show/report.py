@@ -19,7 +19,7 @@ from itk_roundtrip.dicom.privacy import shown_label
 from itk_roundtrip.rules import UNCHANGED
 from itk_roundtrip.series.geometry import plane_name
 from itk_roundtrip.verify.findings import grouped
-from itk_roundtrip.words import counted
+from itk_roundtrip.words import counted, posix
 
 if TYPE_CHECKING:
     from itk_roundtrip.errors import VerificationError
@@ -40,7 +40,7 @@ def find_document(series_list: SeriesList, directory: Path) -> dict[str, Any]:
     """Return the JSON document of `find`: the series of a folder and the files left out."""
     return {
         "schema": SCHEMA,
-        "directory": str(directory),
+        "directory": posix(directory),
         "series": [_series_document(series) for series in series_list],
         "skipped": [{"file": file.name, "reason": file.reason} for file in series_list.skipped],
     }

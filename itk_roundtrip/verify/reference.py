@@ -15,7 +15,7 @@ from itk_roundtrip.itk_io import _simpleitk
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.series.geometry import SPACING_TOLERANCE_FRACTION, normal
-from itk_roundtrip.words import counted
+from itk_roundtrip.words import counted, posix
 
 ALIGNMENT_TOLERANCE = 1e-3
 """Axes whose cosine differs from 1 by more do not run along the slices."""
@@ -60,18 +60,18 @@ def read_reference(file: Path, written: Series, folder: Path, workers: Workers) 
             array = np.load(file, mmap_mode="r")
             shape, kind = array.shape, array.dtype.kind
         except Exception:  # no such file, or none of numpy's
-            raise RoundtripError(f"{file} cannot be read as an array of numpy.", path=str(file)) from None
+            raise RoundtripError(f"{posix(file)} cannot be read as an array of numpy.", path=posix(file)) from None
         if kind not in "biuf":
-            raise RoundtripError(f"{file} holds something else than real numbers.", path=str(file))
+            raise RoundtripError(f"{posix(file)} holds something else than real numbers.", path=posix(file))
         if shape[:1] != (len(written.instances),):
-            message = f"{file} holds {counted(shape[0] if shape else 0, 'slice')}, the written series"
-            raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
+            message = f"{posix(file)} holds {counted(shape[0] if shape else 0, 'slice')}, the written series"
+            raise RoundtripError(f"{message} {len(written.instances)}.", path=posix(file))
         target = file
     else:
         target = folder / "reference.npy"
         outcome = workers.call(lay_on_grid, file, written, target)
         if outcome.crashed:
-            raise RoundtripError(f"{file} ends the process that reads it.", path=str(file))
+            raise RoundtripError(f"{posix(file)} ends the process that reads it.", path=posix(file))
     return Reference(target, {instance.name: index for index, instance in enumerate(written.instances)})
 
 
@@ -86,15 +86,15 @@ def lay_on_grid(file: Path, written: Series, target: Path) -> None:
     try:
         array, origin, spacing, direction = _simpleitk.read_image(file)
     except Exception:  # whatever ITK throws; its text may quote values
-        raise RoundtripError(f"{file} cannot be read as an image by ITK.", path=str(file)) from None
+        raise RoundtripError(f"{posix(file)} cannot be read as an image by ITK.", path=posix(file)) from None
     first = next((instance for instance in written.instances if instance.image_orientation_patient), None)
     if first is None or first.image_orientation_patient is None or array.ndim < 3:
         aligned = array.reshape((-1, *array.shape[-2:])) if array.ndim == 2 else array
     else:
         aligned = _aligned(file, written, first, array, np.array(origin), np.array(spacing), direction)
     if aligned.shape[0] != len(written.instances):
-        message = f"{file} holds {counted(aligned.shape[0], 'slice')}, the written series"
-        raise RoundtripError(f"{message} {len(written.instances)}.", path=str(file))
+        message = f"{posix(file)} holds {counted(aligned.shape[0], 'slice')}, the written series"
+        raise RoundtripError(f"{message} {len(written.instances)}.", path=posix(file))
     np.save(target, aligned)
 
 
@@ -114,7 +114,7 @@ def _aligned(
     agreement = slice_axes @ image_axes.T
     order = np.argmax(np.abs(agreement), axis=1)
     if sorted(order) != [0, 1, 2] or np.any(np.abs(agreement[[0, 1, 2], order]) < 1 - ALIGNMENT_TOLERANCE):
-        raise RoundtripError(f"{file} does not lie along the slices of the written series.", path=str(file))
+        raise RoundtripError(f"{posix(file)} does not lie along the slices of the written series.", path=posix(file))
     corner = np.array(origin[:3], dtype=float)
     flipped = []
     for axis, image_axis in enumerate(order):
@@ -127,8 +127,8 @@ def _aligned(
     wanted = (steps, *(first.pixel_spacing or (None, None)))
     for slice_step, image_step in zip(wanted, image_spacing, strict=True):
         if slice_step is not None and abs(slice_step - image_step) > SPACING_TOLERANCE_FRACTION * slice_step:
-            raise RoundtripError(f"{file} has another spacing than the written series.", path=str(file))
+            raise RoundtripError(f"{posix(file)} has another spacing than the written series.", path=posix(file))
     position = next((instance.image_position_patient for instance in written.instances), None)
     if position is not None and float(np.linalg.norm(corner - np.array(position))) > ORIGIN_TOLERANCE_MM:
-        raise RoundtripError(f"{file} does not begin where the written series does.", path=str(file))
+        raise RoundtripError(f"{posix(file)} does not begin where the written series does.", path=posix(file))
     return turned

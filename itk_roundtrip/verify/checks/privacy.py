@@ -107,7 +107,7 @@ def _machine_names() -> tuple[str, ...]:
     """Return the names of this machine and its user as patterns, without short ones and words that tools write."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # no such user in the system's table
+    except (ImportError, KeyError, OSError):  # no such table in the system, or no such user in it
         user = ""
     names = (socket.gethostname(), user)
     return tuple(re.escape(name) for name in names if len(name) > 4 and name.casefold() not in _TOOL_WORDS)
