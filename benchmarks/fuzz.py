@@ -599,7 +599,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         Workers(1) as carriers,
-        Workers(1, prepare="verify.audit") as auditors,
+        Workers(1, prepare="itk_roundtrip.verify.audit") as auditors,
     ):
         series = bases(Path(folder))
         if arguments.keep:

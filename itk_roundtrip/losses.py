@@ -6,28 +6,23 @@ runs in a process of its own, with a time limit, and its row of the table says h
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import resource
 import shutil
-import signal
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pydicom
 
 from itk_roundtrip.arguments import Progress, checked
 from itk_roundtrip.dicom.values import vr_of
-from itk_roundtrip.errors import RoundtripError, internal_error
+from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import refusal
 from itk_roundtrip.processes import Workers, processors, uninterrupted
@@ -35,7 +30,7 @@ from itk_roundtrip.series.find import Instance, Series, choose_series, find_seri
 from itk_roundtrip.verify.findings import Outcome, Report
 from itk_roundtrip.verify.judge import verify_folders
 from itk_roundtrip.verify.options import Options
-from itk_roundtrip.words import counted
+from itk_roundtrip.words import counted, posix
 
 State = Literal["written", "refused", "crashed", "timed out"]
 
@@ -230,8 +225,8 @@ def find_losses(
         There is no room for a copy of the series in the temporary folder.
     """
     progress = progress or (lambda stage, done, total: None)
-    with _temporary_folder() as folder, Workers(1, prepare="losses") as workers:
-        chosen = choose_series(find_series(source), series, os.fspath(source))
+    with _temporary_folder() as folder, Workers(1, prepare="itk_roundtrip.losses", single_use=True) as workers:
+        chosen = choose_series(find_series(source), series, posix(source))
         linked = _link_files(chosen, folder / "source")
         versions = _versions(workers, folder)
         rows: list[IdiomLosses] = []
@@ -239,7 +234,7 @@ def find_losses(
             progress("Running the examples", len(rows), len(IDIOMS))
             rows.append(_row(idiom, chosen, linked, folder / "written", workers))
         progress("Running the examples", len(rows), len(IDIOMS))
-    return LossTable(os.fspath(source), chosen.series_instance_uid, len(chosen.instances), versions, tuple(rows))
+    return LossTable(posix(source), chosen.series_instance_uid, len(chosen.instances), versions, tuple(rows))
 
 
 @contextmanager
@@ -253,16 +248,7 @@ def _temporary_folder() -> Iterator[Path]:
     finally:
         if folder is not None:
             with uninterrupted():
-                _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder in which a process that was just killed may still finish its last file."""
-    for _ in range(50):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link_files(series: Series, folder: Path) -> Path:
@@ -274,22 +260,24 @@ def _link_files(series: Series, folder: Path) -> Path:
         while name in names:  # files of the same name in two subfolders
             name = f"{index}_{name}"
         names.add(name)
-        (folder / name).symlink_to(instance.path)
+        try:
+            (folder / name).symlink_to(instance.path)
+        except OSError:  # Windows allows links to some users only
+            shutil.copyfile(instance.path, folder / name)
     return folder
 
 
 def _versions(workers: Workers, folder: Path) -> Versions:
     """Return the versions of ITK and SimpleITK, and of the GDCM and ITK in them, as written files name them."""
-    files = folder / "itk.dcm", folder / "simpleitk.dcm"
-    embedded = []
-    for write, file in zip((_itk.write_nothing, _simpleitk.write_nothing), files, strict=True):
-        outcome = workers.call(attempt, write, (str(file),), _SECONDS)
-        whole = not outcome.crashed and outcome.value[0] == "written"  # else the file may be cut off
-        meta = pydicom.filereader.read_file_meta_info(file) if whole else pydicom.Dataset()
+    named = []
+    for name, module in (("itk", _itk), ("simpleitk", _simpleitk)):
+        file = folder / f"{name}.dcm"
+        outcome = workers.call(write_and_name, module.write_nothing, module.version, str(file), seconds=_SECONDS)
+        version, is_whole = outcome.value or ("unknown", False)  # a crash may have cut the file off
+        meta = pydicom.filereader.read_file_meta_info(file) if is_whole else pydicom.Dataset()
         names = str(meta.get("ImplementationVersionName", "")), str(meta.get("SourceApplicationEntityTitle", ""))
-        embedded.append([name.split()[-1] if " " in name else "unknown" for name in names])
-    (itk_gdcm, _), (simpleitk_gdcm, simpleitk_itk) = embedded
-    itk, simpleitk = (str(workers.call(version).value) for version in (_itk.version, _simpleitk.version))
+        named.append([version, *(name.split()[-1] if " " in name else "unknown" for name in names)])
+    (itk, itk_gdcm, _), (simpleitk, simpleitk_gdcm, simpleitk_itk) = named
     return Versions(itk, itk_gdcm, simpleitk, simpleitk_itk, simpleitk_gdcm)
 
 
@@ -297,20 +285,20 @@ def _row(idiom: str, series: Series, linked: Path, output: Path, workers: Worker
     """Return the row of an example: run it on the linked series, compare what it wrote, and remove that."""
     _check_room(series, output.parent)
     seconds = _SECONDS + _SECONDS_PER_SLICE * len(series.instances)
-    outcome = workers.call(attempt, IDIOMS[idiom], (str(linked), str(output)), seconds)
+    outcome = workers.call(attempt, IDIOMS[idiom], str(linked), str(output), seconds=seconds)
     state: State
-    state, reason = ("crashed", "") if outcome.crashed else outcome.value
+    state, reason = outcome.value or ("timed out" if outcome.timed_out else "crashed", "")
     if state == "written" and not _whole_files(output):
         state, reason = "refused", "no file"
     if state == "written":
         options = Options(None, "copy", None, None, processors(), False, lambda *_: None)
-        with Workers(options.jobs, prepare="verify.audit") as auditors:
+        with Workers(options.jobs, prepare="itk_roundtrip.verify.audit") as auditors:
             row = _compared(idiom, verify_folders((str(linked), str(output)), options, auditors))
-        _remove(output)
+        shutil.rmtree(output)
         return row
     stage = "on writing" if output.exists() else "on reading"
     row = IdiomLosses(idiom, state, f"{stage} ({reason})" if reason else stage, _whole_files(output))
-    _remove(output)
+    shutil.rmtree(output, ignore_errors=True)
     _check_room(series, output.parent)  # on a full disk it is not ITK that refused
     return row
 
@@ -367,50 +355,27 @@ def _compared(idiom: str, report: Report) -> IdiomLosses:
 
 
 def prepare() -> None:
-    """Import what the examples need, once; called before the workers are forked."""
+    """Import what the examples need."""
     _itk.series_file_names_class()
     _simpleitk.load()
 
 
-def attempt(function: Callable[..., None], arguments: tuple[str, ...], seconds: float) -> tuple[State, str]:
-    """Call a function in a child process, which it may crash: this process itself must never run ITK.
-
-    Returns
-    -------
-    tuple
-        How the function ended, and what it refused.
-    """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as the nursery has it, nothing can be waited for
-    context = multiprocessing.get_context("fork")
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_run, args=(function, arguments, sending))
-    child.start()
-    sending.close()
-    child.join(seconds)
-    if child.is_alive():
-        child.kill()
-        child.join()
-        return "timed out", ""
+def attempt(example: Callable[[str, str], None], source: str, output: str) -> tuple[State, str]:
+    """Run an example; return how it ended, and what it refused."""
     try:
-        answer: str | RoundtripError | None = receiving.recv()
-    except EOFError:
-        return "crashed", ""
-    if isinstance(answer, RoundtripError):
-        raise answer
-    return ("written", "") if answer is None else ("refused", answer)
-
-
-def _run(function: Callable[..., None], arguments: tuple[str, ...], answers: Connection[Any, Any]) -> None:
-    """Call a function in the child process and send what it refused, an internal error, or ``None``."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory with patient data is not to be left in a file
-    answer: str | RoundtripError | None = None
-    try:
-        function(*arguments)
+        example(source, output)
     except (RuntimeError, TypeError, ValueError, OSError, MemoryError) as thrown:
-        answer = refusal(thrown)
-    except Exception as error:
-        answer = internal_error(error)
-    answers.send(answer)
+        return "refused", refusal(thrown)
+    return "written", ""
+
+
+def write_and_name(write: Callable[[str], None], version: Callable[[], str], file: str) -> tuple[str, bool]:
+    """Return the version of a front end, and whether it wrote a file, in which it names the libraries in it."""
+    try:
+        write(file)
+    except (RuntimeError, OSError):
+        return version(), False
+    return version(), True
 
 
 # --------------------------------------------------------------------------------------------- for people

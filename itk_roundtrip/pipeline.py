@@ -19,6 +19,7 @@ from itk_roundtrip.errors import (
 from itk_roundtrip.processes import Outcome, Task, Workers, processors
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.volume.volume import NO_DERIVATION, Derivation, check_volume
+from itk_roundtrip.words import posix
 
 if TYPE_CHECKING:
     from itk_roundtrip.carry.processed import Values
@@ -293,13 +294,16 @@ def roundtrip(
     if options.operation is not None:
         options = replace(options, derivation=options.operation.described(derivation))
     if not os.path.isdir(source):
-        raise SeriesNotFoundError(f"{os.fspath(source)} is not a folder.", path=os.fspath(source))
+        raise SeriesNotFoundError(f"{posix(source)} is not a folder.", path=posix(source))
     staging = Staging(source, destination, overwrite=overwrite)
+    started = Workers(jobs, prepare=f"itk_roundtrip.carry.slabs:{backend}")  # first: they import while this scans
     try:
-        with staging, Workers(jobs, (staging.lock,), prepare=f"carry.slabs:{backend}") as workers:
+        with staging, started as workers:  # which end before the folder goes that they write to
             return carry(source, destination, options, staging, workers)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*([PUBLISHED] if staging.published else [])) from None
+    finally:
+        started.close()
 
 
 @dataclass(frozen=True)
@@ -376,7 +380,7 @@ def carry(
 
     series_list, series = _find(source, options)
     trip = _trip(series, _source_warnings(series_list, series, options), options, staging, workers)
-    folders, uids = (os.fspath(source), os.fspath(destination)), judge.uids_of(series_list)
+    folders, uids = (posix(source), posix(destination)), judge.uids_of(series_list)
     if options.operation is None:
         return _finish(trip, _carry_in_itk_order(trip), folders, uids)
     values = _process(trip, options.operation)
@@ -448,7 +452,7 @@ def _find(source: str | os.PathLike[str], options: Options) -> tuple[SeriesList,
 
     compression.check_available(options.transfer_syntax)
     series_list = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
-    series = choose_series(series_list, options.series, os.fspath(source))
+    series = choose_series(series_list, options.series, posix(source))
     _check_readable(series_list.skipped)
     return series_list, series
 
@@ -493,7 +497,7 @@ def _trip(
                 overlay=instance.embedded_overlay,
             )
     staging.refuse_sources([instance.path for instance in series.instances])
-    front_end_versions = workers.call(slabs.versions, staging.folder, options.backend).value or ()
+    front_end_versions = workers.call(slabs.versions, staging.work, options.backend).value or ()
     versions = _named_versions(front_end_versions)
     names = _names(series)
     return _Trip(
@@ -632,14 +636,15 @@ def _process(trip: _Trip, operation: Operation) -> tuple[Mapping[str, Values], s
 
     options, derivation = trip.options, trip.options.derivation
     _processing(options, trip.series)  # what cannot be said of it is told before the work
-    arguments = (trip.series, operation, trip.staging.folder, options.backend)
+    arguments = (trip.series, operation, trip.staging.work, options.backend)
     further: dict[str, Any] = {
         "footprint_slices": derivation.footprint_slices,
         "allow_irregular": derivation.allow_irregular,
     }
     if operation.is_local:
         return processing.process(*arguments, ThisProcess(), options.progress, **further)
-    with Workers(1, prepare=f"carry.processing:{options.backend}") as own_process:
+    prepare = f"itk_roundtrip.carry.processing:{options.backend}"
+    with Workers(1, prepare=prepare, output="stderr") as own_process:
         return processing.process(*arguments, own_process, options.progress, **further)
 
 
@@ -750,7 +755,7 @@ def _job(trip: _Trip, plan: SeriesPlan | None) -> Job:
 
     return slabs.Job(
         plan,
-        trip.staging.folder,
+        trip.staging.work,
         trip.options.backend,
         trip.options.transfer_syntax,
         trip.front_end_versions[-1] if trip.front_end_versions else "",
@@ -838,11 +843,11 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     )
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
         trip = _trip(series, _irregular(series), options, staging, ThisProcess(), before.sources, edited)
-        folders, uids = (str(series.directory), os.fspath(destination)), judge.uids_of(SeriesList([series]))
+        folders, uids = (posix(series.directory), posix(destination)), judge.uids_of(SeriesList([series]))
         if values is None:
             return _finish(trip, _carry(trip, series, trip.names, "position"), folders, uids)
         _processing(options, series)  # what cannot be said of it is told before the work
-        made = processing.of_array(volume, values, staging.folder, options.derivation)
+        made = processing.of_array(volume, values, staging.work, options.derivation)
         return _finish(trip, _carry_processed(trip, made, series, trip.names, "position"), folders, uids)
 
 

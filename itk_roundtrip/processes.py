@@ -1,34 +1,43 @@
-"""Worker processes for tasks that may crash: a nursery imports their modules once, and forks them.
+"""Worker processes for tasks that may crash: new interpreters, each of which imports what its tasks need.
 
-ITK may end the process that it runs in, keeps the GIL while it works and must not be forked once it has run a filter.
-So the parent never runs ITK; the nursery imports it, runs nothing and forks workers, which share its memory; a worker
-that dies is replaced, and the parent learns on which task. POSIX only.
+ITK may end the process that it runs in and keeps the GIL while it works, so that the process of the user never runs
+it. A worker is started as any program is, on every system, and gets its tasks through a pipe to its standard input;
+it ends by itself when the pipe ends, as it does when the parent is killed. One that dies is replaced, and the parent
+learns on which task it died.
 """
 
 from __future__ import annotations
 
-import array
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
+import pickle
+import queue
 import signal
-import socket
+import struct
 import subprocess
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, Literal
 
 from itk_roundtrip.errors import RoundtripError, internal_error
 
 _GARBAGE_THRESHOLD = 50_000
 """Objects between garbage collections: a header has thousands and hardly a cycle, so that Python's 700 cost time."""
-_DYING_SECONDS = 0.3
-"""Time that a nursery which could not start may take to end after its socket is closed."""
+_POLL_SECONDS = 0.2
+"""Longest wait for an answer at a time: on Windows, Ctrl-C does not wake a thread that waits without an end."""
+_ENDING_SECONDS = 1.0
+"""Longest wait for the end of the pipe of a dead worker, which a process that it left behind may hold open."""
+_LENGTH = struct.Struct("<Q")
+_STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+"""Signals that stop a program and that it may handle: Ctrl-C, the end of the session, on Windows Ctrl-Break."""
 
 
 def processors() -> int:
@@ -46,47 +55,90 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a task: the value it returned, or ``crashed`` if its worker died."""
+    """Result of a task: the value it returned; ``crashed`` if its worker died, ``timed_out`` if it was ended."""
 
     task: Task
     value: Any = None
     crashed: bool = False
+    timed_out: bool = False
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker process, the thread that receives its answers, whether it is prepared, and its task since when."""
+
+    process: subprocess.Popen[bytes]
+    receiver: threading.Thread
+    ready: bool = False
+    task: Task | None = None
+    since: float = 0.0
 
 
 class Workers:
-    """Up to ``count`` worker processes.
+    """Up to ``count`` worker processes, started ahead of the tasks or when there are tasks for them.
 
     Parameters
     ----------
     count
         Number of workers that run at the same time.
-    keep_open
-        File descriptors that every worker inherits, such as that of a lock that it keeps held.
     prepare
-        Module of this package whose function ``prepare`` imports what the tasks need; its argument follows a colon.
+        Module whose function ``prepare`` imports what the tasks need, once in each worker; a text behind a colon is
+        its argument.
+    output
+        Where that goes which Python functions print: nowhere, or to ``stderr`` of this process. What ITK and other
+        libraries print goes nowhere: it may hold names of files and patients.
+    single_use
+        Run each task in a process that has run no other; the next one is started as soon as a task is done.
     """
 
-    def __init__(self, count: int, keep_open: tuple[int, ...] = (), *, prepare: str = "carry.slabs") -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        prepare: str = "itk_roundtrip.carry.slabs",
+        output: Literal["stderr"] | None = None,
+        single_use: bool = False,
+    ) -> None:
         self._count = count
-        self._connections: list[Connection[Any, Any]] = []
-        with uninterrupted():
-            self._start(keep_open, prepare)
+        self._single_use = single_use
+        self._prepare = prepare
+        self._output = output
+        self._workers: list[_Worker] = []
+        self._answers: queue.SimpleQueue[tuple[_Worker, bytes | None]] = queue.SimpleQueue()
+        # This process needs a processor as well until it has tasks: it imports modules and scans files.
+        try:
+            for _ in range(min(count, max(1, processors() - 1))):
+                self._start()
+        except BaseException:
+            self.close()
+            raise
 
-    def _start(self, keep_open: tuple[int, ...], prepare: str) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    def _start(self) -> None:
+        """Start a worker."""
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from itk_roundtrip.processes import nursery; nursery({theirs.fileno()}, {prepare!r})"
+            f"from itk_roundtrip.processes import serve; serve({self._prepare!r}, {self._output!r})"
         )
-        with theirs:
-            self._nursery = subprocess.Popen(
+        with uninterrupted():  # signals are for the main thread, not for the one that receives
+            process = subprocess.Popen(
                 [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what ITK prints may hold names of files and patients
-                pass_fds=(theirs.fileno(), *keep_open),
-                start_new_session=True,  # Ctrl-C is the parent's; a single kill reaches all workers
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None if self._output == "stderr" and sys.stderr is not None else subprocess.DEVNULL,
+                creationflags=_CREATION_FLAGS,
+                start_new_session=True,  # Ctrl-C is the parent's
             )
+            worker = _Worker(process, threading.Thread(target=lambda: self._receive(worker), daemon=True))
+            worker.receiver.start()
+            self._workers.append(worker)
+
+    def _receive(self, worker: _Worker) -> None:
+        """Queue the answers of a worker, and ``None`` at their end."""
+        assert worker.process.stdout is not None
+        with worker.process.stdout as stream:
+            while (answer := _received(stream)) is not None:
+                self._answers.put((worker, answer))
+        self._answers.put((worker, None))
 
     def __enter__(self) -> Workers:
         return self
@@ -94,120 +146,233 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers, whatever they do."""
+        self._end(*self._workers)
+
+    def _end(self, *workers: _Worker) -> None:
+        """Kill workers, and wait until nothing is left of them."""
         with uninterrupted():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._nursery.pid, signal.SIGKILL)
-            self._nursery.wait()
-            for connection in self._connections:
-                connection.close()
-            self._control.close()
+            for worker in workers:
+                if worker.process.returncode is None:
+                    with contextlib.suppress(OSError):  # it is dead already
+                        if hasattr(os, "killpg"):  # with what it has started, such as dciodvfy
+                            os.killpg(worker.process.pid, signal.SIGKILL)
+                        else:
+                            worker.process.kill()
+            for worker in workers:
+                worker.process.wait()
+                assert worker.process.stdin is not None
+                with contextlib.suppress(OSError):  # half a task that it did not take
+                    worker.process.stdin.close()
+                worker.receiver.join(_ENDING_SECONDS)
+                self._workers.remove(worker)
 
-    def _worker(self) -> Connection[Any, Any]:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with ours, theirs:
-            descriptors = array.array("i", [theirs.fileno()])
-            try:
-                self._control.sendmsg([b"w"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-            except OSError:
-                self._check_nursery()
-                raise
-            connection: Connection[Any, Any] = Connection(ours.detach())
-        self._connections.append(connection)
-        return connection
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
+    def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Outcome:
         """Run a task and return its outcome; an error that it raises is raised here."""
-        return next(iter(self.run(deque([Task(function, arguments)]))))
+        return next(iter(self.run(deque([Task(function, arguments)]), seconds=seconds)))
 
-    def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: deque[Task], *, seconds: float | None = None) -> Iterator[Outcome]:
         """Run tasks and yield their outcomes in the order of completion; tasks may be appended meanwhile.
+
+        Parameters
+        ----------
+        tasks
+            Is emptied.
+        seconds
+            Time limit of each task.
 
         Raises
         ------
         RoundtripError
             As soon as a task raises it.
         """
-        busy: dict[Connection[Any, Any], Task] = {}
         try:
-            while tasks or busy:
-                while tasks and len(busy) < self._count:
-                    idle = next((worker for worker in self._connections if worker not in busy), None) or self._worker()
-                    task = tasks.popleft()
-                    with contextlib.suppress(OSError):  # it is dead, and receiving from it will fail below
-                        idle.send(task)
-                    busy[idle] = task
-                for ready in wait(list(busy)):
-                    assert isinstance(ready, Connection)
-                    task = busy.pop(ready)
-                    try:
-                        value, error = ready.recv()
-                    except (EOFError, OSError):
-                        ready.close()
-                        self._connections.remove(ready)
-                        self._check_nursery()
-                        yield Outcome(task, crashed=True)
-                        continue
-                    if error is not None:
-                        raise error
-                    yield Outcome(task, value)
+            while tasks or self._busy:
+                self._hand_out(tasks)
+                outcome = self._next_outcome(seconds)
+                if outcome is not None:
+                    yield outcome
         finally:
-            for connection in busy:  # their late answers would be taken for those of later tasks
-                connection.close()
-                self._connections.remove(connection)
+            self._end(*self._busy)  # their late answers would be taken for those of later tasks
 
-    def _check_nursery(self) -> None:
-        """Raise if the nursery has ended, which means that it could not start; else a worker alone has crashed."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._nursery.wait(_DYING_SECONDS)
-            raise RoundtripError(
-                "The process that imports ITK and pydicom could not start; check the installation with"
-                ' `python -c "import itk, pydicom; itk.GDCMImageIO.New()"`.'
-            )
+    @property
+    def _busy(self) -> list[_Worker]:
+        """The workers that have a task."""
+        return [worker for worker in self._workers if worker.task is not None]
+
+    def _hand_out(self, tasks: deque[Task]) -> None:
+        """Give a task to each worker that is ready and has none; start workers for the others, as many as may run."""
+        for _ in range(min(self._count, len(tasks) + len(self._busy)) - len(self._workers)):
+            self._start()
+        for worker in [worker for worker in self._workers if worker.ready and worker.task is None]:
+            if not tasks:
+                return
+            task = tasks.popleft()
+            assert worker.process.stdin is not None
+            try:
+                _send(worker.process.stdin, pickle.dumps(task))
+            except OSError:  # it died when it had nothing to do, which is not the fault of this task
+                self._end(worker)
+                tasks.appendleft(task)
+                continue
+            worker.task, worker.since = task, time.monotonic()
+
+    def _next_outcome(self, seconds: float | None) -> Outcome | None:
+        """Wait a little for an answer, and return the outcome of the task that it is of, if there is one."""
+        for late in self._busy if seconds is not None else ():
+            if time.monotonic() - late.since > (seconds or 0.0):
+                self._end(late)
+                assert late.task is not None
+                return Outcome(late.task, timed_out=True)
+        try:
+            worker, answer = self._answers.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            return None
+        if worker not in self._workers:  # it was ended, this is its last word
+            return None
+        task, worker.task = worker.task, None
+        if answer is None:
+            self._end(worker)
+            if not worker.ready:
+                raise RoundtripError(
+                    "The process that imports ITK and pydicom could not start; check the installation with"
+                    ' `python -c "import itk, pydicom; itk.GDCMImageIO.New()"`.'
+                )
+            return None if task is None else Outcome(task, crashed=True)
+        value, error = pickle.loads(answer)
+        if self._single_use and worker.ready:
+            self._end(worker)
+            self._start()
+        if error is not None:
+            raise error
+        worker.ready = True
+        return None if task is None else Outcome(task, value)
 
 
-def nursery(control: int, prepare: str) -> None:
-    """Import what workers need, then fork a worker for each socket received from ``control``, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # dead workers leave no zombies
-    gc.disable()  # nothing imported is garbage; frozen, it is not copied into each worker by a collection
-    module, *argument = prepare.split(":")
-    importlib.import_module(f"itk_roundtrip.{module}").prepare(*argument)
+if sys.platform == "win32":
+    # Ctrl-C is the parent's, and a parent without a console makes no windows.
+    _CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+else:
+    _CREATION_FLAGS = 0
+
+
+def _send(stream: IO[bytes], message: bytes) -> None:
+    """Write a message with its length before it."""
+    stream.write(_LENGTH.pack(len(message)))
+    stream.write(message)
+    stream.flush()
+
+
+def _received(stream: IO[bytes]) -> bytes | None:
+    """Return the next message, or ``None`` if the stream ends before or in it."""
+    try:
+        length = stream.read(_LENGTH.size)
+        if len(length) < _LENGTH.size:
+            return None
+        message = stream.read(_LENGTH.unpack(length)[0])
+    except OSError:  # as Windows tells the end of a broken pipe
+        return None
+    return message if len(message) == _LENGTH.unpack(length)[0] else None
+
+
+# ------------------------------------------------------------------------------------ in the worker process
+
+
+def serve(prepare: str, output: Literal["stderr"] | None) -> None:
+    """Run a worker: prepare it, then answer tasks until the parent is gone."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    if output == "stderr":
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    sys.stdout = sys.stderr
+    for descriptor in range(3):  # nothing that a library prints gets among the answers
+        os.dup2(null, descriptor)
+    _behave()
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive_tasks, args=(requests, tasks), daemon=True).start()
+    gc.disable()  # nothing that is imported is garbage
+    try:
+        module, _, argument = prepare.partition(":")
+        importlib.import_module(module).prepare(*([argument] if argument else []))
+        error = None
+    except RoundtripError as refusal:
+        error = refusal
+    except BaseException:  # such as an installation that is not complete, which the parent reports
+        os._exit(1)
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD)
     gc.enable()
-    with socket.socket(fileno=control) as requests:
+    with contextlib.suppress(OSError):  # the parent is gone
+        _send(answers, pickle.dumps((None, error)))
         while True:
-            message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
-            if not message:
-                return
-            if os.fork() == 0:
-                requests.close()
-                _serve(Connection(descriptors[0]))
-                os._exit(0)
-            os.close(descriptors[0])
+            answer = _answer(tasks.get())
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):  # the function may have put anything there
+                    stream.flush()
+            _send(answers, answer)
 
 
-def _serve(connection: Connection[Any, Any]) -> None:
-    while True:
-        try:
-            task = connection.recv()
-        except EOFError:  # the parent is gone or has no more to do
-            return
-        answer: tuple[Any, RoundtripError | None]
-        try:
-            answer = (task.function(*task.arguments), None)
-        except RoundtripError as error:
-            answer = (None, error)
-        except BaseException as error:  # a panic in Rust, as in a decoder, is no Exception
-            answer = (None, internal_error(error))
-        connection.send(answer)
+def _behave() -> None:
+    """Leave Ctrl-C to the parent, take the signals that it held back at the start, and crash without a trace."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory with patient data is not to be left in a file
+    if sys.platform == "win32":
+        ctypes.windll.kernel32.SetErrorMode(0x0003)  # SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX: no dialog waits
+
+
+def _receive_tasks(requests: IO[bytes], tasks: queue.SimpleQueue[bytes]) -> None:
+    """Queue the tasks that come, and end this process, in the middle of a task if need be, when the parent is gone."""
+    while (task := _received(requests)) is not None:
+        tasks.put(task)
+    os._exit(0)
+
+
+def _answer(content: bytes) -> bytes:
+    """Run a pickled task and return its value and error, pickled."""
+    try:
+        task = pickle.loads(content)
+        return pickle.dumps((task.function(*task.arguments), None))
+    except RoundtripError as error:
+        return pickle.dumps((None, error))
+    except BaseException as error:  # a panic in Rust, as in a decoder, is no Exception
+        return pickle.dumps((None, internal_error(error)))
+
+
+# ------------------------------------------------------------------------------------------------------ signals
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Block SIGINT (Ctrl-C), SIGTERM and SIGHUP while a few lines run that must not be left halfway."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    """Hold back the signals that stop a program while a few lines run that must not be left halfway.
+
+    Where signals cannot be blocked, as on Windows, their handlers are called at the end; threads other than the main
+    one never run any.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return
+    came: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _STOPS:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # None: not set by Python, not to be put back
+                handlers[number] = signal.signal(number, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)

@@ -58,7 +58,7 @@ Verify = Callable[..., Report]
 @pytest.fixture(scope="session")
 def auditors() -> Iterator[Workers]:
     """One worker for all verifications."""
-    with Workers(1, prepare="verify.audit") as pool:
+    with Workers(1, prepare="itk_roundtrip.verify.audit") as pool:
         yield pool
 
 

@@ -17,6 +17,7 @@ from synthetic import write_series
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
+pytest.importorskip("resource", reason="the campaign limits what programs may use")
 import fidelity  # noqa: E402
 from fidelity import Call, Tool  # noqa: E402
 

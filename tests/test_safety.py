@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import gc
 import hashlib
 import importlib
@@ -13,7 +12,6 @@ import io
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -26,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import pydicom
 import pytest
 from synthetic import CASES, is_available, series_instance_uid, write_series
@@ -39,7 +38,11 @@ from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.series.find import Series, find_series
 
 if TYPE_CHECKING:
+    import resource
+
     from conftest import Run
+else:
+    resource = pytest.importorskip("resource", reason="limits, signals and permissions of POSIX")
 
 PRIVATE = {
     "PatientName": "Zzyzx^Quill",
@@ -99,6 +102,11 @@ def write_old(folder: Path) -> dict[str, tuple[Any, ...]]:
 def hidden(folder: Path) -> Path:
     """Return the staging folder of an output folder."""
     return folder.with_name(f".{folder.name}.itk-roundtrip")
+
+
+def made_in(folder: Path, name: str) -> Path:
+    """Return the subfolder ``output`` or ``ordering`` of the run that makes an output folder; none if there is none."""
+    return next(hidden(folder).glob(f"run-*/{name}"), hidden(folder) / "run-none" / name)
 
 
 def names(folder: Path) -> set[str]:
@@ -186,13 +194,17 @@ def until(condition: Callable[[], bool]) -> bool:
 _STAGED = """
 import contextlib, importlib, signal, sys
 from types import ModuleType, SimpleNamespace
-from itk_roundtrip import cli
+from itk_roundtrip import cli, folders
 from itk_roundtrip.carry import staging
 
 moment = sys.argv.pop(1)
 flow = importlib.import_module("itk_roundtrip.pipeline")
-flow.Workers = lambda *_, **__: contextlib.nullcontext()
-acquire, remove = staging.Staging._acquire, staging._remove
+class NoWorkers(contextlib.nullcontext):
+    def close(self):
+        pass
+
+flow.Workers = lambda *_, **__: NoWorkers()
+acquire, remove = staging.Staging._acquire, folders.remove
 
 def interrupt(*_):
     signal.raise_signal(signal.SIGINT)
@@ -202,7 +214,7 @@ def acquire_then_interrupt(place):
     interrupt()
 
 def interrupt_then_remove(path):
-    staging._remove = remove
+    folders.remove = remove
     interrupt()
     remove(path)
 
@@ -215,7 +227,7 @@ def carry(source, destination, options, place, workers):
     if not moment.startswith("working"):
         place.publish()
     if moment.endswith("removing"):
-        staging._remove = interrupt_then_remove
+        folders.remove = interrupt_then_remove
     if moment in ("published", "working, removing"):
         interrupt()
     return SimpleNamespace(warnings=())
@@ -235,10 +247,17 @@ cli.main()
 Command = Callable[..., Ended]
 
 
+class Lent(contextlib.nullcontext[Workers]):
+    """The workers of the session, which a run does not end."""
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
 def command(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command line in this process, with the workers of the session."""
-    monkeypatch.setattr(_flow, "Workers", lambda *_, **__: contextlib.nullcontext(workers))
+    monkeypatch.setattr(_flow, "Workers", lambda *_, **__: Lent(workers))
 
     def call(*arguments: object) -> Ended:
         streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace") for _ in range(2)]
@@ -335,7 +354,7 @@ def test_kill_at_any_moment_leaves_the_source_and_a_whole_output_or_none(
     def has_come() -> bool:
         if kind == "share":
             return time.monotonic() - start >= moment * duration_s
-        return len(list((hidden(output) / "output").glob("*.dcm"))) >= moment
+        return len(list(made_in(output, "output").glob("*.dcm"))) >= moment
 
     assert until(lambda: has_come() or not started.running())
     started.survivors()
@@ -438,7 +457,7 @@ def test_an_old_output_moved_aside_comes_back_before_a_run_replaces_it(
 def test_what_a_killed_run_left_is_removed(short_source: Path, command: Command, tmp_path: Path) -> None:
     """Half outputs must neither pile up nor mix with the next output."""
     output = tmp_path / "out"
-    for name in ("lock", "output/derived_IM9999.dcm", "itk-0/derived_IM9999.dcm", "ordering/IM9999.dcm"):
+    for name in ("lock", "run-1/output/derived_IM9999.dcm", "run-1/itk-0/IM9999.dcm", "run-2/ordering/IM9999.dcm"):
         (hidden(output) / name).parent.mkdir(parents=True, exist_ok=True)
         (hidden(output) / name).write_text("half")
     assert command("run", short_source, output).code == 0
@@ -452,10 +471,9 @@ def test_a_run_that_holds_the_lock_is_not_disturbed(
 ) -> None:
     """Two jobs of a batch system may write to one folder by mistake."""
     output = tmp_path / "out"
-    (hidden(output) / "output").mkdir(parents=True)
-    (hidden(output) / "output" / "half.dcm").write_text("half")
-    with (hidden(output) / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    (hidden(output) / "run-1" / "output").mkdir(parents=True)
+    (hidden(output) / "run-1" / "output" / "half.dcm").write_text("half")
+    with filelock.FileLock(hidden(output) / "lock"):
         before = state(tmp_path)
         command("run", short_source, output, *options).check_refused("another run")
         assert state(tmp_path) == before
@@ -806,7 +824,7 @@ def test_a_stop_leaves_the_old_output_and_nothing_else(
     started = Started("run", long_source, output, "--overwrite", "--jobs", 1)
 
     def has_come() -> bool:
-        folder = hidden(output) / stage
+        folder = made_in(output, stage)
         return not started.running() or (folder.is_dir() and len(names(folder)) > (100 if stage == "ordering" else 0))
 
     assert until(has_come)
@@ -903,7 +921,7 @@ def test_a_closed_stream_costs_no_output(descriptor: int, short_source: Path, tm
 
 
 def test_a_run_without_any_stream_reaches_its_workers(short_source: Path, tmp_path: Path) -> None:
-    """With 0, 1 and 2 closed, the lock and the socket to the workers get these numbers."""
+    """With 0, 1 and 2 closed, the lock and the pipes to the workers get these numbers."""
     started = Started("run", short_source, tmp_path / "out", "--jobs", 1, preexec_fn=_close(0, 1, 2))
     assert started.ended().code in (0, 2)
     started.check_all_gone()
@@ -1060,14 +1078,13 @@ def test_an_itk_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch
     """A broken installation is the first thing that many users meet, whenever the import happens to fail."""
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with Workers(1) as pool:
-        pool._nursery.wait()
         try:
             pool.call(_die_at, 1, 0)
         except (RoundtripError, OSError) as error:
             told = f"{type(error).__name__}: {error}"
         else:
             told = "nothing"
-        gc.collect()  # a socket that is left open is reported here, not in another test
+        gc.collect()  # a pipe that is left open is reported here, not in another test
     assert re.match("RoundtripError: .*could not start", told), told
 
 

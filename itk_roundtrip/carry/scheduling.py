@@ -149,7 +149,9 @@ def carry_slabs(
     results: dict[int, SlabResult] = {}
     answer = None
     count = sum(len(slab) for slab in parts)
-    tasks = deque([*([first] if first else []), *(Task(carrier.process, (job, slab)) for slab in parts)])
+    tasks = deque(Task(carrier.process, (job, slab)) for slab in parts)
+    if first:
+        tasks.insert(1, first)  # as soon as two workers are there; the first slab does not wait for it
     for outcome in workers.run(tasks):
         if outcome.task is first:
             answer = outcome

@@ -64,7 +64,7 @@ CHUNK_BYTES = 16 << 20
 
 
 def prepare(backend: Backend = "itk") -> None:
-    """Import a front end, which takes half a second; called once, before the workers are forked."""
+    """Import a front end, which takes half a second; called once in each worker."""
     audit.trust_values()
     front_end(backend).load()
 

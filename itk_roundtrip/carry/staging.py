@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from itk_roundtrip import folders
 from itk_roundtrip.errors import DestinationError
 from itk_roundtrip.processes import uninterrupted
+from itk_roundtrip.words import posix
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
@@ -22,7 +25,7 @@ _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 class Staging:
     """The hidden folder ``.NAME.itk-roundtrip`` beside the output folder ``NAME``, as a context.
 
-    Its lock is held by this process and the workers that inherit it. Entering it moves back an old output that a
+    Its lock is held by this process, until it ends, however it does. Entering it moves back an old output that a
     killed run had moved aside, and removes what that run left. Leaving it removes it.
 
     Parameters
@@ -41,29 +44,25 @@ class Staging:
     """
 
     def __init__(self, source: str | os.PathLike[str], destination: str | os.PathLike[str], *, overwrite: bool) -> None:
-        self.name = os.fspath(destination)
+        self.name = posix(destination)
         self.source = Path(os.path.realpath(source))
         self.destination = Path(os.path.realpath(destination))
         self.overwrite = overwrite
         self.folder = self.destination.parent / f".{self.destination.name}.itk-roundtrip"
+        self.work = folders.new_subfolder(self.folder)
         self._created: list[Path] = []
-        self._lock = -1
+        self._lock: BaseFileLock | None = None
         self.published = False
 
     @property
     def output(self) -> Path:
         """Folder in which the output is made."""
-        return self.folder / "output"
+        return self.work / "output"
 
     @property
     def ordering(self) -> Path:
         """Folder of the stand-ins that GDCMSeriesFileNames orders."""
-        return self.folder / "ordering"
-
-    @property
-    def lock(self) -> int:
-        """File descriptor of the lock."""
-        return self._lock
+        return self.work / "ordering"
 
     def __enter__(self) -> Staging:
         self._check_place()
@@ -73,7 +72,7 @@ class Staging:
                 self._acquire()
                 self._recover()
                 self._check_free()
-                for folder in (self.output, self.ordering):
+                for folder in (self.work, self.output, self.ordering):
                     folder.mkdir()
         except OSError as error:
             self._abandon()
@@ -86,7 +85,7 @@ class Staging:
     def _abandon(self) -> None:
         """Undo what entering has made so far."""
         with uninterrupted():
-            if self._lock >= 0:
+            if self._lock is not None:
                 self._release()
             else:
                 self._remove_parents()
@@ -142,39 +141,21 @@ class Staging:
                 break
 
     def _acquire(self) -> None:
-        """Lock the staging folder; a lock file that its holder removed meanwhile does not count."""
-        while True:
-            if self.folder.is_symlink():
-                raise DestinationError(f"{self.folder} is a link; remove it.", path=str(self.folder))
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            try:
-                descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self.folder.rmdir()  # no room for the lock; only an empty folder goes
-                raise
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(descriptor), os.stat(self.folder / "lock")):
-                    self._lock = descriptor
-                    return
-            except BlockingIOError:
-                os.close(descriptor)
-                raise DestinationError(f"Another run is writing {self.name}; wait for it.", path=self.name) from None
-            except FileNotFoundError:
-                pass
-            os.close(descriptor)
+        """Lock the staging folder."""
+        if self.folder.is_symlink():
+            raise DestinationError(f"{posix(self.folder)} is a link; remove it.", path=posix(self.folder))
+        try:
+            self._lock = folders.lock(self.folder)
+        except BlockingIOError:
+            raise DestinationError(f"Another run is writing {self.name}; wait for it.", path=self.name) from None
 
     def _recover(self) -> None:
         """Undo what a killed run left between its two renames, then remove the rest of it."""
         old = self.folder / "old"
         if old.exists() and not (self.destination.exists() and any(self.destination.iterdir())):
-            os.rename(old, self.destination)  # also over an empty folder
-        for remnant in self.folder.iterdir():
-            if remnant.name != "lock":
-                _remove(remnant)
+            _move(old, self.destination)
+        for remnant in folders.remnants(self.folder):
+            folders.remove(remnant)
 
     def _check_free(self) -> None:
         """Refuse an output folder that is not empty, unless it is to be replaced and can be."""
@@ -205,11 +186,11 @@ class Staging:
     def _put_in_place(self) -> None:
         """Rename or exchange the folders, as :meth:`publish` says."""
         if not self.destination.exists():
-            os.rename(self.output, self.destination)
+            _move(self.output, self.destination)
         else:
             mode = stat.S_IMODE(self.destination.stat().st_mode)
             if not any(self.destination.iterdir()):
-                os.rename(self.output, self.destination)
+                _move(self.output, self.destination)
             elif not self.overwrite:
                 raise DestinationError(
                     f"{self.name} was filled by somebody else meanwhile; nothing was written.", path=self.name
@@ -226,32 +207,24 @@ class Staging:
         self.published = True
 
     def _release(self) -> None:
-        """Remove the staging folder, then give the lock up."""
-        for remnant in self.folder.iterdir():
-            if remnant.name != "lock":
-                _remove(remnant)
-        _remove(self.folder)
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        os.close(self._lock)
+        """Remove the staging folder and give the lock up."""
+        if self._lock is not None:
+            folders.remove_locked(self.folder, self._lock)
         if not self.published:
             self._remove_parents()
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, even if folders in it may not be written to."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for folder, folders, _ in os.walk(path):
-        for name in (folder, *(os.path.join(folder, subfolder) for subfolder in folders)):
-            if not os.path.islink(name):
-                with contextlib.suppress(OSError):
-                    os.chmod(name, 0o700)
-    shutil.rmtree(path, ignore_errors=True)
+def _move(folder: Path, place: Path) -> None:
+    """Rename a folder; an empty folder at the new place is replaced."""
+    if os.name == "nt" and place.is_dir():  # elsewhere the system does it
+        place.rmdir()
+    os.rename(folder, place)
 
 
 def _exchange(a: Path, b: Path) -> bool:
     """Exchange two folders in a single step (``renameat2`` of Linux, ``renamex_np`` of macOS); tell whether it did."""
+    if os.name == "nt":
+        return False
     library = ctypes.CDLL(None)
     first, second = os.fsencode(a), os.fsencode(b)
     if sys.platform == "darwin":

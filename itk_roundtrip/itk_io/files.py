@@ -24,6 +24,7 @@ from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.pixels.formats import Array, PixelType
 from itk_roundtrip.series.lattice import Lattice
+from itk_roundtrip.words import posix
 
 _SINGLE_PRECISION = frozenset({"NiftiImageIO", "MRCImageIO", "GiplImageIO"})
 """ImageIOs of formats that hold the geometry in numbers of 32 bits."""
@@ -66,8 +67,8 @@ def read_file(file: Path) -> ImageData:
     ImageError
         ITK does not read it, or would read other pixels than it holds.
     """
-    path = str(file)
-    with translated(ImageError, f"{file} cannot be read as an image", path=path):
+    path = posix(file)
+    with translated(ImageError, f"{path} cannot be read as an image", path=path):
         image_io = _simpleitk.image_io_of(file)
         if image_io == "NiftiImageIO":
             _check_nifti(file)
@@ -200,4 +201,4 @@ def _check_meta_image(file: Path, size: int) -> None:
 
 
 def _refused(file: Path, reason: str) -> ImageError:
-    return ImageError(f"{file} {reason}.", path=str(file))
+    return ImageError(f"{posix(file)} {reason}.", path=posix(file))

@@ -50,7 +50,7 @@ _WIDTH, _LEFT, _RIGHT = 480, 72, 16
 
 
 def prepare() -> None:
-    """Import what drawing needs, before workers are forked; importing this module did."""
+    """Import what drawing needs, once in a worker; importing this module did."""
 
 
 def draw(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, wanted: bool) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import warnings
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
@@ -79,7 +80,7 @@ def prepare() -> None:
     """Set up a worker process for comparisons: pydicom takes any value, and glibc keeps freed memory."""
     trust_values()
     # Without it, the pixels of each file take fresh pages from the system, a tenth of the time.
-    if hasattr(library := ctypes.CDLL(None), "mallopt"):
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
             library.mallopt(parameter, 64 << 20)
 

@@ -17,6 +17,7 @@ from itk_roundtrip.arguments import Progress, checked
 from itk_roundtrip.errors import RoundtripError, SeriesNotFoundError
 from itk_roundtrip.processes import Workers, processors
 from itk_roundtrip.verify.options import Options
+from itk_roundtrip.words import posix
 
 if TYPE_CHECKING:
     from itk_roundtrip.verify.findings import Identity, Report
@@ -87,7 +88,7 @@ def verify_series(
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
     """
     count = processors() if jobs is None else jobs
-    folders = os.fspath(source), os.fspath(written)
+    folders = posix(source), posix(written)
     for folder in folders:
         if not os.path.isdir(folder):
             raise SeriesNotFoundError(f"{folder} is not a folder.", path=folder)
@@ -99,7 +100,8 @@ def verify_series(
         )
     reference_file = None if reference is None else Path(reference)
     if reference_file is not None and not reference_file.is_file():
-        raise RoundtripError(f"There is no file {reference_file} to compare with.", path=str(reference_file))
+        name = posix(reference_file)
+        raise RoundtripError(f"There is no file {name} to compare with.", path=name)
     options = Options(
         series=series,
         identity=identity,
@@ -111,7 +113,7 @@ def verify_series(
         volume=volume,
         allowed=frozenset(map(_allowed_tag, allow)),
     )
-    with Workers(count, prepare="verify.audit") as workers:
+    with Workers(count, prepare="itk_roundtrip.verify.audit") as workers:
         from itk_roundtrip.verify.judge import verify_folders  # pydicom and numpy, while the workers import them too
 
         return verify_folders(folders, options, workers)

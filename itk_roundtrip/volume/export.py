@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from itk_roundtrip import folders
 from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, checked
 from itk_roundtrip.errors import DestinationError, ITKCrashError, SeriesNotFoundError, VerificationError
 from itk_roundtrip.processes import Workers, uninterrupted
+from itk_roundtrip.words import posix
 
 if TYPE_CHECKING:
     from itk_roundtrip.pixels.formats import PixelType
@@ -118,20 +118,20 @@ def export_volume(
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
     told = progress or quiet
     if not os.path.isdir(source):
-        raise SeriesNotFoundError(f"{os.fspath(source)} is not a folder.", path=os.fspath(source))
+        raise SeriesNotFoundError(f"{posix(source)} is not a folder.", path=posix(source))
     suffix = _check_place(source, file, overwrite=overwrite)
     with (
-        _staged(file, suffix) as (staged, lock),
-        Workers(1, (lock,), prepare=f"volume.export:{backend}") as workers,
+        _staged(file, suffix) as staged,
+        Workers(1, prepare=f"itk_roundtrip.volume.export:{backend}") as workers,
     ):
-        # Imported here, while the nursery imports ITK: the command line starts without pydicom and numpy.
+        # Imported here, while the worker imports ITK: the command line starts without pydicom and numpy.
         from itk_roundtrip.series.find import choose_series, find_series, left_out, without_pixels
         from itk_roundtrip.series.lattice import departures
         from itk_roundtrip.volume.checks import check_regular
         from itk_roundtrip.volume.read import choose_volume
 
         series_list = find_series(source, progress=lambda done, total: told("Scanning", done, total))
-        chosen = choose_series(series_list, series, os.fspath(source))
+        chosen = choose_series(series_list, series, posix(source))
         choose_volume(chosen, volume)
         index = volume or 0
         if not allow_irregular:
@@ -151,15 +151,15 @@ def export_volume(
         outcome = workers.call(write_volume, chosen, index, backend, staged)
         if outcome.crashed:
             first = chosen.volumes[index].instances[0].name
-            doing = f"wrote {os.fspath(file)}" if staged.exists() else f"read {first} and the files behind it"
+            doing = f"wrote {posix(file)}" if staged.exists() else f"read {first} and the files behind it"
             raise ITKCrashError(f"ITK ended its process while it {doing}; nothing was written.", path=first)
         pixel_type, size, geometry, error_mm = outcome.value
         told("Exporting", 1, 1)
         _publish(staged, file, overwrite=overwrite)
     return ExportResult(
         verdict="pass",
-        source=os.fspath(source),
-        written=os.fspath(file),
+        source=posix(source),
+        written=posix(file),
         format=IMAGE_FORMATS[suffix],
         series_instance_uid=chosen.series_instance_uid,
         volume=index,
@@ -228,7 +228,7 @@ def write_volume(
 
 def _check_place(source: str | os.PathLike[str], file: str | os.PathLike[str], *, overwrite: bool) -> str:
     """Return the extension of the file; refuse a file that cannot be written there."""
-    name = os.fspath(file)
+    name = posix(file)
     suffix = next((known for known in IMAGE_FORMATS if name.lower().endswith(known)), None)
     if suffix is None or not os.path.basename(name)[: -len(suffix)]:
         *others, last = IMAGE_FORMATS
@@ -239,7 +239,7 @@ def _check_place(source: str | os.PathLike[str], file: str | os.PathLike[str], *
         raise DestinationError(f"The folder for {name} does not exist; make it first.", path=name)
     if Path(os.path.realpath(name)).is_relative_to(os.path.realpath(source)):
         raise DestinationError(
-            f"{name} lies in {os.fspath(source)}, which is not written to; name a file elsewhere.", path=name
+            f"{name} lies in {posix(source)}, which is not written to; name a file elsewhere.", path=name
         )
     if os.path.lexists(name):
         if not os.path.isfile(name):
@@ -256,46 +256,29 @@ def _exists(name: str) -> DestinationError:
 
 
 @contextlib.contextmanager
-def _staged(file: str | os.PathLike[str], suffix: str) -> Iterator[tuple[Path, int]]:
-    """Yield where to make the file, in a hidden folder beside its place, and the descriptor that locks the folder.
+def _staged(file: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
+    """Yield where to make the file, in a hidden and locked folder beside its place.
 
     What a killed export left in the folder is removed first; the folder is removed afterwards.
     """
     target = Path(os.path.realpath(file))
     folder = target.parent / f".{target.name}.itk-roundtrip"
+    work = folders.new_subfolder(folder)
     try:
         with uninterrupted():
-            lock = _locked(folder, os.fspath(file))
+            lock = folders.lock(folder)
+            for remnant in folders.remnants(folder):
+                folders.remove(remnant)
+            work.mkdir()
+    except BlockingIOError:
+        raise DestinationError(f"Another export is writing {posix(file)}; wait for it.", path=posix(file)) from None
     except OSError as error:
         raise _refused(file, error) from None
     try:
-        yield folder / f"volume{suffix}", lock
+        yield work / f"volume{suffix}"
     finally:
         with uninterrupted():
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-
-
-def _locked(folder: Path, name: str) -> int:
-    """Make a folder, or empty the one that a killed export left, and return the descriptor that locks it."""
-    while True:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), os.stat(folder)):
-                for remnant in folder.iterdir():
-                    remnant.unlink()
-                return lock
-        except BlockingIOError:
-            os.close(lock)
-            raise DestinationError(f"Another export is writing {name}; wait for it.", path=name) from None
-        except FileNotFoundError:  # its holder removed it meanwhile
-            pass
-        except BaseException:
-            os.close(lock)
-            raise
-        os.close(lock)
+            folders.remove_locked(folder, lock)
 
 
 def _publish(staged: Path, file: str | os.PathLike[str], *, overwrite: bool) -> None:
@@ -310,7 +293,7 @@ def _publish(staged: Path, file: str | os.PathLike[str], *, overwrite: bool) -> 
             else:
                 _link(staged, target)
     except FileExistsError:
-        raise _exists(os.fspath(file)) from None
+        raise _exists(posix(file)) from None
     except OSError as error:
         raise _refused(file, error) from None
 
@@ -330,4 +313,4 @@ def _link(staged: Path, target: Path) -> None:
 def _refused(file: str | os.PathLike[str], error: OSError) -> DestinationError:
     """Return the error for a file that the system refuses."""
     reason = os.strerror(error.errno).lower() if error.errno else "the system refused it"
-    return DestinationError(f"{os.fspath(file)} cannot be written: {reason}.", path=os.fspath(file))
+    return DestinationError(f"{posix(file)} cannot be written: {reason}.", path=posix(file))

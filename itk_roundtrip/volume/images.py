@@ -19,7 +19,7 @@ from itk_roundtrip.pixels.formats import Array, components
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.lattice import Lattice, is_same, lattice_of, offset_mm, reordering
 from itk_roundtrip.volume.volume import AsRead, Volume
-from itk_roundtrip.words import counted
+from itk_roundtrip.words import counted, posix
 
 _KINDS = "an itk.Image, a SimpleITK.Image, a numpy array (z, y, x) or the path of an image file"
 
@@ -89,13 +89,16 @@ def read_in_worker(file: Path) -> ImageData:
     """
     if not file.is_file():
         reason = "is a folder; name a file" if file.is_dir() else "is not a file"
-        raise ImageError(f"{file} {reason}.", path=str(file))
+        raise ImageError(f"{posix(file)} {reason}.", path=posix(file))
     try:
-        with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder, Workers(1, prepare="itk_io.files") as pool:
+        with (
+            tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder,
+            Workers(1, prepare="itk_roundtrip.itk_io.files") as pool,
+        ):
             target = Path(folder, "pixels.npy")
             outcome = pool.call(files.read_file_to, file, target)
             if outcome.crashed:
-                raise ImageError(f"{file} ends the process that reads it.", path=str(file))
+                raise ImageError(f"{posix(file)} ends the process that reads it.", path=posix(file))
             data: ImageData = outcome.value
             return replace(data, array=np.load(target))
     except OSError as error:

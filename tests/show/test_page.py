@@ -667,6 +667,8 @@ def test_link_and_pipe_stay_what_they_are(case: Case) -> None:
     link.symlink_to("other.html")
     assert case.parsed().texts["title"]
     assert link.is_symlink()
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no named pipes")
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")))
     reader.start()

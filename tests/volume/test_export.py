@@ -36,13 +36,13 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    with Workers(1, prepare="volume.export:itk") as pool:
+    with Workers(1, prepare="itk_roundtrip.volume.export:itk") as pool:
         yield pool
 
 
 @pytest.fixture
 def exported(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rt.ExportResult]:
-    """``export_volume`` with the worker of the module; the descriptor of the lock is not inherited."""
+    """``export_volume`` with the worker of the module."""
 
     class Pool:
         def __init__(self, *_: object, **__: object) -> None:
