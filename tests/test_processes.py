@@ -183,7 +183,7 @@ def test_a_worker_that_outlives_its_run_writes_nothing_into_the_next(tmp_path: P
     write_series(source, slices=3)
     killed = Staging(source, output, overwrite=False)
     killed.__enter__()
-    job = slabs.Job(None, "complete", killed.work)
+    job = slabs.Job(None, killed.work)
     assert killed._lock is not None
     killed._lock.release()  # as the system does when the process ends
     with Staging(source, output, overwrite=False) as staging:
@@ -201,7 +201,7 @@ def _slab(source: Path) -> slabs.Slab:
 
     series = find_series(source)[0]
     names = tuple(instance.name for instance in series.instances)
-    job = slabs.Job(None, "complete", Path("staging"))
+    job = slabs.Job(None, Path("staging"))
     return scheduling.cut_into_slabs(job, series, names, kinds.carriages(series, "copy"), 1)[0]
 
 
