@@ -89,7 +89,7 @@ def _drawn(
     pairs: Sequence[SlicePair], folders: Folders, labels: Sequence[tuple[str, str]], wanted: bool
 ) -> tuple[str, str]:
     """Return pictures and histogram as HTML, drawn by a worker: a decoder may end the process that it runs in."""
-    with Workers(1, prepare="show.figures") as workers:
+    with Workers(1, prepare="itk_roundtrip.show.figures") as workers:
         outcome = workers.call(draw, pairs, folders, labels, wanted)
     none = "<p>None: the pixel data of a file end the process that decodes them.</p>"
     return (none, none) if outcome.crashed else outcome.value
