@@ -297,13 +297,16 @@ def roundtrip(
         raise SeriesNotFoundError(f"{posix(source)} is not a folder.", path=posix(source))
     staging = Staging(source, destination, overwrite=overwrite)
     started = Workers(jobs, prepare=f"itk_roundtrip.carry.slabs:{backend}")  # first: they import while this scans
+    apart = _worker_of_operation(options)
     try:
         with staging, started as workers:  # which end before the folder goes that they write to
-            return carry(source, destination, options, staging, workers)
+            return carry(source, destination, options, staging, workers, apart)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*([PUBLISHED] if staging.published else [])) from None
     finally:
         started.close()
+        if apart is not None:
+            apart.close()
 
 
 @dataclass(frozen=True)
@@ -370,8 +373,11 @@ def carry(
     options: Options,
     staging: Staging,
     workers: Workers,
+    apart: Workers | None = None,
 ) -> RoundtripResult:
     """Make a round trip in an open staging folder, with workers that may have served others before.
+
+    An operation that processes the volumes runs in the process ``apart``; in this one if there is none.
 
     Its stages are those of docs/design.md: find; order; read, derive, write, complete and verify slab by slab; publish.
     """
@@ -383,7 +389,7 @@ def carry(
     folders, uids = (posix(source), posix(destination)), judge.uids_of(series_list)
     if options.operation is None:
         return _finish(trip, _carry_in_itk_order(trip), folders, uids)
-    values = _process(trip, options.operation)
+    values = _process(trip, options.operation, apart)
     return _finish(trip, _carry_processed(trip, values, *_ask_for_order(trip)), folders, uids)
 
 
@@ -628,24 +634,35 @@ class _Processed:
     warnings: tuple[str, ...] = ()
 
 
-def _process(trip: _Trip, operation: Operation) -> tuple[Mapping[str, Values], str]:
+def _worker_of_operation(options: Options) -> Workers | None:
+    """Return the process that an operation runs in; ``None`` if there is none, or it is an object in this one."""
+    if options.operation is None or options.operation.is_local:
+        return None
+    from itk_roundtrip.carry import processing
+
+    return processing.worker(options.backend)
+
+
+def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> tuple[Mapping[str, Values], str]:
     """Let an operation process the volumes of the series; return their values by instance, and a digest of them."""
     from itk_roundtrip.carry import processing
     from itk_roundtrip.carry.scheduling import ThisProcess
-    from itk_roundtrip.processes import Workers
 
     options, derivation = trip.options, trip.options.derivation
     _processing(options, trip.series)  # what cannot be said of it is told before the work
-    arguments = (trip.series, operation, trip.staging.work, options.backend)
-    further: dict[str, Any] = {
-        "footprint_slices": derivation.footprint_slices,
-        "allow_irregular": derivation.allow_irregular,
-    }
-    if operation.is_local:
-        return processing.process(*arguments, ThisProcess(), options.progress, **further)
-    prepare = f"itk_roundtrip.carry.processing:{options.backend}"
-    with Workers(1, prepare=prepare, output="stderr") as own_process:
-        return processing.process(*arguments, own_process, options.progress, **further)
+    made = processing.process(
+        trip.series,
+        operation,
+        trip.staging.work,
+        options.backend,
+        ThisProcess() if apart is None else apart,
+        options.progress,
+        footprint_slices=derivation.footprint_slices,
+        allow_irregular=derivation.allow_irregular,
+    )
+    if apart is not None:
+        apart.close()  # its memory is wanted for other things now
+    return made
 
 
 def _carry_processed(

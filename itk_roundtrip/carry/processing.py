@@ -22,12 +22,13 @@ from itk_roundtrip.errors import FunctionError, SeriesWriteError, UnsupportedSer
 from itk_roundtrip.itk_io.filters import Filter
 from itk_roundtrip.itk_io.front_ends import front_end
 from itk_roundtrip.pixels.formats import Array
+from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.find import Series, Slice
 from itk_roundtrip.series.volumes import SubVolume
 from itk_roundtrip.volume.checks import check_regular
 from itk_roundtrip.volume.functions import Function, call, check_parameters, load_function, of_filter
 from itk_roundtrip.volume.images import taken
-from itk_roundtrip.volume.read import read_series
+from itk_roundtrip.volume.read import read_volume
 from itk_roundtrip.volume.volume import Derivation, Volume
 from itk_roundtrip.volume.write import disk_error
 
@@ -85,6 +86,14 @@ class Operation:
         path = isinstance(self.image, (str, os.PathLike))
         is_object = callable(self.function) and not isinstance(self.function, Filter)
         return is_object or not (self.function or path)
+
+
+def worker(backend: Backend) -> Workers:
+    """Return a process of its own for an operation: what it prints goes to standard error, and it may die.
+
+    It imports the front end as long as nothing is asked of it.
+    """
+    return Workers(1, prepare=f"{__name__}:{backend}", output="stderr")
 
 
 def prepare(backend: Backend = "itk") -> None:
@@ -156,7 +165,7 @@ def process_into(file: Path, series: Series, volume: int | None, operation: Oper
     function = _function(operation)
     if function is not None:
         check_parameters(function, operation.parameters)  # before the volume is read
-    read = read_series(series, volume=volume, backend=backend)
+    read = read_volume(series, volume, backend, digests=False)
     if function is None:
         values = taken(operation.image, read)
     else:

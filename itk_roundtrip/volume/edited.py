@@ -19,8 +19,11 @@ from itk_roundtrip.volume.volume import AsRead, Derivation, Volume
 from itk_roundtrip.words import counted
 
 
-def as_read(volume: Volume, sources: Mapping[str, str]) -> AsRead:
-    """Return the record of a volume that was just read from files with these digests."""
+def as_read(volume: Volume, sources: Mapping[str, str] | None) -> AsRead:
+    """Return the record of a volume that was just read from files with these digests.
+
+    ``None`` makes a record without digests, of a volume that is not going to be written itself.
+    """
     front = front_end(volume.backend, volume.pixel_type)
     return AsRead(
         series=volume.series,
@@ -32,8 +35,8 @@ def as_read(volume: Volume, sources: Mapping[str, str]) -> AsRead:
         region=front.region(volume.image),
         geometry=tuple(front.geometry(volume.image)),
         image_dictionary=front.copies([front.dictionary_of(volume.image)])[0],
-        pixels=tuple(digest(pixels) for pixels in volume.array_zyx),
-        sources=dict(sources),
+        pixels=() if sources is None else tuple(digest(pixels) for pixels in volume.array_zyx),
+        sources=dict(sources or {}),
     )
 
 

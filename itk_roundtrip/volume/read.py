@@ -162,7 +162,7 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     ----------
     DICOM PS3.3 C.7.6.2 Image Plane Module, C.7.6.16 Multi-frame Functional Groups, C.11.1 Modality LUT Module
     """
-    return _read_slices(*choose_volume(series, volume), backend)
+    return read_volume(series, volume, backend, digests=True)
 
 
 _LISTED_VOLUMES = 20
@@ -200,13 +200,14 @@ def choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Slic
     return of_volume(series, index), volumes[index].slices
 
 
-def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> Volume:
-    """Read the slices of a volume; they are of the instances of the series."""
+def read_volume(series: Series, index: int | None, backend: Backend, *, digests: bool) -> Volume:
+    """Read a volume as :func:`read_series` does, maybe without the digests by which edits are found later."""
+    series, slices = choose_volume(series, index)
     in_parts = any(instance.concatenation_uid for instance in series.instances)
     kinds.check_supported(series, "copy" if in_parts else "derived")
     carriages = {instance.name: kinds.carriage(instance, "derived") for instance in series.instances}
     _check_one_stack(series, carriages)
-    headers = _Headers(series.instances)
+    headers = _Headers(series.instances, digests=digests)
     _check_planes(slices)
     formats = [format_of_slice(slice_, carriages[slice_.instance.name]) for slice_ in slices]
     for hiding, shown, pixel_type in _attempts(carriages):
@@ -222,7 +223,7 @@ def _read_slices(series: Series, slices: Sequence[Slice], backend: Backend) -> V
         volume = replace(volume, image=like)  # its geometry is needed, not its pixels
         volume = as_real(volume, formats)
     _set_geometry(front, volume.image, slices)
-    return replace(volume, as_read=as_read(volume, headers.digests))
+    return replace(volume, as_read=as_read(volume, headers.digests if digests else None))
 
 
 class _Headers(dict[str, Header]):
@@ -231,18 +232,20 @@ class _Headers(dict[str, Header]):
     Attributes
     ----------
     digests
-        Of the data set of each instance that was read, by name.
+        Of the data set of each instance that was read, by name, if they are asked for.
     """
 
-    def __init__(self, instances: Sequence[Instance]) -> None:
+    def __init__(self, instances: Sequence[Instance], *, digests: bool) -> None:
         super().__init__()
         self._paths = {instance.name: instance.path for instance in instances}
+        self._with_digests = digests
         self.digests: dict[str, str] = {}
 
     def __missing__(self, name: str) -> Header:
         self.clear()
         self[name] = header = read_header(self._paths[name], name)
-        self.digests[name] = header.digest
+        if self._with_digests:
+            self.digests[name] = header.digest
         return header
 
 
