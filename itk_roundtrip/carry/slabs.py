@@ -544,7 +544,7 @@ def _finished(job: Job, slab: Slab, source: Header, edits: Edits, written: Seque
         return _keep(job, slab.kept("ITK carries other values than the file holds"))
     result = SlabResult(slices=1)
     _put(job, slab, content)
-    report = compare_into(result.tally, _request(job, slab))
+    report = compare_into(result.tally, _request(job, slab), source.dataset())
     if values is not None:
         result.reports.append(report)
         result.paths[carriage.path] += 1

@@ -22,7 +22,7 @@ from pydicom import uid
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import data_element_generator
 from pydicom.values import convert_SQ
 
@@ -89,6 +89,8 @@ class Header:
     """The data set in the file is irregular, or its Basic Offset Table is wrong; ``data`` is regular."""
     verbatim: Mapping[int, bytes] = field(default_factory=dict)
     """Elements of the top level as they stand in the file, where ``data`` has them in another form."""
+    beginning: bytes = b""
+    """The file up to its data set, where that stands in the file as it does in ``data``; else empty."""
 
     @cached_property
     def values(self) -> Dataset:
@@ -121,6 +123,33 @@ class Header:
     def encapsulated(self) -> bool:
         """Whether Pixel Data is compressed."""
         return syntaxes.is_encapsulated(self.transfer_syntax_uid) and not self.unpacked
+
+    def dataset(self) -> FileDataset | None:
+        """Return a data set of the file as pydicom reads it, undecoded; ``None`` where the file holds another one.
+
+        Whoever gets it may decode it in place: each call returns a new one.
+        """
+        if not self.beginning:
+            return None
+        elements: dict[Any, Any] = {}
+        for tag, element in self.elements.items():
+            if not isinstance(element, RawDataElement):
+                return None  # a parsed sequence, which would be shared
+            is_left = element.value is None and element.length != 0  # pydicom has None for empty values as well
+            elements[element.tag] = element._replace(value=self.raw(tag)) if is_left else element
+        begins = pydicom.dcmread(BytesIO(self.beginning), force=True)
+        dataset = FileDataset(
+            "",
+            Dataset(elements),
+            preamble=begins.preamble,
+            file_meta=begins.file_meta,
+            is_implicit_VR=self.implicit_vr,
+            is_little_endian=True,
+        )
+        character_sets = dataset.get("SpecificCharacterSet")  # decoded as pydicom does it when it reads a file
+        encodings = convert_encodings(character_sets) if tags.SPECIFIC_CHARACTER_SET in dataset else default_encoding
+        dataset.set_original_encoding(self.implicit_vr, True, encodings)
+        return dataset
 
     @cached_property
     def digest(self) -> str:
@@ -177,7 +206,8 @@ def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
             return _parse_irregular(data, begins, name)
         header = _parse_data(data, begins, name)
         if header.implicit_vr or not has_unknown_vrs(header.elements, header.data):
-            return header
+            is_as_read = header.data is data and not begins.deflated and not begins.note
+            return replace(header, beginning=content[: begins.start]) if is_as_read else header
     except Exception as error:  # whatever pydicom meets in irregular bytes
         try:
             return _parse_irregular(data, begins, name)

@@ -96,8 +96,10 @@ def trust_values() -> None:
 
 
 @reports("FIL-01")
-def compare_files(request: Request, already_shown: Container[Key] = frozenset()) -> PairReport:
-    """Compare a written file with its source, both read from disk.
+def compare_files(
+    request: Request, already_shown: Container[Key] = frozenset(), source: FileDataset | None = None
+) -> PairReport:
+    """Compare a written file, read from disk, with its source.
 
     A written file that cannot be read is a finding, a source that cannot be read as well: nothing is proven then.
 
@@ -107,6 +109,8 @@ def compare_files(request: Request, already_shown: Container[Key] = frozenset())
         What to compare.
     already_shown
         Keys of changes whose values need not be shown again.
+    source
+        Data set of the source where it was read already, undecoded: it is decoded in place.
     """
 
     def failure(message: str) -> PairReport:
@@ -116,7 +120,7 @@ def compare_files(request: Request, already_shown: Container[Key] = frozenset())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
-            source = read_file(request.source_file)
+            source = read_file(request.source_file) if source is None else source
         except Exception:  # whatever pydicom meets in a broken file
             return failure("its source cannot be read, so that nothing is proven")
         try:
@@ -202,9 +206,9 @@ def _report(pair: Pair, request: Request, already_shown: Container[Key]) -> Pair
     )
 
 
-def compare_into(tally: Tally, request: Request) -> PairReport:
+def compare_into(tally: Tally, request: Request, source: FileDataset | None = None) -> PairReport:
     """Compare one pair and add it to a tally; return the report without findings and changes, which the tally holds."""
-    report = compare_files(request, already_shown=tally.changes)
+    report = compare_files(request, already_shown=tally.changes, source=source)
     tally.add(report.findings, report.changes)
     tally.keep(report)
     return replace(report, findings=(), changes=(), kept=())
