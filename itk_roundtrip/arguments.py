@@ -273,6 +273,7 @@ CHECKS: Mapping[str, Check] = {
     "parameters": _mapping,
     "progress": _callable,
     "reference": _path,
+    "regrid": _flag,
     "rescale_type": _short_text,
     "series": _series_uid,
     "set": _mapping,

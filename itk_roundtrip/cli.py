@@ -175,6 +175,14 @@ def run(
             rich_help_panel=PROCESSING,
         ),
     ] = False,
+    regrid: Annotated[
+        bool,
+        typer.Option(
+            "--regrid",
+            help="The image may lie elsewhere: resampled, cropped, of other slices or orientation.",
+            rich_help_panel=PROCESSING,
+        ),
+    ] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEYWORD=VALUE", help="Set an attribute of all instances; repeatable."),
@@ -230,6 +238,7 @@ def run(
                 allow_clip=allow_clip,
                 nan_to=nan_to,
                 allow_irregular=allow_irregular,
+                regrid=regrid,
                 set=_settings(set_ or ()),
                 debug=debug is not None,
                 jobs=jobs,

@@ -23,7 +23,8 @@ from itk_roundtrip.words import posix
 
 if TYPE_CHECKING:
     from itk_roundtrip.carry.processed import Values
-    from itk_roundtrip.carry.processing import Operation
+    from itk_roundtrip.carry.processing import Made, Operation
+    from itk_roundtrip.carry.regrid import Regridded
     from itk_roundtrip.carry.scheduling import Pool
     from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
     from itk_roundtrip.derivation.caller import Settings
@@ -174,6 +175,7 @@ def roundtrip(
     allow_clip: bool = False,
     nan_to: NanTo | None = None,
     allow_irregular: bool = False,
+    regrid: bool = False,
     set: Mapping[str | int, Any] | None = None,  # noqa: A002, the name of the option
     debug: bool = False,
     jobs: int | None = None,
@@ -209,7 +211,8 @@ def roundtrip(
         were read and written.
     apply
         Function that processes a volume: it gets an ``itk.Image`` of real-world values, in the smallest type that
-        holds them exactly, and returns an image of the same size and place. If its first parameter is annotated with
+        holds them exactly, and returns an image of the same size and place (but see ``regrid``). If its
+        first parameter is annotated with
         ``numpy.ndarray`` or ``SimpleITK.Image``, it gets such; a parameter ``spacing_xyz`` gets the spacing in mm. A
         callable runs in this process; the text ``FILE.py:FUNCTION`` or ``package.module:function``, or a filter, in
         one of its own. A series of several volumes is processed volume by volume.
@@ -234,6 +237,10 @@ def roundtrip(
         ``padding`` writes NaN and infinite values as Pixel Padding Value (0028,0120).
     allow_irregular
         Process slices that are no regular grid (gaps, tilt beyond 1 mm, several orientations) as if they were one.
+    regrid
+        The processed image may lie elsewhere in the same patient space: resampled, cropped, of more or fewer slices, of
+        another orientation. Its slices are written as they lie, each with the header of the nearest source slice,
+        computed where that does not hold. For one regular volume of single-frame slices, grey or RGB.
     set
         Values of attributes by keyword or tag, for all instances: text, a number, a list, ``None`` to remove it, or a
         function of the index of the slice that returns such.
@@ -277,6 +284,7 @@ def roundtrip(
         allow_clip,
         nan_to,
         allow_irregular,
+        regrid,
         set or {},
     )
     options = Options(
@@ -336,7 +344,16 @@ class Options:
                 option='identity="copy"',
             )
         if self.operation is None:
-            for name in ("codes", "footprint_slices", "units", "rescale_type", "max_error", "allow_clip", "nan_to"):
+            for name in (
+                "codes",
+                "footprint_slices",
+                "units",
+                "rescale_type",
+                "max_error",
+                "allow_clip",
+                "nan_to",
+                "regrid",
+            ):
                 if getattr(self.derivation, name) != getattr(NO_DERIVATION, name):
                     raise RoundtripError(
                         f"{name} is for processed pixels; pass apply or image as well, or leave it out.", option=name
@@ -411,6 +428,8 @@ class _Trip:
         Digest of each source file by name, where a volume was read from them before.
     settings
         Values of attributes that the caller sets, of each instance by name.
+    edited
+        Those of them that were edited in a metadata dictionary.
     """
 
     options: Options
@@ -424,6 +443,7 @@ class _Trip:
     versions: tuple[str, ...]
     sources: Mapping[str, str]
     settings: Mapping[str, Settings]
+    edited: Mapping[str, Settings]
 
 
 @dataclass(frozen=True)
@@ -518,6 +538,7 @@ def _trip(
         versions,
         sources or {},
         _settings(series, options.derivation, edited or {}),
+        edited or {},
     )
 
 
@@ -643,8 +664,8 @@ def _worker_of_operation(options: Options) -> Workers | None:
     return processing.worker(options.backend)
 
 
-def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> tuple[Mapping[str, Values], str]:
-    """Let an operation process the volumes of the series; return their values by instance, and a digest of them."""
+def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> Made:
+    """Let an operation process the volumes of the series; return their values."""
     from itk_roundtrip.carry import processing
     from itk_roundtrip.carry.scheduling import ThisProcess
 
@@ -659,16 +680,57 @@ def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> tuple[
         options.progress,
         footprint_slices=derivation.footprint_slices,
         allow_irregular=derivation.allow_irregular,
+        regrid=derivation.regrid,
     )
     if apart is not None:
         apart.close()  # its memory is wanted for other things now
     return made
 
 
-def _carry_processed(
-    trip: _Trip, made: tuple[Mapping[str, Values], str], ordered: Series, names: tuple[str, ...], order: str
-) -> _Carried:
+def _carry_processed(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...], order: str) -> _Carried:
     """Carry processed values in an order: on the grids that hold them, and with their extremes in the headers."""
+    if made.regridded is not None:
+        source, ordered, names = trip.series, made.regridded.series, made.regridded.names
+        _check_decoded(trip)
+        carried = _carry_values(_on_new_grid(trip, made.regridded), made, ordered, names, "position")
+        return replace(carried, series=source)
+    return _carry_values(trip, made, ordered, names, order)
+
+
+def _check_decoded(trip: _Trip) -> None:
+    """Refuse compressed slices that ITK may have decoded wrongly: any of them may have contributed to a new grid."""
+    from itk_roundtrip import syntaxes
+    from itk_roundtrip.carry import scheduling
+
+    if any(syntaxes.is_encapsulated(instance.transfer_syntax_uid) for instance in trip.series.instances):
+        job = _job(trip, None)
+        parts = scheduling.cut_into_slabs(job, trip.series, trip.names, trip.carriages, trip.options.jobs)
+        scheduling.check_slabs(job, parts, trip.workers, trip.options.progress)
+
+
+def _on_new_grid(trip: _Trip, target: Regridded) -> _Trip:
+    """Return the arguments of all stages for slices of a new grid: what is said of each by the name of its nearest."""
+    derivation = trip.options.derivation
+    caller = _settings(target.series, derivation, {})
+    return replace(
+        trip,
+        carriages={**trip.carriages, **{name: trip.carriages[near.name] for name, near in target.sources.items()}},
+        sources={
+            **trip.sources,
+            **{name: trip.sources[near.name] for name, near in target.sources.items() if near.name in trip.sources},
+        },
+        settings={
+            name: {**settings, **trip.edited.get(target.sources[name].name, {})}
+            for name in target.sources
+            for settings in [caller.get(name, {})]
+        }
+        if trip.settings
+        else {},
+    )
+
+
+def _carry_values(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...], order: str) -> _Carried:
+    """Carry the processed values of instances in an order."""
     processed = _with_grids(trip, made, ordered, names)
     carried, _ = _carry_once(trip, ordered, names, order, trip.carriages, processed=processed)
     extremes = carried.result.wrong_extremes
@@ -680,14 +742,13 @@ def _carry_processed(
     return replace(carried, warnings=processed.warnings)
 
 
-def _with_grids(
-    trip: _Trip, made: tuple[Mapping[str, Values], str], ordered: Series, names: tuple[str, ...]
-) -> _Processed:
+def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]) -> _Processed:
     """Survey processed values, and choose the grids that they are written on."""
     from itk_roundtrip.carry import scheduling
     from itk_roundtrip.pixels.grids import decide, is_coarse
 
-    (values, digest), options, derivation = made, trip.options, trip.options.derivation
+    values, options, derivation = made.values, trip.options, trip.options.derivation
+    grid = made.regridded.grid if made.regridded is not None else None
     job = _job(trip, None)
     parts = scheduling.cut_into_slabs(job, ordered, names, trip.carriages, options.jobs, values)
     surveys = scheduling.survey_slabs(job, parts, trip.workers, options.progress)
@@ -716,34 +777,38 @@ def _with_grids(
             "The scale of the values stands in Real World Value Mapping, as images of this kind have no Rescale Slope;"
             " programs that do not read it show stored values."
         )
-    processing = _processing(options, ordered, digest)
+    processing = _processing(options, ordered if grid is None else trip.series, made)
     changed = not all(survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
     on_grids = {name: replace(values[name], grids=tuple(grids)) for name, grids in by_instance.items()}
     return _Processed(on_grids, processing, changed, tuple(warnings))
 
 
-def _processing(options: Options, series: Series, digest: str = "") -> Processing:
+def _processing(options: Options, series: Series, made: Made | None = None) -> Processing:
     """Return what was done to the pixels of a series, for the headers; refuse texts and codes that cannot stand there.
 
     Parameters
     ----------
     options, series
         With an operation, and what it is done to.
-    digest
-        Of the processed values.
+    made
+        The processed values, once there are any.
     """
     from itk_roundtrip.derivation.processing import Processing, check_processing, checked_code
 
     derivation = options.derivation
+    grid = made.regridded.grid if made is not None and made.regridded is not None else None
+    codes = [*derivation.codes, *([grid.code] if grid is not None and grid.code is not None else [])]
     processing = Processing(
         operation=derivation.comment,
         parameters=options.operation.stated_parameters if options.operation else "",
-        codes=tuple(map(checked_code, derivation.codes)),
+        codes=tuple(map(checked_code, codes)),
         footprint_slices=derivation.footprint_slices,
         units=derivation.units,
         rescale_type=derivation.rescale_type,
         irregular=derivation.allow_irregular and bool(series.irregularities),
-        volume_digest=digest,
+        grid=grid.statement if grid is not None else "",
+        grid_identity=grid.identity if grid is not None else "",
+        volume_digest=made.digest if made is not None else "",
     )
     check_processing(processing, series.modality)
     return processing
@@ -762,7 +827,11 @@ def _derive(trip: _Trip, ordered: Series, processed: _Processed | None = None) -
         comment, processing = options.description or "", None
         if processed is not None:
             unchanged, comment, processing = unchanged and not processed.changed, "", processed.processing
-        plan = _plan(ordered, trip.series, comment, changing, trip.versions, unchanged, processing)
+        on_new_grid = processing is not None and bool(processing.grid)
+        source = trip.series if on_new_grid else ordered
+        plan = _plan(source, trip.series, comment, changing, trip.versions, unchanged, processing)
+        if on_new_grid:
+            plan = replace(plan, instance_numbers=tuple(range(1, len(ordered.instances) + 1)))
     return replace(_job(trip, plan), processed=processed is not None and processed.changed)
 
 
@@ -864,7 +933,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         if values is None:
             return _finish(trip, _carry(trip, series, trip.names, "position"), folders, uids)
         _processing(options, series)  # what cannot be said of it is told before the work
-        made = processing.of_array(volume, values, staging.work, options.derivation)
+        made = processing.of_array(volume, *values, staging.work, options.derivation)
         return _finish(trip, _carry_processed(trip, made, series, trip.names, "position"), folders, uids)
 
 

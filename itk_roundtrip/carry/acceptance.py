@@ -91,6 +91,8 @@ def _as_carried(comparison: SeriesPair) -> SeriesPair:
         by_files.get(instance.name) or Paired(carried[instance.name], instance, BY_NAME)
         for instance in comparison.written.instances
     )
+    if comparison.pairing.by_region:
+        return replace(comparison, pairing=replace(comparison.pairing, pairs=pairs, written_left=()))
     names = {report.pair.source for report in comparison.reports}
     left = tuple(instance for instance in comparison.source.instances if instance.name not in names)
     return replace(comparison, pairing=Pairing(pairs, left, ()))

@@ -16,6 +16,7 @@ from itk_roundtrip.carry.processed import Values
 from itk_roundtrip.derivation.functional_groups import functional_group_edits
 from itk_roundtrip.derivation.plan import PixelChange, SeriesPlan, declared, edits, pixel_edits, statement
 from itk_roundtrip.derivation.processing import ProcessedPixels
+from itk_roundtrip.derivation.regrid import NewSlice, new_grid_edits
 from itk_roundtrip.derivation.uids import sop_instance_uid
 from itk_roundtrip.dicom.edits import Edits
 from itk_roundtrip.dicom.frames import encapsulated, even
@@ -78,6 +79,7 @@ def instance_edits(
     decoder: str,
     transfer_syntax: str,
     processed: ProcessedPixels | None = None,
+    new_slice: NewSlice | None = None,
 ) -> Edits:
     """Return the edits of an instance's header.
 
@@ -97,17 +99,21 @@ def instance_edits(
         Of what is written.
     processed
         What became of the pixels; ``None`` if they are those of the source.
+    new_slice
+        Place of a slice on a new grid, of which the source is the nearest slice.
     """
     change = _pixel_change(source, instance, carriage, decoder, transfer_syntax)
     change = replace(change, processed=processed)
     if plan is None:
         return pixel_edits(source.values, change)
     source_uid = instance.sop_instance_uid or f"slice {index}"
+    if new_slice is not None:
+        source_uid = f"{source_uid} {index}"  # a source slice may be the nearest of several
     new_uid = sop_instance_uid(plan.series_instance_uid, source_uid, _digest(source, carriage, words))
     changes = edits(plan, source.values, index, new_uid, change)
     said = statement(plan, declared(plan, source.values, change))
     groups = functional_group_edits(source.values, said, processing=plan.processing, processed=processed)
-    return {**changes, **groups}
+    return {**changes, **groups, **(new_grid_edits(source.values, new_slice) if new_slice is not None else {})}
 
 
 def _digest(source: Header, carriage: Carriage, words: Sequence[Array | None]) -> str:
@@ -217,7 +223,10 @@ def complete_instance(
         if len(words) < len(planes):
             return None
         native: bytes | None
-        if values is not None:
+        if values is not None and values.new_slice is not None:
+            instance = replace(instance, rows=values.new_slice.rows, columns=values.new_slice.columns)
+            native = even(carriage.to_native(np.stack(words)).tobytes())
+        elif values is not None:
             native = _processed_value(source, np.stack(words), carriage)
         elif source.encapsulated:
             native = native_value(carriage.stored(np.stack(words)), carriage, carriage.seen)

@@ -15,6 +15,7 @@ import numpy as np
 
 from itk_roundtrip import tags
 from itk_roundtrip.derivation.processing import ProcessedPixels
+from itk_roundtrip.derivation.regrid import NewSlice
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.dicom.headers import Header
 from itk_roundtrip.errors import UnsupportedSeriesError
@@ -42,12 +43,16 @@ class Values:
         Of each plane that is a frame, numbers from 1 of the other frames that contributed.
     grids
         Of each plane; empty until they are chosen.
+    new_slice
+        Place of a slice on a new grid, whose instance is the nearest of the source; ``None`` for the slice of the
+        source itself.
     """
 
     places: tuple[tuple[Path, int], ...]
     contributing: tuple[tuple[str, str], ...] = ()
     contributing_frames: tuple[tuple[int, ...], ...] = ()
     grids: tuple[Grid, ...] = ()
+    new_slice: NewSlice | None = None
 
     def of_plane(self, frame: int | None) -> Array:
         """Return the values of a plane, shape (rows, columns), samples behind."""
@@ -70,7 +75,7 @@ class PlaneSurvey:
     unchanged: bool
 
 
-def survey_plane(source: Header, plane: Plane, words: Array, values: Array) -> PlaneSurvey:
+def survey_plane(source: Header, plane: Plane, words: Array | None, values: Array) -> PlaneSurvey:
     """Survey the values of a plane.
 
     Parameters
@@ -78,7 +83,7 @@ def survey_plane(source: Header, plane: Plane, words: Array, values: Array) -> P
     source, plane
         Header of the source, and the plane.
     words
-        Pixel words of the source, shape (rows, columns), samples behind.
+        Pixel words of the source, shape (rows, columns), samples behind; ``None`` for a slice of a new grid.
     values
         Real-world values, of the same shape.
 
@@ -91,6 +96,8 @@ def survey_plane(source: Header, plane: Plane, words: Array, values: Array) -> P
     """
     check_real_values(source, plane.instance, plane.carriage)
     grid = source_grid(source, plane)
+    if words is None:
+        return PlaneSurvey(grid, survey(values, words_of_new_slice(values, grid), grid), unchanged=False)
     found = survey(values, words, grid)
     (low, high), unchanged = grid.pixel_format.stored_range, False
     if found.nan == found.infinite == 0 and low <= found.lowest and found.highest <= high:
@@ -173,7 +180,29 @@ def source_words(source: Header, plane: Plane, by_itk: Array | None) -> Array:
     return words
 
 
-def plane_to_write(plane: Plane, grid: Grid) -> Plane:
+def words_of_new_slice(values: Array, grid: SourceGrid) -> Array:
+    """Return pixel words for a slice of a new grid, of which the source has none: padding where the values mean it.
+
+    So do values that are exactly those of padding words: they were cut out of the source, or filled in beside it. All
+    other words are the same one that does not mean padding.
+    """
+    pixel_format, padding = grid.pixel_format, grid.padding_range
+    low, high = pixel_format.stored_range
+    if padding is None:
+        return np.full(values.shape, 0 if low <= 0 <= high else low).astype(pixel_format.dtype)
+    outside = next((value for value in (0, low, high) if not padding[0] <= value <= padding[1]), 0)
+    slope, intercept = rescale(pixel_format)
+    with np.errstate(invalid="ignore", over="ignore"):
+        stored = np.rint((values.astype(np.float64) - intercept) / slope)
+        real = stored * slope + intercept
+        is_padding = (padding[0] <= stored) & (stored <= padding[1])
+        is_padding &= np.isclose(real, values.astype(np.float64), rtol=1e-6, atol=1e-6 * abs(slope))
+    stored = np.where(is_padding, stored, outside).astype(np.int64)
+    is_whole = not (low <= padding[0] and padding[1] <= high)  # then it is whole words that mean padding
+    return np.left_shift(stored, 0 if is_whole else pixel_format.bits_below).astype(pixel_format.dtype)
+
+
+def plane_to_write(plane: Plane, grid: Grid, new_slice: NewSlice | None = None) -> Plane:
     """Return the plane as ITK is to write it: whole words, which mean nothing to it."""
     bits = max(8, grid.pixel_format.bits_allocated)
     plain = replace(
@@ -185,7 +214,10 @@ def plane_to_write(plane: Plane, grid: Grid) -> Plane:
         slope=None,
         intercept=None,
     )
-    return replace(plane, carriage=Carriage(plain, photometric=plane.carriage.photometric))
+    instance = plane.instance
+    if new_slice is not None:
+        instance = replace(instance, rows=new_slice.rows, columns=new_slice.columns)
+    return replace(plane, instance=instance, carriage=Carriage(plain, photometric=plane.carriage.photometric))
 
 
 def described(values: Values, figures: Figures, words: Sequence[Array], *, by_frame: bool) -> ProcessedPixels:
@@ -223,6 +255,7 @@ def described(values: Values, figures: Figures, words: Sequence[Array], *, by_fr
         contributing=values.contributing,
         frames=tuple((each.slope, each.intercept) for each in values.grids) if by_frame else (),
         contributing_frames=values.contributing_frames,
+        is_elsewhere=values.new_slice is not None,
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from itk_roundtrip.arguments import Backend, Progress
 from itk_roundtrip.carry.processed import Values
+from itk_roundtrip.carry.regrid import LISTED_INSTANCES, Regridded, check_regriddable, regridded
 from itk_roundtrip.carry.scheduling import Pool
 from itk_roundtrip.errors import FunctionError, SeriesWriteError, UnsupportedSeriesError
 from itk_roundtrip.itk_io.filters import Filter
@@ -26,14 +27,30 @@ from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.find import Series, Slice
 from itk_roundtrip.series.volumes import SubVolume
 from itk_roundtrip.volume.checks import check_regular
-from itk_roundtrip.volume.functions import Function, call, check_parameters, load_function, of_filter
-from itk_roundtrip.volume.images import taken
+from itk_roundtrip.volume.functions import Function, call_for_grid, check_parameters, load_function, of_filter
+from itk_roundtrip.volume.images import Placement, placed
 from itk_roundtrip.volume.read import read_volume
 from itk_roundtrip.volume.volume import Derivation, Volume
 from itk_roundtrip.volume.write import disk_error
 
-LISTED_INSTANCES = 32
-"""Most instances that contributed to the values of a slice and are listed."""
+
+@dataclass(frozen=True)
+class Made:
+    """Processed values of a series.
+
+    Attributes
+    ----------
+    values
+        Of each instance to write, by name.
+    digest
+        Of all of them.
+    regridded
+        The slices to write, where they are on another grid than the source; ``None`` if they are its own.
+    """
+
+    values: Mapping[str, Values]
+    digest: str
+    regridded: Regridded | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +128,8 @@ def process(
     *,
     footprint_slices: int | None,
     allow_irregular: bool,
-) -> tuple[dict[str, Values], str]:
+    regrid: bool = False,
+) -> Made:
     """Process the volumes of a series, one after the other.
 
     Parameters
@@ -128,11 +146,8 @@ def process(
         Slices on each side that contribute to the values of a slice; ``None`` if the whole volume does.
     allow_irregular
         Process volumes that are no regular grid, or lie differently.
-
-    Returns
-    -------
-    tuple
-        The values of each instance by name, and a digest of all of them.
+    regrid
+        The result may lie on another grid than the volume.
 
     Raises
     ------
@@ -142,6 +157,8 @@ def process(
         The operation cannot be run, fails, or returns no image of the volume.
     """
     volumes = series.volumes
+    if regrid:
+        check_regriddable(series)
     if not allow_irregular:
         _check_alike(volumes, series)
         for volume in volumes:
@@ -151,37 +168,51 @@ def process(
         progress("Processing", index, len(volumes))
         file = folder / f"values-{index}.npy"
         which = None if len(volumes) == 1 else index
-        outcome = pool.call(process_into, file, series, which, operation, backend)
+        outcome = pool.call(process_into, file, series, which, operation, backend, regrid)
         if outcome.crashed:
             raise FunctionError(f"{operation.name} ended its process; nothing was written.")
+        digest, placement = outcome.value
+        if placement is not None:
+            target, values = regridded(series, volumes[0], placement, file, footprint_slices)
+            return Made(values, digest, target)
         files.append(file)
-        digests.append(outcome.value)
+        digests.append(digest)
     progress("Processing", len(volumes), len(volumes))
-    return values_of(volumes, files, footprint_slices), "".join(digests)
+    return Made(values_of(volumes, files, footprint_slices), "".join(digests))
 
 
-def process_into(file: Path, series: Series, volume: int | None, operation: Operation, backend: Backend) -> str:
-    """Process a volume of a series, and put the values into a file; return their digest."""
+def process_into(
+    file: Path, series: Series, volume: int | None, operation: Operation, backend: Backend, regrid: bool = False
+) -> tuple[str, Placement | None]:
+    """Process a volume of a series, and put the values into a file; return their digest, and where they lie if new."""
     function = _function(operation)
     if function is not None:
         check_parameters(function, operation.parameters)  # before the volume is read
     read = read_volume(series, volume, backend, digests=False)
     if function is None:
-        values = taken(operation.image, read)
+        values, placement = placed(operation.image, read, regrid=regrid)
     else:
-        values = call(function, read, operation.parameters, debug=operation.debug)
-    return save(values, file)
+        values, placement = call_for_grid(function, read, operation.parameters, regrid=regrid, debug=operation.debug)
+    return save(values, file), placement
 
 
-def of_array(volume: Volume, values: Array, folder: Path, derivation: Derivation) -> tuple[dict[str, Values], str]:
-    """Put the processed values of a volume into a file; return the values of each instance, and a digest of them."""
+def of_array(volume: Volume, values: Array, placement: Placement | None, folder: Path, derivation: Derivation) -> Made:
+    """Put the processed values of a volume into a file; return the values of each instance to write.
+
+    ``placement`` is where they lie, if not where the volume does.
+    """
+    if derivation.regrid:
+        check_regriddable(volume.series)
     slices = tuple(Slice(plane.instance, plane.frame) for plane in volume.planes)
     whole = SubVolume(slices, "")
     if not derivation.allow_irregular:
         check_regular(whole)
     file = folder / "values.npy"
     digest = save(values, file)
-    return values_of([whole], [file], derivation.footprint_slices), digest
+    if placement is not None:
+        target, values_by_name = regridded(volume.series, whole, placement, file, derivation.footprint_slices)
+        return Made(values_by_name, digest, target)
+    return Made(values_of([whole], [file], derivation.footprint_slices), digest)
 
 
 def save(values: Array, file: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from itk_roundtrip.arguments import Progress
 from itk_roundtrip.carry.processed import PlaneSurvey, Values
-from itk_roundtrip.carry.slabs import Job, Slab, SlabResult, survey_slab
+from itk_roundtrip.carry.slabs import Job, Slab, SlabResult, check_slab, survey_slab
 from itk_roundtrip.derivation.caller import Settings
 from itk_roundtrip.errors import ITKCrashError
 from itk_roundtrip.itk_io import view
@@ -198,6 +198,24 @@ def survey_slabs(
         done += len(slab)
         progress("Surveying", done, count)
     return surveys
+
+
+def check_slabs(job: Job, parts: Sequence[Slab], workers: Pool, progress: Progress) -> None:
+    """Let the workers check that compressed slices, of which values were made, are decoded rightly.
+
+    Raises
+    ------
+    ITKCrashError
+        ITK crashed on a slab.
+    """
+    done = 0
+    for outcome in workers.run(deque(Task(check_slab, (job, slab)) for slab in parts)):
+        slab: Slab = outcome.task.arguments[1]
+        if outcome.crashed:
+            name = slab.series.instances[0].name
+            raise ITKCrashError(f"ITK crashed on {name} or a slice behind it; nothing was written.", path=name)
+        done += len(slab)
+        progress("Checking", done, sum(map(len, parts)))
 
 
 def pixel_types(parts: Sequence[Slab], result: SlabResult) -> str:

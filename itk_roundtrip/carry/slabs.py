@@ -33,6 +33,7 @@ from itk_roundtrip.carry.processed import (
     plane_to_write,
     source_words,
     survey_plane,
+    words_of_new_slice,
 )
 from itk_roundtrip.derivation.caller import Settings, caller_edits, tag_of
 from itk_roundtrip.derivation.plan import SeriesPlan, dictionary_edits
@@ -50,6 +51,7 @@ from itk_roundtrip.pixels.quantise import NO_FIGURES, Figures, quantise
 from itk_roundtrip.pixels.quantise import total as total_of
 from itk_roundtrip.rules import decoder_difference
 from itk_roundtrip.series.find import Instance, Series
+from itk_roundtrip.series.geometry import AXIAL
 from itk_roundtrip.verify import audit
 from itk_roundtrip.verify.audit import Request, compare_into
 from itk_roundtrip.verify.series_pair import PairReport
@@ -337,9 +339,32 @@ def survey_slab(job: Job, slab: Slab) -> list[PlaneSurvey]:
             source = headers[plane.instance.name]
             if read is not None and source.encapsulated:
                 check_decoded(plane, plane.carriage.stored(read), decoded)
-            words = source_words(source, plane, read)
-            surveys.append(survey_plane(source, plane, words, values[plane.instance.name].of_plane(plane.frame)))
+            of_instance = values[plane.instance.name]
+            words = None if of_instance.new_slice is not None else source_words(source, plane, read)
+            surveys.append(survey_plane(source, plane, words, of_instance.of_plane(plane.frame)))
     return surveys
+
+
+def check_slab(job: Job, slab: Slab) -> None:
+    """Check that ITK decodes compressed slices to what another decoder reads.
+
+    Raises
+    ------
+    UnsupportedSeriesError
+        It does not, or nothing else decodes them.
+    SeriesReadError
+        ITK cannot decode them.
+    """
+    headers = {instance.name: source_header(job, instance) for instance in slab.series.instances}
+    decoded = DecodedFile()
+    for planes in _chunks(slab):
+        try:
+            by_itk = writer.stored_slices(read_with_itk(job, slab, planes, headers))
+        except ITKRefusal as refusal:
+            raise refusal.error from None
+        for plane, read in zip(planes, by_itk, strict=True):
+            if headers[plane.instance.name].encapsulated:
+                check_decoded(plane, plane.carriage.stored(read), decoded)
 
 
 def _carry(job: Job, slab: Slab) -> SlabResult:
@@ -406,11 +431,22 @@ def _quantised(
     for plane, read in zip(volume.planes, by_itk, strict=True):
         of_instance = values[plane.instance.name]
         grid = of_instance.grids[plane.frame or 0]
-        before = source_words(headers[plane.instance.name], plane, read)
-        after, of_plane = quantise(of_instance.of_plane(plane.frame), before, grid)
-        planes.append(plane_to_write(plane, grid))
+        real, new_slice = of_instance.of_plane(plane.frame), of_instance.new_slice
+        if new_slice is None:
+            before = source_words(headers[plane.instance.name], plane, read)
+        else:
+            before = words_of_new_slice(real, grid.source)
+        after, of_plane = quantise(real, before, grid)
+        if new_slice is not None:  # none of its values has a counterpart in the source
+            of_plane = replace(of_plane, changed=after.size - of_plane.padded)
+        planes.append(plane_to_write(plane, grid, new_slice))
         words.append(after)
         figures.append(of_plane)
+    first = values[volume.planes[0].instance.name].new_slice
+    if first is not None:
+        place = volume.planes[0].instance.place(None)
+        orientation = first.orientation or place.orientation or AXIAL
+        volume = writer.placed(volume, first.position, orientation, first.spacing)
     return replace(volume, planes=tuple(planes)), words, figures
 
 
@@ -425,6 +461,8 @@ def _chunks(slab: Slab) -> Iterator[list[Plane]]:
     planes, first = slab.planes, slab.series.instances[0]
     size = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(slab.pixel_type)
     length = max(1, CHUNK_BYTES // size) if slab.carried[0].framed else len(planes)
+    if slab.values and slab.values[0].new_slice is not None:
+        length = 1  # of slices that lie nowhere in a row, or twice, ITK's reader warns
     for start in range(0, len(planes), length):
         yield planes[start : start + length]
 
@@ -525,6 +563,7 @@ def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], wr
         decoder=job.decoder,
         transfer_syntax=job.transfer_syntax,
         processed=processed,
+        new_slice=slab.values[index].new_slice if slab.values else None,
     )
     return edits | caller_edits(headers[instance.name].values, slab.settings[index]) if slab.settings else edits
 
@@ -616,15 +655,17 @@ def count_losses(result: SlabResult, source: Header, by_itk: Header, changes: Ed
 def _request(job: Job, slab: Slab) -> Request:
     """Return the request to compare the first instance of a slab with its written file."""
     instance, name = slab.series.instances[0], slab.output_names[0]
+    new_slice = slab.values[0].new_slice if slab.values else None
     return Request(
         instance.path,
         job.output / name,
-        instance.name,
+        instance.name if new_slice is None else new_slice.nearest,
         name,
         job.identity,
         describe=True,
         reference=slab.values[0].places if slab.values and job.processed else (),
         allowed=frozenset(tag_of(key) for key in slab.settings[0]) if slab.settings else frozenset(),
+        is_elsewhere=new_slice is not None,
     )
 
 

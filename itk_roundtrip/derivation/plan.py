@@ -23,6 +23,7 @@ from itk_roundtrip.dicom import values
 from itk_roundtrip.dicom.edits import Appended, Edit, Edits, Item, Items, Nested, Removed
 from itk_roundtrip.dicom.encoding import NUMBER_FORMATS
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
+from itk_roundtrip.new_grids import LAST_IS_ELSEWHERE
 from itk_roundtrip.rules import (
     COMMENT,
     DESCRIPTION_SUFFIX,
@@ -490,7 +491,9 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Item:
     )
 
 
-def source_reference(source: Dataset, *, frames: Sequence[int] = (), same_place: bool = True) -> Item | None:
+def source_reference(
+    source: Dataset, *, frames: Sequence[int] = (), same_place: bool = True, is_elsewhere: bool = False
+) -> Item | None:
     """Return an item that refers to a source instance, or to frames of it.
 
     Parameters
@@ -501,15 +504,18 @@ def source_reference(source: Dataset, *, frames: Sequence[int] = (), same_place:
         Numbers of the frames, from 1; none refers to all.
     same_place
         Whether the pixels lie where those of the derived image or frame do.
+    is_elsewhere
+        The derived image is on another grid, and this the nearest slice.
     """
     source_uid = values.text(source, tags.SOP_INSTANCE_UID)
     if not source_uid:
         return None
     numbers = "\\".join(map(str, frames)).encode()
+    preserved = LAST_IS_ELSEWHERE.encode() if is_elsewhere else b"YES"
     return (
         *_reference(values.text(source, tags.SOP_CLASS_UID), source_uid),
         *((Edit(tags.REFERENCED_FRAME_NUMBER, "IS", numbers),) if numbers else ()),
-        *((Edit(tags.SPATIAL_LOCATIONS_PRESERVED, "CS", b"YES"),) if same_place else ()),
+        *((Edit(tags.SPATIAL_LOCATIONS_PRESERVED, "CS", preserved),) if same_place or is_elsewhere else ()),
         coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_SOURCE_IMAGE),
     )
 
@@ -538,10 +544,11 @@ def _source_image(slice_: _Slice) -> Appended | None:
     The last item for processing is the one by which :mod:`itk_roundtrip.verify.pairing` pairs an instance with its
     source. Spatial Locations Preserved is left out for slices elsewhere.
     """
-    item = source_reference(slice_.source)
+    processed = slice_.pixels.processed
+    item = source_reference(slice_.source, is_elsewhere=processed is not None and processed.is_elsewhere)
     if item is None:
         return None
-    contributing = [] if slice_.pixels.processed is None else _listed(slice_.source, slice_.pixels.processed)
+    contributing = [] if processed is None else _listed(slice_.source, processed)
     purpose = coded(tags.PURPOSE_OF_REFERENCE_CODE_SEQUENCE, PURPOSE_SOURCE_IMAGE)
     others = [(*_reference(sop_class, instance), purpose) for sop_class, instance in contributing]
     return Appended(tags.SOURCE_IMAGE_SEQUENCE, (*others, item))

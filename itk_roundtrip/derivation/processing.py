@@ -79,6 +79,8 @@ class Processing:
         text; ``None`` if they are those of the source.
     irregular
         The series was processed although it is irregular.
+    grid, grid_identity
+        What is said of a new grid, and what tells it from others; empty if the slices are those of the source.
     volume_digest
         Of the processed volume, for the UIDs.
     smallest, largest
@@ -92,6 +94,8 @@ class Processing:
     units: str | None = None
     rescale_type: str | None = None
     irregular: bool = False
+    grid: str = ""
+    grid_identity: str = ""
     volume_digest: str = ""
     smallest: int | None = None
     largest: int | None = None
@@ -106,7 +110,10 @@ class Processing:
         """What contributed to a slice beside itself, and that the series is irregular, for Derivation Description."""
         slices = self.footprint_slices
         parts = ["whole volume" if slices is None else f"neighbours {counted(slices, 'slice')} on each side"]
-        return "; ".join([*(parts if slices != 0 else []), *(["series is irregular"] if self.irregular else [])])
+        parts = parts if slices != 0 else []
+        return "; ".join(
+            [*([self.grid] if self.grid else []), *parts, *(["series is irregular"] if self.irregular else [])]
+        )
 
     def options(self) -> dict[str, str]:
         """Return what the UIDs of the derived series depend on."""
@@ -117,6 +124,7 @@ class Processing:
             "codes": "\\".join(":".join(code) for code in self.codes),
             "footprint_slices": "all" if self.footprint_slices is None else str(self.footprint_slices),
             **{name: text for name, text in stated.items() if text is not None},
+            **({"grid": self.grid_identity} if self.grid_identity else {}),
             "volume": self.volume_digest,
         }
 
@@ -150,6 +158,8 @@ class ProcessedPixels:
         ``slope`` and ``intercept``.
     contributing_frames
         Of each frame, numbers from 1 of the other frames that contributed; empty if none did.
+    is_elsewhere
+        The slice is of a new grid, and the source the nearest slice.
     """
 
     bits_allocated: int
@@ -169,6 +179,7 @@ class ProcessedPixels:
     contributing: tuple[tuple[str, str], ...] = ()
     frames: tuple[tuple[str, str], ...] = ()
     contributing_frames: tuple[tuple[int, ...], ...] = ()
+    is_elsewhere: bool = False
 
     @property
     def stored_range(self) -> tuple[int, int]:

@@ -104,7 +104,9 @@ _SEQUENCES = (
     "SourceImageSequence", "ReferencedSeriesSequence", "DetectorInformationSequence", "DimensionIndexSequence",
 )  # fmt: skip
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_ITEM_ATTRIBUTES = ("PurposeOfReferenceCodeSequence", "CodeValue", "ReferencedSOPInstanceUID")
+_ITEM_ATTRIBUTES = (
+    "PurposeOfReferenceCodeSequence", "CodeValue", "ReferencedSOPInstanceUID", "SpatialLocationsPreserved",
+)  # fmt: skip
 _TAG = {
     keyword: tag_for_keyword(keyword) or 0
     for keyword in (
@@ -234,6 +236,8 @@ class Instance:
     truncated: bool
     source_images: tuple[tuple[str, str], ...] = ()
     """Purpose code and Referenced SOP Instance UID of each item of Source Image Sequence (0008,2112)."""
+    spatial_locations_preserved: str = ""
+    """Spatial Locations Preserved (0028,135A) of the last of these items."""
     referenced_series: tuple[str, ...] = ()
     """Series Instance UIDs in Referenced Series Sequence (0008,1115)."""
     planar_configuration: int | None = None
@@ -643,6 +647,7 @@ def _instance(
     planes = _planes(texts["NumberOfFrames"], header.pixel_data, header.truncated, transfer_syntax_uid)
     places, frame_values = _places(dataset, elements, texts, planes, header.groups)
     referenced_series = values.items(dataset, _TAG["ReferencedSeriesSequence"])
+    source_images = values.items(dataset, _TAG["SourceImageSequence"])
     return Instance(
         path=path,
         name=name,
@@ -661,7 +666,10 @@ def _instance(
         truncated=header.truncated,
         streams=streams,
         embedded_overlay=any(_is_embedded_overlay(dataset, elements, group) for group in _OVERLAY_GROUPS),
-        source_images=tuple(map(_source_image, values.items(dataset, _TAG["SourceImageSequence"]))),
+        source_images=tuple(map(_source_image, source_images)),
+        spatial_locations_preserved=_text(values.elements(source_images[-1]), "SpatialLocationsPreserved")
+        if source_images
+        else "",
         referenced_series=tuple(_text(values.elements(item), "SeriesInstanceUID") for item in referenced_series),
         diffusion_b_value=_b_value(elements),
         diffusion_gradient="\\".join(map(repr, _reals(elements.get(_TAG["DiffusionGradientOrientation"]), "d"))),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from itk_roundtrip.series.geometry import normal, positions_on_normal, regularity
 from itk_roundtrip.series.irregularities import Irregularity
-from itk_roundtrip.series.volumes import Slice, SubVolume, points, tolerance
+from itk_roundtrip.series.volumes import Slice, SubVolume, distance, points, tolerance
 
 Array = NDArray[Any]
 
@@ -82,6 +82,27 @@ def lattice_of(
     axes = np.reshape(np.array(direction, np.float64), (dimension, dimension)) * np.array(spacing, np.float64)
     first = np.array(origin, np.float64) + axes @ np.array(first_index or [0] * dimension)
     return Lattice(tuple(map(int, size)), np.column_stack([axes, first]))
+
+
+def lattice_of_slices(slices: Sequence[Slice]) -> Lattice:
+    """Return the lattice of slices along their normal, as the image of a volume that is read has it.
+
+    Parameters
+    ----------
+    slices
+        Files of a single frame, all with a position, an orientation and a spacing; the distance of most neighbours is
+        that of all.
+    """
+    first = slices[0]
+    orientation, spacing, position = first.place.orientation, first.place.spacing, first.place.position
+    assert orientation is not None
+    assert spacing is not None
+    assert position is not None
+    through = normal(orientation)
+    row = np.array(orientation[:3]) / np.linalg.norm(orientation[:3])
+    axes = np.column_stack([row, np.cross(through, row), through]) * [spacing[1], spacing[0], distance(slices) or 1.0]
+    size = (first.instance.columns or 0, first.instance.rows or 0, len(slices))
+    return Lattice(size, np.column_stack([axes, position]))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from itk_roundtrip.dicom.privacy import shown_label
 from itk_roundtrip.rules import UNCHANGED
 from itk_roundtrip.series.geometry import plane_name
 from itk_roundtrip.verify.findings import grouped
+from itk_roundtrip.verify.pairing import BY_REGION
 from itk_roundtrip.words import counted, posix
 
 if TYPE_CHECKING:
@@ -265,6 +266,9 @@ def verify_table(report: Report) -> RenderableType:
 def _pixel_summary(report: Report) -> str:
     """Return in words how many stored values differ, by how much, and how many slices were not compared."""
     compared = [pair for pair in report.pairs if pair.pixels]
+    if any(pair.by == BY_REGION for pair in report.pairs):
+        total = sum(pair.pixels for pair in compared)
+        return f"{total} stored values in {counted(len(compared), 'slice')} on another grid than the source"
     changed = [pair for pair in compared if pair.changed or pair.largest_real]
     if not compared:
         return "none compared"

@@ -24,7 +24,7 @@ from itk_roundtrip.verify.checks.changes import changes
 from itk_roundtrip.verify.checks.pixels import extremes
 from itk_roundtrip.verify.findings import Identity, SlicePair, make_finding
 from itk_roundtrip.verify.pair import Pair, decoder_tolerance
-from itk_roundtrip.verify.pixel_difference import compare_pixels
+from itk_roundtrip.verify.pixel_difference import compare_pixels, without_counterpart
 from itk_roundtrip.verify.registry import reports
 from itk_roundtrip.verify.scales import adds_mapping
 from itk_roundtrip.verify.series_pair import SERIES_LEVEL, PairReport
@@ -61,6 +61,8 @@ class Request:
         Tags of attributes of the top level that may differ, whatever the rule table says: declared changes.
     second_opinion
         Ask a second decoder even where the first one finds that lossless pixels were decoded rightly.
+    is_elsewhere
+        The written slice is of another grid, and the source is the nearest slice: values have no counterpart.
     """
 
     source_file: Path
@@ -74,6 +76,7 @@ class Request:
     reference: tuple[tuple[Path, int], ...] = ()
     second_opinion: bool = False
     allowed: frozenset[int] = frozenset()
+    is_elsewhere: bool = False
 
 
 def prepare() -> None:
@@ -169,11 +172,12 @@ def _compared(
         comparison=comparison,
         source_pixels=source_pixels,
         written_pixels=written_pixels,
-        pixel_difference=compare_pixels(
-            source_pixels, written_pixels, tolerance, second_opinion=request.second_opinion
-        ),
+        pixel_difference=without_counterpart(written_pixels)
+        if request.is_elsewhere
+        else compare_pixels(source_pixels, written_pixels, tolerance, second_opinion=request.second_opinion),
         reference=request.reference,
         allowed=request.allowed,
+        is_elsewhere=request.is_elsewhere,
     )
 
 

@@ -33,7 +33,7 @@ from itk_roundtrip.verify.checks import check_series
 from itk_roundtrip.verify.conformance import check_conformance
 from itk_roundtrip.verify.findings import Identity, Report, SlicePair, first_error, make_finding
 from itk_roundtrip.verify.options import Options
-from itk_roundtrip.verify.pairing import Paired, pair, positions_along_normal, referred
+from itk_roundtrip.verify.pairing import BY_REGION, Paired, pair, positions_along_normal, referred
 from itk_roundtrip.verify.reference import Reference, read_reference
 from itk_roundtrip.verify.registry import reports
 from itk_roundtrip.verify.series_pair import PairReport, SeriesPair
@@ -99,6 +99,7 @@ def _request(paired: Paired, identity: Identity, options: Options, reference: Re
         reference=(reference.of(paired.written),) if reference else (),
         allowed=options.allowed,
         second_opinion=True,
+        is_elsewhere=paired.by == BY_REGION,
     )
 
 

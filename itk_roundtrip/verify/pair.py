@@ -46,6 +46,8 @@ class Pair:
         without a reference.
     allowed
         Tags of attributes of the top level that may differ: declared changes.
+    is_elsewhere
+        The written slice is of another grid than the source, which is the nearest slice.
     differing
         The differences of ``comparison``, by the tag at the top level.
     """
@@ -64,6 +66,7 @@ class Pair:
     pixel_difference: PixelDifference
     reference: tuple[tuple[Path, int], ...] = ()
     allowed: frozenset[int] = frozenset()
+    is_elsewhere: bool = False
     differing: dict[int, list[Difference]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,6 +119,8 @@ class Pair:
         That may be so for a source of lossy compression, and for one whose header contradicts the colours of its
         stream.
         """
+        if self.is_elsewhere:
+            return False
         source, written, difference = self.source_pixels, self.written_pixels, self.pixel_difference
         largest, mean = decoder_tolerance(source, written)
         within = difference.largest <= largest and difference.mean <= mean and not difference.problem

@@ -1,6 +1,7 @@
 """Pairing of written instances with source instances, one to one.
 
-By SOP Instance UID; else by the last Source Image item for processing, where position and Instance Number agree with
+Slices of a new grid by region, each with the nearest source slice; all others
+by SOP Instance UID; else by the last Source Image item for processing, where position and Instance Number agree with
 it; else by position with time, echo and acquisition; else by file name.
 """
 
@@ -15,10 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from itk_roundtrip.new_grids import LAST_IS_ELSEWHERE
 from itk_roundtrip.rules import DERIVED_PREFIX, PURPOSE_SOURCE_IMAGE
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.series.geometry import (
+    AXIAL,
     POSITION_TOLERANCE_MM,
+    Cosines,
+    normal,
     position_tolerance,
     positions_on_normal,
     same_orientation,
@@ -29,6 +34,7 @@ BY_REFERENCE = "Source Image"
 BY_POSITION = "position"
 BY_NUMBER = "instance number"
 BY_NAME = "file name"
+BY_REGION = "region"
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,68 @@ class Pairing:
     pairs: tuple[Paired, ...]
     sources_left: tuple[Instance, ...]
     written_left: tuple[Instance, ...]
+    by_region: bool = False
+    """The written series is on another grid: each of its slices is paired with the nearest source slice."""
 
 
 def pair(sources: Sequence[Instance], written: Sequence[Instance]) -> Pairing:
-    """Pair the instances of two series one to one."""
-    return _Pairer(sources, written).run()
+    """Pair the instances of two series one to one; those of a new grid with their nearest source slices."""
+    pairing = _Pairer(sources, written).run()
+    if not _are_elsewhere(sources, written):
+        return pairing
+    has_left = pairing.sources_left or pairing.written_left
+    if not has_left and all(_is_on_grid(pair.source, pair.written) for pair in pairing.pairs):
+        return pairing
+    return _by_region(sources, written)
+
+
+def _are_elsewhere(sources: Sequence[Instance], written: Sequence[Instance]) -> bool:
+    """Tell whether all written instances are new, and say that they do not lie where their source does.
+
+    That is Spatial Locations Preserved NO in their last Source Image item (PS3.3 C.12.4).
+    """
+    old = {source.sop_instance_uid for source in sources}
+    return bool(written) and all(
+        instance.spatial_locations_preserved == LAST_IS_ELSEWHERE
+        and instance.sop_instance_uid not in old
+        and not instance.framed
+        and len(instance.source_images) > 0
+        and instance.source_images[-1][0] == PURPOSE_SOURCE_IMAGE[0]
+        for instance in written
+    )
+
+
+def _is_on_grid(source: Instance, written: Instance) -> bool:
+    """Tell whether a written slice lies where its source does, pixel by pixel."""
+    size = (source.rows, source.columns) == (written.rows, written.columns)
+    return size and same_place(source, written) and source.pixel_spacing == written.pixel_spacing
+
+
+def _by_region(sources: Sequence[Instance], written: Sequence[Instance]) -> Pairing:
+    """Pair each written slice with the source slice that its last Source Image item refers to, else the nearest."""
+    by_uid = {source.sop_instance_uid: source for source in reversed(sources) if source.sop_instance_uid}
+    located = [source for source in sources if source.image_position_patient is not None]
+    orientation = located[0].image_orientation_patient if located else None
+    pairs, left = [], []
+    for instance in written:
+        source = by_uid.get(referred(instance))
+        if source is None and orientation is not None and instance.image_position_patient is not None:
+            along = positions_on_normal([other.image_position_patient or (0, 0, 0) for other in located], orientation)
+            source = located[int(np.abs(along - centre_on_normal(instance, orientation)).argmin())]
+        if source is None:
+            left.append(instance)
+        else:
+            pairs.append(Paired(source, instance, BY_REGION))
+    return Pairing(tuple(pairs), (), tuple(left), by_region=True)
+
+
+def centre_on_normal(instance: Instance, orientation: Cosines) -> float:
+    """Return the position of the centre of a slice along the normal of an orientation, in mm."""
+    axes, spacing = instance.image_orientation_patient or AXIAL, instance.pixel_spacing or (1.0, 1.0)
+    along_row = np.array(axes[:3]) * spacing[1] * ((instance.columns or 1) - 1) / 2
+    along_column = np.array(axes[3:]) * spacing[0] * ((instance.rows or 1) - 1) / 2
+    centre = np.array(instance.image_position_patient or (0.0, 0.0, 0.0)) + along_row + along_column
+    return float(centre @ normal(orientation))
 
 
 def positions_along_normal(source: Series, pairing: Pairing) -> list[tuple[float | None, float | None]]:

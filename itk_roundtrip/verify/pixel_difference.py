@@ -155,6 +155,23 @@ def compare_pixels(
     )
 
 
+def without_counterpart(written: Pixels) -> PixelDifference:
+    """Return the stored values of a file whose slice is of another grid than its source: all are other values."""
+    try:
+        decoded = _decoded(written)
+    except UndecodableError as error:
+        return PixelDifference(problem=str(error))
+    size = int(decoded.values.size)
+    return PixelDifference(
+        values=decoded.values,
+        count=size,
+        changed=size,
+        decoders=(decoded.decoder,),
+        sha256=digest(decoded.values),
+        beyond=not np.array_equal(decoded.words, decoded.values),
+    )
+
+
 def _is_identical(source: Pixels, written: Pixels) -> bool:
     """Tell whether the value of Pixel Data is the same to the byte and read in the same way."""
     same_syntax = source.syntax == written.syntax or (source.native and written.native)

@@ -14,7 +14,7 @@ from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.itk_io.view import Plane
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, digest
 from itk_roundtrip.series.find import Instance, Series, ordered
-from itk_roundtrip.volume.images import taken
+from itk_roundtrip.volume.images import Placement, placed
 from itk_roundtrip.volume.volume import AsRead, Derivation, Volume
 from itk_roundtrip.words import counted
 
@@ -63,8 +63,8 @@ def check_described(volume: Volume) -> AsRead:
     return before
 
 
-def processed_values(volume: Volume, before: AsRead) -> Array | None:
-    """Return the real-world values to write; ``None`` if they are those that were read.
+def processed_values(volume: Volume, before: AsRead) -> tuple[Array, Placement | None] | None:
+    """Return the real-world values to write, and where they lie if elsewhere; ``None`` if they were not changed.
 
     They are those of the image that was given to :func:`derive`, or those that were changed in the volume.
 
@@ -85,7 +85,7 @@ def processed_values(volume: Volume, before: AsRead) -> Array | None:
                 raise SeriesWriteError(f"{edit}, and another image was given to derive; give one of them only.")
         if not derivation.comment:
             raise VerificationError("An image was given to derive without a description of what was done.")
-        return taken(derivation.image, volume)
+        return placed(derivation.image, volume, regrid=derivation.regrid)
     edit = of_array or of_image
     if edit is None:
         return None
@@ -94,11 +94,11 @@ def processed_values(volume: Volume, before: AsRead) -> Array | None:
             f"{edit}; to write them, say what was done: derive(volume, description=...).", path=_first_file(edit)
         )
     if of_image is None:
-        return volume.array_zyx
-    values = taken(volume.image, volume)
+        return volume.array_zyx, None
+    values, placement = placed(volume.image, volume, regrid=derivation.regrid)
     if of_array is not None and not np.array_equal(values, volume.array_zyx):
         raise SeriesWriteError("`array_zyx` and `image` of the volume hold other values; change one of them only.")
-    return values
+    return values, placement
 
 
 class _Edit(str):

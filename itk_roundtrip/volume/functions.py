@@ -22,7 +22,7 @@ from itk_roundtrip.errors import FunctionError, RoundtripError
 from itk_roundtrip.itk_io.filters import Filter
 from itk_roundtrip.itk_io.front_ends import front_end
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType
-from itk_roundtrip.volume.images import in_memory, laid
+from itk_roundtrip.volume.images import Placement, in_memory, placed_data
 from itk_roundtrip.volume.volume import Volume
 
 _SPACING = "spacing_xyz"
@@ -198,6 +198,16 @@ def _parameters(function: Function) -> list[inspect.Parameter] | None:
 def call(function: Function, volume: Volume, parameters: Mapping[str, Any], *, debug: bool = False) -> Array:
     """Call a function on a volume and return its result, as :func:`itk_roundtrip.volume.images.taken` does.
 
+    As :func:`call_for_grid` without a new grid.
+    """
+    return call_for_grid(function, volume, parameters, regrid=False, debug=debug)[0]
+
+
+def call_for_grid(
+    function: Function, volume: Volume, parameters: Mapping[str, Any], *, regrid: bool, debug: bool = False
+) -> tuple[Array, Placement | None]:
+    """Call a function on a volume and return its result, as :func:`itk_roundtrip.volume.images.placed` does.
+
     It gets the image of the volume, an ``itk.Image`` in the type in which it was read, and may change it in place. If
     its first parameter is annotated with ``numpy.ndarray`` or ``SimpleITK.Image``, it gets such, and with a type of
     ``itk.Image`` that holds the values exactly, that. A parameter ``spacing_xyz`` gets the spacing in mm.
@@ -210,6 +220,8 @@ def call(function: Function, volume: Volume, parameters: Mapping[str, Any], *, d
         From :func:`itk_roundtrip.read_series`.
     parameters
         Keywords for the function.
+    regrid
+        The result may lie elsewhere.
     debug
         Keep the traceback of an error of the function in it, which may quote values of patients.
 
@@ -239,7 +251,7 @@ def call(function: Function, volume: Volume, parameters: Mapping[str, Any], *, d
             raised.details = traceback.format_exc()
         raise raised from None
     name = f"The result of {function.name}"
-    return laid(in_memory(result, name), volume, name)
+    return placed_data(in_memory(result, name), volume, name, regrid=regrid)
 
 
 def _place(error: BaseException, file: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,15 @@ from itk_roundtrip.itk_io.files import ImageData
 from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.pixels.formats import Array, components
 from itk_roundtrip.processes import Workers
-from itk_roundtrip.series.lattice import Lattice, is_same, lattice_of, offset_mm, reordering
+from itk_roundtrip.series.geometry import ORIENTATION_TOLERANCE
+from itk_roundtrip.series.lattice import Lattice, Reordering, is_same, lattice_of, offset_mm, reordering
 from itk_roundtrip.volume.volume import AsRead, Volume
 from itk_roundtrip.words import counted, posix
 
+_OF_A_VOXEL = 1e-3
+"""Voxels that are off by less lie where those of the volume do: their values tell the rest."""
+_REGRID = "regrid=True"
+_OR_NEW_GRID = f"; to write it as it lies, as slices of a new grid, use {_REGRID}"
 _KINDS = "an itk.Image, a SimpleITK.Image, a numpy array (z, y, x) or the path of an image file"
 
 
@@ -56,6 +61,90 @@ def taken(image: Any, volume: Volume, *, name: str = "The image") -> Array:
     if isinstance(image, (str, os.PathLike)):
         return laid(read_in_worker(Path(image)), volume, str(image))
     return laid(in_memory(image, name), volume, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where the voxels of an image lie that do not lie where those of the volume do.
+
+    Attributes
+    ----------
+    lattice
+        Its third axis runs along the normal of the first two.
+    is_cut_out
+        Each voxel lies where a voxel of the volume does, and has its value: some were left out, no more.
+    """
+
+    lattice: Lattice
+    is_cut_out: bool
+
+
+def placed(image: Any, volume: Volume, *, regrid: bool, name: str = "The image") -> tuple[Array, Placement | None]:
+    """Return the pixels of an image, and where they lie if that is not where the volume does.
+
+    Parameters
+    ----------
+    image, volume, name
+        As for :func:`taken`.
+    regrid
+        The image may lie elsewhere; else it is taken as :func:`taken` does.
+
+    Returns
+    -------
+    tuple
+        Pixels, and ``None`` or their placement. Where the third axis runs along that of the volume, rows and columns
+        are put in the order and direction of the volume's; all other images stay as they are.
+
+    Raises
+    ------
+    ImageError
+        It is no image, cannot be read, or does not say where it lies.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return placed_data(read_in_worker(Path(image)), volume, str(image), regrid=regrid)
+    return placed_data(in_memory(image, name), volume, name, regrid=regrid)
+
+
+def placed_data(data: ImageData, volume: Volume, name: str, *, regrid: bool) -> tuple[Array, Placement | None]:
+    """Return the pixels of an image, and where they lie if not where the volume does, as :func:`placed` says."""
+    if not regrid:
+        return laid(data, volume, name), None
+    target = lattice_of_volume(volume)
+    dimension = _dimension(data, volume, name)
+    if data.lattice is None and data.array.shape[:dimension] != target.size[::-1][-dimension:]:
+        raise ImageError(
+            f"{name} is an array, which does not say where it lies; for a new grid, pass an image with origin, spacing"
+            " and direction."
+        )
+    if data.lattice is None or dimension == 2:
+        return laid(data, volume, name), None
+    change = reordering(data.lattice, target)
+    moved = change.of_lattice(data.lattice)
+    runs_along = change.order[2] == 2
+    if runs_along and moved.size == target.size and is_same(moved, target, single_precision=data.single_precision):
+        return laid(data, volume, name), None
+    through = moved.axes[:, 2] / np.linalg.norm(moved.axes[:, 2])
+    cosine = through @ (target.axes[:, 2] / np.linalg.norm(target.axes[:, 2]))
+    if not runs_along or cosine < 1 - ORIENTATION_TOLERANCE:
+        change, moved = Reordering((0, 1, 2), (False, False, False)), data.lattice
+    if np.linalg.det(moved.axes) < 0:
+        change = replace(change, reversed_=(*change.reversed_[:2], not change.reversed_[2]))
+        moved = change.of_lattice(data.lattice)
+    array = _numbers(change.of_array(data.array), name)
+    return array, Placement(moved, _is_cut_out(array, moved, volume, target))
+
+
+def _is_cut_out(array: Array, lattice: Lattice, volume: Volume, target: Lattice) -> bool:
+    """Tell whether voxels lie where some of the volume do, along its axes, and have their values."""
+    steps = np.linalg.solve(target.axes, lattice.axes)
+    first = np.linalg.solve(target.axes, lattice.origin - target.origin)
+    each, start = np.rint(np.diag(steps)).astype(int), np.rint(first).astype(int)
+    far = np.abs(steps - np.diag(each)) @ np.array(lattice.size) + np.abs(first - start)
+    last = start + each * (np.array(lattice.size) - 1)
+    if far.max() > _OF_A_VOXEL or each.min() < 1 or start.min() < 0 or np.any(last >= target.size):
+        return False
+    z, y, x = (slice(low, high + 1, step) for low, high, step in zip(start[::-1], last[::-1], each[::-1], strict=True))
+    return bool(np.array_equal(volume.array_zyx[z, y, x], array))
 
 
 def in_memory(image: Any, name: str = "The image") -> ImageData:
@@ -129,10 +218,16 @@ def laid(data: ImageData, volume: Volume, name: str) -> Array:
         change = reordering(data.lattice, lattice)
         array, moved = change.of_array(array), change.of_lattice(data.lattice)
         if moved.size != lattice.size:
-            raise ImageError(f"{name} has {_size(data.lattice.size)} and the volume {_size(lattice.size)}.")
+            raise ImageError(
+                f"{name} has {_size(data.lattice.size)} and the volume {_size(lattice.size)}{_OR_NEW_GRID}.",
+                option=_REGRID,
+            )
         if not is_same(moved, lattice, single_precision=data.single_precision):
             offset = offset_mm(moved, lattice)
-            raise ImageError(f"{name} does not lie where the volume does: a corner is {offset:.3g} mm away from it.")
+            raise ImageError(
+                f"{name} does not lie where the volume does: a corner is {offset:.3g} mm away from it{_OR_NEW_GRID}.",
+                option=_REGRID,
+            )
     elif array.shape[:dimension] != lattice.size[::-1]:
         size = array.shape[:dimension][::-1]
         raise ImageError(f"{name} has {_size(size)} and the volume {_size(lattice.size)}.")

@@ -36,6 +36,8 @@ class Derivation:
         Clip values that no grid holds; write NaN and infinite values as ``padding``.
     allow_irregular
         Process slices that are no regular grid as if they were one.
+    regrid
+        The image may lie elsewhere in the patient space: a new grid.
     set
         Values of attributes by keyword or tag.
     image
@@ -51,6 +53,7 @@ class Derivation:
     allow_clip: bool = False
     nan_to: Literal["padding"] | None = None
     allow_irregular: bool = False
+    regrid: bool = False
     set: Mapping[str | int, Any] = field(default_factory=dict)
     image: Any = field(default=None, repr=False)
 
@@ -162,6 +165,7 @@ def derive(
     allow_clip: bool = False,
     nan_to: NanTo | None = None,
     allow_irregular: bool = False,
+    regrid: bool = False,
     set: Mapping[str | int, Any] | None = None,  # noqa: A002, the name of the option
 ) -> Volume:
     """Return a volume that :func:`write_series` writes as a new series of derived instances.
@@ -173,11 +177,11 @@ def derive(
         says what was done.
     image
         Processed values, where the volume does not hold them: an ``itk.Image``, a ``SimpleITK.Image``, an array (z, y,
-        x) or the path of a file that ITK reads, of the same size and place as the volume.
+        x) or the path of a file that ITK reads, of the same size and place as the volume, unless ``regrid``.
     description
         Text for Derivation Description (0008,2111), one line of ASCII: what was done to the values. Where they stay as
         they were read, it stands behind ``user comment``.
-    codes, footprint_slices, units, rescale_type, max_error, allow_clip, nan_to, allow_irregular, set
+    codes, footprint_slices, units, rescale_type, max_error, allow_clip, nan_to, allow_irregular, regrid, set
         As for :func:`roundtrip`; a function in ``set`` gets the index of the slice.
 
     Raises
@@ -201,6 +205,7 @@ def derive(
         allow_clip,
         nan_to,
         allow_irregular,
+        regrid,
         set or {},
         image,
     )

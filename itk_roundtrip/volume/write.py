@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from itk_roundtrip.errors import SeriesWriteError
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.itk_io.front_ends import front_end
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelFormat, stored_values
+from itk_roundtrip.series.geometry import Cosines, normal
 from itk_roundtrip.volume.volume import Volume
 from itk_roundtrip.words import counted
 
@@ -76,6 +78,27 @@ def write_slices(
     except SeriesWriteError:
         check_disk(file_names[0].parent, array_zyx.nbytes)
         raise
+
+
+def placed(volume: Volume, position: Sequence[float], orientation: Cosines, spacing: Sequence[float]) -> Volume:
+    """Return a volume whose image lends another place to the slices that are written, of another size than its own.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    position, orientation, spacing
+        Image Position and Orientation (Patient) of the first slice, and Pixel Spacing, in mm.
+    """
+    front = front_end(volume.backend, volume.pixel_type)
+    samples = volume.array_zyx.shape[3:]
+    image = front.image_of(np.zeros((1, 1, 1, *samples), volume.array_zyx.dtype), volume.pixel_type, None)
+    row, through = np.array(orientation[:3]), normal(orientation)
+    row = row / np.linalg.norm(row)
+    image.SetOrigin(list(position))
+    image.SetSpacing([spacing[1], spacing[0], 1.0])
+    front.set_direction(image, np.stack([row, np.cross(through, row), through], axis=1))
+    return replace(volume, image=image)
 
 
 def _word_keys(pixel_format: PixelFormat) -> dict[str, str | None]:

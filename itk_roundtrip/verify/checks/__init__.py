@@ -18,6 +18,7 @@ from itk_roundtrip.verify.checks import (
     files,
     functional_groups,
     headers,
+    new_grid,
     pixels,
     privacy,
     processed,
@@ -40,7 +41,7 @@ def _functions(*modules: ModuleType) -> tuple[Any, ...]:
 
 _OF_FILES = _functions(files, headers, privacy, pixels, reference)
 _OF_DERIVED_FILES = _functions(derived, functional_groups, processed)
-_OF_SERIES = _functions(series)
+_OF_SERIES = _functions(series, new_grid)
 
 
 def check_pair(pair: Pair) -> list[Finding]:

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from itk_roundtrip import rules, tags
 from itk_roundtrip.dicom.values import Element, code_of, decoded, elements, items, raw, text, value_of, vr_of
+from itk_roundtrip.new_grids import LAST_IS_ELSEWHERE
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.attributes import compare_items, read_text
 from itk_roundtrip.verify.checks.functional_groups import PER_FRAME, SHARED, purposes_of
@@ -310,8 +311,9 @@ def source_image(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("DER-03", tag, "names another SOP Class than that of the source slice")
         if not _is_purpose(pair, purposes_of(item)):
             yield pair.finding("DER-03", tag, "the source slice has another purpose than that of a source image")
-        if text(item, tags.SPATIAL_LOCATIONS_PRESERVED) != "YES":
-            yield pair.finding("DER-04", tag, "Spatial Locations Preserved is not YES")
+        expected = LAST_IS_ELSEWHERE if pair.is_elsewhere else "YES"
+        if text(item, tags.SPATIAL_LOCATIONS_PRESERVED) != expected:
+            yield pair.finding("DER-04", tag, f"Spatial Locations Preserved is not {expected}")
 
 
 def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:

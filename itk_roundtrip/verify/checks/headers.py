@@ -16,8 +16,9 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from itk_roundtrip import rules, tags
+from itk_roundtrip import new_grids, rules, tags
 from itk_roundtrip.dicom.values import Element, numbers, text, vr_of
+from itk_roundtrip.series.geometry import ORIENTATION_TOLERANCE
 from itk_roundtrip.verify.attributes import ENCODED_VRS, Difference, are_known_character_sets, read_text
 from itk_roundtrip.verify.checks.functional_groups import is_set_by_rule
 from itk_roundtrip.verify.findings import Finding, Severity
@@ -127,6 +128,27 @@ def removed(pair: Pair) -> Iterator[Finding]:
             yield pair.finding(rule.check, tag, f"must not be in a derived instance: {rule.detail}")
 
 
+@reports("HDR-01")
+def left_of_the_old_grid(pair: Pair) -> Iterator[Finding]:
+    """Check that a slice of a new grid has nothing left that holds of the pixels or the plane of its source only."""
+    if not pair.is_elsewhere:
+        return
+    before, after = _corners(pair.source), _corners(pair.written)
+    is_turned, is_moved = False, True
+    if before is not None and after is not None:
+        axes = [numbers(dataset, tags.IMAGE_ORIENTATION_PATIENT) for dataset in (pair.source, pair.written)]
+        is_turned = bool(np.abs(np.subtract(axes[0], axes[1])).max() > ORIENTATION_TOLERANCE)
+        is_moved = before.shape != after.shape or bool(np.abs(before - after).max() > GEOMETRY_TOLERANCE_MM)
+    size = [numbers(dataset, tag) for dataset in (pair.source, pair.written) for tag in (tags.ROWS, tags.COLUMNS)]
+    holds = {"always": True, "orientation": is_turned, "pixels": is_moved or size[:2] != size[2:], "planes": False}
+    for rule in new_grids.GRID_RULES:
+        if rule.action == "remove" and holds[rule.when] and rule.tag in pair.written:
+            yield pair.finding("HDR-01", rule.tag, f"is left on a new grid: {rule.detail}")
+    for tag in map(int, pair.written.keys()):
+        if holds["pixels"] and new_grids.is_pixel_plane(tag):
+            yield pair.finding("HDR-01", tag, "is left on a new grid: names pixels of the source by row and column")
+
+
 def _severity(difference: Difference, detail: str) -> Severity:
     """Return the severity of a difference in a kept attribute: a warning where it does not change what is meant."""
     outcome, tag = difference.outcome, difference.tag
@@ -142,6 +164,8 @@ def is_allowed(pair: Pair, difference: Difference) -> bool:
     """Tell whether the rule table lets an attribute differ in this way: by processing, decoding or re-encoding."""
     tag = difference.tag
     if is_set_by_rule(pair, difference):
+        return True
+    if pair.is_elsewhere and new_grids.may_change(tag, difference.outcome):
         return True
     if pair.processed and is_stale_scale(pair, difference):
         return True

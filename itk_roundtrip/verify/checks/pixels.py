@@ -107,7 +107,10 @@ def declared_processing(pair: Pair) -> Iterator[Finding]:
         return
     if difference.problem and pair.written_pixels.tag:
         return
-    if difference.changed:
+    if pair.is_elsewhere:
+        message = "on another grid than the source: values have no counterpart, and are proven by a reference only"
+        yield pair.finding("PIX-03", tags.PIXEL_DATA, message, severity="info")
+    elif difference.changed:
         message = f"{_amount(pair)} ({difference.largest_real:g} in real-world values)"
         yield pair.finding("PIX-03", tags.PIXEL_DATA, message, severity="info")
     elif difference.largest_real:

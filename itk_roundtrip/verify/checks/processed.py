@@ -37,6 +37,8 @@ def saturation(pair: Pair) -> Iterator[Finding]:
     values, before = difference.values, difference.reference
     if not pair.processed or not difference.changed or values is None or values.dtype.kind not in "iu":
         return
+    if pair.is_elsewhere:
+        return  # what lies beside the source is filled with anything
     for limit in pair.written_pixels.limits:
         was_so = before is not None and np.count_nonzero(before == limit) * 2 > before.size
         if not was_so and np.count_nonzero(values == limit) * 2 > values.size:

@@ -47,6 +47,9 @@ def counterparts(series: SeriesPair) -> Iterator[Finding]:
 
     A volume of the source of which nothing was written is one finding.
     """
+    if series.pairing.by_region:
+        old, new = (counted(len(part.instances), "slice") for part in (series.source, series.written))
+        yield make_finding("CNT-01", f"{new} on another grid, made of {old} of the source", severity="info")
     left = {instance.name for instance in series.pairing.sources_left}
     volumes = series.source.volumes if left else ()
     for index, volume in enumerate(volumes):
@@ -150,6 +153,12 @@ def instance_numbers(series: SeriesPair) -> Iterator[Finding]:
     """Check that Instance Numbers are kept, or 1 to N where the source lacks some or has some twice in one pass."""
     if series.identity == "copy":
         return  # judged as all kept attributes
+    if series.pairing.by_region:
+        numbers_written = [instance.instance_number for instance in series.written.instances]
+        if set(numbers_written) != set(map(str, range(1, len(numbers_written) + 1))):
+            message = "is not 1 to the number of slices on a new grid"
+            yield make_finding("HDR-01", message, tag=tags.INSTANCE_NUMBER, name=series.written.instances[0].name)
+        return
     passes = dict(zip((instance.name for instance in series.source.instances), series.source.pass_indices, strict=True))
     numbers = [(passes[instance.name], instance.instance_number) for instance in series.source.instances]
     sound = all(number for _, number in numbers) and len(set(numbers)) == len(numbers)
@@ -204,6 +213,8 @@ def _instance_uids(series: Series) -> frozenset[str]:
 def slice_order(series: SeriesPair) -> Iterator[Finding]:
     """Check that the slices follow each other along the normal as their sources do, at the same distances."""
     tag = tags.IMAGE_POSITION_PATIENT
+    if series.pairing.by_region:
+        return  # a grid of its own
     positions = positions_along_normal(series.source, series.pairing)
     located = sorted(
         (before, after, pair.written.name)
