@@ -34,6 +34,8 @@ _SAME = 1e-6
 32 bits, as NIfTI has them."""
 _DECIMALS = 10
 """Digits behind the point of positions in mm: a decimal string has room for no more of most of them."""
+_SAME_DISTANCE = 1e-4
+"""Part of the distance of slices by which scanners round it."""
 _MOST_PIXELS = 2**16 - 1
 """Largest value of Rows and Columns, which are of VR US."""
 _OBLIQUE = 0.01
@@ -60,8 +62,10 @@ class NewSlice:
         Direction cosines; ``None`` where they are those of the source.
     spacing
         Pixel Spacing; the numbers of the source where they are the same.
-    thickness, between, location
-        Slice Thickness, Spacing Between Slices and Slice Location; ``None`` where those of the source hold.
+    thickness, location
+        Slice Thickness and Slice Location; ``None`` where those of the source hold.
+    between
+        Spacing Between Slices.
     differs
         Conditions of :data:`itk_roundtrip.new_grids.GRID_RULES` that hold of the series.
     """
@@ -75,7 +79,7 @@ class NewSlice:
     orientation: Cosines | None
     spacing: tuple[float, ...]
     thickness: float | None
-    between: float | None
+    between: float
     location: float | None
     differs: frozenset[When]
 
@@ -188,7 +192,7 @@ def new_grid(
             orientation=cosines,
             spacing=pixel_spacing,
             thickness=None if are_slices else float(spacing[2]),
-            between=None if are_slices and _is_near(spacing[2], source_spacing[2]) else float(spacing[2]),
+            between=float(spacing[2]),
             location=None if are_slices else float(position @ unit[:, 2]),
             differs=frozenset(differs),
         )
@@ -298,7 +302,8 @@ def new_grid_edits(source: Dataset, place: NewSlice) -> Edits:
         (tags.SPACING_BETWEEN_SLICES, place.between),
         (tags.SLICE_LOCATION, place.location),
     ):
-        if number is not None and tag in source and not _holds(source, tag, [number]):
+        within = _SAME_DISTANCE if tag == tags.SPACING_BETWEEN_SLICES else 0.0
+        if number is not None and tag in source and not _holds(source, tag, [number], within=within):
             result[tag] = Edit(tag, "DS", decimal_strings([number]).encode("ascii"))
     if "orientation" in place.differs and tags.PATIENT_ORIENTATION in source and place.orientation is not None:
         is_biped = values.text(source, tags.ANATOMICAL_ORIENTATION_TYPE) in ("", "BIPED")
@@ -321,9 +326,10 @@ def _letters(direction: Sequence[float]) -> str:
     return "".join(letters[number < 0] for number, letters in parts if abs(number) > _OBLIQUE)
 
 
-def _holds(source: Dataset, tag: int, numbers: Sequence[float]) -> bool:
-    """Tell whether an attribute of the source has these numbers already."""
+def _holds(source: Dataset, tag: int, numbers: Sequence[float], *, within: float = 0.0) -> bool:
+    """Tell whether an attribute of the source has these numbers already, ``within`` a part of them."""
     before = decimals(values.text(source, tag))
     return len(before) == len(numbers) and all(
-        math.isclose(old, new, rel_tol=0, abs_tol=10.0**-_DECIMALS) for old, new in zip(before, numbers, strict=True)
+        math.isclose(old, new, rel_tol=within, abs_tol=10.0**-_DECIMALS)
+        for old, new in zip(before, numbers, strict=True)
     )
