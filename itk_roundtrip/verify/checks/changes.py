@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.privacy import may_show
+from itk_roundtrip.new_grids import may_change
 from itk_roundtrip.rules import Rule
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.attributes import Difference
@@ -57,6 +58,8 @@ def _outcome(difference: Difference, rule: Rule, pair: Pair) -> Outcome:
     by_processing = pair.processed and (rule.processed == "remove" or is_stale_scale(pair, difference))
     if difference.outcome == "lost" and (rule.action == "remove" or by_processing):
         return "removed by rule"
+    if pair.is_elsewhere and may_change(difference.tag, difference.outcome):
+        return "removed by rule" if difference.outcome == "lost" else "set by rule"
     if is_set_by_rule(pair, difference) or _is_of_decoding(pair, difference):
         return "set by rule"
     if rule.action in ("new", "set", "append") or (rule.processed != "keep" and pair.processed):
