@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -820,9 +822,7 @@ def _derive(trip: _Trip, ordered: Series, processed: _Processed | None = None) -
 
     options, plan = trip.options, None
     if options.identity == "derived":
-        changing: dict[str, str] = {"identity": options.identity, "headers": options.headers}
-        if options.transfer_syntax:
-            changing["transfer_syntax"] = options.transfer_syntax
+        changing = _changing(trip)
         unchanged = kinds.are_unchanged(trip.series, trip.carriages)
         comment, processing = options.description or "", None
         if processed is not None:
@@ -833,6 +833,23 @@ def _derive(trip: _Trip, ordered: Series, processed: _Processed | None = None) -
         if on_new_grid:
             plan = replace(plan, instance_numbers=tuple(range(1, len(ordered.instances) + 1)))
     return replace(_job(trip, plan), processed=processed is not None and processed.changed)
+
+
+def _changing(trip: _Trip) -> dict[str, str]:
+    """Return the options beside the operation that change the output: it has other UIDs then."""
+    options, derivation = trip.options, trip.options.derivation
+    changing: dict[str, str] = {"identity": options.identity, "headers": options.headers}
+    if options.transfer_syntax:
+        changing["transfer_syntax"] = options.transfer_syntax
+    for name in ("max_error", "allow_clip", "nan_to", "allow_irregular"):
+        if (value := getattr(derivation, name)) != getattr(NO_DERIVATION, name):
+            changing[name] = str(value)
+    if any(trip.settings.values()):
+        listed = {
+            name: sorted((str(key), repr(value)) for key, value in of.items()) for name, of in trip.settings.items()
+        }
+        changing["set"] = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+    return changing
 
 
 def _job(trip: _Trip, plan: SeriesPlan | None) -> Job:

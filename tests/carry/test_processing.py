@@ -230,6 +230,22 @@ def test_the_description_and_references_of_a_filter(tmp_path: Path) -> None:
         assert dataset.ImageType[:2] == ["DERIVED", "SECONDARY"]
 
 
+def test_outputs_that_differ_have_other_uids(tmp_path: Path) -> None:
+    """Of two outputs with the same UIDs an archive keeps one; the same again has the same UIDs."""
+    volume = ct(tmp_path / "source")
+    values = np.array(volume.array_zyx) * 0.37
+    given: list[dict[str, Any]] = [
+        {"image": values}, {"image": values, "max_error": 0.05}, {"image": values, "allow_clip": True},
+        {"image": values, "set": {"StudyDescription": "A"}}, {"image": values, "set": {"StudyDescription": "B"}},
+        {}, {"set": {"StudyDescription": "A"}}, {"set": {"StudyDescription": "B"}},
+    ]  # fmt: skip
+    made = [written(volume, tmp_path / str(index), **options) for index, options in enumerate(given)]
+    again = written(volume, tmp_path / "again", **given[3])
+    assert len({each[0].SeriesInstanceUID for each in made}) == len(given)
+    assert len({each.SOPInstanceUID for datasets in made for each in datasets}) == sum(map(len, made))
+    assert [each.SOPInstanceUID for each in again] == [each.SOPInstanceUID for each in made[3]]
+
+
 def test_attributes_are_set_by_the_caller(tmp_path: Path) -> None:
     """As ITK users do it, by keyword, for each slice; told in the result, and refused where a rule owns them."""
     volume = ct(tmp_path / "source")
