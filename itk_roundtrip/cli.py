@@ -516,8 +516,14 @@ def _as_typed(error: RoundtripError) -> str:
     """Return the message of an error; an argument of the API that it advises is named as an option."""
     before, advised, after = str(error).rpartition(error.option or "\0")
     name, _, value = advised.partition("=")
-    option = f"--{name.replace('_', '-')}" + ("" if value == "True" else f" {value.strip(chr(34))}")
+    option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
+    if value not in ("", "True"):
+        option += f" {value.strip(chr(34))}"
     return before + (option if advised else "") + after
+
+
+_OPTIONS = {"parameters": "param", "codes": "code", "footprint_slices": "footprint"}
+"""Options that have other names than the arguments of the API."""
 
 
 def _say(message: str) -> None:

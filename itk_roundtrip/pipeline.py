@@ -319,6 +319,13 @@ def roundtrip(
             apart.close()
 
 
+_OF_PROCESSING = (
+    "codes", "footprint_slices", "units", "rescale_type", "max_error", "allow_clip", "nan_to", "allow_irregular",
+    "regrid",
+)  # fmt: skip
+"""Fields of a derivation that say nothing where pixels are not processed."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What the caller of a round trip asked for, checked."""
@@ -346,27 +353,16 @@ class Options:
                 option='identity="copy"',
             )
         if self.operation is None:
-            for name in (
-                "codes",
-                "footprint_slices",
-                "units",
-                "rescale_type",
-                "max_error",
-                "allow_clip",
-                "nan_to",
-                "regrid",
-            ):
+            for name in _OF_PROCESSING:
                 if getattr(self.derivation, name) != getattr(NO_DERIVATION, name):
-                    raise RoundtripError(
-                        f"{name} is for processed pixels; pass apply or image as well, or leave it out.", option=name
-                    )
+                    raise RoundtripError(f"Nothing processes the pixels, so leave out {name}.", option=name)
         for other, is_so in (
             ('identity="copy"', self.identity == "copy"),
             ('headers="itk"', self.headers == "itk"),
         ):
             if is_so and (self.operation is not None or self.derivation.set):
-                what = "pixels stay as they are" if self.operation else "headers are not edited"
-                raise RoundtripError(f"With {other} {what}: leave out apply, image and set.", option=other)
+                what = "the pixels are not processed" if self.operation else "no attributes are set"
+                raise RoundtripError(f"With {other} {what}; leave one of both out.", option=other)
 
 
 def _operation(
@@ -375,12 +371,14 @@ def _operation(
     """Return what processes the series; ``None`` if nothing does."""
     if apply is None and image is None:
         if parameters:
-            raise RoundtripError("parameters are for apply; pass it as well, or leave them out.", option="parameters")
+            raise RoundtripError("No function is given, so leave out parameters.", option="parameters")
+        if debug:
+            raise RoundtripError("No function is given, so leave out debug=True.", option="debug=True")
         return None
     if apply is not None and image is not None:
-        raise RoundtripError("Pass either apply or image.", option="image")
+        raise RoundtripError("Either a function or an image makes the values; give one of them only.")
     if image is not None and parameters:
-        raise RoundtripError("parameters are for apply, not for image; leave them out.", option="parameters")
+        raise RoundtripError("An image takes no parameters; leave out parameters.", option="parameters")
     from itk_roundtrip.carry.processing import Operation
 
     return Operation(apply, parameters or {}, image, debug)

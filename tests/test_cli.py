@@ -145,6 +145,28 @@ def test_bad_usage_ends_2(words: list[str]) -> None:
     assert command(*words).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--footprint 2", "Nothing processes the pixels, so leave out --footprint."),
+        ("--code DCM:113087", "Nothing processes the pixels, so leave out --code."),
+        ("--allow-irregular", "Nothing processes the pixels, so leave out --allow-irregular."),
+        ("--param radius=1", "No function is given, so leave out --param."),
+        ("--debug trace.txt", "No function is given, so leave out --debug."),
+        ("--image a.nrrd --param radius=1", "An image takes no parameters; leave out --param."),
+        ("--image a.nrrd --filter median:radius=1", "Either a function or an image makes the values"),
+        ("--filter median:radius=1 --footprint 2", "A filter itself says which slices contribute; leave out --footprint."),
+        ("--filter median:radius=1 --identity copy", "With --identity copy the pixels are not processed"),
+    ],
+)  # fmt: skip
+def test_options_of_processing_are_used_or_refused(words: str, message: str, tmp_path: Path) -> None:
+    """None is ignored, and the message names it as it is typed."""
+    result = CliRunner().invoke(app, ["run", str(SAMPLE), str(tmp_path / "out"), *words.split()])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_run_and_verify_count_kept_elements_alike(tmp_path: Path, run: Run, verify: Verify) -> None:
     """Two numbers for one thing make people look for the difference."""
     varieties: list[dict[str, Any]] = [{}, {"transfer_syntax": "rle"}, {"nested_sequences": "defined", "slices": 2}]

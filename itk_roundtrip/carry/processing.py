@@ -19,7 +19,7 @@ from itk_roundtrip.arguments import Backend, Progress
 from itk_roundtrip.carry.processed import Values
 from itk_roundtrip.carry.regrid import LISTED_INSTANCES, Regridded, check_regriddable, regridded
 from itk_roundtrip.carry.scheduling import Pool
-from itk_roundtrip.errors import FunctionError, SeriesWriteError, UnsupportedSeriesError
+from itk_roundtrip.errors import FunctionError, RoundtripError, SeriesWriteError, UnsupportedSeriesError
 from itk_roundtrip.itk_io.filters import Filter
 from itk_roundtrip.itk_io.front_ends import front_end
 from itk_roundtrip.pixels.formats import Array
@@ -91,8 +91,17 @@ class Operation:
         return "".join(c if c.isascii() and c.isprintable() and c != "\\" else "?" for c in ", ".join(texts))[:200]
 
     def described(self, derivation: Derivation) -> Derivation:
-        """Return a derivation that says what is done, where the caller said nothing of it."""
+        """Return a derivation that says what is done, where the caller said nothing of it.
+
+        Raises
+        ------
+        RoundtripError
+            The caller said how many slices contribute, which a filter says itself.
+        """
         if isinstance(self.function, Filter):
+            if derivation.footprint_slices != 0:
+                message = "A filter itself says which slices contribute; leave out footprint_slices."
+                raise RoundtripError(message, option="footprint_slices")
             codes = derivation.codes or ((self.function.code,) if self.function.code else ())
             derivation = replace(derivation, codes=codes, footprint_slices=self.function.footprint_slices)
         return replace(derivation, comment=derivation.comment or self.name)
