@@ -745,7 +745,7 @@ def _carry_values(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ..
 def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]) -> _Processed:
     """Survey processed values, and choose the grids that they are written on."""
     from itk_roundtrip.carry import scheduling
-    from itk_roundtrip.pixels.grids import decide, is_coarse
+    from itk_roundtrip.pixels.grids import decide, is_coarse, is_labels
 
     values, options, derivation = made.values, trip.options, trip.options.derivation
     grid = made.regridded.grid if made.regridded is not None else None
@@ -766,11 +766,17 @@ def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]
     by_instance: dict[str, list[Grid]] = {}
     for name, frame in sorted(of_planes, key=lambda key: key[1] or 0):
         by_instance.setdefault(name, []).append(of_planes[name, frame])
+    changed = not all(survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
     warnings = []
     if is_coarse([survey.survey for survey in found], grids):
         warnings.append(
             "The values are rounded to a few numbers: a mask or labels belong into a DICOM Segmentation, such as with"
             " highdicom; values of a finer scale get a grid of their own with a smaller max_error."
+        )
+    elif changed and is_labels([survey.survey for survey in found], grids):
+        warnings.append(
+            "The values are a few whole numbers from 0: a mask or labels belong into a DICOM Segmentation, such as with"
+            " highdicom."
         )
     if any(grid.real_world_value_mapping for grid in grids):
         warnings.append(
@@ -778,7 +784,6 @@ def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]
             " programs that do not read it show stored values."
         )
     processing = _processing(options, ordered if grid is None else trip.series, made)
-    changed = not all(survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
     on_grids = {name: replace(values[name], grids=tuple(grids)) for name, grids in by_instance.items()}
     return _Processed(on_grids, processing, changed, tuple(warnings))
 

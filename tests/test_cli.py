@@ -155,7 +155,7 @@ def test_bad_usage_ends_2(words: list[str]) -> None:
         ("--debug trace.txt", "No function is given, so leave out --debug."),
         ("--image a.nrrd --param radius=1", "An image takes no parameters; leave out --param."),
         ("--image a.nrrd --filter median:radius=1", "Either a function or an image makes the values"),
-        ("--filter median:radius=1 --footprint 2", "A filter itself says which slices contribute; leave out --footprint."),
+        ("--filter median:radius=1 --footprint 2", "A filter itself says which slices contribute; leave out --foot"),
         ("--filter median:radius=1 --identity copy", "With --identity copy the pixels are not processed"),
     ],
 )  # fmt: skip

@@ -260,6 +260,17 @@ def is_coarse(surveys: Sequence[Survey], grids: Sequence[Grid]) -> bool:
     )
 
 
+def is_labels(surveys: Sequence[Survey], grids: Sequence[Grid]) -> bool:
+    """Tell whether grey values are whole numbers from 0 to some small number, as those of a mask or of labels are."""
+    smallest, largest = min(survey.smallest for survey in surveys), max(survey.largest for survey in surveys)
+    return (
+        smallest == 0 < largest < _FEW
+        and max(survey.highest for survey in surveys) - min(survey.lowest for survey in surveys) == largest
+        and all(survey.error == 0 for survey in surveys)
+        and all(part.source.pixel_format.bits_allocated > 1 and part.source.pixel_format.samples == 1 for part in grids)
+    )
+
+
 def _check_finite(sources: Sequence[SourceGrid], surveys: Sequence[Survey], nan_to: str | None) -> None:
     """Refuse NaN and infinite values that are not to become padding, or cannot."""
     for source, survey in zip(sources, surveys, strict=True):

@@ -91,6 +91,8 @@ def test_values_are_within_their_bound(kind: str, tmp_path: Path) -> None:
         limit = figures.bound * (3 if figures.moved else 1)
         assert padded or error.max() <= limit + rounding, name
         assert padded or error.max() <= figures.max_error + rounding, name
+        if kind in ("plain_ct", "u12_ct", "mono1_u8"):
+            assert any("DICOM Segmentation" in each for each in result.warnings) == (name in ("mask", "booleans"))
         if name == "identity":
             assert (figures.max_error, figures.changed) == (0, 0)
         descriptions = {str(pydicom.dcmread(file).DerivationDescription) for file in folder.iterdir()}

@@ -16,7 +16,7 @@ from pydicom import uid
 
 from itk_roundtrip.errors import RoundtripError, UnsupportedSeriesError
 from itk_roundtrip.pixels.formats import DTYPES, PixelFormat, choose_pixel_type, masked, real_values
-from itk_roundtrip.pixels.grids import Grid, SourceGrid, Survey, decide, is_coarse
+from itk_roundtrip.pixels.grids import Grid, SourceGrid, Survey, decide, is_coarse, is_labels
 from itk_roundtrip.pixels.quantise import STATEMENT_LIMIT, Figures, quantise, statement, survey, total
 
 Array = NDArray[Any]
@@ -618,6 +618,24 @@ def test_values_from_0_to_1_on_whole_numbers_are_coarse() -> None:
     assert not is_coarse(surveys, decide([CT], surveys, modality="CT", max_error=0.001))
     surveys = [survey(np.round(real), words, CT)]
     assert not is_coarse(surveys, decide([CT], surveys, modality="CT"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (lambda real: np.round(real), True),
+        (lambda real: real > 0.5, True),
+        (lambda real: np.round(real * 4), True),
+        (lambda real: np.round(real * 3) + 1, False),
+        (lambda real: np.round(real * 300), False),
+        (lambda real: np.round(real) * 0.5, False),
+        (lambda real: real * 0, False),
+    ],
+)
+def test_masks_and_labels_are_known(values: Callable[[Array], Array], expected: bool) -> None:
+    """Whole numbers from 0 to a small one."""
+    surveys = [survey(values(np.random.default_rng(4).random(SHAPE)), random_words(CT), CT)]
+    assert is_labels(surveys, decide([CT], surveys, modality="CT")) == expected
 
 
 def test_values_of_another_volume_than_the_surveyed_are_refused() -> None:
