@@ -188,6 +188,23 @@ def test_clipping_is_allowed_counted_and_declared(tmp_path: Path) -> None:
     assert np.array_equal(np.stack([each.pixel_array for each in datasets]), np.clip(values, 0, 255))
 
 
+@pytest.mark.parametrize("padding", [0, 4095])
+def test_clipped_values_never_become_padding(padding: int, tmp_path: Path) -> None:
+    """Where the padding is the smallest or largest stored value, they get the one beside it."""
+    write_series(tmp_path / "source", slices=2, bits_stored=12, attributes={"PixelPaddingValue": padding})
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx) * 1e6
+    derived = rt.derive(volume, image=values, description="x 1e6", max_error=1, allow_clip=True)
+    result = rt.write_series(derived, tmp_path / "out")
+    datasets = [pydicom.dcmread(file) for file in sorted((tmp_path / "out").iterdir())]
+    words = np.stack([each.pixel_array for each in datasets])
+    sources = np.stack([pydicom.dcmread(file).pixel_array for file in sorted((tmp_path / "source").iterdir())])
+    assert result.quantisation is not None
+    assert result.quantisation.clipped > 0
+    assert np.array_equal(words == padding, sources == padding)
+    assert (datasets[0].BitsStored, words.max()) == (16, 65535)
+
+
 def test_padding_is_restored_and_in_no_figure(tmp_path: Path) -> None:
     """Whatever a filter makes of padding, its words stay."""
     write_case("pad_ss", tmp_path / "source")

@@ -203,7 +203,7 @@ def padding(pair: Pair) -> Iterator[Finding]:
         yield pair.finding("PIX-04", tags.PIXEL_PADDING_VALUE, "padding pixels are not where they were")
 
 
-def _padding_range(dataset: Dataset, pixels: Pixels) -> tuple[int, int] | None:
+def padding_range(dataset: Dataset, pixels: Pixels) -> tuple[int, int] | None:
     """Return the smallest and largest stored value of padding pixels; ``None`` if there are none."""
     value, limit = numbers(dataset, tags.PIXEL_PADDING_VALUE), numbers(dataset, tags.PIXEL_PADDING_RANGE_LIMIT)
     if not value or pixels.bits_allocated not in (8, 16, 32):
@@ -214,7 +214,7 @@ def _padding_range(dataset: Dataset, pixels: Pixels) -> tuple[int, int] | None:
 
 def padding_mask(dataset: Dataset, pixels: Pixels, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     """Return where the padding pixels are, in the shape of ``values``; ``None`` if there are none."""
-    ends = _padding_range(dataset, pixels)
+    ends = padding_range(dataset, pixels)
     return None if ends is None else (values >= ends[0]) & (values <= ends[1])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from itk_roundtrip import tags
 from itk_roundtrip.verify.checks.derived import declared_bound, declared_clipped
-from itk_roundtrip.verify.checks.pixels import padding_mask
+from itk_roundtrip.verify.checks.pixels import padding_mask, padding_range
 from itk_roundtrip.verify.findings import Finding
 from itk_roundtrip.verify.pair import Pair
 from itk_roundtrip.verify.registry import reports
@@ -66,7 +66,7 @@ class _Deviation:
     largest
         Largest deviation.
     clipped
-        Number of values at a limit of the stored values, where the reference lies beyond that limit.
+        Number of values at a limit of the stored values, or beside the padding there, where the reference lies beyond.
     not_numbers
         Number of values of the reference that are not a number.
     """
@@ -96,9 +96,10 @@ def _deviation(pair: Pair, values: NDArray[Any], reference: NDArray[Any]) -> _De
     is_rounding = apart <= 4 * np.spacing(np.fmax(np.abs(real), np.abs(expected)))
     if reference.dtype.kind == "f":
         is_rounding |= real.astype(np.float32) == expected.astype(np.float32)
-    ends = [limit * slopes + intercepts for limit in pair.written_pixels.limits]
-    lowest, highest = np.minimum(*ends), np.maximum(*ends)
-    at_limit = ((expected < lowest) & (real == lowest)) | ((expected > highest) & (real == highest))
+    at_limit = np.zeros(values.shape, bool)
+    for limit, end, sign in zip(pair.written_pixels.limits, _ends(pair), (-1, 1), strict=True):
+        is_beyond = sign * np.sign(slopes) * (expected - (limit * slopes + intercepts)) > 0
+        at_limit |= is_beyond & (values == end)
     clipped = at_limit & (apart > step / 2) & ~is_rounding
     padding = padding_mask(pair.written, pair.written_pixels, values)
     apart = np.where(clipped | is_rounding if padding is None else clipped | is_rounding | padding, 0.0, apart)
@@ -113,6 +114,17 @@ def _deviation(pair: Pair, values: NDArray[Any], reference: NDArray[Any]) -> _De
         clipped=int(np.count_nonzero(clipped if padding is None else clipped & ~padding)),
         not_numbers=int(np.count_nonzero(np.isnan(expected) if padding is None else np.isnan(expected) & ~padding)),
     )
+
+
+def _ends(pair: Pair) -> tuple[int, int]:
+    """Return the smallest and the largest stored value that does not mean padding: clipped values have those."""
+    low, high = pair.written_pixels.limits
+    padding = padding_range(pair.written, pair.written_pixels)
+    if padding is not None and padding[0] <= low <= padding[1] < high:
+        low = padding[1] + 1
+    if padding is not None and low < padding[0] <= high <= padding[1]:
+        high = padding[0] - 1
+    return low, high
 
 
 def _beside_padding(pair: Pair, values: NDArray[Any]) -> NDArray[np.bool_]:
