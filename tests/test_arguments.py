@@ -96,6 +96,7 @@ WRONG: dict[tuple[str, str], dict[Any, str]] = {
         "allow_clip": NO_FLAGS,
         "nan_to": {"zero": 'not "zero"', 0: "not 0", True: "not True"},
         "allow_irregular": NO_FLAGS,
+        "regrid": NO_FLAGS,
         "set": {"SeriesDescription=x": "dict", 1: "not 1", ("a",): "not a tuple"},
     }.items()},
     **{(name, "progress"): NO_FUNCTIONS for name in ("roundtrip", "verify_series", "find_losses", "find_series")},

@@ -22,6 +22,7 @@ from itk_roundtrip.dicom.encoding import NUMBER_FORMATS
 Element = DataElement | RawDataElement
 
 _DECIMAL = frozenset({"DS", "IS"})
+_TEXT_FORMATS = {**NUMBER_FORMATS, "AT": "HH"}
 
 
 def element_of(dataset: Dataset, tag: int) -> Element | None:
@@ -157,8 +158,8 @@ def frame_count(value: bytes | str | None) -> int:
 
 def encoded_as_text(value: bytes, vr: str, order: str) -> str:
     """Return the values of an encoded element as text, those of binary VRs with backslashes between as in VR DS."""
-    format_ = "HH" if vr == "AT" else NUMBER_FORMATS.get(vr, "")
-    if not format_:
+    format_ = _TEXT_FORMATS.get(vr)
+    if format_ is None:
         return value.decode("ascii", "replace").strip(" \0")
     size = struct.calcsize("<" + format_)
     whole = value[: len(value) // size * size]
@@ -169,9 +170,9 @@ def encoded_as_text(value: bytes, vr: str, order: str) -> str:
 
 def as_text(element: Element, vr: str = "") -> str:
     """Return the values of an element as text, by its own VR or another one, as :func:`encoded_as_text` does."""
-    vr, value = vr or str(element.VR or ""), element.value
+    vr, value = vr or element.VR or "", element.value
     if isinstance(element, RawDataElement):
-        return encoded_as_text(bytes(value or b""), vr, "<" if element.is_little_endian else ">")
+        return encoded_as_text(value or b"", vr, "<" if element.is_little_endian else ">")
     if isinstance(value, bytes):
         return encoded_as_text(value, vr, "<")
     return "\\".join("" if part is None else f"{int(part):08X}" if vr == "AT" else str(part) for part in listed(value))
