@@ -14,6 +14,7 @@ from itk_roundtrip import __version__
 from itk_roundtrip.arguments import Backend, Code, HeaderMode, Identity, NanTo, Progress, TransferSyntax, checked
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.errors import (
+    FunctionError,
     RoundtripError,
     SeriesNotFoundError,
     SeriesReadError,
@@ -245,7 +246,8 @@ def roundtrip(
         computed where that does not hold. For one regular volume of single-frame slices, grey or RGB.
     set
         Values of attributes by keyword or tag, for all instances: text, a number, a list, ``None`` to remove it, or a
-        function of the index of the slice that returns such.
+        function of the index of the slice that returns such. A list as long as the series has files holds the value
+        of each of them.
     debug
         Keep the traceback of an error of ``apply`` in ``details`` of the error; it may quote values of patients.
     jobs
@@ -556,12 +558,56 @@ def _settings(series: Series, derivation: Derivation, edited: Mapping[str, Setti
     result = dict(edited)
     for index, instance in enumerate(series.instances if derivation.set else ()):
         values = {}
-        for key, value in derivation.set.items():
+        for key, given in derivation.set.items():
+            value = _plain(given)
             if isinstance(value, (list, tuple)) and len(value) == len(series.instances) > 1:
                 value = value[index]
-            values[key] = value(index) if callable(value) else value
+            values[key] = _plain(_called(key, value, index)) if callable(value) else value
         result[instance.name] = {**values, **result.get(instance.name, {})}
+    if result:
+        _check_shared(series, result)
     return result
+
+
+def _plain(value: Any) -> Any:
+    """Return an array of numpy as a list, anything else as it is."""
+    return value.tolist() if getattr(value, "ndim", 0) else value
+
+
+def _called(key: str | int, function: Callable[[int], Any], index: int) -> Any:
+    """Return the value that a function of the caller has for a slice; tell of its error without its message."""
+    try:
+        return function(index)
+    except (RoundtripError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        from itk_roundtrip.derivation.caller import tag_of
+
+        raise FunctionError(
+            f"The function that sets {tag_text(tag_of(key))} raised {type(error).__name__} for slice {index}; its message"
+            " may hold patient data."
+        ) from None
+
+
+def _check_shared(series: Series, settings: Mapping[str, Settings]) -> None:
+    """Refuse values that differ between slices, of attributes that a series has one of: it would be of two patients."""
+    from itk_roundtrip.derivation.caller import tag_of
+    from itk_roundtrip.series.shared import SHARED
+
+    by_tag = [
+        {tag_of(key): value for key, value in settings.get(instance.name, {}).items()} for instance in series.instances
+    ]
+    for shared in SHARED:
+        for keyword in shared.keywords if shared.section else ():
+            tag = tag_of(keyword)
+            if any(tag in values and repr(values[tag]) != repr(by_tag[0].get(tag)) for values in by_tag) or any(
+                tag in by_tag[0] and tag not in values for values in by_tag
+            ):
+                raise RoundtripError(
+                    f"{keyword} {tag_text(tag)} cannot be set to other values in some slices ({shared.section}); set it"
+                    " to one value in all of them.",
+                    tag=tag_text(tag),
+                )
 
 
 def _carry_in_itk_order(trip: _Trip) -> _Carried:

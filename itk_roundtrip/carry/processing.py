@@ -6,8 +6,10 @@ What processes them is a function of the caller, a filter, or an image that was 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,6 +55,10 @@ class Made:
     regridded: Regridded | None = None
 
 
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+"""Address in the text of an object of Python, another in each run."""
+
+
 @dataclass(frozen=True)
 class Operation:
     """What makes the values of a processed series.
@@ -82,12 +88,18 @@ class Operation:
         if isinstance(self.function, str):
             home, _, name = self.function.rpartition(":")
             return f"{name} of {os.path.basename(home)}"
-        return str(getattr(self.function, "__name__", "")) or "image of the caller"
+        function = self.function
+        while isinstance(function, functools.partial):
+            function = function.func
+        if function is None:
+            return "image of the caller"
+        return str(getattr(function, "__name__", "") or type(function).__name__)
 
     @property
     def stated_parameters(self) -> str:
         """The parameters for Derivation Description, such as ``radius=2``; those of a filter are in its name."""
-        texts = [f"{name}={value}" for name, value in sorted(self.parameters.items())]
+        given = {**_bound(self.function), **self.parameters}
+        texts = [f"{name}={_ADDRESS.sub('', str(value))}" for name, value in sorted(given.items())]
         return "".join(c if c.isascii() and c.isprintable() and c != "\\" else "?" for c in ", ".join(texts))[:200]
 
     def described(self, derivation: Derivation) -> Derivation:
@@ -112,6 +124,15 @@ class Operation:
         path = isinstance(self.image, (str, os.PathLike))
         is_object = callable(self.function) and not isinstance(self.function, Filter)
         return is_object or not (self.function or path)
+
+
+def _bound(function: Any) -> dict[str, Any]:
+    """Return the keywords that ``functools.partial`` bound to a function."""
+    keywords: dict[str, Any] = {}
+    while isinstance(function, functools.partial):
+        keywords = {**function.keywords, **keywords}
+        function = function.func
+    return keywords
 
 
 def worker(backend: Backend) -> Workers:
@@ -168,6 +189,13 @@ def process(
     volumes = series.volumes
     if regrid:
         check_regriddable(series)
+    if operation.function is None and len(volumes) > 1:
+        raise UnsupportedSeriesError(
+            f"The series holds {len(volumes)} volumes, and an image is of one: all of them would get its values. Pass a"
+            " function as apply, which is called for each, or put each volume into a folder of its own.",
+            series=series.series_instance_uid,
+            option="apply",
+        )
     if not allow_irregular:
         _check_alike(volumes, series)
         for volume in volumes:

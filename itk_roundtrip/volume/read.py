@@ -37,6 +37,7 @@ from itk_roundtrip.pixels.formats import (
     stored_values,
 )
 from itk_roundtrip.pixels.kinds import Carriage
+from itk_roundtrip.pixels.peculiarities import is_compressed
 from itk_roundtrip.series.find import Instance, Series, Slice, of_volume
 from itk_roundtrip.series.geometry import AXIAL, PLANE_ATTRIBUTES, normal
 from itk_roundtrip.series.volumes import distance
@@ -373,6 +374,7 @@ def _holds_real_values(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
     return (
         not (corrected and not front.SHARES_MEMORY)
         and not _is_in_other_format(volume, formats)
+        and not _is_beyond(volume, formats)
         and front.size(volume.image) == volume.array_zyx.shape[2::-1]
     )
 
@@ -389,6 +391,20 @@ def _is_in_other_format(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
     )
 
 
+def _is_beyond(volume: Volume, formats: Sequence[PixelFormat]) -> bool:
+    """Tell whether ITK read values that no stored value stands for: GDCM leaves unused bits of streams as they are."""
+    if components(volume.pixel_type) > 1:
+        return False
+    for values, plane, pixel_format in zip(volume.array_zyx, volume.planes, formats, strict=True):
+        if is_compressed(plane.instance) and pixel_format.bits_stored < pixel_format.bits_allocated:
+            slope, intercept = pixel_format.effective_slope, pixel_format.effective_intercept
+            low, high = sorted(slope * end + intercept for end in pixel_format.stored_range)
+            slack = abs(slope) / 2
+            if values.size and (values.min() < low - slack or high + slack < values.max()):
+                return True
+    return False
+
+
 def as_real(volume: Volume, formats: Sequence[PixelFormat]) -> Volume:
     """Return a volume whose image and array both hold the real values of the source.
 
@@ -400,7 +416,7 @@ def as_real(volume: Volume, formats: Sequence[PixelFormat]) -> Volume:
         Pixel format of each plane, with the rescale that ITK may not have been shown.
     """
     front, read, pixel_type = front_end(volume.backend, volume.pixel_type), volume.array_zyx, volume.pixel_type
-    in_other_format = _is_in_other_format(volume, formats)
+    in_other_format = _is_in_other_format(volume, formats) or _is_beyond(volume, formats)
     if in_other_format:
         pixel_type = choose_pixel_type(formats) or "D"  # if no type carries all of them, the nearest numbers
     if front.SHARES_MEMORY:  # an image over the memory of an array would not keep it alive in ITK's pipelines

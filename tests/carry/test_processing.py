@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pydicom
 import pytest
 import SimpleITK
 from conftest import SAMPLE, one_series
-from synthetic import write_case, write_series
+from synthetic import is_available, write_case, write_series
 
 import itk_roundtrip as rt
 
@@ -304,6 +305,89 @@ def test_kinds_that_cannot_be_processed_are_refused_by_name(kind: str, tmp_path:
     volume = rt.read_series(one_series(tmp_path / "source"))
     with pytest.raises(rt.UnsupportedSeriesError, match="cannot be processed"):
         written(volume, tmp_path / "out", image=np.array(volume.array_zyx))
+
+
+def test_an_image_is_of_one_volume(tmp_path: Path) -> None:
+    """Written into each volume of a series, it would put the values of one into the others."""
+    write_case("echoes", tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"), volume=0)
+    with pytest.raises(rt.UnsupportedSeriesError, match="holds 2 volumes"):
+        rt.roundtrip(
+            tmp_path / "source", tmp_path / "out", image=np.array(volume.array_zyx) + 1, description="x",
+            allow_irregular=True, jobs=1,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["beyond_lossless", "beyond_lossless_ls"])
+def test_bits_beside_the_values_of_a_stream_are_not_processed(kind: str, tmp_path: Path) -> None:
+    """GDCM adds them to the values; without them nothing changes."""
+    if not is_available(kind):
+        pytest.skip("no encoder")
+    write_case(kind, tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    derived = rt.derive(volume, image=np.array(volume.array_zyx), description="nothing")
+    result = rt.write_series(derived, tmp_path / "out")
+    assert result.quantisation is not None
+    assert (result.quantisation.max_error, result.quantisation.changed) == (0, 0)
+    low, high = (-3072, 1023) if volume.planes[0].instance.pixel_representation else (-1024, 3071)
+    assert low <= volume.array_zyx.min() <= volume.array_zyx.max() <= high
+
+
+@pytest.mark.parametrize("name", ["allow_irregular", "debug"])
+def test_options_of_processing_without_processing_are_refused(name: str, tmp_path: Path) -> None:
+    """They would be ignored."""
+    write_series(tmp_path / "source", slices=2)
+    with pytest.raises(rt.RoundtripError, match=f"{name} is for"):
+        rt.roundtrip(tmp_path / "source", tmp_path / "out", jobs=1, **{name: True})
+
+
+def shifted(values: np.ndarray, *, by: object = 1) -> Array:
+    return values + (by if isinstance(by, int) else 1)
+
+
+class Shifting:
+    def __call__(self, values: np.ndarray) -> Array:
+        return values + 1
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters", "expected"),
+    [
+        (functools.partial(shifted, by=2), {}, "shifted, by=2; "),
+        (Shifting(), {}, "Shifting; "),
+        (shifted, {"by": object()}, "shifted, by=<object object>; "),
+    ],
+)
+def test_a_function_is_named_in_the_same_words_each_time(
+    function: Any, parameters: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    """Not by an address in memory, nor as an image of the caller."""
+    write_series(tmp_path / "source", slices=2)
+    rt.roundtrip(tmp_path / "source", tmp_path / "out", apply=function, parameters=parameters, jobs=1)
+    for file in (tmp_path / "out").iterdir():
+        assert expected in pydicom.dcmread(file).DerivationDescription
+
+
+def test_a_series_is_of_one_patient_whatever_is_set(tmp_path: Path) -> None:
+    """Other values in some slices are refused; a function that fails is told without its message."""
+    volume = ct(tmp_path / "source")
+    for values in (["a", "b", "c", "d"], lambda index: f"P{index}"):
+        with pytest.raises(rt.RoundtripError, match=r"PatientID \(0010,0020\) cannot be set to other values"):
+            written(volume, tmp_path / "out", set={"PatientID": values})
+    volume.metadata[1]["0010|0020"] = "X"
+    with pytest.raises(rt.RoundtripError, match="PatientID"):
+        written(volume, tmp_path / "out")
+
+    def fails(index: int) -> str:
+        raise ValueError("Doe^John")
+
+    again = rt.read_series(volume.series)
+    with pytest.raises(rt.RoundtripError, match=r"sets \(0020,4000\) raised ValueError") as raised:
+        written(again, tmp_path / "out", set={"ImageComments": fails})
+    assert "Doe" not in str(raised.value)
+    datasets = written(again, tmp_path / "set", set={"KVP": np.array([80.0, 100, 120, 140])})
+    assert sorted(float(each.KVP) for each in datasets) == [80, 100, 120, 140]
 
 
 # ------------------------------------------------------------------------------------------------- the command line
