@@ -52,7 +52,7 @@ class PixelDifference:
         Bits that hold no stored value differ, where both sides show them: in uncompressed words, or under an embedded
         overlay. Where compressed ones were decoded, they are neither those of the decoder nor zeros or signs.
     beyond
-        Written words hold values that Bits Stored cannot.
+        Written words hold values that Bits Stored cannot, where they are no words of the source.
     wrong_colours
         They are those that the header says, where the stream says others: transformed twice, or not at all.
     clipped
@@ -147,7 +147,7 @@ def compare_pixels(
         decoders=tuple(sorted(decoders)),
         sha256=digest(after.values),
         unused_changed=not distance.changed and _unused_bits_differ(before, after, source, written),
-        beyond=distance.changed > 0 and not np.array_equal(after.words, after.values),
+        beyond=distance.changed > 0 and _are_beyond(before, after, written),
         wrong_colours=wrong_colours,
         clipped=int(np.count_nonzero(clipped)),
         agreeing=opinions.agreeing,
@@ -355,6 +355,16 @@ def _converted(words: Array, bits: int, *, to_rgb: bool) -> Array:
     values = (values - offsets) @ np.linalg.inv(matrix).T if to_rgb else values @ matrix.T + offsets
     converted: Array = np.clip(np.rint(values), 0, top).astype(words.dtype)
     return converted
+
+
+def _are_beyond(before: _Decoded, after: _Decoded, written: Pixels) -> bool:
+    """Tell whether words are more than their stored values where High Bit puts these, and not words of the source.
+
+    A value that a processing left as it was may stand in its old word, unused bits and all.
+    """
+    below = max(0, written.high_bit + 1 - written.bits_stored)
+    plain = np.left_shift(after.values, below) if below else after.values
+    return bool(np.any((after.words != plain) & (after.words != before.words)))
 
 
 def _unused_bits_differ(before: _Decoded, after: _Decoded, source: Pixels, written: Pixels) -> bool:

@@ -334,6 +334,40 @@ def test_bits_beside_the_values_of_a_stream_are_not_processed(kind: str, tmp_pat
     assert low <= volume.array_zyx.min() <= volume.array_zyx.max() <= high
 
 
+def in_place(words: Array, dataset: pydicom.Dataset) -> Array:
+    """Return the stored values of words, wherever High Bit puts them."""
+    span = 1 << dataset.BitsStored
+    values = (words.astype(np.int64) >> dataset.HighBit + 1 - dataset.BitsStored) % span
+    return np.where(values >= span // 2, values - span, values) if dataset.PixelRepresentation else values
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation"),
+    [
+        ("u12_high_bits", lambda values: np.arange(values.size).reshape(values.shape) % 4096 - 1024),
+        ("high_bit_15", lambda values: values * 0.37 + 3.3),
+        ("high_bit_15_signed", lambda values: values[:, ::-1]),
+        ("high_bit_11_rle_signed", lambda values: values[:, ::-1]),
+        ("ct_rwvm_one", lambda values: -values),
+    ],
+)
+def test_words_with_unused_bits_and_of_another_sign_are_processed(
+    kind: str, operation: Callable[[Array], Array], tmp_path: Path
+) -> None:
+    """Unused bits may stay where a value does; mapped stored values become signed with the pixels."""
+    write_case(kind, tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = operation(np.array(volume.array_zyx))
+    datasets = written(volume, tmp_path / "out", image=values, allow_irregular=True)
+    by_source = {each.SourceImageSequence[-1].ReferencedSOPInstanceUID: each for each in datasets}
+    for plane, expected in zip(volume.planes, values, strict=True):
+        dataset = by_source[plane.instance.sop_instance_uid]
+        dtype = {8: "<u1", 16: "<u2"}[dataset.BitsAllocated]
+        words = np.frombuffer(dataset.PixelData, dtype)[: expected.size].reshape(expected.shape)
+        slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+        assert np.abs(in_place(words, dataset) * slope + intercept - expected).max() <= slope / 2 + 1e-4
+
+
 @pytest.mark.parametrize("name", ["allow_irregular", "debug"])
 def test_options_of_processing_without_processing_are_refused(name: str, tmp_path: Path) -> None:
     """They would be ignored."""

@@ -186,6 +186,10 @@ def is_allowed(pair: Pair, difference: Difference) -> bool:
 def _is_of_processing(pair: Pair, difference: Difference) -> bool:
     """Tell whether an attribute may have this outcome because the pixels were processed."""
     tag, is_added = difference.tag, difference.outcome == "added"
+    if tag == tags.REAL_WORLD_VALUE_MAPPING_SEQUENCE and difference.outcome == "VR changed":
+        # Of the stored values that are mapped, if these have another sign now; RWV-01 judges what they are.
+        mapped = tags.REAL_WORLD_VALUE_FIRST_VALUE_MAPPED, tags.REAL_WORLD_VALUE_LAST_VALUE_MAPPED
+        return difference.leaf in mapped and pair.source_pixels.signed != pair.written_pixels.signed
     if difference.outcome not in pair.rule(tag).outcomes:
         return False
     if tag in (tags.RESCALE_SLOPE, tags.RESCALE_INTERCEPT) and is_added:

@@ -248,7 +248,8 @@ def _covers(pair: Pair, old: Dataset, new: Dataset, old_scale: _Scale, new_scale
         return False
     signed = pair.written_pixels.signed
     vrs = {element.VR for tag in ends if (element := element_of(new, tag)) is not None}
-    if vrs & {"US", "SS"} and vrs != {"SS" if signed else "US"} and old_scale != new_scale:
+    relaid = old_scale != new_scale or pair.source_pixels.signed != signed
+    if vrs & {"US", "SS"} and vrs != {"SS" if signed else "US"} and relaid:
         return False
     if not new_scale[0]:
         return True

@@ -103,8 +103,8 @@ def _deviation(pair: Pair, values: NDArray[Any], reference: NDArray[Any]) -> _De
     clipped = at_limit & (apart > step / 2) & ~is_rounding
     padding = padding_mask(pair.written, pair.written_pixels, values)
     apart = np.where(clipped | is_rounding if padding is None else clipped | is_rounding | padding, 0.0, apart)
-    largest = np.fmax(np.fmax(np.abs(real), np.abs(expected)), np.abs(intercepts))
-    allowed = step / 2 + np.spacing(largest)  # one rounding of what the stored value is computed of
+    # A value half-way between two stored values is off by the rounding of the sum that makes it, on either side.
+    allowed = step / 2 + 4 * np.spacing(np.fmax(np.fmax(np.abs(real), np.abs(expected)), np.abs(intercepts)))
     if padding is not None:
         beside = _beside_padding(pair, values)
         allowed = np.where(beside, 1.5 * step * (1 + 1e-9), allowed)
