@@ -381,6 +381,8 @@ def _operation(
         raise RoundtripError("Either a function or an image makes the values; give one of them only.")
     if image is not None and parameters:
         raise RoundtripError("An image takes no parameters; leave out parameters.", option="parameters")
+    if image is not None and debug:
+        raise RoundtripError("An image is no function; leave out debug=True.", option="debug=True")
     from itk_roundtrip.carry.processing import Operation
 
     return Operation(apply, parameters or {}, image, debug)
@@ -790,7 +792,7 @@ def _carry_values(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ..
 
 def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]) -> _Processed:
     """Survey processed values, and choose the grids that they are written on."""
-    from itk_roundtrip.carry import scheduling
+    from itk_roundtrip.carry import compression, scheduling
     from itk_roundtrip.pixels.grids import decide, is_coarse, is_labels
 
     values, options, derivation = made.values, trip.options, trip.options.derivation
@@ -808,6 +810,8 @@ def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]
         allow_clip=derivation.allow_clip,
         nan_to=derivation.nan_to,
     )
+    for (name, _), grid in zip(surveys, grids, strict=True):  # they may have more bits than the source had
+        compression.check_format(options.transfer_syntax, grid.pixel_format, name)
     of_planes = dict(zip(surveys, grids, strict=True))
     by_instance: dict[str, list[Grid]] = {}
     for name, frame in sorted(of_planes, key=lambda key: key[1] or 0):

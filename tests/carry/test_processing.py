@@ -368,11 +368,25 @@ def test_words_with_unused_bits_and_of_another_sign_are_processed(
         assert np.abs(in_place(words, dataset) * slope + intercept - expected).max() <= slope / 2 + 1e-4
 
 
+@pytest.mark.parametrize("syntax", ["rle", "jpeg-lossless", "jpeg-ls"])
+def test_a_codec_must_hold_the_words_that_are_written(syntax: Any, tmp_path: Path) -> None:
+    """Not only those of the source: doses become 32 bits."""
+    write_case("rtdose_sf", tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx) * 1.7 + 1e-7
+    with pytest.raises(rt.UnsupportedSeriesError, match="32 bits allocated"):
+        rt.roundtrip(
+            tmp_path / "source", tmp_path / "out", image=values, description="x", max_error=1e-6,
+            transfer_syntax=syntax, jobs=1,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["allow_irregular", "debug"])
 def test_options_of_processing_without_processing_are_refused(name: str, tmp_path: Path) -> None:
     """They would be ignored."""
     write_series(tmp_path / "source", slices=2)
-    with pytest.raises(rt.RoundtripError, match=f"{name} is for"):
+    with pytest.raises(rt.RoundtripError, match=f"leave out {name}"):
         rt.roundtrip(tmp_path / "source", tmp_path / "out", jobs=1, **{name: True})
 
 
