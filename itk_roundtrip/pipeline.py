@@ -586,8 +586,8 @@ def _called(key: str | int, function: Callable[[int], Any], index: int) -> Any:
         from itk_roundtrip.derivation.caller import tag_of
 
         raise FunctionError(
-            f"The function that sets {tag_text(tag_of(key))} raised {type(error).__name__} for slice {index}; its message"
-            " may hold patient data."
+            f"The function that sets {tag_text(tag_of(key))} raised {type(error).__name__} for slice {index}; its"
+            " message may hold patient data."
         ) from None
 
 
@@ -796,7 +796,7 @@ def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]
     from itk_roundtrip.pixels.grids import decide, is_coarse, is_labels
 
     values, options, derivation = made.values, trip.options, trip.options.derivation
-    grid = made.regridded.grid if made.regridded is not None else None
+    is_own_place = made.regridded is None
     job = _job(trip, None)
     parts = scheduling.cut_into_slabs(job, ordered, names, trip.carriages, options.jobs, values)
     surveys = scheduling.survey_slabs(job, parts, trip.workers, options.progress)
@@ -833,7 +833,7 @@ def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]
             "The scale of the values stands in Real World Value Mapping, as images of this kind have no Rescale Slope;"
             " programs that do not read it show stored values."
         )
-    processing = _processing(options, ordered if grid is None else trip.series, made)
+    processing = _processing(options, ordered if is_own_place else trip.series, made)
     on_grids = {name: replace(values[name], grids=tuple(grids)) for name, grids in by_instance.items()}
     return _Processed(on_grids, processing, changed, tuple(warnings))
 
