@@ -197,6 +197,7 @@ def process(
             option="apply",
         )
     if not allow_irregular:
+        _check_no_mosaics(series)
         _check_alike(volumes, series)
         for volume in volumes:
             check_regular(volume)
@@ -243,6 +244,7 @@ def of_array(volume: Volume, values: Array, placement: Placement | None, folder:
     slices = tuple(Slice(plane.instance, plane.frame) for plane in volume.planes)
     whole = SubVolume(slices, "")
     if not derivation.allow_irregular:
+        _check_no_mosaics(volume.series)
         check_regular(whole)
     file = folder / "values.npy"
     digest = save(values, file)
@@ -278,6 +280,20 @@ def _function(operation: Operation) -> Function | None:
     if isinstance(function, Filter):
         return of_filter(function)
     return None if function is None else Function(function, operation.name)
+
+
+def _check_no_mosaics(series: Series) -> None:
+    """Refuse files that hold many slices as tiles of one image: a filter would mix tiles, and take times for slices."""
+    for irregularity in series.irregularities:
+        if irregularity.kind == "mosaic":
+            name = irregularity.files[0]
+            raise UnsupportedSeriesError(
+                f"{name} is a mosaic, many slices tiled into one image, whose tiles a filter would mix; to process it"
+                " as it stands, use allow_irregular=True.",
+                path=name,
+                series=series.series_instance_uid,
+                option="allow_irregular=True",
+            )
 
 
 def _check_alike(volumes: Sequence[SubVolume], series: Series) -> None:

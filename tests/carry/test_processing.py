@@ -298,6 +298,16 @@ def test_an_irregular_series_is_processed_only_if_that_is_allowed(tmp_path: Path
     assert all("series is irregular" in each.DerivationDescription for each in datasets)
 
 
+def test_mosaics_are_processed_only_if_that_is_allowed(tmp_path: Path) -> None:
+    """Their tiles are slices, and their files are times."""
+    write_case("mosaic", tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx) + 1
+    with pytest.raises(rt.UnsupportedSeriesError, match="is a mosaic"):
+        written(volume, tmp_path / "out", image=values)
+    assert written(volume, tmp_path / "out", image=values, allow_irregular=True)
+
+
 @pytest.mark.parametrize("kind", ["modality_lut", "palette", "slope_zero"])
 def test_kinds_that_cannot_be_processed_are_refused_by_name(kind: str, tmp_path: Path) -> None:
     """Indices of colours, and quantities that cannot be undone."""
