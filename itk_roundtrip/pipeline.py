@@ -1047,9 +1047,19 @@ def _result(
         warnings=tuple(warnings),
         quantisation=_quantisation(result.figures.values()) if result.figures else None,
         slice_quantisation={name: _quantisation([figures]) for name, figures in sorted(result.figures.items())},
-        set=tuple(sorted({str(key) for values in settings.values() for key in values})),
+        set=tuple(sorted({_named(key) for values in settings.values() for key in values})),
         report=report,
     )
+
+
+def _named(key: str | int) -> str:
+    """Return the keyword of an attribute that the caller set, or the text of its tag where it has none."""
+    from pydicom.datadict import keyword_for_tag
+
+    from itk_roundtrip.derivation.caller import tag_of
+
+    tag = tag_of(key)
+    return keyword_for_tag(tag) or tag_text(tag)
 
 
 def _quantisation(figures: Iterable[tuple[Figures, float]]) -> Quantisation:

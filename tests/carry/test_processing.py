@@ -275,7 +275,7 @@ def test_attributes_are_set_by_the_caller(tmp_path: Path) -> None:
         volume, set={"SeriesDescription": "Mine", "ImageComments": lambda index: f"slice {index}", "KVP": None}
     )
     result = rt.write_series(derived, tmp_path / "out")
-    assert set(result.set) >= {"SeriesDescription", "ImageComments", "KVP"}
+    assert result.set == ("ImageComments", "KVP", "SeriesDescription", "StudyDescription")
     for file in (tmp_path / "out").iterdir():
         dataset = pydicom.dcmread(file)
         index = first_rows.index(file.name.removeprefix("derived_"))
