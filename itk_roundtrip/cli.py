@@ -30,7 +30,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Read a DICOM series with ITK and write it back, headers complete, tagged as derived, verified.",
+    help="Read a DICOM series with ITK, process it if asked to, and write it back: headers complete, tagged as derived,"
+    " verified.",
 )
 
 EXIT_DIFFERENT = 1
@@ -99,26 +100,33 @@ def run(
     ] = None,
     description: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="What was done, for Derivation Description; else a comment. ASCII."),
+        typer.Option(
+            metavar="TEXT",
+            help="What was done to the pixels, for Derivation Description; else a comment. ASCII.",
+        ),
     ] = None,
     apply: Annotated[
         str | None,
         typer.Option(
             metavar="FILE.py:FUNCTION",
-            help="Function of an itk.Image of real-world values, which returns one; also as MODULE:FUNCTION.",
+            help="Process with this function, or MODULE:FUNCTION: it gets an itk.Image of real-world values (a"
+            " numpy.ndarray if annotated so) and returns such.",
             rich_help_panel=PROCESSING,
         ),
     ] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Keyword for FUNCTION; repeatable.", rich_help_panel=PROCESSING),
+        typer.Option(
+            metavar="NAME=VALUE", help="Keyword argument for FUNCTION; repeatable.", rich_help_panel=PROCESSING
+        ),
     ] = None,
     filter_: Annotated[
         str | None,
         typer.Option(
             "--filter",
             metavar="NAME:ARGS",
-            help="median:radius=1, gaussian:sigma_mm=1, clamp:lower=0,upper=99 or threshold:lower=0.",
+            help="Process with a filter: median:radius=1, gaussian:sigma_mm=1, clamp:lower=0,upper=99 or"
+            " threshold:lower=0.",
             rich_help_panel=PROCESSING,
         ),
     ] = None,
@@ -126,7 +134,7 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Write this image, processed elsewhere.",
+            help="Write this image, processed by another program.",
             rich_help_panel=PROCESSING,
         ),
     ] = None,
@@ -134,7 +142,7 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="SCHEME:VALUE:MEANING",
-            help="Code of a step, CID 7203; repeatable.",
+            help="Code of what was done, such as DCM:113087 (CID 7203); repeatable.",
             rich_help_panel=PROCESSING,
         ),
     ] = None,
@@ -142,30 +150,40 @@ def run(
         str | None,
         typer.Option(
             metavar="SLICES",
-            help="Slices on each side that contribute to a slice, or all; named as sources.",
+            help="How many slices on each side contribute to a slice, or all; they are named as its sources.",
             rich_help_panel=PROCESSING,
         ),
     ] = None,
     units: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Units of the values, if not the source's.", rich_help_panel=PROCESSING),
+        typer.Option(metavar="TEXT", help="Units of the new values, if not the source's.", rich_help_panel=PROCESSING),
     ] = None,
     rescale_type: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Rescale Type, if not that of the source.", rich_help_panel=PROCESSING),
+        typer.Option(
+            metavar="TEXT", help="Rescale Type of the new values, if not the units.", rich_help_panel=PROCESSING
+        ),
     ] = None,
     max_error: Annotated[
         float | None,
         typer.Option(
-            metavar="X", min=0, help="Refuse if a value would be further off, in its units.", rich_help_panel=PROCESSING
+            metavar="X",
+            min=0,
+            help="Permit no larger error, in units of the values: take a finer scale, or refuse.",
+            rich_help_panel=PROCESSING,
         ),
     ] = None,
     allow_clip: Annotated[
         bool,
-        typer.Option("--allow-clip", help="Clip values that cannot be stored; counted.", rich_help_panel=PROCESSING),
+        typer.Option(
+            "--allow-clip", help="Clip values that cannot be stored; they are counted.", rich_help_panel=PROCESSING
+        ),
     ] = False,
     nan_to: Annotated[
-        NanTo | None, typer.Option(help="Write NaN and infinite values as padding.", rich_help_panel=PROCESSING)
+        NanTo | None,
+        typer.Option(
+            help="Write NaN and infinite values as padding; else they are refused.", rich_help_panel=PROCESSING
+        ),
     ] = None,
     allow_irregular: Annotated[
         bool,
@@ -197,7 +215,7 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Write the traceback of FUNCTION there, which may quote patient data.",
+            help="Write the traceback there if FUNCTION fails; it may quote patient data.",
             rich_help_panel=PROCESSING,
         ),
     ] = None,
@@ -207,7 +225,7 @@ def run(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a series with ITK, process it if asked to, write it back. DST appears complete and verified, or not."""
+    """Read a series with ITK, process it if asked to, write it. DST appears complete and verified, or not at all."""
     with _reported(as_json, debug):
         if html is not None:
             _check_page(html, (source, destination))
