@@ -44,15 +44,18 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 def test_transcripts_and_python_blocks(clone: Path) -> None:
-    """What a newcomer sees is what the README shows, to the letter; the examples follow each other."""
+    """What a newcomer sees is what the README shows, to the letter; the examples follow the command that installs."""
     assert CONSOLE
+    installing = next(line for line in README.splitlines() if line.startswith("python3 -m venv"))
+    first = shlex.split(installing.rpartition("itk-roundtrip ")[2])
+    subprocess.run([*PROGRAM, *first], cwd=clone, capture_output=True, check=True)
     for command, shown in CONSOLE:
         assert shown.strip(), "run the command and paste what it prints"
         words = shlex.split(command)
         assert words[0] == "itk-roundtrip"
         done = subprocess.run([*PROGRAM, *words[1:]], cwd=clone, capture_output=True, text=True, check=True)
         assert [line.rstrip() for line in done.stdout.splitlines()] == [line.rstrip() for line in shown.splitlines()]
-    for block, told in zip(PYTHON, ("pass 24 ", "1 one volume\n"), strict=True):
+    for block, told in zip(PYTHON, ("pass 0.0\n", "pass 24 ", "1 one volume\n"), strict=True):
         # A plain script, without a ``__main__`` guard, as people will paste it.
         script = clone / "example.py"
         script.write_text(block)
