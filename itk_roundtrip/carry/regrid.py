@@ -53,6 +53,8 @@ def check_regriddable(series: Series) -> None:
         place = instance.place(None)
         if instance.framed or instance.enhanced or instance.frames > 1:
             raise _refusal(instance, f"{instance.name} is a multi-frame image")
+        if instance.mosaic:
+            raise _refusal(instance, f"{instance.name} is a mosaic of many slices")
         if None in (place.position, place.orientation, place.spacing):
             raise _refusal(instance, f"{instance.name} does not say where its pixels lie")
         if not instance.sop_instance_uid:
@@ -95,7 +97,7 @@ def regridded(
     sources: dict[str, Instance] = {}
     values: dict[str, Values] = {}
     for new_slice, nearest, others in zip(grid.slices, grid.nearest, grid.contributing, strict=True):
-        name = f"slice {new_slice.index + 1} of the image"
+        name = f"{new_slice.nearest} (slice {new_slice.index + 1} of the image)"
         sources[name] = slices[nearest].instance
         instances.append(replace(sources[name], name=name))
         values[name] = Values(

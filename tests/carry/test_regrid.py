@@ -295,6 +295,9 @@ def refused_image(volume: rt.Volume) -> Any:
     [
         ("enhanced", refused_image, "multi-frame"),
         ("multi_frame_mono1", refused_image, "multi-frame|does not say where"),
+        ("mosaic", refused_image, "mosaic of many slices"),
+        ("modality_lut", refused_image, r"IM0001.dcm \(slice 1 of the image\) has a Modality LUT"),
+        ("missing_sop_uid", refused_image, "no SOP Instance UID"),
         ("gap", refused_image, "allow_irregular=True"),
         ("u12_ct", lambda volume: np.array(volume.array_zyx)[:, 1:], "does not say where it lies"),
         ("u12_ct", lambda volume: simple(volume)[:, :, 1], "2 dimensions"),
