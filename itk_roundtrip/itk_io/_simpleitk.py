@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from itk_roundtrip.errors import ImageError
 from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
 from itk_roundtrip.series.lattice import Lattice, lattice_of
@@ -261,8 +262,17 @@ def is_image(value: Any) -> bool:
 
 
 def pixels(image: Any) -> Array:
-    """Return a copy of the pixels of any image, shape ([slices,] rows, columns), components behind."""
-    array: Array = load().GetArrayFromImage(image)
+    """Return a copy of the pixels of any image, shape ([slices,] rows, columns), components behind.
+
+    Raises
+    ------
+    ImageError
+        It is a label map, of which SimpleITK ends the process.
+    """
+    module = load()
+    if image.GetPixelID() in {getattr(module, f"sitkLabelUInt{bits}") for bits in (8, 16, 32, 64)}:
+        raise ImageError("A label map holds no pixels; make an image of it with SimpleITK.LabelMapToLabel.")
+    array: Array = module.GetArrayFromImage(image)
     return array
 
 

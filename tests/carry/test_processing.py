@@ -344,6 +344,22 @@ def test_bits_beside_the_values_of_a_stream_are_not_processed(kind: str, tmp_pat
     assert low <= volume.array_zyx.min() <= volume.array_zyx.max() <= high
 
 
+@pytest.mark.parametrize("kind", ["rgb_rle_planar", "rgb_j2k_planar"])
+def test_decoded_colours_stand_by_pixel_when_they_are_processed(kind: str, tmp_path: Path) -> None:
+    """Planar Configuration becomes 0, as without processing."""
+    if not is_available(kind):
+        pytest.skip("no encoder")
+    write_case(kind, tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx)[:, ::-1]
+    datasets = written(volume, tmp_path / "out", image=values, allow_irregular=True)
+    by_source = {each.SourceImageSequence[-1].ReferencedSOPInstanceUID: each for each in datasets}
+    for plane, expected in zip(volume.planes, values, strict=True):
+        dataset = by_source[plane.instance.sop_instance_uid]
+        assert dataset.PlanarConfiguration == 0
+        assert np.array_equal(dataset.pixel_array, expected)
+
+
 def in_place(words: Array, dataset: pydicom.Dataset) -> Array:
     """Return the stored values of words, wherever High Bit puts them."""
     span = 1 << dataset.BitsStored

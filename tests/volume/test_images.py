@@ -402,3 +402,10 @@ def test_reordering_is_the_nearest_signed_permutation() -> None:
     assert reordering(turned, target).order == (0, 1, 2)
     assert not is_same(reordering(turned, target).of_lattice(turned), target)
     assert offset_mm(target, target) == 0
+
+
+def test_a_label_map_of_simpleitk_is_refused(volume: rt.Volume) -> None:
+    """SimpleITK would end the process."""
+    plain = SimpleITK.Image(volume.array_zyx.shape[::-1], SimpleITK.sitkUInt8)
+    with pytest.raises(rt.RoundtripError, match="LabelMapToLabel"):
+        taken(SimpleITK.Cast(plain, SimpleITK.sitkLabelUInt8), volume)

@@ -212,7 +212,7 @@ def _is_of_colour_decoding(pair: Pair, tag: int) -> bool:
     """Tell whether Photometric Interpretation or Planar Configuration differ as decoding or encoding makes them."""
     source, written = pair.source_pixels, pair.written_pixels
     encoded_anew = not pair.derived or source.encapsulated or written.encapsulated
-    unchanged_colours = source.samples > 1 and not pair.pixel_difference.changed
+    unchanged_colours = source.samples > 1 and (not pair.pixel_difference.changed or pair.processed)
     if tag == tags.PLANAR_CONFIGURATION and encoded_anew and unchanged_colours:
         return True  # only the order of the samples
     # An encapsulated YBR source that was decoded is RGB, by pixel.
