@@ -350,7 +350,9 @@ def _new_grids(
     longest = max(source.pixel_format.bits_allocated for source in sources)
     allocated = 16 if modality in _SHORT_MODALITIES else max(16, longest)
     paddings = sorted(source.padding_range for source in sources if source.padding_range)
-    has_slope = all(source.slope for source in sources) and modality not in _UNIT_SLOPE_MODALITIES
+    # A slope that the IOD fixes at 1 stays so; another one would stand beside the new scale and contradict it.
+    is_fixed = modality in _UNIT_SLOPE_MODALITIES and all(rescale(each.pixel_format) == (1, 0) for each in sources)
+    has_slope = all(source.slope for source in sources) and not is_fixed
     is_scaled = modality in ("PT", "RTDOSE")
     for bits in sorted({allocated, 32} if modality == "RTDOSE" else {allocated}):
         formats = [_with_bits(source.pixel_format, bits, signed) for source in sources]

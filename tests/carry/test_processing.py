@@ -360,6 +360,19 @@ def test_decoded_colours_stand_by_pixel_when_they_are_processed(kind: str, tmp_p
         assert np.array_equal(dataset.pixel_array, expected)
 
 
+def test_no_slope_of_the_source_stands_beside_another_scale(tmp_path: Path) -> None:
+    """A mammogram may only have slope 1; one that has 2 would contradict a mapping beside it."""
+    write_case("mg_rescale", tmp_path / "source")
+    volume = rt.read_series(one_series(tmp_path / "source"))
+    values = np.array(volume.array_zyx) * 0.37 + 3.3
+    datasets = written(volume, tmp_path / "out", image=values, allow_irregular=True)
+    by_source = {each.SourceImageSequence[-1].ReferencedSOPInstanceUID: each for each in datasets}
+    for plane, expected in zip(volume.planes, values, strict=True):
+        dataset = by_source[plane.instance.sop_instance_uid]
+        real = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        assert np.abs(real - expected).max() <= float(dataset.RescaleSlope) / 2 + 1e-4
+
+
 def in_place(words: Array, dataset: pydicom.Dataset) -> Array:
     """Return the stored values of words, wherever High Bit puts them."""
     span = 1 << dataset.BitsStored
