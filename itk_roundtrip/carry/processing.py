@@ -34,6 +34,7 @@ from itk_roundtrip.volume.images import Placement, placed
 from itk_roundtrip.volume.read import read_volume
 from itk_roundtrip.volume.volume import Derivation, Volume
 from itk_roundtrip.volume.write import disk_error
+from itk_roundtrip.words import counted
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,8 @@ def process(
         check_regriddable(series)
     if operation.function is None and len(volumes) > 1:
         raise UnsupportedSeriesError(
-            f"The series holds {len(volumes)} volumes, and an image is of one: all of them would get its values. Pass a"
-            " function as apply, which is called for each, or put each volume into a folder of its own.",
+            f"The series holds {counted(len(volumes), 'volume')}, and an image is of one: all of them would get its"
+            " values. Pass a function as apply, which is called for each, or put each volume into a folder of its own.",
             series=series.series_instance_uid,
             option="apply",
         )
