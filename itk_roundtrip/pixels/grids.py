@@ -352,6 +352,8 @@ def _new_grids(
     paddings = sorted(source.padding_range for source in sources if source.padding_range)
     # A slope that the IOD fixes at 1 stays so; another one would stand beside the new scale and contradict it.
     is_fixed = modality in _UNIT_SLOPE_MODALITIES and all(rescale(each.pixel_format) == (1, 0) for each in sources)
+    if is_fixed and any(source.slope for source in sources):
+        return  # Rescale Slope 1 must stay (PS3.3 C.8.11.3), and readers of it would take stored values for the values
     has_slope = all(source.slope for source in sources) and not is_fixed
     is_scaled = modality in ("PT", "RTDOSE")
     for bits in sorted({allocated, 32} if modality == "RTDOSE" else {allocated}):

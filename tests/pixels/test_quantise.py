@@ -329,7 +329,9 @@ def test_magnetic_resonance_keeps_stored_values_or_maps_real_world_values() -> N
     assert (grid.rule, grid.real_world_value_mapping) == ("new", True)
     with_slope = source_grid(slope="2.1", intercept="0")
     assert not written(words * 1000.0, words, with_slope, "MR")[2].real_world_value_mapping
-    assert written(words * 1e6, words, source_grid(slope="1", intercept="0"), "MG")[2].real_world_value_mapping
+    with pytest.raises(UnsupportedSeriesError):  # Rescale Slope 1 stays, and readers of it would take stored values
+        written(words * 1e6, words, source_grid(slope="1", intercept="0"), "MG")
+    assert written(words * 1e6, words, source_grid(), "MG")[2].real_world_value_mapping
 
 
 # ---------------------------------------------------------------------------------------------- PET and dose
