@@ -555,7 +555,8 @@ def _settings(series: Series, derivation: Derivation, edited: Mapping[str, Setti
         The source by position, and what is set in it: values of all slices, lists of one value for each, or functions
         of their index.
     edited
-        Entries of metadata dictionaries that were edited, of each instance by name; they go before.
+        Entries of metadata dictionaries that were edited, of each instance by name; an attribute that is set as well is
+        refused where the header is made.
     """
     result = dict(edited)
     for index, instance in enumerate(series.instances if derivation.set else ()):
