@@ -218,7 +218,7 @@ def interrupt_then_remove(path):
     interrupt()
     remove(path)
 
-def carry(source, destination, options, place, workers):
+def carry(source, destination, options, place, workers, apart):
     (place.output / "new.dcm").write_text("new")
     if moment == "defect":
         raise ValueError("Zzyzx^Quill PID-7731-QX 19010203")

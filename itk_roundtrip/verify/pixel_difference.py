@@ -362,6 +362,8 @@ def _are_beyond(before: _Decoded, after: _Decoded, written: Pixels) -> bool:
 
     A value that a processing left as it was may stand in its old word, unused bits and all.
     """
+    if after.values.dtype.kind not in "iu":
+        return False  # floating point numbers have no unused bits
     below = max(0, written.high_bit + 1 - written.bits_stored)
     plain = np.left_shift(after.values, below) if below else after.values
     return bool(np.any((after.words != plain) & (after.words != before.words)))

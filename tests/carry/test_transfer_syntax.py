@@ -5,6 +5,7 @@ Written files are judged by pydicom and by decoders that did not compress them; 
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -387,12 +388,16 @@ def test_fewer_than_8_bits(syntax: str, stored: int, run: Run, verify: Verify, t
     """GDCM reads no 7 of 8 bits: one that does must be right, or they are refused."""
     source, written = tmp_path / "source", tmp_path / "written"
     files = write("u8_sc", source, bits_stored=stored)
-    if syntax == "jpeg2000":
+    if syntax == "jpeg2000" and importlib.util.find_spec("PIL") is None:  # which some libraries of DICOM bring along
         with pytest.raises(SeriesWriteError, match="no other decoder here takes it"):
             run(source, written, transfer_syntax=syntax)
         return
-    for before, after in zip(files, carry(run, verify, source, written, syntax, "derived"), strict=True):
-        check_pixels(before, after, syntax, tmp_path)
+    carried = carry(run, verify, source, written, syntax, "derived")
+    for before, after in zip(files, carried, strict=True):
+        if syntax == "jpeg2000":  # GDCM does not read it
+            assert np.array_equal(pydicom.dcmread(before).pixel_array, pydicom.dcmread(after).pixel_array)
+        else:
+            check_pixels(before, after, syntax, tmp_path)
 
 
 @pytest.mark.parametrize("syntax", ["explicit", "jpeg-ls"])

@@ -159,7 +159,8 @@ def has_modality_lut(series: rt.Series) -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, case in CASES.items() if "exact" in (case.outcome, case.expected("derived"))]
+    "name",  # one in four: most cases differ in headers, of which an image has none
+    [name for name, case in CASES.items() if "exact" in (case.outcome, case.expected("derived"))][::4],
 )
 def test_every_kind(name: str, workers: Workers, tmp_path: Path) -> None:
     if not is_available(name):
