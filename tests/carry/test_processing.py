@@ -64,10 +64,8 @@ OPERATIONS: dict[str, Callable[[Array], Array]] = {
     "booleans": lambda values: values > values.mean(),
 }
 KINDS = (
-    "plain_ct", "u12_ct", "s8_mr", "u15_mr", "pet_slopes_per_slice", "pet_unsigned", "nm_rescale", "us_single",
-    "mono1_ct", "mono1_u8", "mr_rescale", "slope_negative", "slope_tenth", "enhanced",
-    "multi_frame_mono1", "rtdose_sf", "big_endian", "implicit", "rle_u12", "jpeg_lossless", "jpeg_ls_u12",
-    "mr_rwvm_one", "pad_ss", "one_row", "one_slice", "icon",
+    "u12_ct", "s8_mr", "u15_mr", "pet_slopes_per_slice", "us_single", "mono1_u8", "mr_rescale", "slope_negative",
+    "enhanced", "multi_frame_mono1", "rtdose_sf", "big_endian", "jpeg_lossless", "mr_rwvm_one", "pad_ss", "one_row",
 )  # fmt: skip
 
 
