@@ -41,6 +41,15 @@ PROCESSING = "Processing"
 """Panel of the options of processing in the help."""
 _PICTURES_WITHOUT_PAGE = "--pictures shows pictures in the page of --html FILE; name that file or leave it out."
 
+SeriesOption = Annotated[
+    str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
+]
+HtmlOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
+]
+PicturesOption = Annotated[
+    bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
+]
 JobsOption = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Processes; as many as processors by default.")
 ]
@@ -82,9 +91,7 @@ def find(
 def run(
     source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth.")],
     destination: Annotated[str, typer.Argument(metavar="DST", help="Output folder; new or empty.")],
-    series: Annotated[
-        str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
-    ] = None,
+    series: SeriesOption = None,
     identity: Annotated[
         Identity,
         typer.Option(help="New derived instances in a new series, or the same instances again."),
@@ -205,12 +212,8 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEYWORD=VALUE", help="Set an attribute of all instances; repeatable."),
     ] = None,
-    html: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
-    ] = None,
-    pictures: Annotated[
-        bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
-    ] = False,
+    html: HtmlOption = None,
+    pictures: PicturesOption = False,
     debug: Annotated[
         str | None,
         typer.Option(
@@ -283,9 +286,7 @@ def run(
 def export(
     source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth.")],
     file: Annotated[str, typer.Argument(metavar="FILE", help=f"Image file to write: {', '.join(IMAGE_FORMATS)}.")],
-    series: Annotated[
-        str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
-    ] = None,
+    series: SeriesOption = None,
     volume: Annotated[
         int | None, typer.Option(metavar="K", min=0, help="Volume to write, from 0, if the series holds several.")
     ] = None,
@@ -342,12 +343,8 @@ def verify(
     conformance: Annotated[
         bool, typer.Option("--conformance", help="Let dciodvfy judge every slice, not only three.")
     ] = False,
-    html: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
-    ] = None,
-    pictures: Annotated[
-        bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
-    ] = False,
+    html: HtmlOption = None,
+    pictures: PicturesOption = False,
     show_values: Annotated[bool, typer.Option("--show-values", help="Show values that may identify a person.")] = False,
     allow: Annotated[
         list[str] | None,
@@ -456,9 +453,7 @@ def losses(
         str | None,
         typer.Argument(metavar="SRC", help=f"Folder with the series, at any depth; {SAMPLE} if not given."),
     ] = None,
-    series: Annotated[
-        str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
-    ] = None,
+    series: SeriesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what plain ITK and SimpleITK lose of a series: their examples are run on it in a temporary folder."""

@@ -214,11 +214,11 @@ def roundtrip(
         were read and written.
     apply
         Function that processes a volume: it gets an ``itk.Image`` of real-world values, in the smallest type that
-        holds them exactly, and returns an image of the same size and place (but see ``regrid``). If its
-        first parameter is annotated with
-        ``numpy.ndarray`` or ``SimpleITK.Image``, it gets such; a parameter ``spacing_xyz`` gets the spacing in mm. A
-        callable runs in this process; the text ``FILE.py:FUNCTION`` or ``package.module:function``, or a filter, in
-        one of its own. A series of several volumes is processed volume by volume.
+        holds them exactly, and returns an image of the same size and place (but see ``regrid``). If its first
+        parameter is annotated with ``numpy.ndarray`` or ``SimpleITK.Image``, it gets such; a parameter ``spacing_xyz``
+        gets the spacing in mm. A callable runs in this process; the text ``FILE.py:FUNCTION`` or
+        ``package.module:function``, or a filter, in one of its own. A series of several volumes is processed volume by
+        volume.
     parameters
         Keywords for ``apply``.
     image

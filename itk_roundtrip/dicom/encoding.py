@@ -14,8 +14,6 @@ SHORT_VRS = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 
 ITEM = b"\xfe\xff\x00\xe0"
 """Tag of an item or a fragment in Little Endian, as are all below."""
-ITEM_END = b"\xfe\xff\x0d\xe0"
-"""Tag of an Item Delimitation Item."""
 SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 """Tag of a Sequence Delimitation Item."""
 SEQUENCE_DELIMITER = SEQUENCE_END + bytes(4)
