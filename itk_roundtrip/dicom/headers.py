@@ -10,12 +10,13 @@ import hashlib
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pydicom
 from pydicom import uid
@@ -29,6 +30,7 @@ from pydicom.values import convert_SQ
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom import spans
 from itk_roundtrip.dicom.edits import Appended, Edit, Items, Nested, Removed
+from itk_roundtrip.dicom.elements import ElementError, Encoding
 from itk_roundtrip.dicom.encoding import (
     ENCAPSULATED_PIXEL_DATA,
     SEQUENCE_DELIMITER,
@@ -38,6 +40,7 @@ from itk_roundtrip.dicom.encoding import (
 )
 from itk_roundtrip.dicom.native_frames import native_pixels
 from itk_roundtrip.dicom.part10 import Opening, opening
+from itk_roundtrip.dicom.parsing import DEFERRED_BYTES, Elements, data_set, parse
 from itk_roundtrip.dicom.regular import (
     IrregularError,
     PixelDataError,
@@ -53,8 +56,6 @@ from itk_roundtrip.errors import SeriesReadError
 from itk_roundtrip.rules import ENCAPSULATION_TAGS, is_group_length
 from itk_roundtrip.tags import tag_text
 
-DEFERRED_BYTES = 1 << 16
-"""Values of more bytes are left in the data set and not copied."""
 _PREAMBLE = bytes(128) + b"DICM"
 _IMPLEMENTATION_VERSION_NAME = f"PYDICOM {pydicom.__version__}".encode()[:16]
 
@@ -89,12 +90,16 @@ class Header:
     """The data set in the file is irregular, or its Basic Offset Table is wrong; ``data`` is regular."""
     verbatim: Mapping[int, bytes] = field(default_factory=dict)
     """Elements of the top level as they stand in the file, where ``data`` has them in another form."""
+    regular: bool = False
+    """Nothing about the data set is irregular, and ``elements`` are :class:`itk_roundtrip.dicom.parsing.Known`."""
     beginning: bytes = b""
     """The file up to its data set, where that stands in the file as it does in ``data``; else empty."""
 
     @cached_property
     def values(self) -> Dataset:
         """The elements as a pydicom data set, which decodes each when it is asked for."""
+        if self.regular:
+            return data_set(cast(Elements, self.elements), self.data, implicit_vr=self.implicit_vr, pixels=False)
         values = Dataset(
             {
                 element.tag: element
@@ -119,6 +124,11 @@ class Header:
             return self.data[element.value_tell : end - len(SEQUENCE_DELIMITER)]
         return element.value or b""
 
+    @property
+    def known(self) -> tuple[Elements, ...]:
+        """The elements, for headers that are alike."""
+        return (cast(Elements, self.elements),) if self.regular else ()
+
     @cached_property
     def encapsulated(self) -> bool:
         """Whether Pixel Data is compressed."""
@@ -129,27 +139,14 @@ class Header:
 
         Whoever gets it may decode it in place: each call returns a new one.
         """
-        if not self.beginning:
+        if not self.beginning or not self.regular:
             return None
-        elements: dict[Any, Any] = {}
-        for tag, element in self.elements.items():
-            if not isinstance(element, RawDataElement):
-                return None  # a parsed sequence, which would be shared
-            is_left = element.value is None and element.length != 0  # pydicom has None for empty values as well
-            elements[element.tag] = element._replace(value=self.raw(tag)) if is_left else element
-        begins = pydicom.dcmread(BytesIO(self.beginning), force=True)
-        dataset = FileDataset(
-            "",
-            Dataset(elements),
-            preamble=begins.preamble,
-            file_meta=begins.file_meta,
-            is_implicit_VR=self.implicit_vr,
-            is_little_endian=True,
-        )
-        character_sets = dataset.get("SpecificCharacterSet")  # decoded as pydicom does it when it reads a file
-        encodings = convert_encodings(character_sets) if tags.SPECIFIC_CHARACTER_SET in dataset else default_encoding
-        dataset.set_original_encoding(self.implicit_vr, True, encodings)
-        return dataset
+        try:
+            return data_set(
+                cast(Elements, self.elements), self.data, implicit_vr=self.implicit_vr, beginning=self.beginning
+            )
+        except ElementError:
+            return None
 
     @cached_property
     def digest(self) -> str:
@@ -167,7 +164,7 @@ class Header:
         return str(uid.ImplicitVRLittleEndian if self.implicit_vr else uid.ExplicitVRLittleEndian)
 
 
-def read_header(path: Path, name: str | None = None) -> Header:
+def read_header(path: Path, name: str | None = None, *, like: Header | None = None) -> Header:
     """Read the whole data set of a DICOM file (PS3.10).
 
     Parameters
@@ -176,6 +173,8 @@ def read_header(path: Path, name: str | None = None) -> Header:
         The file.
     name
         What messages call it; its own name if not given.
+    like
+        Header that may have many elements in common, which are taken from it.
 
     Raises
     ------
@@ -185,7 +184,7 @@ def read_header(path: Path, name: str | None = None) -> Header:
     name = name or path.name
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _parse(content, opening(content), name)
+            return _parse(content, opening(content), name, like.known if like is not None else ())
     except SeriesReadError:
         raise
     except Exception as error:  # whatever pydicom meets in a damaged file
@@ -194,7 +193,7 @@ def read_header(path: Path, name: str | None = None) -> Header:
         raise SeriesReadError(f"{name} is damaged: its elements cannot be parsed.", path=name) from None
 
 
-def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
+def _parse(content: mmap.mmap, begins: Opening, name: str, like: Iterable[Elements]) -> Header:
     syntax = begins.transfer_syntax_uid
     if not syntaxes.is_known(syntax):
         raise SeriesReadError(f"{name} has no transfer syntax that is known.", path=name, tag="(0002,0010)")
@@ -204,8 +203,8 @@ def _parse(content: mmap.mmap, begins: Opening, name: str) -> Header:
     try:
         if not begins.little_endian and _is_irregular(data, begins):
             return _parse_irregular(data, begins, name)
-        header = _parse_data(data, begins, name)
-        if header.implicit_vr or not has_unknown_vrs(header.elements, header.data):
+        header = _parse_data(data, begins, name, like)
+        if header.regular or header.implicit_vr or not has_unknown_vrs(header.elements, header.data):
             is_as_read = header.data is data and not begins.deflated and not begins.note
             return replace(header, beginning=content[: begins.start]) if is_as_read else header
     except Exception as error:  # whatever pydicom meets in irregular bytes
@@ -238,14 +237,14 @@ def _parse_irregular(data: bytes, begins: Opening, name: str) -> Header:
     return replace(header, mended=True, verbatim=verbatim)
 
 
-def _parse_data(data: bytes, begins: Opening, name: str) -> Header:
+def _parse_data(data: bytes, begins: Opening, name: str, like: Iterable[Elements] = ()) -> Header:
     syntax = begins.transfer_syntax_uid
     if not begins.little_endian:
         data = _little_endian(_elements(data, name, implicit_vr=False, little_endian=False))
     implicit_vr = begins.implicit
     if implicit_vr and syntaxes.is_encapsulated(syntax):  # compressed pixels are in Explicit VR only (PS3.5 A.4)
         data, implicit_vr = _as_explicit(_header(data, syntax, True, name), name), False
-    header = _header(data, syntax, implicit_vr, name)
+    header = _header(data, syntax, implicit_vr, name, like)
     return _in_native_format(_with_offset_table(header, name), name) if syntaxes.is_encapsulated(syntax) else header
 
 
@@ -300,14 +299,20 @@ def _in_native_format(header: Header, name: str) -> Header:
     return replace(native, transfer_syntax_uid=header.transfer_syntax_uid, unpacked=True)
 
 
-def _header(data: bytes, syntax: str, implicit_vr: bool, name: str) -> Header:
+def _header(
+    data: bytes, syntax: str, implicit_vr: bool, name: str, like: Iterable[Elements] = ()
+) -> Header:
     """Return the header of a data set in Little Endian, without elements that may not stand in a data set."""
+    encapsulated = syntaxes.is_encapsulated(syntax)
+    with suppress(ElementError):
+        spans_of, known = parse(data, Encoding(implicit_vr, "<"), encapsulated=encapsulated, like=like)
+        return Header(syntax, implicit_vr, data, tuple(spans_of), known, regular=True)
     places: list[tuple[int, int, int]] = []
     elements: dict[int, DataElement | RawDataElement] = {}
     start = 0
     stream = BytesIO(data)
     for element in _elements(
-        stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=syntaxes.is_encapsulated(syntax)
+        stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=encapsulated
     ):
         stop, tag = stream.tell(), int(element.tag)
         if not stands_in_data_sets(tag):

@@ -17,7 +17,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.filereader import data_element_generator, read_dataset
 
 from itk_roundtrip import syntaxes, tags
+from itk_roundtrip.dicom.elements import ElementError
 from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
+from itk_roundtrip.dicom.parsing import KnownDataset, data_set, parse
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
     IrregularError,
@@ -39,10 +41,10 @@ def mapped(path: Path) -> Iterator[mmap.mmap]:
         yield stream
 
 
-def read_file(path: Path) -> FileDataset:
+def read_file(path: Path, like: FileDataset | None = None) -> FileDataset:
     """Read a file as :func:`read` does."""
     with mapped(path) as stream:
-        return read(stream)
+        return read(stream, like)
 
 
 def read_regular(path: Path) -> FileDataset:
@@ -54,10 +56,17 @@ def read_regular(path: Path) -> FileDataset:
             return read(stream)
 
 
-def read(stream: mmap.mmap) -> FileDataset:
+def read(stream: mmap.mmap, like: FileDataset | None = None) -> FileDataset:
     """Read a data set in the encoding that it really has, whatever its File Meta Information says.
 
     Elements of an unknown VR get that of the dictionary, or UN; those that may not stand in a data set are left out.
+
+    Parameters
+    ----------
+    stream
+        The file.
+    like
+        Data set that may have many elements in common, which are taken from it.
 
     Raises
     ------
@@ -65,6 +74,34 @@ def read(stream: mmap.mmap) -> FileDataset:
         Of any class, if the data set cannot be read.
     """
     begins = opening(stream)
+    try:
+        dataset: FileDataset = _read_regular(stream, begins, like)
+    except ElementError:
+        dataset = _read_with_pydicom(stream, begins)
+    if syntaxes.is_encapsulated(begins.transfer_syntax_uid) and tags.EXTENDED_OFFSET_TABLE not in dataset:
+        _mend_offset_table(dataset)
+    return dataset
+
+
+def _read_regular(stream: mmap.mmap, begins: Opening, like: FileDataset | None) -> KnownDataset:
+    """Read a file in which nothing is irregular.
+
+    Raises
+    ------
+    ElementError
+        Something is.
+    """
+    syntax = begins.transfer_syntax_uid
+    if begins.note or begins.deflated or not begins.little_endian or not syntaxes.is_known(syntax):
+        raise ElementError(begins.start, "the data set is not encoded as it says")
+    data = stream[begins.start :]
+    others = [like.known] if isinstance(like, KnownDataset) else []
+    _, elements = parse(data, begins.encoding, encapsulated=syntaxes.is_encapsulated(syntax), like=others)
+    return data_set(elements, data, implicit_vr=begins.implicit, beginning=stream[: begins.start])
+
+
+def _read_with_pydicom(stream: mmap.mmap, begins: Opening) -> FileDataset:
+    """Read a file with pydicom, or the regular data set that its irregular bytes stand for."""
     try:
         dataset = _read(stream, begins)
         if not any(tag in dataset for tag in _PIXELS):
@@ -81,8 +118,6 @@ def read(stream: mmap.mmap) -> FileDataset:
                 dataset = _read_irregular(stream, begins)
     for tag in [tag for tag, _ in dataset.items() if not stands_in_data_sets(tag)]:
         del dataset[tag]
-    if syntaxes.is_encapsulated(begins.transfer_syntax_uid) and tags.EXTENDED_OFFSET_TABLE not in dataset:
-        _mend_offset_table(dataset)
     return dataset
 
 

@@ -1,0 +1,286 @@
+"""Regular data sets cut into their undecoded elements; what other files hold to the byte is not parsed again.
+
+The files of a series have most of their elements in common. An element is parsed, judged and decoded once, and known
+by its bytes wherever they come again; only those that differ cost time.
+"""
+
+from __future__ import annotations
+
+import copy
+import struct
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, cast
+
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.tag import BaseTag
+
+from itk_roundtrip import tags
+from itk_roundtrip.dicom.elements import ElementError, Encoding, Head, Walk, read_head
+from itk_roundtrip.dicom.encoding import SEQUENCE_DELIMITER, UNDEFINED_LENGTH
+from itk_roundtrip.dicom.regular import stands_in_data_sets
+
+DEFERRED_BYTES = 1 << 16
+"""Values of more bytes are left in the data set and not copied."""
+_KNOWN_BYTES = 1 << 13
+"""Bytes of the longest element that is known again."""
+_VARIANTS = 4
+"""Elements of a tag that are known at a time: those of the source, of what ITK wrote and of the output may differ."""
+_TAGS = 4_000
+"""Tags whose elements are known at a time."""
+_PREAMBLE, _META = 128, 132
+"""Offsets of the prefix DICM and of File Meta Information (PS3.10 7.1)."""
+_EXPLICIT = Encoding(False, "<")
+
+_known: dict[Encoding, dict[int, list[Known]]] = {}
+"""The elements seen last, by encoding and tag, the latest first."""
+
+
+class Known(RawDataElement):
+    """An undecoded element as pydicom reads it, with what its bytes have been found to be.
+
+    Attributes
+    ----------
+    encoded
+        The whole element; empty where it is not known again.
+    decoded
+        As pydicom decodes it, by the context of the data set.
+    notes
+        Of :mod:`itk_roundtrip.verify.structure`: what is wrong with its bytes; ``None`` if nobody has looked yet.
+    """
+
+    encoded: bytes = b""
+    decoded: dict[Any, DataElement]
+    notes: frozenset[str] | None = None
+
+
+Elements = Mapping[int, Known]
+
+
+class KnownDataset(FileDataset):
+    """A data set in Little Endian, whose known elements are decoded once for all files that hold them."""
+
+    known: Elements
+    """Its elements by tag, undecoded."""
+    _context: tuple[Any, ...]
+    """What decoding depends on beside the bytes of an element: character set, sign of the pixels, implicit VR."""
+
+    def __getitem__(self, key: Any) -> Any:
+        element = self._dict.get(key) if isinstance(key, int) else None
+        if type(element) is not Known or not element.encoded:
+            return super().__getitem__(key)
+        decoded = element.decoded.get(self._context)
+        if decoded is None:
+            decoded = element.decoded[self._context] = super().__getitem__(key)
+        else:
+            self._dict[element.tag] = decoded
+        return decoded
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tag = tag_for_keyword(name) if name[:1].isupper() else None
+        if tag is not None and tag in self:  # others share the element
+            self._dict[BaseTag(tag)] = copy.copy(self[tag])
+        super().__setattr__(name, value)
+
+
+def parse(
+    data: bytes, encoding: Encoding, *, encapsulated: bool = False, like: Iterable[Elements] = ()
+) -> tuple[list[tuple[int, int, int]], dict[int, Known]]:
+    """Return the elements of a regular data set: ascending, of known VRs, sequences of items, nothing else.
+
+    Parameters
+    ----------
+    data
+        The encoded elements.
+    encoding
+        Little Endian, in Implicit or Explicit VR.
+    encapsulated
+        Pixel Data must be in fragments, else it must not.
+    like
+        Elements of other files that are tried first: those that are alike are the same objects.
+
+    Returns
+    -------
+    tuple
+        Tag, start and end of each element; and the elements by tag.
+
+    Raises
+    ------
+    ElementError
+        The data set is irregular, or damaged.
+    """
+    places, elements = _parse(data, encoding, encapsulated, like)
+    if not places or not stands_in_data_sets(places[0][0]) or places[-1][0] >= tags.ITEM:
+        raise ElementError(0, "something stands in the data set that may not")
+    return places, elements
+
+
+def _parse(
+    data: bytes, encoding: Encoding, encapsulated: bool = False, like: Iterable[Elements] = ()
+) -> tuple[list[tuple[int, int, int]], dict[int, Known]]:
+    """Return ascending elements of any groups."""
+    known = _known.setdefault(encoding, {})
+    if len(known) > _TAGS:
+        known.clear()
+    places, elements = [], {}
+    at, stop, last = 0, len(data), -1
+    tag_at, starts_with = struct.Struct("<HH").unpack_from, data.startswith
+    while at < stop:
+        try:
+            group, number = tag_at(data, at)
+        except struct.error:
+            raise ElementError(at, "the data end inside an element") from None
+        tag = group << 16 | number
+        if tag <= last:
+            raise ElementError(at, "stands out of order")
+        last = tag
+        for others in like:
+            element = others.get(tag)
+            if element is not None and element.encoded and starts_with(element.encoded, at):
+                end = at + len(element.encoded)
+                break
+        else:
+            variants = known.get(tag, ())
+            for element in variants:
+                if starts_with(element.encoded, at):
+                    end = at + len(element.encoded)
+                    break
+            else:
+                element, end = _element(data, at, encoding, encapsulated)
+                if element.encoded:
+                    known[tag] = [element, *variants[: _VARIANTS - 1]]
+        places.append((tag, at, end))
+        elements[tag] = element
+        at = end
+    return places, elements
+
+
+def _element(data: bytes, at: int, encoding: Encoding, encapsulated: bool) -> tuple[Known, int]:
+    """Return the element at an offset, and the offset behind it."""
+    head = read_head(data, at, encoding)
+    tag, _, _, start, length = head
+    vr = head.vr.decode() or None
+    is_pixel_data = tag == tags.PIXEL_DATA
+    if is_pixel_data and (length == UNDEFINED_LENGTH) != encapsulated:
+        raise ElementError(at, "pixel data are not as the transfer syntax says")
+    if length == UNDEFINED_LENGTH:
+        if not is_pixel_data and vr is None:  # as pydicom does where no VR stands
+            vr = "SQ" if not dictionary_has_tag(tag) else dictionary_VR(tag)
+        if vr != "SQ" and not (is_pixel_data and encapsulated):
+            raise ElementError(at, "has no length")
+        end = _check_items(data, head, len(data), encoding, fragments=is_pixel_data)
+        value_end = end - len(SEQUENCE_DELIMITER)
+    else:
+        end = value_end = start + length
+        if end > len(data):
+            raise ElementError(at, "it ends behind what it stands in")
+        if vr == "SQ":
+            _check_items(data, head, end, encoding)
+    size = value_end - start
+    value = None if size > DEFERRED_BYTES else data[start:value_end] if size else _empty(vr)
+    element = Known(_base_tag(tag), vr, length, value, start, encoding.implicit, True)
+    if end - at <= _KNOWN_BYTES and _is_decoded_alike(tag, vr):
+        element.encoded, element.decoded = data[at:end], {}
+    return element, end
+
+
+def _is_decoded_alike(tag: int, vr: str | None) -> bool:
+    """Return whether pydicom decodes an element without regard to others, but those of the context of a data set."""
+    if vr is None and dictionary_has_tag(tag):
+        vr = dictionary_VR(tag)
+    return vr not in (None, "UN") and " or " not in str(vr)
+
+
+def _check_items(data: bytes, sequence: Head, stop: int, encoding: Encoding, *, fragments: bool = False) -> int:
+    """Return the offset behind the items of a sequence, or the fragments of pixels, which must fit into each other."""
+    delimited = sequence.length == UNDEFINED_LENGTH
+    walk = Walk(data, sequence.value, stop, encoding, items=True, delimited=delimited)
+    nested = [False]
+    """By depth, whether pixels are around: fragments hold no elements."""
+    for head in walk:
+        if walk.at_delimiter or fragments:
+            continue
+        depth = walk.depth
+        if depth % 2:
+            if len(nested) <= depth or not nested[depth - 1]:
+                walk.enter()
+            continue
+        del nested[depth:]
+        nested += [False] * (depth - len(nested)) + [head.tag == tags.PIXEL_DATA]
+        vr = head.vr.decode() or (dictionary_VR(head.tag) if dictionary_has_tag(head.tag) else "")
+        if head.length == UNDEFINED_LENGTH or vr == "SQ":
+            walk.enter()
+    return walk.end
+
+
+@cache
+def _base_tag(tag: int) -> BaseTag:
+    """Return pydicom's own object for a tag, one for all elements."""
+    return BaseTag(tag)
+
+
+@cache
+def _empty(vr: str | None) -> bytes | None:
+    """Return the value of an empty element as pydicom has it."""
+    return cast("bytes | None", empty_value_for_VR(vr, raw=True))
+
+
+def data_set(
+    elements: Elements, data: bytes, *, implicit_vr: bool, beginning: bytes = b"", pixels: bool = True
+) -> KnownDataset:
+    """Return the data set of a file as pydicom reads it; its elements are decoded in place, one by one.
+
+    Parameters
+    ----------
+    elements
+        By tag, from :func:`parse`.
+    data
+        The encoded elements.
+    implicit_vr
+        How they are encoded.
+    beginning
+        The file up to them: preamble, prefix and File Meta Information; empty for a data set without.
+    pixels
+        Whether the value of Pixel Data is wanted, if it is long.
+
+    Raises
+    ------
+    ElementError
+        File Meta Information is irregular.
+    """
+    whole: dict[Any, Any] = {element.tag: element for element in elements.values()}
+    for element in elements.values():
+        if element.value is None and element.length and (pixels or element.tag != tags.PIXEL_DATA):
+            whole[element.tag] = element._replace(value=value_of(element, data))
+    meta = _parse(beginning[_META:], _EXPLICIT)[1] if beginning else {}
+    dataset = KnownDataset(
+        "",
+        cast("Dataset", whole),
+        preamble=beginning[:_PREAMBLE],
+        file_meta=FileMetaDataset(cast("Dataset", {element.tag: element for element in meta.values()})),
+        is_implicit_VR=implicit_vr,
+        is_little_endian=True,
+    )
+    dataset.file_meta.set_original_encoding(False, True, default_encoding)
+    character_set, sign = elements.get(tags.SPECIFIC_CHARACTER_SET), elements.get(tags.PIXEL_REPRESENTATION)
+    dataset._context = (character_set and character_set.value, sign and sign.value, implicit_vr)
+    dataset.known = elements
+    stated = dataset.get("SpecificCharacterSet")  # decoded as pydicom does it when it reads a file
+    encodings = convert_encodings(stated) if character_set is not None else default_encoding
+    dataset.set_original_encoding(implicit_vr, True, encodings)
+    return dataset
+
+
+def value_of(element: RawDataElement, data: bytes) -> bytes:
+    """Return the value of an element that was left in the encoded data set."""
+    start = element.value_tell
+    if element.length != UNDEFINED_LENGTH:
+        return data[start : start + element.length]
+    encoding = Encoding(element.is_implicit_VR, "<")
+    walk = Walk(data, start, len(data), encoding, items=True, delimited=True)
+    for _ in walk:
+        pass
+    return data[start : walk.end - len(SEQUENCE_DELIMITER)]
