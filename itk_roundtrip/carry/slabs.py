@@ -53,7 +53,7 @@ from itk_roundtrip.rules import decoder_difference
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.series.geometry import AXIAL
 from itk_roundtrip.verify import audit
-from itk_roundtrip.verify.audit import Request, compare_into
+from itk_roundtrip.verify.audit import Request, compare_files
 from itk_roundtrip.verify.series_pair import PairReport
 from itk_roundtrip.verify.stored import ONLY_GDCM
 from itk_roundtrip.verify.tally import Tally
@@ -231,6 +231,12 @@ class SlabResult:
         )
         return None if is_right else (smallest, largest)
 
+    def take(self, report: PairReport, carriage: Carriage) -> None:
+        """Count an instance that was written and compared."""
+        self.slices += 1
+        self.reports.append(self.tally.take(report))
+        self.paths[carriage.path] += 1
+
     def add(self, other: SlabResult) -> None:
         """Add the counts of another slab."""
         self.slices += other.slices
@@ -371,7 +377,7 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     """Read and write a slab with ITK, complete each instance, and compare it with its source."""
     instances = slab.series.instances
     headers = {instance.name: source_header(job, instance) for instance in instances}
-    result = SlabResult(slices=len(slab), hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
+    result = SlabResult(hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
     folder = job.staging / f"itk-{slab.first}"
     folder.mkdir(exist_ok=True)
     indices = {instance.name: index for index, instance in enumerate(instances)}
@@ -391,7 +397,7 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
             write_with_itk(slab, volume, stored, [edits.get(plane.instance.name, {}) for plane in planes], files)
             for plane, shown, file, words, of_plane in zip(planes, volume.planes, files, stored, figures, strict=True):
                 instance, source = plane.instance, headers[plane.instance.name]
-                by_itk = header_by_itk(slab, file, stored[0].nbytes)
+                by_itk = header_by_itk(slab, file, stored[0].nbytes, like=source)
                 file.unlink()  # its pages need not reach the disk
                 if plane.frame is None:
                     count_losses(result, source, by_itk, edits[instance.name])
@@ -406,11 +412,10 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
                     index = indices[instance.name]
                     if instance.name not in edits:
                         edits[instance.name] = edits_of(job, slab, index, headers, written)
-                    result.add(_finished(job, slab.single(index), source, edits[instance.name], written))
+                    _finish(result, job, slab.single(index), source, edits[instance.name], written)
                     written.clear()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    result.slices = len(slab)
     return result
 
 
@@ -527,10 +532,10 @@ def write_with_itk(
         raise ITKRefusal(_write_error(error, slab)) from None
 
 
-def header_by_itk(slab: Slab, file: Path, size: int) -> Header:
-    """Return the header of a file that ITK wrote; ``size`` is that of its pixels in bytes."""
+def header_by_itk(slab: Slab, file: Path, size: int, like: Header | None = None) -> Header:
+    """Return the header of a file that ITK wrote, whose source has the header ``like`` and ``size`` bytes of pixels."""
     try:
-        return read_header(file)
+        return read_header(file, like=like)
     except SeriesReadError as error:
         writer.check_disk(file.parent, size)
         raise ITKRefusal(_write_error(error, slab)) from None
@@ -568,42 +573,41 @@ def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], wr
     return edits | caller_edits(headers[instance.name].values, slab.settings[index]) if slab.settings else edits
 
 
-def _finished(job: Job, slab: Slab, source: Header, edits: Edits, written: Sequence[Written]) -> SlabResult:
-    """Write the completed instance of a slab that has no other, and compare it with its source.
+def _finish(total: SlabResult, job: Job, slab: Slab, source: Header, edits: Edits, written: Sequence[Written]) -> None:
+    """Write the completed instance of a slab that has no other, compare it with its source, and add it to a result.
 
     Where ITK's pixels turn out not to be those of the source, the source's own are kept.
     """
     instance, carriage = slab.series.instances[0], slab.carried[0]
-    if not slab.values and not job.transfer_syntax and nested_pixels(source):
-        return _keep(job, slab.kept("compressed pixels inside a sequence cannot stand in an uncompressed file"))
     values = slab.values[0] if slab.values else None
-    pixels = [plane.words for plane in written]
-    content = complete_instance(source, edits, pixels, instance, carriage, job.transfer_syntax, values)
-    if content is None:
-        return _keep(job, slab.kept("ITK carries other values than the file holds"))
-    result = SlabResult(slices=1)
-    _put(job, slab, content)
-    report = compare_into(result.tally, _request(job, slab), source.dataset())
+    reason, report = "", None
+    if values is None and not job.transfer_syntax and nested_pixels(source):
+        reason = "compressed pixels inside a sequence cannot stand in an uncompressed file"
+    else:
+        pixels = [plane.words for plane in written]
+        content = complete_instance(source, edits, pixels, instance, carriage, job.transfer_syntax, values)
+        if content is None:
+            reason = "ITK carries other values than the file holds"
+        else:
+            _put(job, slab, content)
+            report = compare_files(_request(job, slab), total.tally.changes, source.dataset())
+            if values is None and source.encapsulated:
+                reason = _why_not_believed(instance, report)
+    if reason:
+        total.add(_keep(job, slab.kept(reason)))
+        return
+    assert report is not None
+    total.take(report, carriage)
     if values is not None:
-        result.reports.append(report)
-        result.paths[carriage.path] += 1
-        result.figures[slab.output_names[0]] = total_of(plane.figures for plane in written), values.bound
-        return result
-    if source.encapsulated and ONLY_GDCM in report.decoders:
-        return _keep(job, slab.kept("GDCM alone decodes it, so that nothing proves its values"))
-    if source.encapsulated and (reason := _differs(instance, report, result.tally)):
-        return _keep(job, slab.kept(reason))
-    result.reports.append(report)
-    result.paths[carriage.path] += 1
-    return result
+        total.figures[slab.output_names[0]] = total_of(plane.figures for plane in written), values.bound
 
 
-def _differs(instance: Instance, report: PairReport, tally: Tally) -> str:
+def _why_not_believed(instance: Instance, report: PairReport) -> str:
     """Return why the pixels that ITK decoded are not believed; empty if another decoder reads the same values."""
+    if ONLY_GDCM in report.decoders:
+        return "GDCM alone decodes it, so that nothing proves its values"
     messages = [
-        finding.message
-        for finding in tally.findings.values()
-        if (finding.check, finding.severity) == ("PIX-02", "error")
+        finding.message for finding in report.findings if (finding.check, finding.severity) == ("PIX-02", "error")
     ]
     if any(message.startswith("cannot be compared") for message in messages):
         return "no other decoder reads it, so that nothing proves what ITK reads"
@@ -625,13 +629,10 @@ def _keep(job: Job, slab: Slab) -> SlabResult:
         content = complete_instance(source, edits, None, instance, carriage, job.transfer_syntax)
         assert content is not None
         _put(job, single, content)
-        result = SlabResult(slices=1)
-        result.reports.append(compare_into(result.tally, _request(job, single)))
-        result.paths[carriage.path] += 1
-        result.reasons[carriage.reason] += 1
+        total.take(compare_files(_request(job, single), total.tally.changes, source.dataset()), carriage)
+        total.reasons[carriage.reason] += 1
         if source.encapsulated and kinds.carriage(instance, job.identity).path != "source":
-            result.given_up[instance.transfer_syntax_uid] = carriage.reason
-        total.add(result)
+            total.given_up[instance.transfer_syntax_uid] = carriage.reason
     return total
 
 

@@ -39,8 +39,8 @@ from itk_roundtrip.dicom.encoding import (
     swapped,
 )
 from itk_roundtrip.dicom.native_frames import native_pixels
-from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.parsing import DEFERRED_BYTES, Elements, data_set, parse
+from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
     IrregularError,
     PixelDataError,
@@ -299,9 +299,7 @@ def _in_native_format(header: Header, name: str) -> Header:
     return replace(native, transfer_syntax_uid=header.transfer_syntax_uid, unpacked=True)
 
 
-def _header(
-    data: bytes, syntax: str, implicit_vr: bool, name: str, like: Iterable[Elements] = ()
-) -> Header:
+def _header(data: bytes, syntax: str, implicit_vr: bool, name: str, like: Iterable[Elements] = ()) -> Header:
     """Return the header of a data set in Little Endian, without elements that may not stand in a data set."""
     encapsulated = syntaxes.is_encapsulated(syntax)
     with suppress(ElementError):
@@ -311,9 +309,7 @@ def _header(
     elements: dict[int, DataElement | RawDataElement] = {}
     start = 0
     stream = BytesIO(data)
-    for element in _elements(
-        stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=encapsulated
-    ):
+    for element in _elements(stream, name, implicit_vr=implicit_vr, little_endian=True, encapsulated=encapsulated):
         stop, tag = stream.tell(), int(element.tag)
         if not stands_in_data_sets(tag):
             start = stop

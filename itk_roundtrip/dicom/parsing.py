@@ -6,9 +6,8 @@ by its bytes wherever they come again; only those that differ cost time.
 
 from __future__ import annotations
 
-import copy
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -21,7 +20,7 @@ from pydicom.tag import BaseTag
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.elements import ElementError, Encoding, Head, Walk, read_head
 from itk_roundtrip.dicom.encoding import SEQUENCE_DELIMITER, UNDEFINED_LENGTH
-from itk_roundtrip.dicom.regular import stands_in_data_sets
+from itk_roundtrip.dicom.regular import Problem, stands_in_data_sets
 
 DEFERRED_BYTES = 1 << 16
 """Values of more bytes are left in the data set and not copied."""
@@ -48,47 +47,92 @@ class Known(RawDataElement):
         The whole element; empty where it is not known again.
     decoded
         As pydicom decodes it, by the context of the data set.
-    notes
-        Of :mod:`itk_roundtrip.verify.structure`: what is wrong with its bytes; ``None`` if nobody has looked yet.
+    problems
+        What :mod:`itk_roundtrip.verify.structure` found wrong in it; ``None`` if nobody has looked yet.
     """
 
     encoded: bytes = b""
     decoded: dict[Any, DataElement]
-    notes: frozenset[str] | None = None
+    problems: frozenset[Problem] | None = None
 
 
 Elements = Mapping[int, Known]
+Place = tuple[int, int, int]
+"""Tag, start and end of an encoded element."""
+
+
+class KnownItem(Dataset):
+    """An item of a sequence of a known element.
+
+    Attributes
+    ----------
+    undecoded
+        Its elements by tag, as they were before pydicom decoded any.
+    """
+
+    undecoded: Mapping[int, DataElement | RawDataElement]
+
+    def __getitem__(self, key: Any) -> Any:
+        is_decoded = not isinstance(key, int) or not isinstance(self._dict.get(cast(BaseTag, key)), RawDataElement)
+        element = super().__getitem__(key)
+        if not is_decoded:
+            _know_items(element)
+        return element
+
+
+def _know_items(element: DataElement) -> None:
+    """Let the items of a sequence that was just decoded keep their undecoded elements."""
+    for item in element.value if element.VR == "SQ" and element.value else ():
+        item.__class__ = KnownItem
+        item.undecoded = {int(tag): inside for tag, inside in item._dict.items()}
 
 
 class KnownDataset(FileDataset):
-    """A data set in Little Endian, whose known elements are decoded once for all files that hold them."""
+    """A data set in Little Endian, whose known elements are decoded once for all files that hold them.
 
-    known: Elements
-    """Its elements by tag, undecoded."""
+    Attributes
+    ----------
+    undecoded
+        Its elements by tag.
+    places
+        Where they stand in the encoded data set.
+    """
+
+    undecoded: Elements
+    places: Sequence[Place]
     _context: tuple[Any, ...]
     """What decoding depends on beside the bytes of an element: character set, sign of the pixels, implicit VR."""
 
     def __getitem__(self, key: Any) -> Any:
-        element = self._dict.get(key) if isinstance(key, int) else None
-        if type(element) is not Known or not element.encoded:
+        element = self._dict.get(cast(BaseTag, key)) if isinstance(key, int) else None
+        if type(element) is not Known:
             return super().__getitem__(key)
-        decoded = element.decoded.get(self._context)
-        if decoded is None:
-            decoded = element.decoded[self._context] = super().__getitem__(key)
+        if not element.encoded:
+            decoded = super().__getitem__(key)
+            _know_items(decoded)
+            return decoded
+        known = element.decoded.get(self._context)
+        if known is None:
+            known = element.decoded[self._context] = super().__getitem__(key)
+            _know_items(known)
         else:
-            self._dict[element.tag] = decoded
-        return decoded
+            self._dict[element.tag] = known
+        return known
 
     def __setattr__(self, name: str, value: Any) -> None:
-        tag = tag_for_keyword(name) if name[:1].isupper() else None
-        if tag is not None and tag in self:  # others share the element
-            self._dict[BaseTag(tag)] = copy.copy(self[tag])
+        if name[:1].isupper() and tag_for_keyword(name) is not None:
+            raise TypeError("the elements of this data set are those of a file, and others share them")
         super().__setattr__(name, value)
+
+    def replace(self, element: RawDataElement) -> None:
+        """Put an undecoded element in the place of another one."""
+        self._dict[element.tag] = element
+        self.undecoded = {**self.undecoded, int(element.tag): Known(*element)}
 
 
 def parse(
     data: bytes, encoding: Encoding, *, encapsulated: bool = False, like: Iterable[Elements] = ()
-) -> tuple[list[tuple[int, int, int]], dict[int, Known]]:
+) -> tuple[list[Place], dict[int, Known]]:
     """Return the elements of a regular data set: ascending, of known VRs, sequences of items, nothing else.
 
     Parameters
@@ -120,7 +164,7 @@ def parse(
 
 def _parse(
     data: bytes, encoding: Encoding, encapsulated: bool = False, like: Iterable[Elements] = ()
-) -> tuple[list[tuple[int, int, int]], dict[int, Known]]:
+) -> tuple[list[Place], dict[int, Known]]:
     """Return ascending elements of any groups."""
     known = _known.setdefault(encoding, {})
     if len(known) > _TAGS:
@@ -251,14 +295,16 @@ def data_set(
     ElementError
         File Meta Information is irregular.
     """
-    whole: dict[Any, Any] = {element.tag: element for element in elements.values()}
-    for element in elements.values():
-        if element.value is None and element.length and (pixels or element.tag != tags.PIXEL_DATA):
-            whole[element.tag] = element._replace(value=value_of(element, data))
+    elements = {
+        tag: element._replace(value=value_of(element, data))
+        if element.value is None and element.length and (pixels or tag != tags.PIXEL_DATA)
+        else element
+        for tag, element in elements.items()
+    }
     meta = _parse(beginning[_META:], _EXPLICIT)[1] if beginning else {}
     dataset = KnownDataset(
         "",
-        cast("Dataset", whole),
+        cast("Dataset", {element.tag: element for element in elements.values()}),
         preamble=beginning[:_PREAMBLE],
         file_meta=FileMetaDataset(cast("Dataset", {element.tag: element for element in meta.values()})),
         is_implicit_VR=implicit_vr,
@@ -267,7 +313,7 @@ def data_set(
     dataset.file_meta.set_original_encoding(False, True, default_encoding)
     character_set, sign = elements.get(tags.SPECIFIC_CHARACTER_SET), elements.get(tags.PIXEL_REPRESENTATION)
     dataset._context = (character_set and character_set.value, sign and sign.value, implicit_vr)
-    dataset.known = elements
+    dataset.undecoded = elements
     stated = dataset.get("SpecificCharacterSet")  # decoded as pydicom does it when it reads a file
     encodings = convert_encodings(stated) if character_set is not None else default_encoding
     dataset.set_original_encoding(implicit_vr, True, encodings)

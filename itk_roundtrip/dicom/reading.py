@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import pydicom
 from pydicom import uid
@@ -31,6 +31,7 @@ from itk_roundtrip.dicom.regular import (
 )
 from itk_roundtrip.dicom.values import frame_count
 
+DS = TypeVar("DS", bound=FileDataset)
 _PIXELS = (tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
 
 
@@ -48,12 +49,15 @@ def read_file(path: Path, like: FileDataset | None = None) -> FileDataset:
 
 
 def read_regular(path: Path) -> FileDataset:
-    """Read a file as :func:`read` does, and put irregular elements inside its sequences right as well."""
+    """Read a file as :func:`read` does, and put irregular elements inside its sequences right as well.
+
+    The data set may be changed.
+    """
     with mapped(path) as stream:
         try:
             return _read_irregular(stream, opening(stream))
         except IrregularError:
-            return read(stream)
+            return _read_with_pydicom(stream, opening(stream))
 
 
 def read(stream: mmap.mmap, like: FileDataset | None = None) -> FileDataset:
@@ -75,9 +79,13 @@ def read(stream: mmap.mmap, like: FileDataset | None = None) -> FileDataset:
     """
     begins = opening(stream)
     try:
-        dataset: FileDataset = _read_regular(stream, begins, like)
+        return _with_offset_table(_read_regular(stream, begins, like), begins)
     except ElementError:
-        dataset = _read_with_pydicom(stream, begins)
+        return _read_with_pydicom(stream, begins)
+
+
+def _with_offset_table(dataset: DS, begins: Opening) -> DS:
+    """Return a data set whose Basic Offset Table tells the frames apart, if it can."""
     if syntaxes.is_encapsulated(begins.transfer_syntax_uid) and tags.EXTENDED_OFFSET_TABLE not in dataset:
         _mend_offset_table(dataset)
     return dataset
@@ -95,9 +103,11 @@ def _read_regular(stream: mmap.mmap, begins: Opening, like: FileDataset | None) 
     if begins.note or begins.deflated or not begins.little_endian or not syntaxes.is_known(syntax):
         raise ElementError(begins.start, "the data set is not encoded as it says")
     data = stream[begins.start :]
-    others = [like.known] if isinstance(like, KnownDataset) else []
-    _, elements = parse(data, begins.encoding, encapsulated=syntaxes.is_encapsulated(syntax), like=others)
-    return data_set(elements, data, implicit_vr=begins.implicit, beginning=stream[: begins.start])
+    others = [like.undecoded] if isinstance(like, KnownDataset) else []
+    places, elements = parse(data, begins.encoding, encapsulated=syntaxes.is_encapsulated(syntax), like=others)
+    dataset = data_set(elements, data, implicit_vr=begins.implicit, beginning=stream[: begins.start])
+    dataset.places = places
+    return dataset
 
 
 def _read_with_pydicom(stream: mmap.mmap, begins: Opening) -> FileDataset:
@@ -118,7 +128,7 @@ def _read_with_pydicom(stream: mmap.mmap, begins: Opening) -> FileDataset:
                 dataset = _read_irregular(stream, begins)
     for tag in [tag for tag, _ in dataset.items() if not stands_in_data_sets(tag)]:
         del dataset[tag]
-    return dataset
+    return _with_offset_table(dataset, begins)
 
 
 def _lacks_fragments(dataset: FileDataset) -> bool:
@@ -179,4 +189,8 @@ def _mend_offset_table(dataset: FileDataset) -> None:
     count = frame_count(frames.value if isinstance(frames, RawDataElement) else None)
     mended = laid_out(element.value, count)
     if mended != element.value:
-        dataset._dict[element.tag] = element._replace(value=mended, length=UNDEFINED_LENGTH)
+        element = element._replace(value=mended, length=UNDEFINED_LENGTH)
+        if isinstance(dataset, KnownDataset):
+            dataset.replace(element)
+        else:
+            dataset._dict[element.tag] = element

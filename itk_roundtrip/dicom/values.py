@@ -6,6 +6,7 @@ What pydicom has not decoded yet stays so wherever its bytes settle the matter.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,20 @@ _TEXT_FORMATS = {**NUMBER_FORMATS, "AT": "HH"}
 
 def element_of(dataset: Dataset, tag: int) -> Element | None:
     """Return an element of a data set without decoding it, an empty one too; ``None`` if it is absent."""
+    undecoded: Mapping[int, Element] | None = dataset.__dict__.get("undecoded")
+    if undecoded is not None:
+        return undecoded.get(tag)
     element = dataset.get_item(tag, keep_deferred=True)
     return element if isinstance(element, DataElement | RawDataElement) else None
 
 
-def elements(dataset: Dataset) -> dict[int, Element]:
-    """Return the elements of a data set by tag, undecoded where pydicom has not decoded them."""
-    return {int(tag): element for tag, element in dataset.items()}
+def elements(dataset: Dataset) -> Mapping[int, Element]:
+    """Return the elements of a data set by tag, undecoded where pydicom has not decoded them.
+
+    Of a regular file (:mod:`itk_roundtrip.dicom.parsing`) and its items they are undecoded in any case.
+    """
+    undecoded: Mapping[int, Element] | None = dataset.__dict__.get("undecoded")
+    return undecoded if undecoded is not None else {int(tag): element for tag, element in dataset.items()}
 
 
 def vr_of(tag: int) -> str:

@@ -152,7 +152,7 @@ _SPECIFIC_TAGS: list[Any] = [
 _NUMBERS_AS_TEXT = frozenset({"CS", "DS", "IS", "LO", "LT", "SH", "ST", "UC", "UT"})
 _IDENTIFYING = tuple(_TAG[keyword] for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows"))
 """Attributes that an irregular file must have one of to be an instance."""
-Elements = dict[int, Element]
+Elements = Mapping[int, Element]
 _PIXEL_KINDS = {tags.PIXEL_DATA: "integer", tags.FLOAT_PIXEL_DATA: "float", tags.DOUBLE_FLOAT_PIXEL_DATA: "double"}
 _GROUP_TAGS = tuple(_TAG[keyword] for keyword in _FUNCTIONAL_GROUPS)
 _PIXELS = frozenset(_PIXEL_KINDS)

@@ -6,8 +6,7 @@ shared with the modules that write.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -101,13 +100,6 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
 
 
-def undecoded(dataset: FileDataset) -> FileDataset:
-    """Return a copy with the same elements; what pydicom decodes in the copy stays undecoded in the original."""
-    twin = copy.copy(dataset)
-    twin._dict = dict(dataset._dict)
-    return twin
-
-
 def compare(source: FileDataset, written: FileDataset, *, skip: frozenset[int] = frozenset()) -> Comparison:
     """Compare all attributes of two data sets.
 
@@ -178,12 +170,17 @@ def _compare(
     before, after = elements(source), elements(written)
     has_private = any(tag >> 16 & 1 for tag in (*before, *after))
     creators = (_creators(before), _creators(after)) if has_private else ({}, {})
+    may_be_moved = creators[0] != creators[1]
     unplaced: tuple[list[int], list[int]] = [], []  # private tags of each side without a counterpart at that tag
     for tag in sorted(before.keys() | after.keys()):
         if tag in skip or not tag & 0xFFFF:  # group lengths, and the zeros that fill up a file
             continue
         source_element, written_element = before.get(tag), after.get(tag)
         private = tag >> 16 & 1
+        if source_element is written_element and not encodings.relabelled and not (private and may_be_moved):
+            if kept is not None:
+                kept.append(tag)
+            continue
         if private and (
             source_element is None
             or written_element is None
@@ -236,7 +233,7 @@ def _compare_unplaced(
         yield Difference(top or tag, path, vr, tag, "added", "", None, (written, tag))
 
 
-def _creators(by_tag: dict[int, Element]) -> dict[tuple[int, int], bytes]:
+def _creators(by_tag: Mapping[int, Element]) -> dict[tuple[int, int], bytes]:
     """Return the values of Private Creator by group and block (PS3.5 7.8.1)."""
     creators = {}
     for tag, element in by_tag.items():

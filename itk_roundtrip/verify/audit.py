@@ -18,7 +18,7 @@ from itk_roundtrip.dicom.regular import Problem
 from itk_roundtrip.dicom.values import elements
 from itk_roundtrip.errors import kind_and_place
 from itk_roundtrip.series.find import describe
-from itk_roundtrip.verify.attributes import compare, undecoded
+from itk_roundtrip.verify.attributes import compare
 from itk_roundtrip.verify.checks import check_pair
 from itk_roundtrip.verify.checks.changes import changes
 from itk_roundtrip.verify.checks.pixels import extremes
@@ -128,7 +128,8 @@ def compare_files(
             return failure("its source cannot be read, so that nothing is proven")
         try:
             with mapped(request.written_file) as stream:
-                written, written_problems = read(stream), problems(stream)
+                written = read(stream, like=source)
+                written_problems = problems(stream, written)
             source_problems: set[Problem] = set()
             if written_problems:  # seldom, so that most sources need no second look
                 with mapped(request.source_file) as stream:
@@ -136,10 +137,7 @@ def compare_files(
         except Exception:  # whatever pydicom meets in a broken file
             return failure("cannot be read as a DICOM file")
         try:
-            # The header scan first: the comparison decodes values in place.
-            instance = None
-            if request.describe:
-                instance = describe(request.written_file, request.written, undecoded(written))
+            instance = describe(request.written_file, request.written, written) if request.describe else None
             pair = _compared(request, source, written, source_problems, written_problems)
             return replace(_report(pair, request, already_shown), instance=instance)
         except Exception as error:  # whatever pydicom meets in values that nobody foresaw
@@ -210,15 +208,7 @@ def _report(pair: Pair, request: Request, already_shown: Container[Key]) -> Pair
     )
 
 
-def compare_into(tally: Tally, request: Request, source: FileDataset | None = None) -> PairReport:
-    """Compare one pair and add it to a tally; return the report without findings and changes, which the tally holds."""
-    report = compare_files(request, already_shown=tally.changes, source=source)
-    tally.add(report.findings, report.changes)
-    tally.keep(report)
-    return replace(report, findings=(), changes=(), kept=())
-
-
 def compare_many(requests: Sequence[Request]) -> tuple[Tally, list[PairReport]]:
-    """Compare several pairs, one after the other."""
+    """Compare several pairs, one after the other; findings and changes are in the tally, not in the reports."""
     tally = Tally()
-    return tally, [compare_into(tally, request) for request in requests]
+    return tally, [tally.take(compare_files(request, tally.changes)) for request in requests]

@@ -7,10 +7,12 @@ import zlib
 
 from pydicom import uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataset import Dataset
 
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom.elements import Buffer, ElementError, Encoding, Walk, read_head
 from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
+from itk_roundtrip.dicom.parsing import KnownDataset
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import NO_SUCH_VR, Problem, regular
 
@@ -18,10 +20,37 @@ _START = 132
 """Length of preamble and prefix DICM (PS3.10 7.1)."""
 
 
-def problems(content: Buffer) -> set[Problem]:
-    """Return the problems of a file: no proper start, elements twice or out of order, lengths that do not fit."""
+def problems(content: Buffer, dataset: Dataset | None = None) -> set[Problem]:
+    """Return the problems of a file: no proper start, elements twice or out of order, lengths that do not fit.
+
+    Parameters
+    ----------
+    content
+        The file.
+    dataset
+        As it was read from it; what is known of its elements is not looked for again.
+    """
+    if isinstance(dataset, KnownDataset):
+        return _problems_of_known(content, dataset)
     begins = opening(content)
     return _problems(content, begins) | ({(None, begins.note)} if begins.note else set())
+
+
+def _problems_of_known(content: Buffer, dataset: KnownDataset) -> set[Problem]:
+    """Return the problems of a file that could be parsed: its elements ascend, and fit into each other."""
+    noted: set[Problem] = set()
+    begin, _ = _check_meta(content, noted)
+    encoding = Encoding(bool(dataset.original_encoding[0]), "<")
+    for (_, start, stop), element in zip(dataset.places, dataset.undecoded.values(), strict=True):
+        if element.problems is None:
+            of_element: set[Problem] = set()
+            _judge(content, begin + start, encoding, of_element, begin + stop)
+            noted |= of_element
+            if element.encoded:
+                element.problems = frozenset(of_element)
+        else:
+            noted |= element.problems
+    return noted
 
 
 def _problems(content: Buffer, begins: Opening) -> set[Problem]:
@@ -75,9 +104,9 @@ def _check_meta(content: Buffer, noted: set[Problem]) -> tuple[int, bytes]:
     return start, claimed or b""
 
 
-def _judge(data: Buffer, start: int, encoding: Encoding, noted: set[Problem]) -> None:
-    """Add the problems of an encoded data set to ``noted``, by its elements of the top level."""
-    walk = Walk(data, start, len(data), encoding)
+def _judge(data: Buffer, start: int, encoding: Encoding, noted: set[Problem], stop: int | None = None) -> None:
+    """Add the problems of encoded elements, up to the end if not told, to ``noted``, by those of the top level."""
+    walk = Walk(data, start, len(data) if stop is None else stop, encoding)
     top: int | None = None
     last = [-1]
     """By depth, the tag of the last element or item; -1 at the beginning of an item."""

@@ -41,8 +41,8 @@ class Tally:
 
     findings: dict[tuple[Any, ...], Finding] = field(default_factory=dict)
     changes: dict[Key, Change] = field(default_factory=dict)
-    kept: dict[tuple[int, bool], tuple[int, str]] = field(default_factory=dict)
-    """Count and first file of unchanged attributes, by tag and whether the series is PET or NM."""
+    kept: dict[tuple[tuple[int, ...], bool], tuple[int, str]] = field(default_factory=dict)
+    """Count and first file of slices with the same unchanged attributes, by these and whether they are PET or NM."""
 
     def merge(self, other: Tally) -> None:
         """Add the findings, changes and kept attributes of another tally."""
@@ -64,17 +64,22 @@ class Tally:
             earlier = self.changes.get(name)
             self.changes[name] = change if earlier is None else replace(earlier, slices=earlier.slices + change.slices)
 
-    def keep(self, report: PairReport) -> None:
-        """Count the unchanged attributes of a slice."""
-        for tag in report.kept:
-            key = tag, report.primary
-            before = self.kept.get(key, (0, report.pair.written))
-            self.kept[key] = before[0] + 1, before[1]
+    def take(self, report: PairReport) -> PairReport:
+        """Add the report on a slice, and return it without its findings and attributes, which are told here."""
+        self.add(report.findings, report.changes)
+        count, name = self.kept.get((report.kept, report.primary), (0, report.pair.written))
+        self.kept[report.kept, report.primary] = count + 1, name
+        return replace(report, findings=(), changes=(), kept=())
 
     def table(self, identity: Identity) -> list[Change]:
         """Return the changes of all attributes, the kept ones last."""
+        by_tag: dict[tuple[int, bool], tuple[int, str]] = {}
+        for (unchanged, primary), (count, name) in self.kept.items():
+            for tag in unchanged:
+                before = by_tag.get((tag, primary), (0, name))
+                by_tag[tag, primary] = before[0] + count, before[1]
         kept = []
-        for (tag, primary), (count, name) in self.kept.items():
+        for (tag, primary), (count, name) in by_tag.items():
             rule = rule_for(tag, identity=identity, primary=primary)
             path = keyword_for_tag(tag) or tag_text(tag)
             kept.append(Change("kept", tag_text(tag), path, rule.action, rule.check, count, name))
