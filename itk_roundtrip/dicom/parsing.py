@@ -61,16 +61,23 @@ Place = tuple[int, int, int]
 """Tag, start and end of an encoded element."""
 
 
-class KnownItem(Dataset):
-    """An item of a sequence of a known element.
+class _Undecoded(Dataset):
+    """A data set or item that keeps its elements undecoded beside those that pydicom decodes in place.
 
     Attributes
     ----------
     undecoded
-        Its elements by tag, as they were before pydicom decoded any.
+        By tag.
     """
 
     undecoded: Mapping[int, DataElement | RawDataElement]
+
+    def get_item(self, key: Any, *, keep_deferred: bool = False) -> Any:
+        return self.undecoded[int(key)]
+
+
+class KnownItem(_Undecoded):
+    """An item of a sequence of a known element."""
 
     def __getitem__(self, key: Any) -> Any:
         is_decoded = not isinstance(key, int) or not isinstance(self._dict.get(cast(BaseTag, key)), RawDataElement)
@@ -87,13 +94,11 @@ def _know_items(element: DataElement) -> None:
         item.undecoded = {int(tag): inside for tag, inside in item._dict.items()}
 
 
-class KnownDataset(FileDataset):
+class KnownDataset(_Undecoded, FileDataset):
     """A data set in Little Endian, whose known elements are decoded once for all files that hold them.
 
     Attributes
     ----------
-    undecoded
-        Its elements by tag.
     places
         Where they stand in the encoded data set.
     """
