@@ -6,15 +6,20 @@ by its bytes wherever they come again; only those that differ cost time.
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from io import BytesIO
 from typing import Any, cast
 
+import pydicom
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from itk_roundtrip import tags
@@ -32,6 +37,7 @@ _TAGS = 4_000
 """Tags whose elements are known at a time."""
 _PREAMBLE, _META = 128, 132
 """Offsets of the prefix DICM and of File Meta Information (PS3.10 7.1)."""
+_DELIMITER_BYTES = len(SEQUENCE_DELIMITER)
 _EXPLICIT = Encoding(False, "<")
 
 _known: dict[Encoding, dict[int, list[Known]]] = {}
@@ -61,68 +67,85 @@ Place = tuple[int, int, int]
 """Tag, start and end of an encoded element."""
 
 
-class _Undecoded(Dataset):
-    """A data set or item that keeps its elements undecoded beside those that pydicom decodes in place.
+class _Known(Dataset):
+    """A data set or item in Little Endian whose known elements are decoded once for all that hold them.
 
     Attributes
     ----------
     undecoded
-        By tag.
+        Its elements by tag, whatever of them pydicom has decoded in place.
     """
 
     undecoded: Mapping[int, DataElement | RawDataElement]
+    _context: Any
+    """What decoding depends on beside the bytes of an element: character set, sign of the pixels, implicit VR."""
 
     def get_item(self, key: Any, *, keep_deferred: bool = False) -> Any:
         return self.undecoded[int(key)]
 
+    def __getitem__(self, key: Any) -> Any:
+        element = self._dict.get(cast(BaseTag, key)) if isinstance(key, int) else None
+        if not isinstance(element, RawDataElement):
+            return super().__getitem__(key)
+        known = element.decoded if isinstance(element, Known) and element.encoded else {}
+        decoded = known.get(self._context)
+        if decoded is None:
+            if isinstance(element, Known) and element.VR == "SQ" and element.value and not element.is_implicit_VR:
+                items = pydicom.Sequence(self._items(element.value))
+                items.is_undefined_length = False
+                decoded = DataElement(element.tag, "SQ", items, already_converted=True)
+            else:
+                decoded = super().__getitem__(key)
+                for item in decoded.value if decoded.VR == "SQ" and decoded.value else ():
+                    _know(item, {int(tag): inside for tag, inside in item._dict.items()}, None)
+            known[self._context] = decoded
+        self._dict[element.tag] = decoded
+        return decoded
 
-class KnownItem(_Undecoded):
+    def _items(self, value: bytes) -> Iterator[Dataset]:
+        """Yield the items of a regular sequence in Explicit VR."""
+        walk = Walk(value, 0, len(value), _EXPLICIT, items=True)
+        for head, end in walk.with_ends():
+            is_delimited = head.length == UNDEFINED_LENGTH
+            inside = value[head.value : end - _DELIMITER_BYTES if is_delimited else end]
+            item, elements, context = Dataset(), dict[int, Known](), self._context
+            with suppress(ElementError):
+                elements = _parse(inside, _EXPLICIT)[1]
+                item = Dataset({element.tag: element for element in elements.values()})
+            if not elements:  # empty, or its elements are in another order
+                item = read_dataset(BytesIO(inside), False, True, parent_encoding=self._read_charset)
+                elements = {int(tag): cast(Known, element) for tag, element in item._dict.items()}
+            item.is_undefined_length_sequence_item = is_delimited
+            encodings = self._read_charset
+            if tags.SPECIFIC_CHARACTER_SET in elements:
+                encodings = convert_encodings(item.get("SpecificCharacterSet"))
+                context = elements[tags.SPECIFIC_CHARACTER_SET].value, context
+            item.set_original_encoding(False, True, encodings)
+            yield _know(item, elements, context)
+
+
+class KnownItem(_Known):
     """An item of a sequence of a known element."""
 
-    def __getitem__(self, key: Any) -> Any:
-        is_decoded = not isinstance(key, int) or not isinstance(self._dict.get(cast(BaseTag, key)), RawDataElement)
-        element = super().__getitem__(key)
-        if not is_decoded:
-            _know_items(element)
-        return element
+
+def _know(item: Dataset, undecoded: Mapping[int, DataElement | RawDataElement], context: Any) -> Dataset:
+    """Return an item that keeps its elements undecoded."""
+    item.__class__ = KnownItem
+    item.undecoded, item._context = undecoded, context
+    return item
 
 
-def _know_items(element: DataElement) -> None:
-    """Let the items of a sequence that was just decoded keep their undecoded elements."""
-    for item in element.value if element.VR == "SQ" and element.value else ():
-        item.__class__ = KnownItem
-        item.undecoded = {int(tag): inside for tag, inside in item._dict.items()}
-
-
-class KnownDataset(_Undecoded, FileDataset):
-    """A data set in Little Endian, whose known elements are decoded once for all files that hold them.
+class KnownDataset(_Known, FileDataset):
+    """A data set of a file.
 
     Attributes
     ----------
     places
-        Where they stand in the encoded data set.
+        Where its elements stand in the encoded data set.
     """
 
     undecoded: Elements
     places: Sequence[Place]
-    _context: tuple[Any, ...]
-    """What decoding depends on beside the bytes of an element: character set, sign of the pixels, implicit VR."""
-
-    def __getitem__(self, key: Any) -> Any:
-        element = self._dict.get(cast(BaseTag, key)) if isinstance(key, int) else None
-        if type(element) is not Known:
-            return super().__getitem__(key)
-        if not element.encoded:
-            decoded = super().__getitem__(key)
-            _know_items(decoded)
-            return decoded
-        known = element.decoded.get(self._context)
-        if known is None:
-            known = element.decoded[self._context] = super().__getitem__(key)
-            _know_items(known)
-        else:
-            self._dict[element.tag] = known
-        return known
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[:1].isupper() and tag_for_keyword(name) is not None:
@@ -161,16 +184,20 @@ def parse(
     ElementError
         The data set is irregular, or damaged.
     """
-    places, elements = _parse(data, encoding, encapsulated, like)
+    places, elements = _parse(data, encoding, encapsulated, like, DEFERRED_BYTES)
     if not places or not stands_in_data_sets(places[0][0]) or places[-1][0] >= tags.ITEM:
         raise ElementError(0, "something stands in the data set that may not")
     return places, elements
 
 
 def _parse(
-    data: bytes, encoding: Encoding, encapsulated: bool = False, like: Iterable[Elements] = ()
+    data: bytes,
+    encoding: Encoding,
+    encapsulated: bool = False,
+    like: Iterable[Elements] = (),
+    longest: float = math.inf,
 ) -> tuple[list[Place], dict[int, Known]]:
-    """Return ascending elements of any groups."""
+    """Return ascending elements of any groups; values of more than ``longest`` bytes are left in the data."""
     known = _known.setdefault(encoding, {})
     if len(known) > _TAGS:
         known.clear()
@@ -198,7 +225,7 @@ def _parse(
                     end = at + len(element.encoded)
                     break
             else:
-                element, end = _element(data, at, encoding, encapsulated)
+                element, end = _element(data, at, encoding, encapsulated, longest)
                 if element.encoded:
                     known[tag] = [element, *variants[: _VARIANTS - 1]]
         places.append((tag, at, end))
@@ -207,7 +234,7 @@ def _parse(
     return places, elements
 
 
-def _element(data: bytes, at: int, encoding: Encoding, encapsulated: bool) -> tuple[Known, int]:
+def _element(data: bytes, at: int, encoding: Encoding, encapsulated: bool, longest: float) -> tuple[Known, int]:
     """Return the element at an offset, and the offset behind it."""
     head = read_head(data, at, encoding)
     tag, _, _, start, length = head
@@ -221,7 +248,7 @@ def _element(data: bytes, at: int, encoding: Encoding, encapsulated: bool) -> tu
         if vr != "SQ" and not (is_pixel_data and encapsulated):
             raise ElementError(at, "has no length")
         end = _check_items(data, head, len(data), encoding, fragments=is_pixel_data)
-        value_end = end - len(SEQUENCE_DELIMITER)
+        value_end = end - _DELIMITER_BYTES
     else:
         end = value_end = start + length
         if end > len(data):
@@ -229,7 +256,7 @@ def _element(data: bytes, at: int, encoding: Encoding, encapsulated: bool) -> tu
         if vr == "SQ":
             _check_items(data, head, end, encoding)
     size = value_end - start
-    value = None if size > DEFERRED_BYTES else data[start:value_end] if size else _empty(vr)
+    value = None if size > longest else data[start:value_end] if size else _empty(vr)
     element = Known(_base_tag(tag), vr, length, value, start, encoding.implicit, True)
     if end - at <= _KNOWN_BYTES and _is_decoded_alike(tag, vr):
         element.encoded, element.decoded = data[at:end], {}
@@ -334,4 +361,4 @@ def value_of(element: RawDataElement, data: bytes) -> bytes:
     walk = Walk(data, start, len(data), encoding, items=True, delimited=True)
     for _ in walk:
         pass
-    return data[start : walk.end - len(SEQUENCE_DELIMITER)]
+    return data[start : walk.end - _DELIMITER_BYTES]
