@@ -74,7 +74,7 @@ def instance_edits(
     instance: Instance,
     carriage: Carriage,
     index: int,
-    words: Sequence[Array | None],
+    digest: str,
     *,
     decoder: str,
     transfer_syntax: str,
@@ -91,8 +91,8 @@ def instance_edits(
         Header of the source, the source, and how its pixels are carried.
     index
         In the series.
-    words
-        Pixel words of all planes; empty if Pixel Data is kept.
+    digest
+        Of its stored values, from :func:`digest_of_instance`.
     decoder
         What decodes compressed pixels.
     transfer_syntax
@@ -109,15 +109,15 @@ def instance_edits(
     source_uid = instance.sop_instance_uid or f"slice {index}"
     if new_slice is not None:
         source_uid = f"{source_uid} {index}"  # a source slice may be the nearest of several
-    new_uid = sop_instance_uid(plan.series_instance_uid, source_uid, _digest(source, carriage, words))
+    new_uid = sop_instance_uid(plan.series_instance_uid, source_uid, digest)
     changes = edits(plan, source.values, index, new_uid, change)
     said = statement(plan, declared(plan, source.values, change))
     groups = functional_group_edits(source.values, said, processing=plan.processing, processed=processed)
     return {**changes, **groups, **(new_grid_edits(source.values, new_slice) if new_slice is not None else {})}
 
 
-def _digest(source: Header, carriage: Carriage, words: Sequence[Array | None]) -> str:
-    """Return the digest of the stored values, or of the bytes of Pixel Data that is kept, for the SOP Instance UID."""
+def digest_of_instance(source: Header, carriage: Carriage, words: Sequence[Array | None]) -> str:
+    """Return the digest of the stored values of all planes, or of the bytes of Pixel Data that is kept without them."""
     frames = [frame for frame in words if frame is not None]
     if carriage.path == "source" or not frames:
         tag = next(
@@ -129,7 +129,7 @@ def _digest(source: Header, carriage: Carriage, words: Sequence[Array | None]) -
             tags.PIXEL_DATA,
         )
         return digest(np.frombuffer(source.raw(tag) or b"", "u1"))
-    return digest(frames[0]) if len(frames) == 1 else digest_of_frames(frames)
+    return digest_of_frames(frames)
 
 
 def _pixel_change(

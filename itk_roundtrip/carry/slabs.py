@@ -22,6 +22,7 @@ from itk_roundtrip.carry.instances import (
     check_decoded,
     check_decodes,
     complete_instance,
+    digest_of_instance,
     instance_edits,
     written_words,
 )
@@ -45,7 +46,7 @@ from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
-from itk_roundtrip.pixels.formats import Array, PixelType, bytes_per_pixel
+from itk_roundtrip.pixels.formats import Array, Digested, PixelType, bytes_per_pixel
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.pixels.quantise import NO_FIGURES, Figures, quantise
 from itk_roundtrip.pixels.quantise import total as total_of
@@ -389,10 +390,12 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
             stored, figures = writer.stored_slices(volume), [NO_FIGURES] * len(planes)
             if slab.values:
                 volume, stored, figures = _quantised(slab, volume, stored, headers)
+            digests = {}
             for plane, words, of_plane in zip(planes, stored, figures, strict=True):
                 if plane.frame is None:  # those of a frame are known when all of them are
-                    index = indices[plane.instance.name]
-                    edits[plane.instance.name] = edits_of(job, slab, index, headers, [Written(words, of_plane)])
+                    index, name = indices[plane.instance.name], plane.instance.name
+                    digests[name] = digest_of_instance(headers[name], slab.carried[index], [words])
+                    edits[name] = edits_of(job, slab, index, headers, [Written(words, of_plane)], digests[name])
             files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
             write_with_itk(slab, volume, stored, [edits.get(plane.instance.name, {}) for plane in planes], files)
             for plane, shown, file, words, of_plane in zip(planes, volume.planes, files, stored, figures, strict=True):
@@ -410,9 +413,12 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
                 written.append(Written(words_by_itk, of_plane))
                 if plane.frame in (None, instance.frames - 1):  # its last plane: no other instance is held
                     index = indices[instance.name]
-                    if instance.name not in edits:
+                    digested = None
+                    if plane.frame is None:
+                        digested = Digested(words, digests[instance.name])
+                    else:
                         edits[instance.name] = edits_of(job, slab, index, headers, written)
-                    _finish(result, job, slab.single(index), source, edits[instance.name], written)
+                    _finish(result, job, slab.single(index), source, edits[instance.name], written, digested)
                     written.clear()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -549,14 +555,18 @@ def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
     return SeriesWriteError(f"ITK wrote an incomplete file for {name}.", path=name)
 
 
-def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], written: Sequence[Written]) -> Edits:
-    """Return the edits of the instance at an index of a slab."""
+def edits_of(
+    job: Job, slab: Slab, index: int, headers: Mapping[str, Header], written: Sequence[Written], digest: str = ""
+) -> Edits:
+    """Return the edits of the instance at an index of a slab, whose planes were written, and digested if told."""
     instance = slab.series.instances[index]
-    words = [plane.words for plane in written]
+    if not digest:
+        words = [plane.words for plane in written]
+        digest = digest_of_instance(headers[instance.name], slab.carried[index], words)
     processed = None
     if slab.values and job.processed:
         figures = total_of(plane.figures for plane in written)
-        whole = [plane for plane in words if plane is not None]
+        whole = [plane.words for plane in written if plane.words is not None]
         processed = described(slab.values[index], figures, whole, by_frame=has_rescale_by_frame(instance))
     edits = instance_edits(
         job.plan,
@@ -564,7 +574,7 @@ def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], wr
         instance,
         slab.carried[index],
         slab.first + index,
-        words,
+        digest,
         decoder=job.decoder,
         transfer_syntax=job.transfer_syntax,
         processed=processed,
@@ -573,7 +583,15 @@ def edits_of(job: Job, slab: Slab, index: int, headers: Mapping[str, Header], wr
     return edits | caller_edits(headers[instance.name].values, slab.settings[index]) if slab.settings else edits
 
 
-def _finish(total: SlabResult, job: Job, slab: Slab, source: Header, edits: Edits, written: Sequence[Written]) -> None:
+def _finish(
+    total: SlabResult,
+    job: Job,
+    slab: Slab,
+    source: Header,
+    edits: Edits,
+    written: Sequence[Written],
+    digested: Digested | None,
+) -> None:
     """Write the completed instance of a slab that has no other, compare it with its source, and add it to a result.
 
     Where ITK's pixels turn out not to be those of the source, the source's own are kept.
@@ -590,7 +608,7 @@ def _finish(total: SlabResult, job: Job, slab: Slab, source: Header, edits: Edit
             reason = "ITK carries other values than the file holds"
         else:
             _put(job, slab, content)
-            report = compare_files(_request(job, slab), total.tally.changes, source.dataset())
+            report = compare_files(_request(job, slab), total.tally.changes, source.dataset(), digested)
             if values is None and source.encapsulated:
                 reason = _why_not_believed(instance, report)
     if reason:

@@ -527,6 +527,9 @@ def file_bytes(
     return b"".join([_PREAMBLE, length, meta, *parts])
 
 
+_NEVER_COMPARED = frozenset({tags.PIXEL_DATA, *ENCAPSULATION_TAGS})
+
+
 @dataclass(frozen=True)
 class Losses:
     """Tags of the top level that ITK lost, altered or invented in a header; pixels and group 0002 are not compared."""
@@ -541,11 +544,18 @@ def compare_with_itk(source: Header, written_by_itk: Header, edited: frozenset[i
 
     An attribute is altered if its value bytes differ; VRs are not compared, as ITK writes Implicit VR.
     """
-    ignored = edited | {tags.PIXEL_DATA, *ENCAPSULATION_TAGS}
-    ours = {tag for tag, _, _ in source.spans if not is_group_length(tag)} - ignored
-    theirs = {tag for tag, _, _ in written_by_itk.spans if not is_group_length(tag)} - ignored
+    ignored = edited | _NEVER_COMPARED
+    ours, theirs = source.elements, written_by_itk.elements
     return Losses(
-        lost=frozenset(ours - theirs),
-        altered=frozenset(tag for tag in ours & theirs if source.raw(tag) != written_by_itk.raw(tag)),
-        invented=frozenset(theirs - ours),
+        lost=frozenset(tag for tag in ours if tag not in theirs and tag not in ignored and tag & 0xFFFF),
+        altered=frozenset(
+            tag
+            for tag, element in ours.items()
+            if tag in theirs
+            and theirs[tag] is not element
+            and tag not in ignored
+            and tag & 0xFFFF
+            and source.raw(tag) != written_by_itk.raw(tag)
+        ),
+        invented=frozenset(tag for tag in theirs if tag not in ours and tag not in ignored and tag & 0xFFFF),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pydicom
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset
@@ -42,6 +42,8 @@ _EXPLICIT = Encoding(False, "<")
 
 _known: dict[Encoding, dict[int, list[Known]]] = {}
 """The elements seen last, by encoding and tag, the latest first."""
+_latest: dict[Any, tuple[tuple[int, Known], ...]] = {}
+"""All elements of the data set that was parsed last, by encoding."""
 
 
 class Known(RawDataElement):
@@ -62,6 +64,8 @@ class Known(RawDataElement):
     problems: frozenset[Problem] | None = None
 
 
+_NONE = (1 << 32, Known(BaseTag(0), None, 0, None, 0, False, True))
+"""What stands behind the last element: its tag is behind all others."""
 Elements = Mapping[int, Known]
 Place = tuple[int, int, int]
 """Tag, start and end of an encoded element."""
@@ -136,7 +140,7 @@ def _know(item: Dataset, undecoded: Mapping[int, DataElement | RawDataElement], 
 
 
 class KnownDataset(_Known, FileDataset):
-    """A data set of a file.
+    """A data set of a file; nothing may be set in it, as others share its elements.
 
     Attributes
     ----------
@@ -146,11 +150,6 @@ class KnownDataset(_Known, FileDataset):
 
     undecoded: Elements
     places: Sequence[Place]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name[:1].isupper() and tag_for_keyword(name) is not None:
-            raise TypeError("the elements of this data set are those of a file, and others share them")
-        super().__setattr__(name, value)
 
     def replace(self, element: RawDataElement) -> None:
         """Put an undecoded element in the place of another one."""
@@ -184,10 +183,33 @@ def parse(
     ElementError
         The data set is irregular, or damaged.
     """
-    places, elements = _parse(data, encoding, encapsulated, like, DEFERRED_BYTES)
+    places, elements = _parse(data, encoding, encapsulated, like, DEFERRED_BYTES, expected=_latest.get(encoding, ()))
+    _latest[encoding] = tuple(elements.items())
     if not places or not stands_in_data_sets(places[0][0]) or places[-1][0] >= tags.ITEM:
         raise ElementError(0, "something stands in the data set that may not")
     return places, elements
+
+
+def parse_until(data: bytes, encoding: Encoding, stops: frozenset[int]) -> tuple[KnownDataset, int]:
+    """Return the elements of a regular data set up to one of some tags, and the offset of that.
+
+    Parameters
+    ----------
+    data
+        The encoded elements, or the first of them.
+    encoding, stops
+        Little Endian, in Implicit or Explicit VR; and the tags.
+
+    Raises
+    ------
+    ElementError
+        The data set is irregular, or damaged, or the data end before such a tag.
+    """
+    places, elements = _parse(data, encoding, stops=stops, expected=_latest.get((encoding, stops), ()))
+    _latest[encoding, stops] = tuple(elements.items())
+    if not places or not stands_in_data_sets(places[0][0]) or places[-1][2] == len(data):
+        raise ElementError(0, "the elements that are looked for do not follow")
+    return data_set(elements, data, implicit_vr=encoding.implicit), places[-1][2]
 
 
 def _parse(
@@ -196,41 +218,56 @@ def _parse(
     encapsulated: bool = False,
     like: Iterable[Elements] = (),
     longest: float = math.inf,
+    stops: Container[int] = (),
+    expected: Iterable[tuple[int, Known]] = (),
 ) -> tuple[list[Place], dict[int, Known]]:
-    """Return ascending elements of any groups; values of more than ``longest`` bytes are left in the data."""
+    """Return ascending elements of any groups, up to one of the tags ``stops``.
+
+    Values of more than ``longest`` bytes are left in the data. Elements that are ``expected`` in this order are tried
+    first.
+    """
     known = _known.setdefault(encoding, {})
     if len(known) > _TAGS:
         known.clear()
     places, elements = [], {}
     at, stop, last = 0, len(data), -1
     tag_at, starts_with = struct.Struct("<HH").unpack_from, data.startswith
+    expected = iter(expected)
+    tag, element = next(expected, _NONE)
     while at < stop:
+        encoded = element.encoded
+        if encoded and tag > last and starts_with(encoded, at):  # as in the file before: most elements are
+            end = at + len(encoded)
+            places.append((tag, at, end))
+            elements[tag] = element
+            at, last = end, tag
+            tag, element = next(expected, _NONE)
+            continue
         try:
             group, number = tag_at(data, at)
         except struct.error:
             raise ElementError(at, "the data end inside an element") from None
-        tag = group << 16 | number
-        if tag <= last:
+        here = group << 16 | number
+        if here <= last:
             raise ElementError(at, "stands out of order")
-        last = tag
-        for others in like:
-            element = others.get(tag)
-            if element is not None and element.encoded and starts_with(element.encoded, at):
-                end = at + len(element.encoded)
+        if here in stops:
+            break
+        last = here
+        variants = known.get(here, ())
+        others = [of_file[here] for of_file in like if here in of_file]
+        for found in (*others, *variants) if others else variants:
+            if found.encoded and starts_with(found.encoded, at):
+                end = at + len(found.encoded)
                 break
         else:
-            variants = known.get(tag, ())
-            for element in variants:
-                if starts_with(element.encoded, at):
-                    end = at + len(element.encoded)
-                    break
-            else:
-                element, end = _element(data, at, encoding, encapsulated, longest)
-                if element.encoded:
-                    known[tag] = [element, *variants[: _VARIANTS - 1]]
-        places.append((tag, at, end))
-        elements[tag] = element
+            found, end = _element(data, at, encoding, encapsulated, longest)
+            if found.encoded:
+                known[here] = [found, *variants[: _VARIANTS - 1]]
+        places.append((last, at, end))
+        elements[last] = found
         at = end
+        while tag <= last:
+            tag, element = next(expected, _NONE)
     return places, elements
 
 

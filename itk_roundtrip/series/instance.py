@@ -24,9 +24,10 @@ from itk_roundtrip import tags
 from itk_roundtrip.dicom import codestream, values
 from itk_roundtrip.dicom.codestream import Stream
 from itk_roundtrip.dicom.decimals import decimals
-from itk_roundtrip.dicom.elements import Head, read_head
+from itk_roundtrip.dicom.elements import ElementError, Head, read_head
 from itk_roundtrip.dicom.encoding import ITEM, SEQUENCE_END, UNDEFINED_LENGTH
 from itk_roundtrip.dicom.nested import Node, Texts, sequence
+from itk_roundtrip.dicom.parsing import KnownDataset, parse_until
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular_as, stands_in_data_sets
 from itk_roundtrip.dicom.values import Element, as_text, frame_count, listed
@@ -162,6 +163,8 @@ _USUAL_VRS = {
     for tag in (_TAG[keyword] for keyword in (*_TEXTS, *_NUMBERS, *_REALS, *_SEQUENCES, *_FUNCTIONAL_GROUPS))
 }
 """VRs of the attributes that matter here; a relay may have given any of them VR UN (PS3.5 6.2.2)."""
+_BYTES_OF_HEADER = 1 << 16
+"""Bytes in which the elements before the pixels mostly are."""
 _NO_PREFIX = "not DICOM (no DICM prefix)"
 _NO_ATTRIBUTES = "broken (no attributes of a series)"
 _UNPARSED = "broken (cannot be parsed)"
@@ -487,23 +490,45 @@ def _read_data_set(content: bytes | mmap.mmap, begin: int, opened: Opening) -> _
     IrregularError
         It ends inside an element.
     """
-    stream: Any = BytesIO(content) if isinstance(content, bytes) else content
-    stream.seek(begin)
-    watch = _Watch(opened.implicit, stream)
-    dataset, groups = _read_elements(stream, content, opened, watch)
-    header = _Header(dataset, groups, content=content, notes=tuple(watch.notes), suspect=watch.unreadable)
-    position = stream.tell()
+    position = begin
+    try:
+        if not opened.little_endian:
+            raise ElementError(begin, "in Big Endian")
+        dataset, end = parse_until(content[begin : begin + _BYTES_OF_HEADER], opened.encoding, _PIXELS_AND_GROUPS)
+        position += end
+        if _tag(content, position, opened) in _GROUP_TAGS:
+            raise ElementError(position, "functional groups, which are read apart")
+        header = _Header(dataset, None, content=content, notes=_odd_vrs(dataset, opened))
+    except ElementError:
+        stream: Any = BytesIO(content) if isinstance(content, bytes) else content
+        stream.seek(begin)
+        watch = _Watch(opened.implicit, stream)
+        other, groups = _read_elements(stream, content, opened, watch)
+        header = _Header(other, groups, content=content, notes=tuple(watch.notes), suspect=watch.unreadable)
+        if watch.end and stream.tell() + 8 > len(content) and (watch.end > len(content) or any(content[watch.end :])):
+            # pydicom returns the elements before the one that is cut off.
+            raise IrregularError("ends inside an element") from None
+        position = stream.tell()
     head = content[position : position + 12]
     if len(head) < 8:
-        # pydicom returns the elements before the one that is cut off.
-        if watch.end and (watch.end > len(content) or any(content[watch.end :])):
-            raise IrregularError("ends inside an element")
         return header._replace(suspect=True)
     element = read_head(head.ljust(12, b"\0"), 0, opened.encoding, unknown_vr="short")
     pixel_data = _PIXEL_KINDS.get(element.tag, "")
     if not pixel_data:
         return header._replace(suspect=True)  # pydicom stopped before the end without an error
     return _judge_pixels(header._replace(pixel_data=pixel_data, start=position + element.value), element, opened)
+
+
+def _odd_vrs(dataset: KnownDataset, opened: Opening) -> tuple[str, ...]:
+    """Return phrases for elements of another VR than the data dictionary has."""
+    if opened.implicit:
+        return ()
+    elements = dataset.undecoded
+    return tuple(
+        f"{_keyword_or_tag(tag)} has VR {elements[tag].VR}"
+        for tag, usual in _USUAL_VRS.items()
+        if tag in elements and elements[tag].VR not in usual
+    )
 
 
 def _judge_pixels(header: _Header, element: Head, opened: Opening) -> _Header:

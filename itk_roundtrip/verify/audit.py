@@ -17,6 +17,7 @@ from itk_roundtrip.dicom.reading import mapped, read, read_file
 from itk_roundtrip.dicom.regular import Problem
 from itk_roundtrip.dicom.values import elements
 from itk_roundtrip.errors import kind_and_place
+from itk_roundtrip.pixels.formats import Digested
 from itk_roundtrip.series.find import describe
 from itk_roundtrip.verify.attributes import compare
 from itk_roundtrip.verify.checks import check_pair
@@ -100,7 +101,10 @@ def trust_values() -> None:
 
 @reports("FIL-01")
 def compare_files(
-    request: Request, already_shown: Container[Key] = frozenset(), source: FileDataset | None = None
+    request: Request,
+    already_shown: Container[Key] = frozenset(),
+    source: FileDataset | None = None,
+    digested: Digested | None = None,
 ) -> PairReport:
     """Compare a written file, read from disk, with its source.
 
@@ -114,6 +118,8 @@ def compare_files(
         Keys of changes whose values need not be shown again.
     source
         Data set of the source where it was read already, undecoded: it is decoded in place.
+    digested
+        Pixel words of the written file whose digest is known, if it holds them.
     """
 
     def failure(message: str) -> PairReport:
@@ -138,7 +144,7 @@ def compare_files(
             return failure("cannot be read as a DICOM file")
         try:
             instance = describe(request.written_file, request.written, written) if request.describe else None
-            pair = _compared(request, source, written, source_problems, written_problems)
+            pair = _compared(request, source, written, source_problems, written_problems, digested)
             return replace(_report(pair, request, already_shown), instance=instance)
         except Exception as error:  # whatever pydicom meets in values that nobody foresaw
             return failure(f"cannot be compared with its source ({kind_and_place(error)})")
@@ -150,6 +156,7 @@ def _compared(
     written: FileDataset,
     source_problems: set[Problem],
     written_problems: set[Problem],
+    digested: Digested | None,
 ) -> Pair:
     """Return a written file and its source with the outcome for each attribute and the differences of their pixels."""
     source_elements, written_elements = elements(source), elements(written)  # before any is decoded in place
@@ -172,7 +179,9 @@ def _compared(
         written_pixels=written_pixels,
         pixel_difference=without_counterpart(written_pixels)
         if request.is_elsewhere
-        else compare_pixels(source_pixels, written_pixels, tolerance, second_opinion=request.second_opinion),
+        else compare_pixels(
+            source_pixels, written_pixels, tolerance, second_opinion=request.second_opinion, digested=digested
+        ),
         reference=request.reference,
         allowed=request.allowed,
         is_elsewhere=request.is_elsewhere,

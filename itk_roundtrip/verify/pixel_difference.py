@@ -11,7 +11,7 @@ import numpy as np
 
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom.values import integer_of, text
-from itk_roundtrip.pixels.formats import digest
+from itk_roundtrip.pixels.formats import Digested, digest
 from itk_roundtrip.verify.stored import (
     Array,
     Pixels,
@@ -88,7 +88,12 @@ class PixelDifference:
 
 
 def compare_pixels(
-    source: Pixels, written: Pixels, tolerance: Tolerance = (0.0, 0.0), *, second_opinion: bool = False
+    source: Pixels,
+    written: Pixels,
+    tolerance: Tolerance = (0.0, 0.0),
+    *,
+    second_opinion: bool = False,
+    digested: Digested | None = None,
 ) -> PixelDifference:
     """Compare all stored values and all real-world values of two files.
 
@@ -103,6 +108,8 @@ def compare_pixels(
         By how much stored values may differ, at most and in the mean, for two readings to be the same.
     second_opinion
         Ask a second decoder also where the first one finds no difference: what was written may be its mistake.
+    digested
+        Words whose digest is known.
     """
     if not source.tag and not written.tag:
         return PixelDifference(identical_value=True)
@@ -145,7 +152,7 @@ def compare_pixels(
         mean=distance.mean,
         largest_real=_largest_real(before.values, after.values, source, written, distance),
         decoders=tuple(sorted(decoders)),
-        sha256=digest(after.values),
+        sha256=digested.of(after.values) if digested is not None else digest(after.values),
         unused_changed=not distance.changed and _unused_bits_differ(before, after, source, written),
         beyond=distance.changed > 0 and _are_beyond(before, after, written),
         wrong_colours=wrong_colours,
@@ -372,7 +379,7 @@ def _are_beyond(before: _Decoded, after: _Decoded, written: Pixels) -> bool:
 def _unused_bits_differ(before: _Decoded, after: _Decoded, source: Pixels, written: Pixels) -> bool:
     """Tell whether bits that hold no stored value differ; see ``unused_changed`` of :class:`PixelDifference`."""
     if _shows_all_bits(source, written):
-        return not np.array_equal(after.words, before.words)
+        return after is not before and not np.array_equal(after.words, before.words)
     return _holds_stray_bits(before, after, source, written)
 
 
