@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from itk_roundtrip.verify.findings import Finding, Report
     from itk_roundtrip.volume.volume import Volume
 
+_FEW_FILES = 100
+"""So many files are carried by a single process before another one would be ready."""
 PUBLISHED = "the output was written and verified"
 """Argument of a KeyboardInterrupt that came after publication."""
 
@@ -405,7 +407,7 @@ def carry(
     # Imported here, while the workers import ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip.verify import judge
 
-    series_list, series = _find(source, options)
+    series_list, series = _find(source, options, workers)
     trip = _trip(series, _source_warnings(series_list, series, options), options, staging, workers)
     folders, uids = (posix(source), posix(destination)), judge.uids_of(series_list)
     if options.operation is None:
@@ -475,13 +477,18 @@ class _Carried:
     warnings: tuple[str, ...] = ()
 
 
-def _find(source: str | os.PathLike[str], options: Options) -> tuple[SeriesList, Series]:
-    """Find the series in a folder and choose which to carry."""
+def _find(source: str | os.PathLike[str], options: Options, workers: Workers) -> tuple[SeriesList, Series]:
+    """Find the series in a folder and choose which to carry; start the workers if there are many files."""
     from itk_roundtrip.carry import compression
     from itk_roundtrip.series.find import choose_series, find_series
 
+    def scanning(done: int, total: int) -> None:
+        if done == 1 and total > _FEW_FILES:
+            workers.start()
+        options.progress("Scanning", done, total)
+
     compression.check_available(options.transfer_syntax)
-    series_list = find_series(source, progress=lambda done, total: options.progress("Scanning", done, total))
+    series_list = find_series(source, progress=scanning)
     series = choose_series(series_list, options.series, posix(source))
     _check_readable(series_list.skipped)
     return series_list, series

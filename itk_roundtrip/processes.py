@@ -113,21 +113,15 @@ class Workers:
             self.close()
             raise
 
+    def start(self) -> None:
+        """Start all workers that are not running yet: there will be tasks for them."""
+        for _ in range(self._count - len(self._workers)):
+            self._start()
+
     def _start(self) -> None:
-        """Start a worker."""
-        code = (
-            f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from itk_roundtrip.processes import serve; serve({self._prepare!r}, {self._output!r})"
-        )
+        """Start a worker, or take the one that was started ahead."""
         with uninterrupted():  # signals are for the main thread, not for the one that receives
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=None if self._output == "stderr" and sys.stderr is not None else subprocess.DEVNULL,
-                creationflags=_CREATION_FLAGS,
-                start_new_session=True,  # Ctrl-C is the parent's
-            )
+            process = _ahead.pop((self._prepare, self._output), None) or _process(self._prepare, self._output)
             worker = _Worker(process, threading.Thread(target=lambda: self._receive(worker), daemon=True))
             worker.receiver.start()
             self._workers.append(worker)
@@ -250,6 +244,34 @@ class Workers:
             raise error
         worker.ready = True
         return None if task is None else Outcome(task, value)
+
+
+_ahead: dict[tuple[str, str | None], subprocess.Popen[bytes]] = {}
+"""Processes that no :class:`Workers` has taken yet, by what they prepare and where their output goes."""
+
+
+def start_ahead(prepare: str) -> None:
+    """Start a worker process before it is known what for, which the first :class:`Workers` that prepares so takes.
+
+    It imports while this process imports and parses; if nobody takes it, it ends with this process.
+    """
+    _ahead[prepare, None] = _process(prepare, None)
+
+
+def _process(prepare: str, output: str | None) -> subprocess.Popen[bytes]:
+    """Start a worker process."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from itk_roundtrip.processes import serve; serve({prepare!r}, {output!r})"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if output == "stderr" and sys.stderr is not None else subprocess.DEVNULL,
+        creationflags=_CREATION_FLAGS,
+        start_new_session=True,  # Ctrl-C is the parent's
+    )
 
 
 if sys.platform == "win32":

@@ -22,6 +22,8 @@ from itk_roundtrip.volume import read as reader
 
 SLAB_BYTES = 16 << 20
 """Bytes of the image of a slab: enough to keep ITK busy, few enough for any memory."""
+FEW_SLICES = 32
+"""So many slices are not shared out: they are done before another process has loaded ITK."""
 
 
 def cut_into_slabs(
@@ -59,7 +61,7 @@ def cut_into_slabs(
         first = run[0]
         pixel_type = types.get(first.name, "UC")
         slice_bytes = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(pixel_type) * first.frames
-        length = max(1, min(SLAB_BYTES // slice_bytes, -(-len(names) // jobs)))
+        length = max(1, min(SLAB_BYTES // slice_bytes, max(FEW_SLICES, -(-len(names) // jobs))))
         for at in range(0, len(run), length):
             instances = tuple(run[at : at + length])
             result.append(
