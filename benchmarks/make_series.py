@@ -1,9 +1,10 @@
-"""Write deterministic CT-like series. Usage: make_series.py FOLDER COUNT [--size 512] [--per-series N]
+"""Write deterministic CT-like series. Usage: make_series.py FOLDER COUNT [--size 512] [--per-series N] [--enhanced]
 
 Stored values are unsigned, 12 of 16 bits, intercept -1024, Explicit VR Little Endian. The header has the size
 of a scanner's: about 120 attributes, among them sequences, private blocks with their creators, two windows,
 decimal strings with many digits and a Latin-1 name. The same arguments always give the same bytes (with the
-same pydicom, which names its version in the file). Everybody in the files is invented.
+same pydicom, which names its version in the file). Everybody in the files is invented. With --enhanced, the slices
+are the frames of a single Enhanced CT instance, each with its functional groups.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
 SLICE_DISTANCE_MM = 0.625
 
@@ -201,6 +202,55 @@ def make(folder: Path, count: int, size: int, per_series: int) -> None:
         header.save_as(folder / f"IM{index:05d}.dcm", enforce_file_format=True)
 
 
+def item(**values: object) -> Dataset:
+    """Return an item with attributes by keyword."""
+    made = Dataset()
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def make_enhanced(folder: Path, count: int, size: int) -> None:
+    """Write one instance of `count` frames into `folder` (PS3.3 A.38, C.7.6.16)."""
+    folder.mkdir(parents=True)
+    header, base = common_header(size), phantom(size)
+    for keyword in ("ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RescaleIntercept", "RescaleSlope",
+                    "RescaleType", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation",
+                    "SmallestImagePixelValue", "LargestImagePixelValue"):  # fmt: skip
+        delattr(header, keyword)
+    header.SOPClassUID, header.NumberOfFrames = EnhancedCTImageStorage, count
+    header.SeriesInstanceUID, header.SOPInstanceUID = uid("enhanced series", count), uid("enhanced", count)
+    header.SeriesNumber = header.InstanceNumber = 1
+    header.SharedFunctionalGroupsSequence = [
+        item(
+            PixelMeasuresSequence=[item(PixelSpacing=[f"{499.2 / size:.8f}"] * 2, SliceThickness="0.6")],
+            PlaneOrientationSequence=[item(ImageOrientationPatient=["1", "0", "0", "0", "1", "0"])],
+            PixelValueTransformationSequence=[item(RescaleIntercept="-1024", RescaleSlope="1", RescaleType="HU")],
+            FrameVOILUTSequence=[item(WindowCenter="50", WindowWidth="350")],
+        )
+    ]
+    header.PerFrameFunctionalGroupsSequence = [
+        item(
+            FrameContentSequence=[
+                item(FrameAcquisitionNumber=3, DimensionIndexValues=[1, number + 1], StackID="1",
+                     InStackPositionNumber=number + 1, FrameReferenceDateTime=f"20240311101733.{number:06d}")
+            ],
+            PlanePositionSequence=[
+                item(ImagePositionPatient=["-249.5117188", "-396.0117188", f"{-812.375 + number * SLICE_DISTANCE_MM}"])
+            ],
+            CTImageFrameTypeSequence=[
+                item(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], PixelPresentation="MONOCHROME",
+                     VolumetricProperties="VOLUME", VolumeBasedCalculationTechnique="NONE")
+            ],
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.PixelData = b"".join(np.roll(base, number, axis=1).tobytes() for number in range(count))
+    header.save_as(folder / "IM00000.dcm", enforce_file_format=True)
+
+
 def main() -> None:
     """Read the command line and write the files."""
     parser = argparse.ArgumentParser(description="Write deterministic CT-like series.")
@@ -208,7 +258,11 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("--size", type=int, default=512, help="rows and columns (512)")
     parser.add_argument("--per-series", type=int, help="files of one series (all)")
+    parser.add_argument("--enhanced", action="store_true", help="one Enhanced CT instance of COUNT frames")
     options = parser.parse_args()
+    if options.enhanced:
+        make_enhanced(options.folder, options.count, options.size)
+        return
     make(options.folder, options.count, options.size, options.per_series or options.count)
 
 

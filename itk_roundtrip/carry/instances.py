@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from itk_roundtrip.derivation.uids import sop_instance_uid
 from itk_roundtrip.dicom.edits import Edits
 from itk_roundtrip.dicom.frames import encapsulated, even
 from itk_roundtrip.dicom.headers import Header, PixelData, complete, nested_pixels, transcoded
+from itk_roundtrip.dicom.parsing import Bytes
 from itk_roundtrip.dicom.reading import read_file
 from itk_roundtrip.dicom.spans import items
 from itk_roundtrip.errors import SeriesReadError, UnsupportedSeriesError
@@ -28,8 +29,9 @@ from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.front_ends import Backend
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
-from itk_roundtrip.pixels.formats import DTYPES, Array, PixelFormat, components, digest, digest_of_frames, masked
+from itk_roundtrip.pixels.formats import DTYPES, Array, PixelFormat, components, digest, masked
 from itk_roundtrip.pixels.kinds import Carriage
+from itk_roundtrip.pixels.quantise import NO_FIGURES, Figures
 from itk_roundtrip.rules import UNCHANGED, decoder_difference, is_lossless
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.tags import tag_text
@@ -92,7 +94,7 @@ def instance_edits(
     index
         In the series.
     digest
-        Of its stored values, from :func:`digest_of_instance`.
+        Of its stored values, or of its Pixel Data where that is kept.
     decoder
         What decodes compressed pixels.
     transfer_syntax
@@ -116,20 +118,50 @@ def instance_edits(
     return {**changes, **groups, **(new_grid_edits(source.values, new_slice) if new_slice is not None else {})}
 
 
-def digest_of_instance(source: Header, carriage: Carriage, words: Sequence[Array | None]) -> str:
-    """Return the digest of the stored values of all planes, or of the bytes of Pixel Data that is kept without them."""
-    frames = [frame for frame in words if frame is not None]
-    if carriage.path == "source" or not frames:
-        tag = next(
-            (
-                tag
-                for tag in (tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
-                if tag in source.elements
-            ),
-            tags.PIXEL_DATA,
-        )
-        return digest(np.frombuffer(source.raw(tag) or b"", "u1"))
-    return digest_of_frames(frames)
+@dataclass(frozen=True)
+class Written:
+    """A plane that ITK wrote.
+
+    Attributes
+    ----------
+    words
+        Its pixel words, shape (rows, columns), samples behind; ``None`` if ITK wrote not so many as it was given, or if
+        they are those of the source.
+    figures
+        Of processed words.
+    is_source
+        The words are those of the uncompressed source, and are not held.
+    """
+
+    words: Array | None
+    figures: Figures = NO_FIGURES
+    is_source: bool = False
+
+    def unless_of(self, frame: Bytes, carriage: Carriage) -> Written:
+        """Return the plane without words if they hold the stored values of an uncompressed frame of the source.
+
+        Parameters
+        ----------
+        frame
+            Value of Pixel Data of the frame alone.
+        carriage
+            How it was carried.
+        """
+        assert self.words is not None
+        seen, by_itk = carriage.seen, carriage.stored(self.words)
+        (before,) = carriage.from_native(frame, (1, *self.words.shape))
+        is_same = np.array_equal(before, by_itk) or np.array_equal(masked(before, seen), masked(by_itk, seen))
+        return Written(None, self.figures, is_source=True) if is_same else self
+
+
+def digest_of_source(source: Header) -> str:
+    """Return the digest of the bytes of Pixel Data, where it is kept."""
+    found = next(
+        (tag for tag in (tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
+         if tag in source.elements),
+        tags.PIXEL_DATA,
+    )  # fmt: skip
+    return digest(np.frombuffer(source.view(found), "u1"))
 
 
 def _pixel_change(
@@ -184,13 +216,13 @@ def _ratio(source: Header, instance: Instance) -> str:
 def complete_instance(
     source: Header,
     changes: Edits,
-    planes: Sequence[Array | None] | None,
+    written: Sequence[Written] | None,
     instance: Instance,
     carriage: Carriage,
     transfer_syntax: str,
     values: Values | None = None,
-) -> bytes | None:
-    """Return a written instance as a DICOM file: the source's header with its edits, and its pixels.
+) -> list[Bytes] | None:
+    """Return a written instance as a DICOM file in parts: the source's header with its edits, and its pixels.
 
     Parameters
     ----------
@@ -198,8 +230,8 @@ def complete_instance(
         Header of the source.
     changes
         To it.
-    planes
-        Words that ITK wrote of its planes; ``None`` keeps Pixel Data as it stands.
+    written
+        Planes that ITK wrote; ``None`` keeps Pixel Data as it stands.
     instance, carriage
         The source, and how its pixels are carried.
     transfer_syntax
@@ -209,7 +241,7 @@ def complete_instance(
 
     Returns
     -------
-    bytes
+    list
         ``None`` if ITK wrote other values than an uncompressed source holds.
 
     Raises
@@ -218,12 +250,17 @@ def complete_instance(
         It cannot be written in this transfer syntax.
     """
     pixel_data = None
-    if planes is not None:
-        words = [frame for frame in planes if frame is not None]
-        if len(words) < len(planes):
+    if written is not None:
+        words = [plane.words for plane in written if plane.words is not None]
+        are_of_source = all(plane.is_source for plane in written)
+        if len(words) < len(written) and not are_of_source:
             return None
-        native: bytes | None
-        if values is not None and values.new_slice is not None:
+        native: Bytes
+        if are_of_source:
+            native = source.view(tags.PIXEL_DATA)
+            if len(native) % 2:
+                native = even(bytes(native))
+        elif values is not None and values.new_slice is not None:
             instance = replace(instance, rows=values.new_slice.rows, columns=values.new_slice.columns)
             native = even(carriage.to_native(np.stack(words)).tobytes())
         elif values is not None:
@@ -231,13 +268,11 @@ def complete_instance(
         elif source.encapsulated:
             native = native_value(carriage.stored(np.stack(words)), carriage, carriage.seen)
         else:
-            native = unchanged_value(source, words, carriage)
-        if native is None:
             return None
         if values is not None:
             carriage = replace(carriage, pixel_format=values.grids[0].pixel_format)
         if compression.is_compressed(transfer_syntax):
-            pixel_data = _compressed(native, instance, carriage, transfer_syntax)
+            pixel_data = _compressed(bytes(native), instance, carriage, transfer_syntax)
         else:
             pixel_data = PixelData(native, carriage.pixel_format.bits_allocated)
     elif transfer_syntax and source.encapsulated and compression.UIDS[transfer_syntax] != source.transfer_syntax_uid:
@@ -300,29 +335,6 @@ def native_value(pixels: Array, carriage: Carriage, pixel_format: PixelFormat) -
     if pixel_format.bits_below:
         words = np.left_shift(words, pixel_format.bits_below)
     return even(carriage.to_native(words).tobytes())
-
-
-def unchanged_value(source: Header, planes: Sequence[Array], carriage: Carriage) -> bytes | None:
-    """Return the value of native Pixel Data of an uncompressed source, if its stored values are those that ITK wrote.
-
-    It is the source's own, the unused bits and the pad byte as they stand. ``None`` if any stored value differs.
-
-    Parameters
-    ----------
-    source
-        Header of the source.
-    planes
-        Words that ITK wrote, of each frame.
-    carriage
-        How they were carried.
-    """
-    value, seen = source.raw(tags.PIXEL_DATA) or b"", carriage.seen
-    before = carriage.from_native(value, (len(planes), *planes[0].shape))
-    for frame, by_itk in zip(before, planes, strict=True):
-        words = carriage.stored(by_itk)
-        if not np.array_equal(frame, words) and not np.array_equal(masked(frame, seen), masked(words, seen)):
-            return None
-    return even(value)
 
 
 def _compressed(native: bytes, instance: Instance, carriage: Carriage, transfer_syntax: str) -> PixelData:

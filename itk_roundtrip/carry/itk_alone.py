@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from itk_roundtrip import tags
+from itk_roundtrip.carry.instances import Written
 from itk_roundtrip.carry.slabs import (
     ITKRefusal,
     Job,
     Slab,
     SlabResult,
-    Written,
     count_losses,
     edits_of,
     header_by_itk,
@@ -28,6 +28,7 @@ from itk_roundtrip.dicom.edits import Edits, Removed
 from itk_roundtrip.dicom.headers import Header
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError
 from itk_roundtrip.itk_io.view import Hiding
+from itk_roundtrip.pixels.formats import Digest, shape_of_frames
 from itk_roundtrip.rules import is_group_length
 from itk_roundtrip.volume import write as writer
 
@@ -70,7 +71,11 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     headers = {instance.name: source_header(job, instance) for instance in instances}
     volume = read_with_itk(job, slab, planes, headers, undo_inversion=False)
     stored = writer.stored_slices(volume)
-    edits = [edits_of(job, slab, index, headers, [Written(words)]) for index, words in enumerate(stored)]
+    digests = [Digest(shape_of_frames(1, words)).add(words).text() for words in stored]
+    edits = [
+        edits_of(job, slab, index, headers[instance.name], [Written(words)], digest)
+        for index, (instance, words, digest) in enumerate(zip(instances, stored, digests, strict=True))
+    ]
     files = [job.output / name for name in slab.output_names]
     job.output.mkdir(exist_ok=True)
     write_with_itk(slab, volume, None, edits, files)

@@ -107,6 +107,9 @@ class Carrier(Protocol):
 class Pool(Protocol):
     """What does tasks: worker processes (:class:`itk_roundtrip.processes.Workers`), or this process."""
 
+    def start(self) -> None:
+        """Get ready for many tasks."""
+
     def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
         """Do a task and return its outcome; an error that it raises is raised here."""
 
@@ -116,6 +119,9 @@ class Pool(Protocol):
 
 class ThisProcess:
     """A :class:`Pool` for callers whose images are in the memory of this process; a crash of ITK is not survived."""
+
+    def start(self) -> None:
+        """Do nothing: this process runs."""
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
         """Do a task and return its outcome."""

@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 from pydicom.filereader import read_file_meta_info
 
+from itk_roundtrip import tags
 from itk_roundtrip.arguments import Backend, Identity
 from itk_roundtrip.carry import compression
 from itk_roundtrip.carry.instances import (
     DecodedFile,
+    Written,
     check_decoded,
     check_decodes,
     complete_instance,
-    digest_of_instance,
+    digest_of_source,
     instance_edits,
     written_words,
 )
@@ -39,14 +41,16 @@ from itk_roundtrip.carry.processed import (
 from itk_roundtrip.derivation.caller import Settings, caller_edits, tag_of
 from itk_roundtrip.derivation.plan import SeriesPlan, dictionary_edits
 from itk_roundtrip.dicom.edits import Edits
+from itk_roundtrip.dicom.frames import Frames
 from itk_roundtrip.dicom.headers import Header, compare_with_itk, nested_pixels, read_header
+from itk_roundtrip.dicom.parsing import Bytes
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, VerificationError
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
-from itk_roundtrip.pixels.formats import Array, Digested, PixelType, bytes_per_pixel
+from itk_roundtrip.pixels.formats import Array, Digest, Digested, PixelType, bytes_per_pixel, shape_of_frames
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.pixels.quantise import NO_FIGURES, Figures, quantise
 from itk_roundtrip.pixels.quantise import total as total_of
@@ -382,55 +386,58 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     folder = job.staging / f"itk-{slab.first}"
     folder.mkdir(exist_ok=True)
     indices = {instance.name: index for index, instance in enumerate(instances)}
-    edits: dict[str, Edits] = {}
-    written: list[Written] = []
+    written: list[Written] = []  # of one instance at a time
+    digest = Digest(())
+    frames: dict[str, Frames] = {}
     try:
         for planes in _chunks(slab):
-            volume = read_with_itk(job, slab, planes, headers)
+            volume = read_with_itk(job, slab, planes, headers, frames=frames)
             stored, figures = writer.stored_slices(volume), [NO_FIGURES] * len(planes)
             if slab.values:
                 volume, stored, figures = _quantised(slab, volume, stored, headers)
-            digests = {}
+            edits: dict[str, Edits] = {}
+            digested: dict[str, Digested] = {}
             for plane, words, of_plane in zip(planes, stored, figures, strict=True):
                 if plane.frame is None:  # those of a frame are known when all of them are
-                    index, name = indices[plane.instance.name], plane.instance.name
-                    digests[name] = digest_of_instance(headers[name], slab.carried[index], [words])
-                    edits[name] = edits_of(job, slab, index, headers, [Written(words, of_plane)], digests[name])
+                    name = plane.instance.name
+                    digested[name] = Digested(words, Digest(shape_of_frames(1, words)).add(words).text())
+                    whole, index = [Written(words, of_plane)], indices[name]
+                    edits[name] = edits_of(job, slab, index, headers[name], whole, digested[name].digest)
             files = [folder / _itk_name(slab, indices[plane.instance.name], plane) for plane in planes]
             write_with_itk(slab, volume, stored, [edits.get(plane.instance.name, {}) for plane in planes], files)
             for plane, shown, file, words, of_plane in zip(planes, volume.planes, files, stored, figures, strict=True):
                 instance, source = plane.instance, headers[plane.instance.name]
                 by_itk = header_by_itk(slab, file, stored[0].nbytes, like=source)
                 file.unlink()  # its pages need not reach the disk
-                if plane.frame is None:
-                    count_losses(result, source, by_itk, edits[instance.name])
                 words_by_itk = written_words(by_itk, shown)
                 if slab.values:
                     if words_by_itk is None or not np.array_equal(words_by_itk, words):
                         reason = SeriesWriteError("ITK wrote other values than it was given.")
                         raise ITKRefusal(_write_error(reason, slab))
                     words_by_itk = words  # in the type of the words, where ITK has no such pixel type
-                written.append(Written(words_by_itk, of_plane))
-                if plane.frame in (None, instance.frames - 1):  # its last plane: no other instance is held
-                    index = indices[instance.name]
-                    digested = None
-                    if plane.frame is None:
-                        digested = Digested(words, digests[instance.name])
-                    else:
-                        edits[instance.name] = edits_of(job, slab, index, headers, written)
-                    _finish(result, job, slab.single(index), source, edits[instance.name], written, digested)
+                index = indices[instance.name]
+                if plane.frame is None:
+                    count_losses(result, source, by_itk, edits[instance.name])
+                elif words_by_itk is not None:
+                    if plane.frame == 0:
+                        digest = Digest(shape_of_frames(instance.frames, words_by_itk))
+                    digest.add(words_by_itk)
+                if not slab.values and not source.encapsulated and words_by_itk is not None:
+                    value = source.view(tags.PIXEL_DATA)
+                    if plane.frame is not None:
+                        value = view.frames_of(instance, source, frames)[plane.frame]
+                    written.append(Written(words_by_itk).unless_of(value, plane.carriage))
+                else:
+                    written.append(Written(words_by_itk, of_plane))
+                if plane.frame in (None, instance.frames - 1):
+                    if plane.frame is not None:
+                        edits[instance.name] = edits_of(job, slab, index, source, written, digest.text())
+                    single = slab.single(index)
+                    _finish(result, job, single, source, edits[instance.name], written, digested.get(instance.name))
                     written.clear()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result
-
-
-@dataclass(frozen=True)
-class Written:
-    """Pixel words of a plane that ITK wrote, ``None`` if they are not so many; and the figures of processed ones."""
-
-    words: Array | None
-    figures: Figures = NO_FIGURES
 
 
 def _quantised(
@@ -496,7 +503,13 @@ def source_header(job: Job, instance: Instance) -> Header:
 
 
 def read_with_itk(
-    job: Job, slab: Slab, planes: Sequence[Plane], headers: Mapping[str, Header], *, undo_inversion: bool = True
+    job: Job,
+    slab: Slab,
+    planes: Sequence[Plane],
+    headers: Mapping[str, Header],
+    *,
+    undo_inversion: bool = True,
+    frames: dict[str, Frames] | None = None,
 ) -> Volume:
     """Read planes with ITK, from the sources or from copies with part of the headers hidden.
 
@@ -508,7 +521,7 @@ def read_with_itk(
     hidden = job.staging / f"hidden-{slab.first}"
     try:
         try:
-            files = view.files_to_read(planes, headers, slab.hiding, hidden)
+            files = view.files_to_read(planes, headers, slab.hiding, hidden, frames=frames)
         except OSError as error:
             raise writer.disk_error(error) from None
         try:
@@ -555,14 +568,9 @@ def _write_error(error: Exception, slab: Slab) -> SeriesWriteError:
     return SeriesWriteError(f"ITK wrote an incomplete file for {name}.", path=name)
 
 
-def edits_of(
-    job: Job, slab: Slab, index: int, headers: Mapping[str, Header], written: Sequence[Written], digest: str = ""
-) -> Edits:
-    """Return the edits of the instance at an index of a slab, whose planes were written, and digested if told."""
+def edits_of(job: Job, slab: Slab, index: int, source: Header, written: Sequence[Written], digest: str) -> Edits:
+    """Return the edits of the instance at an index of a slab, with its planes and the digest of their values."""
     instance = slab.series.instances[index]
-    if not digest:
-        words = [plane.words for plane in written]
-        digest = digest_of_instance(headers[instance.name], slab.carried[index], words)
     processed = None
     if slab.values and job.processed:
         figures = total_of(plane.figures for plane in written)
@@ -570,7 +578,7 @@ def edits_of(
         processed = described(slab.values[index], figures, whole, by_frame=has_rescale_by_frame(instance))
     edits = instance_edits(
         job.plan,
-        headers[instance.name],
+        source,
         instance,
         slab.carried[index],
         slab.first + index,
@@ -580,7 +588,7 @@ def edits_of(
         processed=processed,
         new_slice=slab.values[index].new_slice if slab.values else None,
     )
-    return edits | caller_edits(headers[instance.name].values, slab.settings[index]) if slab.settings else edits
+    return edits | caller_edits(source.values, slab.settings[index]) if slab.settings else edits
 
 
 def _finish(
@@ -602,8 +610,7 @@ def _finish(
     if values is None and not job.transfer_syntax and nested_pixels(source):
         reason = "compressed pixels inside a sequence cannot stand in an uncompressed file"
     else:
-        pixels = [plane.words for plane in written]
-        content = complete_instance(source, edits, pixels, instance, carriage, job.transfer_syntax, values)
+        content = complete_instance(source, edits, written, instance, carriage, job.transfer_syntax, values)
         if content is None:
             reason = "ITK carries other values than the file holds"
         else:
@@ -643,7 +650,7 @@ def _keep(job: Job, slab: Slab) -> SlabResult:
         check_decodes(
             instance, source, job.staging / f"hidden-{slab.first}", None if carriage.itk_failed else job.backend
         )
-        edits = edits_of(job, slab, index, {instance.name: source}, [])
+        edits = edits_of(job, slab, index, source, [], digest_of_source(source))
         content = complete_instance(source, edits, None, instance, carriage, job.transfer_syntax)
         assert content is not None
         _put(job, single, content)
@@ -654,11 +661,12 @@ def _keep(job: Job, slab: Slab) -> SlabResult:
     return total
 
 
-def _put(job: Job, slab: Slab, content: bytes) -> None:
+def _put(job: Job, slab: Slab, content: Sequence[Bytes]) -> None:
     """Write the file of the first instance of a slab into the output folder."""
     try:
         job.output.mkdir(exist_ok=True)
-        (job.output / slab.output_names[0]).write_bytes(content)
+        with (job.output / slab.output_names[0]).open("wb") as file:
+            file.writelines(content)
     except OSError as error:
         raise writer.disk_error(error) from None
 

@@ -57,9 +57,9 @@ class Frames(Sequence[bytes]):
     """
 
     def __init__(self, header: Header, count: int, frame_bits: int, name: str) -> None:
-        self._value = header.raw(tags.PIXEL_DATA) or b""
+        self._value = header.view(tags.PIXEL_DATA)
         self._count, self._frame_bits = count, frame_bits
-        self._streams = _frame_streams(header, self._value, count, name) if header.encapsulated else None
+        self._streams = _frame_streams(header, bytes(self._value), count, name) if header.encapsulated else None
 
     def __len__(self) -> int:
         return self._count
@@ -72,7 +72,7 @@ class Frames(Sequence[bytes]):
             part = np.frombuffer(self._value[start // 8 : -(-stop // 8)], "u1")
             bits = np.unpackbits(part, bitorder="little")[start % 8 : start % 8 + self._frame_bits]
             return even(np.packbits(bits, bitorder="little").tobytes())
-        return even(self._value[start // 8 : stop // 8])
+        return even(bytes(self._value[start // 8 : stop // 8]))
 
 
 def even(value: bytes) -> bytes:

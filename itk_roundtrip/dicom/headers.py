@@ -7,7 +7,6 @@ sequences and their lengths need no decoding. Only sources in Big Endian (retire
 from __future__ import annotations
 
 import hashlib
-import mmap
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +38,7 @@ from itk_roundtrip.dicom.encoding import (
     swapped,
 )
 from itk_roundtrip.dicom.native_frames import native_pixels
-from itk_roundtrip.dicom.parsing import DEFERRED_BYTES, Elements, data_set, parse
+from itk_roundtrip.dicom.parsing import DEFERRED_BYTES, Bytes, Elements, Mapped, data_set, mapped, parse
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
     IrregularError,
@@ -112,6 +111,13 @@ class Header:
         values.set_original_encoding(self.implicit_vr, True, encodings)
         return values
 
+    def view(self, tag: int) -> memoryview:
+        """Return the value of an element of the top level, which may be long, without copying it; empty if absent."""
+        element = self.elements.get(tag)
+        if isinstance(element, RawDataElement) and element.value is None and element.length != UNDEFINED_LENGTH:
+            return memoryview(self.data)[element.value_tell : element.value_tell + element.length]
+        return memoryview(self.raw(tag) or b"")
+
     def raw(self, tag: int) -> bytes | None:
         """Return the value bytes of an element of the top level; ``None`` if absent or a parsed sequence."""
         element = self.elements.get(tag)
@@ -183,7 +189,7 @@ def read_header(path: Path, name: str | None = None, *, like: Header | None = No
     """
     name = name or path.name
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with mapped(path) as content:
             return _parse(content, opening(content), name, like.known if like is not None else ())
     except SeriesReadError:
         raise
@@ -193,11 +199,11 @@ def read_header(path: Path, name: str | None = None, *, like: Header | None = No
         raise SeriesReadError(f"{name} is damaged: its elements cannot be parsed.", path=name) from None
 
 
-def _parse(content: mmap.mmap, begins: Opening, name: str, like: Iterable[Elements]) -> Header:
+def _parse(content: Mapped, begins: Opening, name: str, like: Iterable[Elements]) -> Header:
     syntax = begins.transfer_syntax_uid
     if not syntaxes.is_known(syntax):
         raise SeriesReadError(f"{name} has no transfer syntax that is known.", path=name, tag="(0002,0010)")
-    data = content[begins.start :]
+    data = content.behind(begins.start)
     if begins.deflated:
         data = zlib.decompress(data, -zlib.MAX_WBITS)
     try:
@@ -419,8 +425,8 @@ def complete(
     edits: Mapping[int, Edit | Items | Appended | Nested | Removed],
     pixel_data: PixelData | None,
     name: str,
-) -> bytes:
-    """Return the bytes of a whole file: elements of the source, edits in their places, and pixels.
+) -> list[Bytes]:
+    """Return a whole file in parts: elements of the source, edits in their places, and pixels.
 
     Parameters
     ----------
@@ -441,7 +447,8 @@ def complete(
     implicit_vr, syntax = source.implicit_vr, source.transfer_syntax_of_data
     if pixel_data is not None:
         syntax = pixel_data.transfer_syntax_uid or source.output_transfer_syntax_uid
-    parts: dict[int, bytes] = {}
+    parts: dict[int, Bytes] = {}
+    data = memoryview(source.data)
     for tag, start, stop in source.spans:
         edit = edits.get(tag)
         if isinstance(edit, Appended | Nested):
@@ -455,21 +462,25 @@ def complete(
                     tag=tag_text(tag),
                 ) from None
         elif edit is None and not is_group_length(tag):
-            parts[tag] = source.verbatim.get(tag) or source.data[start:stop]
+            parts[tag] = source.verbatim.get(tag) or data[start:stop]
     if pixel_data is not None:
         for tag in ENCAPSULATION_TAGS if source.encapsulated else ():
             parts.pop(tag, None)
-        parts[tags.PIXEL_DATA] = pixel_data.encoded(source)
+        parts[tags.PIXEL_DATA] = b""
     for tag, edit in edits.items():
         if tag not in parts:
             parts[tag] = spans.new_element(edit, implicit_vr=implicit_vr)
     instance = edits.get(tags.SOP_INSTANCE_UID)
-    return file_bytes(
-        [parts[tag] for tag in sorted(parts)],
+    begin = file_bytes(
+        (),
         syntax,
         source.raw(tags.SOP_CLASS_UID),
         instance.value if isinstance(instance, Edit) else source.raw(tags.SOP_INSTANCE_UID),
     )
+    result: list[Bytes] = [begin]
+    for tag in sorted(parts):
+        result += pixel_data.encoded(source) if pixel_data is not None and tag == tags.PIXEL_DATA else [parts[tag]]
+    return result
 
 
 @dataclass(frozen=True)
@@ -486,20 +497,20 @@ class PixelData:
         Of compressed pixels; empty for native ones, which stand in the encoding of the source's header.
     """
 
-    value: bytes
+    value: Bytes
     bits_allocated: int
     transfer_syntax_uid: str = ""
 
-    def encoded(self, source: Header) -> bytes:
-        """Return the encoded element."""
+    def encoded(self, source: Header) -> list[Bytes]:
+        """Return the encoded element, in parts."""
         if self.transfer_syntax_uid:
-            return ENCAPSULATED_PIXEL_DATA + self.value + SEQUENCE_DELIMITER
+            return [ENCAPSULATED_PIXEL_DATA, self.value, SEQUENCE_DELIMITER]
         element = source.elements.get(tags.PIXEL_DATA)
         vr = str(element.VR) if element is not None else "None"
         allocated = int.from_bytes((source.raw(tags.BITS_ALLOCATED) or b"")[:2], "little")
         if source.encapsulated or vr == "None" or self.bits_allocated != allocated:
             vr = "OW" if self.bits_allocated > 8 else "OB"
-        return spans.encode(tags.PIXEL_DATA, vr, self.value, implicit_vr=source.implicit_vr)
+        return [spans.head(tags.PIXEL_DATA, vr, len(self.value), implicit_vr=source.implicit_vr), self.value]
 
 
 def file_bytes(

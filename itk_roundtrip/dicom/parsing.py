@@ -6,13 +6,16 @@ by its bytes wherever they come again; only those that differ cost time.
 
 from __future__ import annotations
 
+import copy
 import math
+import mmap
 import struct
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom.charset import convert_encodings, default_encoding
@@ -27,8 +30,11 @@ from itk_roundtrip.dicom.elements import ElementError, Encoding, Head, Walk, rea
 from itk_roundtrip.dicom.encoding import SEQUENCE_DELIMITER, UNDEFINED_LENGTH
 from itk_roundtrip.dicom.regular import Problem, stands_in_data_sets
 
+Bytes = bytes | memoryview
 DEFERRED_BYTES = 1 << 16
 """Values of more bytes are left in the data set and not copied."""
+_COPIED_BYTES = 1 << 24
+"""Longer values are views of the data."""
 _KNOWN_BYTES = 1 << 13
 """Bytes of the longest element that is known again."""
 _VARIANTS = 4
@@ -151,10 +157,13 @@ class KnownDataset(_Known, FileDataset):
     undecoded: Elements
     places: Sequence[Place]
 
-    def replace(self, element: RawDataElement) -> None:
-        """Put an undecoded element in the place of another one."""
-        self._dict[element.tag] = element
-        self.undecoded = {**self.undecoded, int(element.tag): Known(*element)}
+    def with_value(self, tag: int, value: bytes) -> KnownDataset:
+        """Return the same data set with another value of an undecoded element, of undefined length if it is so."""
+        element = Known(*self.undecoded[tag]._replace(value=value))
+        twin = copy.copy(self)
+        twin._dict = {**self._dict, element.tag: element}
+        twin.undecoded = {**self.undecoded, tag: element}
+        return twin
 
 
 def parse(
@@ -329,6 +338,25 @@ def _check_items(data: bytes, sequence: Head, stop: int, encoding: Encoding, *, 
     return walk.end
 
 
+class Mapped(mmap.mmap):
+    """A file mapped into memory: pydicom asks for the position before every element, which is slow of a file."""
+
+    file: BinaryIO
+
+    def behind(self, start: int) -> bytes:
+        """Return what stands behind an offset, without the pages of the map, which would double the memory."""
+        self.file.seek(start)
+        return self.file.read()
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[Mapped]:
+    """Map a file."""
+    with path.open("rb") as file, Mapped(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        content.file = file
+        yield content
+
+
 @cache
 def _base_tag(tag: int) -> BaseTag:
     """Return pydicom's own object for a tag, one for all elements."""
@@ -365,7 +393,7 @@ def data_set(
         File Meta Information is irregular.
     """
     elements = {
-        tag: element._replace(value=value_of(element, data))
+        tag: element._replace(value=value_of(element, data))  # type: ignore[arg-type]  # pydicom takes any bytes
         if element.value is None and element.length and (pixels or tag != tags.PIXEL_DATA)
         else element
         for tag, element in elements.items()
@@ -389,11 +417,12 @@ def data_set(
     return dataset
 
 
-def value_of(element: RawDataElement, data: bytes) -> bytes:
-    """Return the value of an element that was left in the encoded data set."""
+def value_of(element: RawDataElement, data: bytes) -> Bytes:
+    """Return the value of an element that was left in the encoded data set; a very long one is not copied."""
     start = element.value_tell
     if element.length != UNDEFINED_LENGTH:
-        return data[start : start + element.length]
+        value = memoryview(data)[start : start + element.length]
+        return value if element.length > _COPIED_BYTES else bytes(value)
     encoding = Encoding(element.is_implicit_VR, "<")
     walk = Walk(data, start, len(data), encoding, items=True, delimited=True)
     for _ in walk:

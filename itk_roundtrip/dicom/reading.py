@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import mmap
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom import uid
@@ -19,7 +18,7 @@ from pydicom.filereader import data_element_generator, read_dataset
 from itk_roundtrip import syntaxes, tags
 from itk_roundtrip.dicom.elements import ElementError
 from itk_roundtrip.dicom.encoding import UNDEFINED_LENGTH
-from itk_roundtrip.dicom.parsing import KnownDataset, data_set, parse
+from itk_roundtrip.dicom.parsing import KnownDataset, Mapped, data_set, mapped, parse
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import (
     IrregularError,
@@ -31,15 +30,7 @@ from itk_roundtrip.dicom.regular import (
 )
 from itk_roundtrip.dicom.values import frame_count
 
-DS = TypeVar("DS", bound=FileDataset)
 _PIXELS = (tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA)
-
-
-@contextmanager
-def mapped(path: Path) -> Iterator[mmap.mmap]:
-    """Map a file into memory: pydicom asks for the position before every element, which is slow of a file."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-        yield stream
 
 
 def read_file(path: Path, like: FileDataset | None = None) -> FileDataset:
@@ -60,7 +51,7 @@ def read_regular(path: Path) -> FileDataset:
             return _read_with_pydicom(stream, opening(stream))
 
 
-def read(stream: mmap.mmap, like: FileDataset | None = None) -> FileDataset:
+def read(stream: Mapped, like: FileDataset | None = None) -> FileDataset:
     """Read a data set in the encoding that it really has, whatever its File Meta Information says.
 
     Elements of an unknown VR get that of the dictionary, or UN; those that may not stand in a data set are left out.
@@ -79,19 +70,12 @@ def read(stream: mmap.mmap, like: FileDataset | None = None) -> FileDataset:
     """
     begins = opening(stream)
     try:
-        return _with_offset_table(_read_regular(stream, begins, like), begins)
+        return _read_regular(stream, begins, like)
     except ElementError:
         return _read_with_pydicom(stream, begins)
 
 
-def _with_offset_table(dataset: DS, begins: Opening) -> DS:
-    """Return a data set whose Basic Offset Table tells the frames apart, if it can."""
-    if syntaxes.is_encapsulated(begins.transfer_syntax_uid) and tags.EXTENDED_OFFSET_TABLE not in dataset:
-        _mend_offset_table(dataset)
-    return dataset
-
-
-def _read_regular(stream: mmap.mmap, begins: Opening, like: FileDataset | None) -> KnownDataset:
+def _read_regular(stream: Mapped, begins: Opening, like: FileDataset | None) -> KnownDataset:
     """Read a file in which nothing is irregular.
 
     Raises
@@ -102,12 +86,13 @@ def _read_regular(stream: mmap.mmap, begins: Opening, like: FileDataset | None) 
     syntax = begins.transfer_syntax_uid
     if begins.note or begins.deflated or not begins.little_endian or not syntaxes.is_known(syntax):
         raise ElementError(begins.start, "the data set is not encoded as it says")
-    data = stream[begins.start :]
+    data = stream.behind(begins.start)
     others = [like.undecoded] if isinstance(like, KnownDataset) else []
     places, elements = parse(data, begins.encoding, encapsulated=syntaxes.is_encapsulated(syntax), like=others)
     dataset = data_set(elements, data, implicit_vr=begins.implicit, beginning=stream[: begins.start])
     dataset.places = places
-    return dataset
+    mended = _mended_fragments(dataset, begins)
+    return dataset if mended is None else dataset.with_value(tags.PIXEL_DATA, mended)
 
 
 def _read_with_pydicom(stream: mmap.mmap, begins: Opening) -> FileDataset:
@@ -128,7 +113,11 @@ def _read_with_pydicom(stream: mmap.mmap, begins: Opening) -> FileDataset:
                 dataset = _read_irregular(stream, begins)
     for tag in [tag for tag, _ in dataset.items() if not stands_in_data_sets(tag)]:
         del dataset[tag]
-    return _with_offset_table(dataset, begins)
+    mended = _mended_fragments(dataset, begins)
+    if mended is not None:
+        element = cast(RawDataElement, dataset.get_item(tags.PIXEL_DATA))
+        dataset[element.tag] = element._replace(value=mended, length=UNDEFINED_LENGTH)
+    return dataset
 
 
 def _lacks_fragments(dataset: FileDataset) -> bool:
@@ -180,17 +169,14 @@ def _read_elements(stream: Any, begins: Opening) -> FileDataset:
     )
 
 
-def _mend_offset_table(dataset: FileDataset) -> None:
-    """Replace a Basic Offset Table that does not tell the frames apart."""
+def _mended_fragments(dataset: FileDataset, begins: Opening) -> bytes | None:
+    """Return encapsulated pixels with a Basic Offset Table that tells the frames apart; ``None`` if theirs does."""
+    if not syntaxes.is_encapsulated(begins.transfer_syntax_uid) or tags.EXTENDED_OFFSET_TABLE in dataset:
+        return None
     element = dataset.get_item(tags.PIXEL_DATA) if tags.PIXEL_DATA in dataset else None
     if not isinstance(element, RawDataElement) or not element.value:
-        return
+        return None
     frames = dataset.get_item(tags.NUMBER_OF_FRAMES) if tags.NUMBER_OF_FRAMES in dataset else None
     count = frame_count(frames.value if isinstance(frames, RawDataElement) else None)
     mended = laid_out(element.value, count)
-    if mended != element.value:
-        element = element._replace(value=mended, length=UNDEFINED_LENGTH)
-        if isinstance(dataset, KnownDataset):
-            dataset.replace(element)
-        else:
-            dataset._dict[element.tag] = element
+    return None if mended == element.value else mended

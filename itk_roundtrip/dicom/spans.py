@@ -70,14 +70,19 @@ def content(data: bytes, start: int, end: int) -> tuple[int, int]:
 
 def encode(tag: int, vr: str, value: bytes, *, implicit_vr: bool) -> bytes:
     """Return an element of defined length (PS3.5 7.1); a value that is too long for its VR gets VR UN (6.2.2)."""
+    return head(tag, vr, len(value), implicit_vr=implicit_vr) + value
+
+
+def head(tag: int, vr: str, length: int, *, implicit_vr: bool) -> bytes:
+    """Return what stands before the value of an element, as :func:`encode` returns it."""
     group, element = tag >> 16, tag & 0xFFFF
     if implicit_vr:
-        return struct.pack("<HHL", group, element, len(value)) + value
-    if vr not in EXPLICIT_VR_LENGTH_32 and len(value) > 0xFFFF:
+        return struct.pack("<HHL", group, element, length)
+    if vr not in EXPLICIT_VR_LENGTH_32 and length > 0xFFFF:
         vr = "UN"
     if vr in EXPLICIT_VR_LENGTH_32:
-        return struct.pack("<HH2sHL", group, element, vr.encode(), 0, len(value)) + value
-    return struct.pack("<HH2sH", group, element, vr.encode(), len(value)) + value
+        return struct.pack("<HH2sHL", group, element, vr.encode(), 0, length)
+    return struct.pack("<HH2sH", group, element, vr.encode(), length)
 
 
 def encode_item(value: bytes) -> bytes:

@@ -188,7 +188,13 @@ def is_shown_as_it_is(plane: Plane, header: Header, hiding: Hiding) -> bool:
 
 
 def files_to_read(
-    shown_planes: Sequence[Plane], headers: Mapping[str, Header], hiding: Hiding, folder: Path, *, located: bool = False
+    shown_planes: Sequence[Plane],
+    headers: Mapping[str, Header],
+    hiding: Hiding,
+    folder: Path,
+    *,
+    located: bool = False,
+    frames: dict[str, Frames] | None = None,
 ) -> list[Path]:
     """Return the file that ITK reads for each plane: the source itself, or a copy in ``folder`` with less in it.
 
@@ -204,6 +210,8 @@ def files_to_read(
         Where to make links and copies, if any are needed.
     located
         Show where the frames of an instance lie.
+    frames
+        Of the instance that was shown last, by its name.
 
     Raises
     ------
@@ -213,7 +221,7 @@ def files_to_read(
         The frames of an instance cannot be told apart.
     """
     files: dict[int, Path] = {}
-    frames: Frames | None = None
+    frames = {} if frames is None else frames
     indices_by_name: dict[str, list[int]] = {}  # a file is read once, wherever its frames stand
     for index, plane in enumerate(shown_planes):
         indices_by_name.setdefault(plane.instance.name, []).append(index)
@@ -232,12 +240,24 @@ def files_to_read(
         folder.mkdir(exist_ok=True)
         value = None
         if plane.frame is not None or header.encapsulated:
-            if frames is None or index == indices_by_name[instance.name][0]:
-                frames = Frames(header, instance.frames, frame_bits(instance), instance.name)
-            value = frames[plane.frame or 0]
+            value = frames_of(instance, header, frames)[plane.frame or 0]
         place = instance.place(plane.frame) if located and plane.frame is not None else Place()
         file.write_bytes(shown(header, plane, hiding, value, place))
     return [files[index] for index in range(len(shown_planes))]
+
+
+def frames_of(instance: Instance, header: Header, last: dict[str, Frames]) -> Frames:
+    """Return the frames of an instance; ``last`` holds those of the last one by its name.
+
+    Raises
+    ------
+    SeriesReadError
+        They cannot be told apart.
+    """
+    if instance.name not in last:
+        last.clear()
+        last[instance.name] = Frames(header, instance.frames, frame_bits(instance), instance.name)
+    return last[instance.name]
 
 
 def frame_bits(instance: Instance) -> int:
@@ -326,7 +346,8 @@ def shown(header: Header, plane: Plane, hiding: Hiding, value: bytes | None, pla
             continue
         if tag == tags.PIXEL_DATA and value is not None:
             syntax = header.transfer_syntax_uid if header.encapsulated else ""
-            parts[tag] = PixelData(value, carriage.pixel_format.bits_allocated, syntax).encoded(header)
+            pixel_data = PixelData(value, carriage.pixel_format.bits_allocated, syntax)
+            parts[tag] = b"".join(pixel_data.encoded(header))
         elif hiding is Hiding.NOTHING:
             parts[tag] = header.data[start:stop]
         elif tag in _PIXEL_TAGS:

@@ -8,7 +8,7 @@ Arrays are slices of shape (rows, columns) or volumes in the order (z, y, x).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -194,23 +194,36 @@ def real_values(words: Array, pixel_format: PixelFormat, pixel_type: PixelType) 
     return stored.astype(DTYPES[pixel_type])
 
 
+class Digest:
+    """SHA-256 of stored values that come frame by frame: of their shape, then of their little-endian words.
+
+    Parameters
+    ----------
+    shape
+        Of all values.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._state = hashlib.sha256(repr(shape).encode())
+
+    def add(self, words: Array) -> Digest:
+        """Add further values."""
+        self._state.update(np.ascontiguousarray(words).astype(words.dtype.newbyteorder("<"), copy=False).data)
+        return self
+
+    def text(self) -> str:
+        """Return the digest in hexadecimal."""
+        return self._state.hexdigest()
+
+
 def digest(values: Array) -> str:
-    """Return the SHA-256, in hexadecimal, of stored values: shape, then little-endian words."""
-    return _digest(values.shape, [values])
+    """Return the digest of stored values, mostly of shape (frames, rows, columns, samples)."""
+    return Digest(values.shape).add(values).text()
 
 
-def digest_of_frames(frames: Sequence[Array]) -> str:
-    """Return what :func:`digest` returns for the array (frames, rows, columns, samples) of frames."""
-    samples = frames[0].shape[2:] or (1,)
-    return _digest((len(frames), *frames[0].shape[:2], *samples), frames)
-
-
-def _digest(shape: tuple[int, ...], parts: Sequence[Array]) -> str:
-    """Return the SHA-256 of a shape and of the little-endian words of arrays."""
-    state = hashlib.sha256(repr(shape).encode())
-    for part in parts:
-        state.update(np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<"), copy=False).data)
-    return state.hexdigest()
+def shape_of_frames(count: int, frame: Array) -> tuple[int, int, int, int]:
+    """Return the shape (frames, rows, columns, samples) of frames like one of shape (rows, columns), samples behind."""
+    return count, frame.shape[0], frame.shape[1], frame.shape[2] if frame.ndim > 2 else 1
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class Carriage:
             pixels = peculiarity.to_native(pixels)
         return pixels
 
-    def from_native(self, value: bytes, shape: tuple[int, ...]) -> Array:
+    def from_native(self, value: bytes | memoryview, shape: tuple[int, ...]) -> Array:
         """Return the pixels of a value of Pixel Data, of shape (frames, rows, columns), samples behind."""
         dtype = self.pixel_format.dtype
         words = np.frombuffer(value, dtype, len(value) // dtype.itemsize)

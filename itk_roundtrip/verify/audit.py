@@ -13,7 +13,8 @@ import pydicom
 from pydicom.dataset import FileDataset
 
 from itk_roundtrip import tags
-from itk_roundtrip.dicom.reading import mapped, read, read_file
+from itk_roundtrip.dicom.parsing import mapped
+from itk_roundtrip.dicom.reading import read, read_file
 from itk_roundtrip.dicom.regular import Problem
 from itk_roundtrip.dicom.values import elements
 from itk_roundtrip.errors import kind_and_place

@@ -28,8 +28,9 @@ from pydicom.tag import BaseTag
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.encoding import WORD_BYTES, swapped
+from itk_roundtrip.dicom.parsing import mapped
 from itk_roundtrip.dicom.privacy import may_show, names_in
-from itk_roundtrip.dicom.reading import mapped, read_file, read_regular
+from itk_roundtrip.dicom.reading import read_file, read_regular
 from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.rules import RULES
 from itk_roundtrip.verify.findings import Finding, Severity, make_finding

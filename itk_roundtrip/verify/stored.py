@@ -25,6 +25,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from itk_roundtrip import rules, syntaxes, tags
 from itk_roundtrip.dicom import codestream, colours
+from itk_roundtrip.dicom.parsing import Bytes, KnownDataset
 from itk_roundtrip.dicom.values import element_of, integer_of, items, numbers, raw, text
 from itk_roundtrip.itk_io import _simpleitk
 
@@ -79,7 +80,7 @@ class Pixels:
 
     dataset: Dataset
     tag: int
-    value: bytes
+    value: Bytes
     syntax: uid.UID
     frames: int
     rows: int
@@ -149,7 +150,7 @@ class Pixels:
     @cached_property
     def streams(self) -> tuple[codestream.Stream, ...]:
         """Headers of the compressed streams of all frames, each different one once."""
-        return tuple(dict.fromkeys(codestream.streams(self.value))) if self.encapsulated else ()
+        return tuple(dict.fromkeys(codestream.streams(bytes(self.value)))) if self.encapsulated else ()
 
     @cached_property
     def contradiction(self) -> colours.Contradiction | None:
@@ -211,7 +212,7 @@ def pixels(dataset: Dataset) -> Pixels:
     return Pixels(
         dataset=dataset,
         tag=tag,
-        value=bytes(value or b"") if isinstance(element, RawDataElement) or isinstance(value, bytes) else b"",
+        value=value or b"" if isinstance(element, RawDataElement) or isinstance(value, bytes) else b"",
         syntax=_syntax(dataset),
         frames=integer_of(dataset, tags.NUMBER_OF_FRAMES, 1) or 1,
         rows=integer_of(dataset, tags.ROWS),
@@ -316,7 +317,7 @@ def _packbits(stream: bytes) -> bytes:
 
 def _bits(pixels: Pixels) -> Array:
     """Return pixels of Bits Allocated 1, a byte each; in Big Endian, words of VR OW are swapped (PS3.5 8.1.1, 7.3)."""
-    value = pixels.value
+    value = bytes(pixels.value)
     element = pixels.dataset.get_item(tags.PIXEL_DATA)
     if pixels.syntax == uid.ExplicitVRBigEndian and str(getattr(element, "VR", "")) == "OW":
         value = np.frombuffer(value + b"\0" * (len(value) % 2), ">u2").astype("<u2").tobytes()
@@ -331,7 +332,7 @@ def _dtype(pixels: Pixels) -> np.dtype[Any]:
     return np.dtype(f"<{'i' if pixels.signed else 'u'}{max(1, pixels.bits_allocated // 8)}")
 
 
-def _shaped(value: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+def _shaped(value: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     """Return the pixel words of an uncompressed value, without what follows them."""
     count = int(np.prod(shape))
     if len(value) < count * dtype.itemsize or not count:
@@ -422,7 +423,10 @@ def _by_pydicom(pixels: Pixels, as_rgb: bool, plugin: str = "") -> Array:
     options: Any = {"raw": not as_rgb, "correct_unused_bits": correct, "decoding_plugin": plugin}
     if pixels.syntax in _BY_PIXEL and pixels.samples > 1:
         options["planar_configuration"] = 0
-    words: Array = get_decoder(pixels.syntax).as_array(pixels.dataset, **options)[0].astype(_dtype(pixels), copy=False)
+    dataset = pixels.dataset
+    if isinstance(pixels.value, memoryview) and isinstance(dataset, KnownDataset):
+        dataset = dataset.with_value(tags.PIXEL_DATA, bytes(pixels.value))
+    words: Array = get_decoder(pixels.syntax).as_array(dataset, **options)[0].astype(_dtype(pixels), copy=False)
     return words
 
 
@@ -448,7 +452,7 @@ def _frames(pixels: Pixels) -> list[bytes]:
     )
     tables = [bytes(element.value or b"") for element in elements if element is not None]
     extended = (tables[0], tables[1]) if len(tables) == 2 and all(tables) else None
-    return list(generate_frames(pixels.value, number_of_frames=pixels.frames, extended_offsets=extended))
+    return list(generate_frames(bytes(pixels.value), number_of_frames=pixels.frames, extended_offsets=extended))
 
 
 def _by_simpleitk(pixels: Pixels, frame: bytes, as_rgb: bool) -> Array:
