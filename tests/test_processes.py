@@ -189,7 +189,7 @@ def test_a_worker_that_outlives_its_run_writes_nothing_into_the_next(tmp_path: P
     with Staging(source, output, overwrite=False) as staging:
         assert not killed.work.exists()
         with pytest.raises(RoundtripError):
-            slabs._put(job, _slab(source), b"late")
+            slabs._put(job, _slab(source), [b"late"])
         assert [path.name for path in staging.folder.rglob("*") if path.is_file()] == ["lock"]
         assert not list(staging.output.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"in"}

@@ -987,9 +987,8 @@ def _write_other_name(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
     module: Any = instances
     complete = module.complete
 
-    def wrong(*arguments: Any) -> bytes:
-        written: bytes = complete(*arguments)
-        return written.replace(b"Zzyzx^Quill", b"Zzyzx^Quall")
+    def wrong(*arguments: Any) -> list[bytes]:
+        return [b"".join(complete(*arguments)).replace(b"Zzyzx^Quill", b"Zzyzx^Quall")]
 
     module.complete = wrong
     try:

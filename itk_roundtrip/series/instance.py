@@ -496,7 +496,7 @@ def _read_data_set(content: bytes | mmap.mmap, begin: int, opened: Opening) -> _
             raise ElementError(begin, "in Big Endian")
         dataset, end = parse_until(content[begin : begin + _BYTES_OF_HEADER], opened.encoding, _PIXELS_AND_GROUPS)
         position += end
-        if _tag(content, position, opened) in _GROUP_TAGS:
+        if read_head(content, position, opened.encoding).tag in _GROUP_TAGS:
             raise ElementError(position, "functional groups, which are read apart")
         header = _Header(dataset, None, content=content, notes=_odd_vrs(dataset, opened))
     except ElementError:

@@ -133,7 +133,7 @@ def derive(tmp_path: Path) -> Derive:
             count = len(source.PixelData) * 8 // source.BitsAllocated
             pixel_data = PixelData(bytes(count * processed.bits_allocated // 8), processed.bits_allocated)
         file = tmp_path / "derived.dcm"
-        file.write_bytes(complete(header, changes, pixel_data, path.name))
+        file.write_bytes(b"".join(complete(header, changes, pixel_data, path.name)))
         return Derived(pydicom.dcmread(path), pydicom.dcmread(file), path, file)
 
     return make
@@ -283,7 +283,7 @@ def private_after(tmp_path: Path, elements: dict[int, Any], processing: Processi
     changes = edits(
         plan([source_slice(source)], processing), header.values, 0, "2.25.77", PixelChange(processed=processed)
     )
-    path.write_bytes(complete(header, changes, None, "IM"))
+    path.write_bytes(b"".join(complete(header, changes, None, "IM")))
     return {int(element.tag) for element in pydicom.dcmread(path) if element.tag.is_private}
 
 
@@ -652,7 +652,7 @@ def test_mappings_of_frames(derive: Derive, tmp_path: Path) -> None:
     header, source = read_header(path), pydicom.dcmread(path)
     processed = replace(as_they_are(source), frames=(("3", "0"), ("1.5", "0"), ("1.5", "3")))
     changes = functional_group_edits(header.values, "x", processing=MEDIAN, processed=processed)
-    path.write_bytes(complete(header, changes, None, "IM"))
+    path.write_bytes(b"".join(complete(header, changes, None, "IM")))
     written = pydicom.dcmread(path)
     assert "RealWorldValueMappingSequence" not in written.SharedFunctionalGroupsSequence[0]
     found = per_frame(written, "RealWorldValueMappingSequence")

@@ -160,7 +160,7 @@ def process(
         content = np.stack([frame for frame, _ in written[index]]).tobytes()
         data = PixelData(content + bytes(len(content) % 2), new.bits_allocated)
         (folder / "out" / f"derived_{file.name.removeprefix('derived_')}").write_bytes(
-            complete(header, changes, data, file.name)
+            b"".join(complete(header, changes, data, file.name))
         )
     frames = len(grids[0])
     np.save(folder / "reference.npy", np.concatenate(real) if frames > 1 else np.stack([each[0] for each in real]))
