@@ -66,8 +66,8 @@ from itk_roundtrip.volume import read as reader
 from itk_roundtrip.volume import write as writer
 from itk_roundtrip.volume.volume import Volume
 
-CHUNK_BYTES = 16 << 20
-"""Bytes of the frames that ITK holds at once: enough to keep it busy, few enough for any memory."""
+CHUNK_BYTES = 8 << 20
+"""Bytes of the planes that ITK holds at once: enough to keep it busy, few enough for any memory."""
 
 
 def prepare(backend: Backend = "itk") -> None:
@@ -336,10 +336,11 @@ def survey_slab(job: Job, slab: Slab) -> list[PlaneSurvey]:
         ITK cannot decode the source.
     """
     instances = slab.series.instances
-    headers = {instance.name: source_header(job, instance) for instance in instances}
+    headers: dict[str, Header] = {}
     values = dict(zip((instance.name for instance in instances), slab.values, strict=True))
     surveys, decoded = [], DecodedFile()
     for planes in _chunks(slab):
+        headers = _headers(job, planes, headers)
         by_itk: Sequence[Array | None] = [None] * len(planes)
         if any(headers[plane.instance.name].encapsulated for plane in planes):
             try:
@@ -366,9 +367,10 @@ def check_slab(job: Job, slab: Slab) -> None:
     SeriesReadError
         ITK cannot decode them.
     """
-    headers = {instance.name: source_header(job, instance) for instance in slab.series.instances}
+    headers: dict[str, Header] = {}
     decoded = DecodedFile()
     for planes in _chunks(slab):
+        headers = _headers(job, planes, headers)
         try:
             by_itk = writer.stored_slices(read_with_itk(job, slab, planes, headers))
         except ITKRefusal as refusal:
@@ -380,17 +382,17 @@ def check_slab(job: Job, slab: Slab) -> None:
 
 def _carry(job: Job, slab: Slab) -> SlabResult:
     """Read and write a slab with ITK, complete each instance, and compare it with its source."""
-    instances = slab.series.instances
-    headers = {instance.name: source_header(job, instance) for instance in instances}
+    headers: dict[str, Header] = {}
     result = SlabResult(hiding=Hiding.NOTHING if slab.carried[0].framed else slab.hiding)
     folder = job.staging / f"itk-{slab.first}"
     folder.mkdir(exist_ok=True)
-    indices = {instance.name: index for index, instance in enumerate(instances)}
+    indices = {instance.name: index for index, instance in enumerate(slab.series.instances)}
     written: list[Written] = []  # of one instance at a time
     digest = Digest(())
     frames: dict[str, Frames] = {}
     try:
         for planes in _chunks(slab):
+            headers = _headers(job, planes, headers)
             volume = read_with_itk(job, slab, planes, headers, frames=frames)
             stored, figures = writer.stored_slices(volume), [NO_FIGURES] * len(planes)
             if slab.values:
@@ -475,14 +477,20 @@ def _itk_name(slab: Slab, index: int, plane: Plane) -> str:
 
 
 def _chunks(slab: Slab) -> Iterator[list[Plane]]:
-    """Yield the planes that ITK reads and writes together: all of a slab, or some frames of few bytes."""
+    """Yield the planes that ITK reads and writes together."""
     planes, first = slab.planes, slab.series.instances[0]
     size = (first.rows or 1) * (first.columns or 1) * bytes_per_pixel(slab.pixel_type)
-    length = max(1, CHUNK_BYTES // size) if slab.carried[0].framed else len(planes)
+    length = max(1, CHUNK_BYTES // size)
     if slab.values and slab.values[0].new_slice is not None:
         length = 1  # of slices that lie nowhere in a row, or twice, ITK's reader warns
     for start in range(0, len(planes), length):
         yield planes[start : start + length]
+
+
+def _headers(job: Job, planes: Sequence[Plane], before: Mapping[str, Header]) -> dict[str, Header]:
+    """Return the headers of the sources of planes, by name; one that was read ``before`` is not read again."""
+    instances = {plane.instance.name: plane.instance for plane in planes}
+    return {name: before.get(name) or source_header(job, instance) for name, instance in instances.items()}
 
 
 def source_header(job: Job, instance: Instance) -> Header:

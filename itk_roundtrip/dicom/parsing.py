@@ -13,9 +13,9 @@ import struct
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import pydicom
 from pydicom.charset import convert_encodings, default_encoding
@@ -341,18 +341,18 @@ def _check_items(data: bytes, sequence: Head, stop: int, encoding: Encoding, *, 
 class Mapped(mmap.mmap):
     """A file mapped into memory: pydicom asks for the position before every element, which is slow of a file."""
 
-    file: BinaryIO
+    file: FileIO
 
     def behind(self, start: int) -> bytes:
         """Return what stands behind an offset, without the pages of the map, which would double the memory."""
         self.file.seek(start)
-        return self.file.read()
+        return self.file.readall()
 
 
 @contextmanager
 def mapped(path: Path) -> Iterator[Mapped]:
     """Map a file."""
-    with path.open("rb") as file, Mapped(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with path.open("rb", buffering=0) as file, Mapped(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         content.file = file
         yield content
 

@@ -195,7 +195,7 @@ def _is_identical(source: Pixels, written: Pixels) -> bool:
     )
 
 
-_PIECE = 1 << 24
+_PIECE = 1 << 20
 """Bytes that are compared at a time."""
 
 
