@@ -4,7 +4,9 @@
     python benchmarks/roundtrip.py --slices 24 --only cpp ours fewer series, fewer contenders
     python benchmarks/roundtrip.py --start-up                  --help and --version against a bare program
     python benchmarks/roundtrip.py --find                      find over 2,000 small files
-    python benchmarks/roundtrip.py --verify                    verify against pydicom reading both series twice
+    python benchmarks/roundtrip.py --verify                    verify against pydicom reading both series once
+    python benchmarks/roundtrip.py --compressed jpeg2000       300 slices whose pixels are compressed
+    python benchmarks/roundtrip.py --enhanced 1000             one Enhanced CT instance of 1,000 frames
 
 Run it with the interpreter that has itk-roundtrip, and for the peers itk and SimpleITK. See README.md.
 """
@@ -24,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from measure import Job, interleave
@@ -51,31 +54,42 @@ PYDICOM_SCAN = """import sys, pathlib, pydicom
 for path in pathlib.Path(sys.argv[1]).iterdir():
     pydicom.dcmread(path, stop_before_pixels=True)
 """
-PYDICOM_TWICE = """import sys, pathlib, pydicom
-for folder in sys.argv[1:] * 2:
+PYDICOM_BOTH = """import sys, pathlib, pydicom
+for folder in sys.argv[1:]:
     for path in pathlib.Path(folder).iterdir():
         dataset = pydicom.dcmread(path)
 """
-PYDICOM_TWICE_PIXELS = PYDICOM_TWICE + "        dataset.pixel_array\n"
-VERIFY_ALONE = """from itk_roundtrip import conformance
+PYDICOM_BOTH_PIXELS = PYDICOM_BOTH + "        dataset.pixel_array\n"
+VERIFY_ALONE = """from itk_roundtrip.verify import conformance
 conformance.find_program = lambda: None
 from itk_roundtrip.cli import main
 main()
 """  # without dciodvfy
 
 
-def series(work: Path, count: int, size: int = 512, per_series: int | None = None) -> Path:
+def series(work: Path, count: int, size: int = 512, per_series: int | None = None, *, enhanced: bool = False) -> Path:
     """Return a folder of generated files; make it unless this generator already made it."""
     version = hashlib.sha256((HERE / "make_series.py").read_bytes()).hexdigest()[:8]
-    folder = work / f"series-{count}-{size}-{per_series or count}-{version}"
+    folder = work / f"{'enhanced' if enhanced else 'series'}-{count}-{size}-{per_series or count}-{version}"
     if not folder.exists():
         print(f"making {count} files of {size}x{size}", file=sys.stderr)
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         # In its own process: libraries mapped here too would count only half in the memory of the contenders.
-        options = ["--size", str(size), "--per-series", str(per_series or count)]
+        options = ["--size", str(size), "--per-series", str(per_series or count), *(["--enhanced"] * enhanced)]
         subprocess.run([sys.executable, HERE / "make_series.py", partial, str(count), *options], check=True)
         partial.rename(folder)
+    return folder
+
+
+def compressed(work: Path, count: int, transfer_syntax: str) -> Path:
+    """Return a folder of generated files whose pixels are compressed; make it unless it is there."""
+    source = series(work, count)
+    folder = source.with_name(f"{source.name}-{transfer_syntax}")
+    if not folder.exists():
+        options = ["--identity", "copy", "--transfer-syntax", transfer_syntax]
+        command = [sys.executable, "-m", "itk_roundtrip", "run", str(source), str(folder), *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 
 
@@ -140,20 +154,30 @@ def benchmark_roundtrip(options: argparse.Namespace) -> dict[str, object]:
         raise SystemExit("nothing to compare")
     results: dict[str, object] = {}
     peaks: dict[int, float] = {}
-    for count in options.slices:
-        source, output = series(options.work, count), options.work / "output"
+    output = options.work / "output"
+    work, sources = options.work, []
+    for count in [options.enhanced] if options.enhanced else options.slices:
+        if options.enhanced:
+            sources.append((f"{count} enhanced", count, 1, partial(series, work, count, enhanced=True)))
+        elif options.compressed:
+            for syntax in options.compressed:
+                sources.append((f"{count} {syntax}", count, count, partial(compressed, work, count, syntax)))
+        else:
+            sources.append((str(count), count, count, partial(series, work, count)))
+    for title, count, files, source_of in sources:
+        source = source_of()
         jobs = {
-            key: Job(LABELS[key], [*command, str(source), str(output)], output, count)
+            key: Job(LABELS[key], [*command, str(source), str(output)], output, files)
             for key, command in commands.items()
         }
         interleave(list(jobs.values()), options.runs or 5, options.memory_runs)
         cpp, ours = jobs.get("cpp"), jobs.get("ours")
-        print_table(f"{count} slices of 512x512", list(jobs.values()), cpp, "to C++")
+        print_table(f"{title} slices of 512x512", list(jobs.values()), cpp, "to C++")
         if ours and (ratio := ours.ratio_to(cpp)):
             print(f"{ours.label} at {count} slices: {ratio:.2f} times the C++ example")
         if ours and ours.peak_pss_mb:
             peaks[count] = max(ours.peak_pss_mb)
-        results[str(count)] = as_data(list(jobs.values()), cpp)
+        results[title] = as_data(list(jobs.values()), cpp)
     largest = max(peaks, default=0)
     if REFERENCE_SLICES in peaks and largest > REFERENCE_SLICES:
         growth = peaks[largest] / peaks[REFERENCE_SLICES]
@@ -185,7 +209,7 @@ def benchmark_find(options: argparse.Namespace) -> dict[str, object]:
 
 
 def benchmark_verify(options: argparse.Namespace) -> dict[str, object]:
-    """Time `verify` of our own output, without dciodvfy, against pydicom reading both series twice over."""
+    """Time `verify` of our own output, without dciodvfy, against pydicom reading both series once."""
     results: dict[str, object] = {}
     peaks: dict[int, float] = {}
     for count in options.slices:
@@ -194,13 +218,13 @@ def benchmark_verify(options: argparse.Namespace) -> dict[str, object]:
         if not written.exists():
             subprocess.run([*options.ours, "run", source, written], check=True, stdout=subprocess.DEVNULL)
         both = [str(source), str(written)]
-        headers = Job("pydicom, read twice", [sys.executable, "-c", PYDICOM_TWICE, *both])
-        pixels = Job("  with pixel_array", [sys.executable, "-c", PYDICOM_TWICE_PIXELS, *both])
+        headers = Job("pydicom, both read once", [sys.executable, "-c", PYDICOM_BOTH, *both])
+        pixels = Job("  with pixel_array", [sys.executable, "-c", PYDICOM_BOTH_PIXELS, *both])
         ours = Job(f"{LABELS['ours']} verify", [sys.executable, "-c", VERIFY_ALONE, "verify", *both])
         jobs = [headers, pixels, ours]
         interleave(jobs, options.runs or 7, options.memory_runs)
-        print_table(f"verify {count} slices of 512x512", jobs, headers, "to pydicom")
-        results[str(count)] = as_data(jobs, headers)
+        print_table(f"verify {count} slices of 512x512", jobs, pixels, "to pixels")
+        results[str(count)] = as_data(jobs, pixels)
         peaks[count] = max(ours.peak_pss_mb, default=0.0)
     if len(peaks) > 1 and min(peaks.values()):
         growth = peaks[max(peaks)] / peaks[min(peaks)]
@@ -262,7 +286,11 @@ def parse_arguments() -> argparse.Namespace:
     mode.add_argument("--start-up", action="store_true", help="time --help and --version")
     mode.add_argument("--find", type=int, nargs="?", const=2000, metavar="N", help="time find on N files (2000)")
     mode.add_argument("--verify", action="store_true", help="time verify of our own output")
-    parser.add_argument("--slices", type=int, nargs="+", default=[24, 300, 1200], help="slices of the series")
+    mode.add_argument(
+        "--compressed", nargs="+", metavar="SYNTAX", help="time run on series in transfer syntaxes of run"
+    )
+    mode.add_argument("--enhanced", type=int, nargs="?", const=1000, metavar="N", help="time run on N frames (1000)")
+    parser.add_argument("--slices", type=int, nargs="+", help="slices of the series (24 300 1200, or 300)")
     parser.add_argument("--only", nargs="+", choices=LABELS, default=list(LABELS), help="contenders (all)")
     parser.add_argument("--runs", type=int, help="timed runs after a warm-up (5; 20 with --start-up)")
     parser.add_argument("--memory-runs", type=int, default=2, help="more runs that sample memory (2)")
@@ -271,6 +299,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="folder for series and outputs, kept (a temporary one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measured values to FILE")
     options = parser.parse_args()
+    options.slices = options.slices or ([300] if options.compressed else [24, 300, 1200])
     options.ours = options.ours or [sys.executable, "-m", "itk_roundtrip"]
     return options
 
