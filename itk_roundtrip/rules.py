@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from pydicom import uid
@@ -506,6 +507,7 @@ def is_group_length(tag: int) -> bool:
     return tag & 0xFFFF == 0 and tag >> 16 > 2
 
 
+@cache
 def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
     """Return the rule for an attribute of the top level of the data set; of a copy everything is kept."""
     rule = BY_TAG.get(tag)

@@ -61,6 +61,8 @@ class Known(RawDataElement):
         The whole element; empty where it is not known again.
     decoded
         As pydicom decodes it, by the context of the data set.
+    text
+        Its value as text, once somebody asked for it.
     problems
         What :mod:`itk_roundtrip.verify.structure` found wrong in it; ``None`` if nobody has looked yet.
     """
@@ -68,6 +70,7 @@ class Known(RawDataElement):
     encoded: bytes = b""
     decoded: dict[Any, DataElement]
     problems: frozenset[Problem] | None = None
+    text: str | None = None
 
 
 _NONE = (1 << 32, Known(BaseTag(0), None, 0, None, 0, False, True))

@@ -27,7 +27,7 @@ from itk_roundtrip.dicom.decimals import decimals
 from itk_roundtrip.dicom.elements import ElementError, Head, read_head
 from itk_roundtrip.dicom.encoding import ITEM, SEQUENCE_END, UNDEFINED_LENGTH
 from itk_roundtrip.dicom.nested import Node, Texts, sequence
-from itk_roundtrip.dicom.parsing import KnownDataset, parse_until
+from itk_roundtrip.dicom.parsing import Known, KnownDataset, parse_until
 from itk_roundtrip.dicom.part10 import Opening, opening
 from itk_roundtrip.dicom.regular import VRS, IrregularError, TruncatedError, regular_as, stands_in_data_sets
 from itk_roundtrip.dicom.values import Element, as_text, frame_count, listed
@@ -636,7 +636,11 @@ def describe(path: Path, name: str, dataset: Dataset) -> Instance:
 def _text(elements: Elements, keyword: str) -> str:
     """Return the value of an attribute as text; empty if absent."""
     element = elements.get(_TAG[keyword])
-    return "" if element is None else as_text(element)
+    if not isinstance(element, Known):
+        return "" if element is None else as_text(element)
+    if element.text is None:
+        element.text = as_text(element)
+    return element.text
 
 
 def _number(elements: Elements, keyword: str) -> int | None:

@@ -448,6 +448,7 @@ def are_known_character_sets(character_set: str) -> bool:
     return all(term.strip() in python_encoding for term in character_set.split("\\"))
 
 
+@lru_cache(maxsize=2000)
 def read_text(value: bytes, vr: str, character_set: str) -> str | None:
     """Return a text decoded strictly by its character set; ``None`` if it does not fit that, or that is unknown.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from pydicom import uid
@@ -201,6 +201,7 @@ def kept_parts(old: str, new: str) -> int:
     return next(ends, 0)
 
 
+@lru_cache(maxsize=2000)  # most files repeat those of the others
 def is_valid_uid(value: str) -> bool:
     """Tell whether a UID is valid (PS3.5 9.1); under root 2.25, only a UUID of 128 bits is (PS3.5 B.2)."""
     number = value.removeprefix("2.25.") if len(value) <= 64 and value.startswith("2.25.") else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
@@ -101,6 +102,7 @@ _TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)
 _DATES = (tags.INSTANCE_CREATION_DATE, tags.SERIES_DATE, tags.CONTENT_DATE)
 
 
+@lru_cache(maxsize=2000)
 def _is_date_or_time(tag: int, value: bytes) -> bool:
     """Tell whether a value of VR DA or TM is a date of the calendar or a time of the day (PS3.5 6.2)."""
     characters = value.decode("ascii", "replace")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -292,6 +293,7 @@ def values_fit(pair: Pair) -> Iterator[Finding]:
             yield pair.finding("HDR-04", tag, "does not fit its character set", inherited=same)
 
 
+@lru_cache(maxsize=2000)
 def _is_integer_string(part: bytes) -> bool:
     """Tell whether a value of VR IS is empty or an integer of 32 bits (PS3.5 6.2)."""
     part = part.strip(b" \0")
