@@ -37,6 +37,10 @@ def load() -> Any:
     return module
 
 
+def load_for_caller() -> None:
+    """Do nothing: all that the caller may ask of an image is in the module of :func:`load`."""
+
+
 def version() -> str:
     """Return the version of SimpleITK."""
     return str(load().Version.VersionString())

@@ -25,6 +25,9 @@ class FrontEnd(Protocol):
     def load(self) -> Any:
         """Import the modules that read and write."""
 
+    def load_for_caller(self) -> None:
+        """Import what the caller may ask of an image and its dictionaries, as any image of ITK does it."""
+
     def version(self) -> str:
         """Return the version of the front end."""
 

@@ -343,11 +343,8 @@ def _itk_image(function: Function, volume: Volume, pixel_type: PixelType) -> Any
             f"{function.name} takes an itk.Image, which ITK's Python does not have of 16-bit colours; annotate its"
             " first parameter with SimpleITK.Image or numpy.ndarray."
         )
-    image = _image(volume, "itk", pixel_type)
-    # The modules that reading a series imports do not fill ITK's tables of templates: without this, the function could
-    # not call itk.array_from_matrix(image.GetDirection()).
-    front_end("itk").pixels(image)
-    return image
+    front_end("itk").load_for_caller()
+    return _image(volume, "itk", pixel_type)
 
 
 def _image(volume: Volume, backend: Backend, pixel_type: PixelType) -> Any:

@@ -163,7 +163,9 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     ----------
     DICOM PS3.3 C.7.6.2 Image Plane Module, C.7.6.16 Multi-frame Functional Groups, C.11.1 Modality LUT Module
     """
-    return read_volume(series, volume, backend, digests=True)
+    read = read_volume(series, volume, backend, digests=True)
+    front_end(backend, read.pixel_type).load_for_caller()
+    return read
 
 
 _LISTED_VOLUMES = 20

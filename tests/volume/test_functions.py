@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,9 +131,31 @@ def test_functions_of_packages(volume: rt.Volume) -> None:
     np.testing.assert_array_equal(call(load_function("numpy:asarray"), volume, {}), volume.array_zyx)
 
 
-def test_a_function_may_use_what_itk_has(volume: rt.Volume, load: Load) -> None:
-    text = "import itk\ndef work(image):\n    itk.array_from_matrix(image.GetDirection())\n    return image"
-    call(load(text), volume, {})
+USES = """
+import itk, numpy as np
+
+def work(image):
+    assert image.astype(itk.F).dtype == np.float32
+    assert itk.template(image)[0] is itk.Image and itk.class_(image) is itk.Image[itk.SS, 3]
+    assert itk.array_from_matrix(image.GetDirection()).shape == np.asarray(image.GetDirection()).shape == (3, 3)
+    assert image.TransformIndexToPhysicalPoint([0, 0, 0]) == itk.origin(image)
+    assert itk.range(image) == (np.asarray(image).min(), np.asarray(image).max())
+    return itk.median_image_filter(image, radius=1)
+"""
+
+
+@pytest.mark.parametrize("way", ["read_series", "apply"])
+def test_an_image_is_like_any_other_of_itk(way: str, tmp_path: Path) -> None:
+    """In a process that has used nothing of ITK, whose Python fills its tables of templates on demand."""
+    write_series(tmp_path / "in", slices=3)
+    (tmp_path / "uses.py").write_text(USES)
+    code = {
+        "read_series": "import uses; uses.work(rt.read_series(rt.find_series('in')[0]).image)",
+        "apply": "rt.roundtrip('in', 'out', apply='uses.py:work')",
+    }[way]
+    code = f"import sys; sys.path.append('.'); import itk_roundtrip as rt; {code}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_colours_of_16_bits_are_no_itk_image(tmp_path: Path, load: Load) -> None:
