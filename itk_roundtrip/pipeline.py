@@ -248,8 +248,9 @@ def roundtrip(
         computed where that does not hold. For one regular volume of single-frame slices, grey or RGB.
     set
         Values of attributes by keyword or tag, for all instances: text, a number, a list, ``None`` to remove it, or a
-        function of the index of the slice that returns such. A list as long as the series has files holds the value
-        of each of them.
+        function of the index of the slice that returns such. A list as long as the output has files holds the value
+        of each of them, for an attribute that cannot have so many values itself; where it can, as Image Comments (of
+        multiplicity 1) cannot and Window Center (1-n) can, such a list is refused: pass a function.
     debug
         Keep the traceback of an error of ``apply`` in ``details`` of the error; it may quote values of patients.
     jobs
@@ -433,7 +434,7 @@ class _Trip:
     sources
         Digest of each source file by name, where a volume was read from them before.
     settings
-        Values of attributes that the caller sets, of each instance by name.
+        Values of attributes that the caller sets, of each instance by name; of a new grid once it is known.
     edited
         Those of them that were edited in a metadata dictionary.
     """
@@ -548,7 +549,8 @@ def _trip(
         front_end_versions,
         versions,
         sources or {},
-        _settings(series, options.derivation, edited or {}),
+        # A new grid has other slices, which are not known yet.
+        _settings(series, NO_DERIVATION if options.derivation.regrid else options.derivation, edited or {}),
         edited or {},
     )
 
@@ -565,14 +567,14 @@ def _settings(series: Series, derivation: Derivation, edited: Mapping[str, Setti
         Entries of metadata dictionaries that were edited, of each instance by name; an attribute that is set as well is
         refused where the header is made.
     """
+    from itk_roundtrip.derivation.caller import value_in_slice
+
     result = dict(edited)
     for index, instance in enumerate(series.instances if derivation.set else ()):
         values = {}
         for key, given in derivation.set.items():
-            value = _plain(given)
-            if isinstance(value, (list, tuple)) and len(value) == len(series.instances) > 1:
-                value = value[index]
-            values[key] = _plain(_called(key, value, index)) if callable(value) else value
+            value = value_in_slice(key, _plain(given), index, len(series.instances))
+            values[key] = _plain(_called(key, value, index) if callable(value) else value)
         result[instance.name] = {**values, **result.get(instance.name, {})}
     if result:
         _check_shared(series, result)
@@ -750,6 +752,8 @@ def _carry_processed(trip: _Trip, made: Made, ordered: Series, names: tuple[str,
         _check_decoded(trip)
         carried = _carry_values(_on_new_grid(trip, made.regridded), made, ordered, names, "position")
         return replace(carried, series=source)
+    if trip.options.derivation.regrid:  # an image in the place of the source is written as without it
+        trip = replace(trip, settings=_settings(trip.series, trip.options.derivation, trip.edited))
     return _carry_values(trip, made, ordered, names, order)
 
 
@@ -780,7 +784,7 @@ def _on_new_grid(trip: _Trip, target: Regridded) -> _Trip:
             for name in target.sources
             for settings in [caller.get(name, {})]
         }
-        if trip.settings
+        if derivation.set or trip.edited
         else {},
     )
 
@@ -948,7 +952,7 @@ def _finish(
         report = acceptance.judged(carried.result, carried.series, carried.job, folders, uids)
     warnings = [*trip.warnings, *carried.warnings, *acceptance.concerns(carried.result, carried.job.identity, report)]
     trip.staging.publish()
-    return _result(folders, carried, trip.versions, warnings, report, trip.settings)
+    return _result(folders, carried, trip, warnings, report)
 
 
 @checked(volume=check_volume)
@@ -1018,15 +1022,15 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
 def _result(
     folders: tuple[str, str],
     carried: _Carried,
-    versions: tuple[str, ...],
+    trip: _Trip,
     warnings: Sequence[str],
     report: Report | None,
-    settings: Mapping[str, Settings],
 ) -> RoundtripResult:
     """Return the result of a round trip, its counts by tag."""
     from itk_roundtrip.carry.scheduling import pixel_types
+    from itk_roundtrip.derivation.caller import name_of
 
-    job, series, result = carried.job, carried.series, carried.result
+    job, series, result, set_in_all = carried.job, carried.series, carried.result, trip.options.derivation.set
     return RoundtripResult(
         verdict="pass" if report else "unverified",
         source=folders[0],
@@ -1051,23 +1055,13 @@ def _result(
         altered=_by_tag(result.altered),
         invented=_by_tag(result.invented),
         decoders=report.decoders if report else (),
-        software_versions=versions,
+        software_versions=trip.versions,
         warnings=tuple(warnings),
         quantisation=_quantisation(result.figures.values()) if result.figures else None,
         slice_quantisation={name: _quantisation([figures]) for name, figures in sorted(result.figures.items())},
-        set=tuple(sorted({_named(key) for values in settings.values() for key in values})),
+        set=tuple(sorted({name_of(key) for given in (set_in_all, *trip.edited.values()) for key in given})),
         report=report,
     )
-
-
-def _named(key: str | int) -> str:
-    """Return the keyword of an attribute that the caller set, or the text of its tag where it has none."""
-    from pydicom.datadict import keyword_for_tag
-
-    from itk_roundtrip.derivation.caller import tag_of
-
-    tag = tag_of(key)
-    return keyword_for_tag(tag) or tag_text(tag)
 
 
 def _quantisation(figures: Iterable[tuple[Figures, float]]) -> Quantisation:

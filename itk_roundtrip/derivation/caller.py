@@ -118,6 +118,37 @@ def tag_of(key: str | int) -> int:
     return _named(key)[0]
 
 
+def name_of(key: str | int) -> str:
+    """Return the keyword of the attribute that a key names, or the text of its tag where it has none."""
+    tag = tag_of(key)
+    return keyword_for_tag(tag) or tag_text(tag)
+
+
+def value_in_slice(key: str | int, value: Any, index: int, count: int) -> Any:
+    """Return the value of an attribute in one of ``count`` slices: its own if ``value`` is a list of one for each.
+
+    Raises
+    ------
+    RoundtripError
+        The list may also be the values of each slice, by the multiplicity of the attribute.
+    """
+    if not isinstance(value, list | tuple) or len(value) != count or count == 1:
+        return value
+    tag, name = _named(key)
+    known = dictionary_has_tag(tag)
+    multiplicity = "1-n" if not known else "1" if dictionary_VR(tag) in _SINGLE else dictionary_VM(tag)
+    # No single value is a list, a function, or None, which removes the attribute.
+    is_flat = not any(part is None or callable(part) or isinstance(part, list | tuple) for part in value)
+    if is_flat and _is_allowed_count(count, multiplicity):
+        raise RoundtripError(
+            f"{name} may hold {count} values, and {count} slices are written: pass a function of the index of the slice"
+            " instead of the list, as `lambda index: values[index]` for one in each, or `lambda index: values` for all"
+            " in each.",
+            tag=tag_text(tag),
+        )
+    return value[index]
+
+
 def _named(key: str | int) -> tuple[int, str]:
     """Return the tag that a key names, and what messages call it."""
     if isinstance(key, int):

@@ -475,6 +475,38 @@ def test_a_series_is_of_one_patient_whatever_is_set(tmp_path: Path) -> None:
     assert sorted(float(each.KVP) for each in datasets) == [80, 100, 120, 140]
 
 
+def test_a_list_is_of_one_slice_or_of_all(tmp_path: Path) -> None:
+    """By the multiplicity of the attribute; where both may be meant, a function of the index says it."""
+    volume, codes = ct(tmp_path / "source"), ["FS", "CG", "PPG", "FC"]  # 4 slices
+    comments = [None, "one", "two", "three"]
+    datasets = written(
+        volume,
+        tmp_path / "out",
+        set={
+            "ScanOptions": codes[:3],  # 1-n
+            "ImageComments": comments,  # 1
+            "SequenceVariant": lambda index: codes[index],  # 1-n
+            "AcquisitionMatrix": lambda index: [0, 128, 128, index],  # 4
+            "OperatorsName": [["A^B", "C"], ["D"], ["E"], ["F"]],  # 1-n, but no value is a list
+        },
+    )
+    for index, each in enumerate(sorted(datasets, key=lambda each: each.ImagePositionPatient[2])):
+        assert list(each.ScanOptions) == codes[:3]
+        assert each.get("ImageComments") == comments[index]
+        assert each.SequenceVariant == codes[index]
+        assert list(each.AcquisitionMatrix) == [0, 128, 128, index]
+        assert each.OperatorsName == (["A^B", "C"] if index == 0 else "DEF"[index - 1])
+    for keyword, values in (
+        ("ScanOptions", codes),
+        ("WindowCenter", np.arange(4)),
+        ("AcquisitionMatrix", [1, 2, 3, 4]),
+    ):
+        message = rf"{keyword} .* may hold 4 values, and 4 slices are written: pass a function of the index"
+        with pytest.raises(rt.RoundtripError, match=message):
+            written(volume, tmp_path / "refused", set={keyword: values})
+        assert not (tmp_path / "refused").exists()
+
+
 # ------------------------------------------------------------------------------------------------- the command line
 
 FUNCTIONS = """

@@ -353,15 +353,20 @@ def test_of_a_function_and_on_the_command_line(tmp_path: Path) -> None:
 
     halved.__annotations__["image"] = SimpleITK.Image
     result = rt.roundtrip(
-        source, tmp_path / "out", apply=halved, regrid=True, set={"ImageComments": lambda index: f"number {index}"},
+        source, tmp_path / "out", apply=halved, regrid=True,
+        set={
+            "ImageComments": lambda index: ["number 0", "number 1", "number 2"][index],  # the source has more slices
+            "ScanOptions": ["A", "B", "C", "D", "E", "F"],  # as many as those, of which no list is one each
+        },
         transfer_syntax="rle", jobs=2,
     )  # fmt: skip
     assert (result.slices, result.verdict) == (3, "pass")
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert names == ["derived_0001.dcm", "derived_0002.dcm", "derived_0003.dcm"]
-    assert [pydicom.dcmread(tmp_path / "out" / name).ImageComments for name in names] == [
-        "number 0", "number 1", "number 2",
-    ]  # fmt: skip
+    datasets = [pydicom.dcmread(tmp_path / "out" / name) for name in names]
+    assert [dataset.ImageComments for dataset in datasets] == ["number 0", "number 1", "number 2"]
+    assert list(datasets[0].ScanOptions) == ["A", "B", "C", "D", "E", "F"]
+    assert result.set == ("ImageComments", "ScanOptions")
     image = SimpleITK.BinShrink(simple(read(source)), [2, 2, 1])
     SimpleITK.WriteImage(image, str(tmp_path / "image.nrrd"))
     command = [sys.executable, "-m", "itk_roundtrip", "run", str(source), str(tmp_path / "cli"), "--image",
