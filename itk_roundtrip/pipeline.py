@@ -590,9 +590,9 @@ def _called(key: str | int, function: Callable[[int], Any], index: int) -> Any:
     """Return the value that a function of the caller has for a slice; tell of its error without its message."""
     try:
         return function(index)
-    except (RoundtripError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit, and errors of this package, whose message the function may have made
         from itk_roundtrip.derivation.caller import tag_of
 
         raise FunctionError(

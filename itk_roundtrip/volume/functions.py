@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -97,29 +98,28 @@ def _imported(home: str, *, is_file: bool) -> ModuleType:
     folder = os.path.dirname(os.path.abspath(home)) if is_file else os.getcwd()
     if folder not in sys.path:
         sys.path.append(folder)
+    spec = importlib.util.spec_from_file_location("itk_roundtrip_function", home) if is_file else None
+    if is_file and (spec is None or spec.loader is None):
+        raise FunctionError(f"{home} is no file of Python; end its name with .py.", path=home)
     try:
-        if not is_file:
-            return importlib.import_module(home)
-        spec = importlib.util.spec_from_file_location("itk_roundtrip_function", home)
         if spec is None or spec.loader is None:
-            raise FunctionError(f"{home} is no file of Python; end its name with .py.", path=home)
+            return importlib.import_module(home)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # dataclasses and pickle look it up there
         spec.loader.exec_module(module)
         return module
-    except RoundtripError:
-        raise
     except SyntaxError as error:
-        where = f"{error.filename or home}, line {error.lineno}"
-        raise FunctionError(f"{where}: this is no valid Python ({error.msg}).", path=home) from None
+        where = f"{error.filename}, line {error.lineno}" if error.filename else home
+        reason = f" ({error.msg})" if error.filename else ""  # raised by the file itself, it may say anything
+        raise FunctionError(f"{where}: this is no valid Python{reason}.", path=home) from None
     except ModuleNotFoundError as error:
         if not is_file and error.name and f"{home}.".startswith(f"{error.name}."):
             reason = "name a file as FILE.py:FUNCTION, or install it"
             raise FunctionError(f"There is no module {home}; {reason}.") from None
         raise FunctionError(f"{home} needs the module {error.name}, which is not installed.") from None
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # SystemExit, too
+        if _is_stop(error):
+            raise
         place = _place(error, home if is_file else "") or home
         raise FunctionError(f"{home} cannot be loaded: {type(error).__name__} at {place}.") from None
 
@@ -241,9 +241,9 @@ def call_for_grid(
         given[_SPACING] = tuple(front.geometry(volume.image)[3:6])
     try:
         result = function.call(image, **given)
-    except (RoundtripError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # SystemExit, too
+    except BaseException as error:  # SystemExit, and errors of this package, whose message the function may have made
+        if _is_stop(error) or (isinstance(error, RoundtripError) and isinstance(function.call, Filter)):
+            raise
         place = _place(error, function.file)
         at = f" at {place}" if place else ""
         raised = FunctionError(f"{function.name} raised {type(error).__name__}{at}; its message may hold patient data.")
@@ -252,6 +252,11 @@ def call_for_grid(
         raise raised from None
     name = f"The result of {function.name}"
     return placed_data(in_memory(result, name), volume, name, regrid=regrid)
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Tell whether an error is Ctrl-C; in a worker process, which gets none, a function raised it."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
 
 
 def _place(error: BaseException, file: str) -> str:

@@ -464,13 +464,15 @@ def test_a_series_is_of_one_patient_whatever_is_set(tmp_path: Path) -> None:
     with pytest.raises(rt.RoundtripError, match="PatientID"):
         written(volume, tmp_path / "out")
 
-    def fails(index: int) -> str:
-        raise ValueError("Doe^John")
-
     again = rt.read_series(volume.series)
-    with pytest.raises(rt.RoundtripError, match=r"sets \(0020,4000\) raised ValueError") as raised:
-        written(again, tmp_path / "out", set={"ImageComments": fails})
-    assert "Doe" not in str(raised.value)
+    for error in (ValueError, SystemExit, rt.RoundtripError):
+
+        def fails(index: int, error: type[BaseException] = error) -> str:
+            raise error("Doe^John")
+
+        with pytest.raises(rt.FunctionError, match=rf"sets \(0020,4000\) raised {error.__name__}") as raised:
+            written(again, tmp_path / "out", set={"ImageComments": fails})
+        assert "Doe" not in str(raised.value)
     datasets = written(again, tmp_path / "set", set={"KVP": np.array([80.0, 100, 120, 140])})
     assert sorted(float(each.KVP) for each in datasets) == [80, 100, 120, 140]
 
@@ -523,6 +525,9 @@ def median(image):
 def raises(image):
     raise ValueError("Doe^John")
 
+def interrupts(image):
+    raise KeyboardInterrupt("Doe^John")
+
 def dies(image):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -558,6 +563,7 @@ def test_apply_a_function_of_a_file(functions: str, tmp_path: Path) -> None:
     ("function", "message"),
     [
         ("raises", "raised ValueError at functions.py:"),
+        ("interrupts", "raised KeyboardInterrupt at functions.py:"),
         ("dies", "ended its process"),
         ("returns_nothing", "None"),
         ("missing", "has no function missing"),

@@ -207,6 +207,10 @@ SECRET = "Mueller"
         ("import numpy\ndef work(image):\n    numpy.zeros(3).reshape(4)", r"raised ValueError at work\.py:3"),
         ("import sys\ndef work(image):\n    sys.exit('" + SECRET + "')", r"raised SystemExit at work\.py:3"),
         ("import itk\ndef work(image):\n    return itk.imread('/absent')", r"at work\.py:3"),
+        (
+            f"import itk_roundtrip as rt\ndef work(image):\n    raise rt.SeriesReadError('{SECRET}')",
+            r"raised SeriesReadError at work\.py:3",
+        ),
     ],
 )
 def test_errors_are_told_without_their_messages(text: str, message: str, volume: rt.Volume, load: Load) -> None:
@@ -229,6 +233,8 @@ def test_errors_are_told_without_their_messages(text: str, message: str, volume:
         ("def work(image:\n", r"work\.py, line 1: this is no valid Python"),
         ("x = 1\nraise RuntimeError('Mueller')", r"cannot be loaded: RuntimeError at work\.py:2"),
         ("import sys\nsys.exit(3)", r"cannot be loaded: SystemExit at work\.py:2"),
+        (f"raise SyntaxError('{SECRET}')", r"work\.py: this is no valid Python\."),
+        (f"import itk_roundtrip as rt\nraise rt.RoundtripError('{SECRET}')", r"loaded: RoundtripError at work\.py:2"),
         ("import no_such_module_anywhere", "needs the module no_such_module_anywhere, which is not installed"),
         ("def other(image): ...\ndef _hidden(): ...\nimport os", "has no function work; it has other"),
         ("x = 1", "has no function work; it has none"),
