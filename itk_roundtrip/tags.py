@@ -146,6 +146,11 @@ ITEM_DELIMITATION_ITEM = 0xFFFEE00D
 SEQUENCE_DELIMITATION_ITEM = 0xFFFEE0DD
 
 
+def creator_tag(tag: int) -> int:
+    """Return the tag of the Private Creator of the block of a private attribute (PS3.5 7.8.1)."""
+    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
+
+
 def tag_text(tag: int) -> str:
     """Return a tag as ``(gggg,eeee)``."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -35,7 +35,7 @@ from itk_roundtrip.dicom.edits import Edit, Edits, Removed
 from itk_roundtrip.dicom.encoding import NUMBER_FORMATS
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.rules import BY_TAG, CALLER_MAY_SET, OWNED, private_scale
-from itk_roundtrip.tags import tag_text
+from itk_roundtrip.tags import creator_tag, tag_text
 
 Value = str | int | float | Sequence[str | int | float] | None
 """Value of an attribute: one or several texts or numbers; ``None`` removes the attribute."""
@@ -179,7 +179,7 @@ def _check_owner(source: Dataset, tag: int, name: str) -> None:
     if group <= 0x0002 or group in (0x0004, 0x0006, 0xFFFE) or element == 0:
         raise refuse("it belongs to the file, whose writer sets it")
     if group & 1:
-        creator = values.text(source, group << 16 | element >> 8) if element > 0xFF else ""
+        creator = values.text(source, creator_tag(tag)) if element > 0xFF else ""
         if element <= 0xFF:
             raise refuse("it reserves a block of private attributes")
         if private_scale(tag, creator) is not None:
@@ -209,7 +209,7 @@ def _attribute(source: Dataset, tag: int, name: str) -> _Attribute:
         element = source.get_item(tag) if tag in source else None
         vr = str(element.VR) if element is not None else ""
         if vr in ("", "None", "UN"):
-            creator = values.text(source, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
+            creator = values.text(source, creator_tag(tag))
             try:
                 vr = private_dictionary_VR(tag, creator)
             except KeyError:

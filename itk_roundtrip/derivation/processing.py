@@ -505,7 +505,7 @@ def stale_private_scales(source: Dataset, *, stored: bool, real: bool, skip: Ite
     result: Edits = {}
     for tag in map(int, source.keys()):
         if tag >> 16 in groups and tag & 0xFFFF > 0xFF:
-            scale = private_scale(tag, values.text(source, tag & 0xFFFF0000 | tag >> 8 & 0xFF))
+            scale = private_scale(tag, values.text(source, tags.creator_tag(tag)))
             if scale is not None and scale.scales in stale:
                 result[tag] = Removed(tag)
     for tag, items in sequences_of(source):

@@ -21,7 +21,14 @@ from itk_roundtrip.dicom import values
 from itk_roundtrip.dicom.decimals import decimals
 from itk_roundtrip.dicom.edits import Edit, Edits, Removed
 from itk_roundtrip.errors import ImageError
-from itk_roundtrip.new_grids import GRID_RULES, REFORMATTING_CODE, RESAMPLING_CODE, When, is_pixel_plane
+from itk_roundtrip.new_grids import (
+    GRID_RULES,
+    REFORMATTING_CODE,
+    RESAMPLING_CODE,
+    When,
+    is_pixel_plane,
+    private_rule,
+)
 from itk_roundtrip.pixels.grids import decimal_text
 from itk_roundtrip.series.geometry import ORIENTATION_TOLERANCE, Cosines
 from itk_roundtrip.series.lattice import Lattice, lattice_of_slices
@@ -176,6 +183,7 @@ def new_grid(
     differs: set[When] = {"always"}
     differs |= {"planes"} if not are_slices else set()
     differs |= {"pixels"} if not are_pixels else set()
+    differs |= {"place"} if not (are_slices and are_pixels) else set()
     differs |= {"orientation"} if not is_parallel else set()
     x, y, z, u, v, w = map(float, unit[:, :2].T.ravel())
     cosines = None if is_parallel else (x, y, z, u, v, w)
@@ -286,10 +294,11 @@ def new_grid_edits(source: Dataset, place: NewSlice) -> Edits:
     for rule in GRID_RULES:
         if rule.action == "remove" and rule.when in place.differs and rule.tag in source:
             result[rule.tag] = Removed(rule.tag)
-    if "pixels" in place.differs:
-        for tag in map(int, source.keys()):
-            if is_pixel_plane(tag):
-                result[tag] = Removed(tag)
+    for tag in map(int, source.keys()):
+        private = private_rule(tag, values.text(source, tags.creator_tag(tag))) if tag >> 16 & 1 else None
+        is_stale = is_pixel_plane(tag) and "pixels" in place.differs
+        if is_stale or (private is not None and private.when in place.differs):
+            result[tag] = Removed(tag)
     for tag, numbers in (
         (tags.IMAGE_POSITION_PATIENT, place.position),
         (tags.IMAGE_ORIENTATION_PATIENT, place.orientation),

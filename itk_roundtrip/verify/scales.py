@@ -73,7 +73,7 @@ def private_scale_at(dataset: Dataset, tag: int) -> rules.PrivateScale | None:
     """Return the scale of the pixels that a private attribute of a data set or item holds; ``None`` if none."""
     if not tag >> 16 & 1:
         return None
-    creator = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+    creator = tags.creator_tag(tag)
     return rules.private_scale(tag, text(dataset, creator)) if creator in dataset else None
 
 

@@ -15,10 +15,12 @@ import pydicom
 import pytest
 import SimpleITK
 from conftest import SAMPLE, one_series
+from pydicom._private_dict import private_dictionaries
 from synthetic import write_case, write_series
 
 import itk_roundtrip as rt
 from itk_roundtrip import new_grids
+from itk_roundtrip.tags import tag_text
 
 Array = np.ndarray[Any, Any]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "regrid.md"
@@ -436,6 +438,72 @@ def test_verify_finds_what_is_wrong(
     dataset.save_as(file)
     report = rt.verify_series(tmp_path / "source", tmp_path / "out")
     assert (check, tag) in {(each.check, each.tag) for each in report.findings if each.severity == "error"}
+
+
+PRIVATE = {
+    ("SIEMENS CSA HEADER", 0x0029, 0x10): ("OB", b"SV10", "place"),
+    ("SIEMENS CSA HEADER", 0x0029, 0x20): ("OB", b"SV10", "kept"),
+    ("SIEMENS MR HEADER", 0x0019, 0x0C): ("IS", "1000", "kept"),
+    ("SIEMENS MR HEADER", 0x0019, 0x15): ("FD", [1.0, 2.0, 3.0], "place"),
+    ("GEMS_IMAG_01", 0x0027, 0x41): ("FL", 12.5, "place"),
+    ("GEMS_ACQU_01", 0x0019, 0x1B): ("DS", "12.5", "always"),
+    ("GEMS_ACQU_01", 0x0019, 0x9C): ("LO", "sequence", "kept"),
+    ("Philips Imaging DD 001", 0x2001, 0x0A): ("IS", "3", "always"),
+    ("Philips Imaging DD 001", 0x2001, 0x5F): ("SQ", [pydicom.Dataset()], "always"),
+    ("Philips MR Imaging DD 001", 0x2005, 0x09): ("FL", 1.5, "place"),
+    ("Philips MR Imaging DD 005", 0x2005, 0x09): ("DS", "0", "kept"),
+}
+"""Private attributes, and when they are removed."""
+
+
+@pytest.mark.parametrize(("name", "removed"), [("thick", {"place", "always"}), ("fewer", {"always"})])
+def test_what_makers_say_of_the_place_is_removed(name: str, removed: set[str], tmp_path: Path) -> None:
+    """As the standard's attributes are, and whatever else they say is kept; `verify` finds what is left."""
+
+    def block(dataset: pydicom.Dataset, creator: str, group: int) -> Any:
+        return dataset.private_block(group, creator, create=True)
+
+    for file in write_series(tmp_path / "source", slices=4):
+        dataset = pydicom.dcmread(file)
+        for (creator, group, element), (vr, value, _) in PRIVATE.items():
+            block(dataset, creator, group).add_new(element, vr, value)
+        dataset.save_as(file)
+    volume = read(tmp_path / "source")
+    for dataset in written(volume, grids(simple(volume))[name], tmp_path / "out"):
+        for (creator, group, element), (*_, when) in PRIVATE.items():
+            assert (element in block(dataset, creator, group)) == (when not in removed), (creator, element)
+    file = tmp_path / "out" / "derived_0002.dcm"
+    dataset = pydicom.dcmread(file)
+    block(dataset, "GEMS_ACQU_01", 0x0019).add_new(0x1B, "DS", "12.5")
+    if "place" in removed:
+        block(dataset, "GEMS_IMAG_01", 0x0027).add_new(0x41, "FL", 12.5)
+    block(dataset, "GEMS_ACQU_01", 0x0019).__delitem__(0x9C)
+    dataset.save_as(file)
+    report = rt.verify_series(tmp_path / "source", tmp_path / "out")
+    found = {(each.check, each.tag) for each in report.findings if each.severity == "error"}
+    last_location = block(dataset, "GEMS_ACQU_01", 0x0019).get_tag(0x1B)
+    image_location = {block(dataset, "GEMS_IMAG_01", 0x0027).get_tag(0x41)} if "place" in removed else set()
+    sequence = block(dataset, "GEMS_ACQU_01", 0x0019).get_tag(0x9C)
+    assert found == {("HDR-01", tag_text(tag)) for tag in {last_location, sequence} | image_location}
+
+
+def test_rules_for_private_attributes_are_of_attributes_that_makers_have() -> None:
+    """By pydicom's private dictionary, but for what headers of scanners and dcm2niix show."""
+    known = {
+        (creator, key[:4], key[6:])
+        for creator, elements in private_dictionaries.items()
+        for key in elements
+        if key[4:6] == "xx"
+    }
+    named = [
+        (rule.creator, f"{rule.group:04X}", f"{element:02X}")
+        for rule in new_grids.PRIVATE_RULES
+        for element in rule.elements
+    ]
+    assert len(named) == len(set(named))
+    unknown = {(creator, element) for creator, group, element in named if (creator, group, element) not in known}
+    uih = "Image Private Header"
+    assert unknown == {("ELSCINT1", "C4"), *((uih, element) for element in ("02", "0F", "14", "15", "50", "51"))}
 
 
 @pytest.mark.skipif(DCM2NIIX is None, reason="dcm2niix is not installed")

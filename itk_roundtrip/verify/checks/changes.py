@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from itk_roundtrip import tags
 from itk_roundtrip.dicom.privacy import may_show
-from itk_roundtrip.new_grids import may_change
 from itk_roundtrip.rules import Rule
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.attributes import Difference
 from itk_roundtrip.verify.checks.functional_groups import is_set_by_rule
-from itk_roundtrip.verify.checks.headers import is_allowed
+from itk_roundtrip.verify.checks.headers import is_allowed, is_of_new_grid
 from itk_roundtrip.verify.findings import Change, Outcome
 from itk_roundtrip.verify.pair import Pair, is_declared
 from itk_roundtrip.verify.registry import check
@@ -58,7 +57,7 @@ def _outcome(difference: Difference, rule: Rule, pair: Pair) -> Outcome:
     by_processing = pair.processed and (rule.processed == "remove" or is_stale_scale(pair, difference))
     if difference.outcome == "lost" and (rule.action == "remove" or by_processing):
         return "removed by rule"
-    if pair.is_elsewhere and may_change(difference.tag, difference.outcome):
+    if is_of_new_grid(pair, difference):
         return "removed by rule" if difference.outcome == "lost" else "set by rule"
     if is_set_by_rule(pair, difference) or _is_of_decoding(pair, difference):
         return "set by rule"

@@ -141,13 +141,17 @@ def left_of_the_old_grid(pair: Pair) -> Iterator[Finding]:
         is_turned = bool(np.abs(np.subtract(axes[0], axes[1])).max() > ORIENTATION_TOLERANCE)
         is_moved = before.shape != after.shape or bool(np.abs(before - after).max() > GEOMETRY_TOLERANCE_MM)
     size = [numbers(dataset, tag) for dataset in (pair.source, pair.written) for tag in (tags.ROWS, tags.COLUMNS)]
-    holds = {"always": True, "orientation": is_turned, "pixels": is_moved or size[:2] != size[2:], "planes": False}
+    are_others = is_moved or size[:2] != size[2:]
+    holds = {"always": True, "orientation": is_turned, "pixels": are_others, "place": are_others, "planes": False}
     for rule in new_grids.GRID_RULES:
         if rule.action == "remove" and holds[rule.when] and rule.tag in pair.written:
             yield pair.finding("HDR-01", rule.tag, f"is left on a new grid: {rule.detail}")
     for tag in map(int, pair.written.keys()):
         if holds["pixels"] and new_grids.is_pixel_plane(tag):
             yield pair.finding("HDR-01", tag, "is left on a new grid: names pixels of the source by row and column")
+        private = new_grids.private_rule(tag, text(pair.written, tags.creator_tag(tag))) if tag >> 16 & 1 else None
+        if private is not None and holds[private.when]:
+            yield pair.finding("HDR-01", tag, f"is left on a new grid: {private.detail}")
 
 
 def _severity(difference: Difference, detail: str) -> Severity:
@@ -166,7 +170,7 @@ def is_allowed(pair: Pair, difference: Difference) -> bool:
     tag = difference.tag
     if is_set_by_rule(pair, difference):
         return True
-    if pair.is_elsewhere and new_grids.may_change(tag, difference.outcome):
+    if is_of_new_grid(pair, difference):
         return True
     if pair.processed and is_stale_scale(pair, difference):
         return True
@@ -182,6 +186,13 @@ def is_allowed(pair: Pair, difference: Difference) -> bool:
         uncompressed = _was_decoded(pair) and not pair.written_pixels.encapsulated
         return pair.written_pixels.encapsulated or (uncompressed and tag not in pair.written)
     return False
+
+
+def is_of_new_grid(pair: Pair, difference: Difference) -> bool:
+    """Tell whether an attribute may have this outcome because the slice is of a new grid."""
+    tag = difference.tag
+    creator = text(pair.source, tags.creator_tag(tag)) if tag >> 16 & 1 else ""
+    return pair.is_elsewhere and new_grids.may_change(tag, creator, difference.outcome)
 
 
 def _is_of_processing(pair: Pair, difference: Difference) -> bool:
