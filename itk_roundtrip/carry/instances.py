@@ -18,9 +18,10 @@ from itk_roundtrip.derivation.plan import PixelChange, SeriesPlan, declared, edi
 from itk_roundtrip.derivation.processing import ProcessedPixels
 from itk_roundtrip.derivation.regrid import NewSlice, new_grid_edits
 from itk_roundtrip.derivation.uids import sop_instance_uid
+from itk_roundtrip.dicom import values as values_of
 from itk_roundtrip.dicom.edits import Edits
 from itk_roundtrip.dicom.frames import encapsulated, even
-from itk_roundtrip.dicom.headers import Header, PixelData, complete, nested_pixels, transcoded
+from itk_roundtrip.dicom.headers import Header, PixelData, complete, nested_pixels, read_header, transcoded
 from itk_roundtrip.dicom.parsing import Bytes
 from itk_roundtrip.dicom.reading import read_file
 from itk_roundtrip.dicom.spans import items
@@ -82,6 +83,7 @@ def instance_edits(
     transfer_syntax: str,
     processed: ProcessedPixels | None = None,
     new_slice: NewSlice | None = None,
+    lossy: Instance | None = None,
 ) -> Edits:
     """Return the edits of an instance's header.
 
@@ -103,8 +105,12 @@ def instance_edits(
         What became of the pixels; ``None`` if they are those of the source.
     new_slice
         Place of a slice on a new grid, of which the source is the nearest slice.
+    lossy
+        Another instance that contributed to processed values and lost detail by compression, where the source did not.
     """
     change = _pixel_change(source, instance, carriage, decoder, transfer_syntax)
+    if processed is not None and lossy is not None:
+        change = replace(change, lossy=_lossy_step(read_header(lossy.path, lossy.name), lossy))
     change = replace(change, processed=processed)
     if plan is None:
         return pixel_edits(source.values, change)
@@ -169,7 +175,7 @@ def _pixel_change(
 ) -> PixelChange:
     """Return the changes of Photometric Interpretation and Planar Configuration, and what is said of decoding."""
     lossy = instance.is_lossy
-    steps = (_method(instance), _ratio(source, instance)) if lossy else None
+    steps = _lossy_step(source, instance) if lossy else None
     interleaved = carriage.pixel_format.samples > 1 and (
         source.encapsulated or compression.is_compressed(transfer_syntax)
     )
@@ -187,6 +193,15 @@ def _pixel_change(
     return PixelChange(
         carriage.photometric if recoloured else None, 0 if interleaved else None, steps, "; ".join(statements)
     )
+
+
+def _lossy_step(source: Header, instance: Instance) -> tuple[str, str]:
+    """Return method and ratio of the compression by which an instance lost detail; empty if they are not known."""
+    if instance.is_lossy:
+        return _method(instance), _ratio(source, instance)
+    said = tags.LOSSY_IMAGE_COMPRESSION_METHOD, tags.LOSSY_IMAGE_COMPRESSION_RATIO
+    method, ratio = (values_of.text(source.values, tag) for tag in said)
+    return method, ratio
 
 
 def _lossy_codec(instance: Instance) -> str:

@@ -7,7 +7,7 @@ carried as one without processing is, but for its pixel words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class Values:
     new_slice
         Place of a slice on a new grid, whose instance is the nearest of the source; ``None`` for the slice of the
         source itself.
+    lossy
+        Nearest other instance that contributed and lost detail by compression; ``None`` if the instance itself did.
     """
 
     places: tuple[tuple[Path, int], ...]
@@ -53,6 +55,7 @@ class Values:
     contributing_frames: tuple[tuple[int, ...], ...] = ()
     grids: tuple[Grid, ...] = ()
     new_slice: NewSlice | None = None
+    lossy: Instance | None = None
 
     def of_plane(self, frame: int | None) -> Array:
         """Return the values of a plane, shape (rows, columns), samples behind."""
@@ -64,6 +67,14 @@ class Values:
     def bound(self) -> float:
         """Half the largest slope of the planes: the largest error that rounding makes, in real-world units."""
         return max(abs(rescale(grid.pixel_format)[0]) / 2 for grid in self.grids)
+
+
+def lossy_contributor(slices: Sequence[Slice], index: int, contributing: Iterable[int]) -> Instance | None:
+    """Return the instance of the nearest contributing slice that lost detail; ``None`` if that at the index did."""
+    if slices[index].instance.lost_detail:
+        return None
+    lossy = [other for other in contributing if slices[other].instance.lost_detail]
+    return slices[min(lossy, key=lambda other: abs(other - index))].instance if lossy else None
 
 
 @dataclass(frozen=True)

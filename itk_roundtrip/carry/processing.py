@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from itk_roundtrip.arguments import Backend, Progress
-from itk_roundtrip.carry.processed import Values
+from itk_roundtrip.carry.processed import Values, lossy_contributor
 from itk_roundtrip.carry.regrid import LISTED_INSTANCES, Regridded, check_regriddable, regridded
 from itk_roundtrip.carry.scheduling import Pool
 from itk_roundtrip.errors import FunctionError, RoundtripError, SeriesWriteError, UnsupportedSeriesError
@@ -26,7 +26,7 @@ from itk_roundtrip.itk_io.filters import Filter
 from itk_roundtrip.itk_io.front_ends import front_end
 from itk_roundtrip.pixels.formats import Array
 from itk_roundtrip.processes import Workers
-from itk_roundtrip.series.find import Series, Slice
+from itk_roundtrip.series.find import Instance, Series, Slice
 from itk_roundtrip.series.volumes import SubVolume
 from itk_roundtrip.volume.checks import check_regular
 from itk_roundtrip.volume.functions import Function, call_for_grid, check_parameters, load_function, of_filter
@@ -336,12 +336,17 @@ def values_of(volumes: Sequence[SubVolume], files: Sequence[Path], footprint_sli
     places: dict[str, dict[int, tuple[Path, int]]] = {}
     others: dict[str, dict[str, tuple[str, str]]] = {}
     frames: dict[str, dict[int, tuple[int, ...]]] = {}
+    lossy: dict[str, Instance] = {}
     for volume, file in zip(volumes, files, strict=True):
         count = len(volume.slices)
+        lost = [index for index, slice_ in enumerate(volume.slices) if slice_.instance.lost_detail]
         for index, slice_ in enumerate(volume.slices):
             name, frame = slice_.instance.name, slice_.frame or 0
             places.setdefault(name, {})[frame] = (file, index)
             reach = count if footprint_slices is None else footprint_slices
+            within = [at for at in lost if abs(at - index) <= reach]
+            if name not in lossy and (neighbour := lossy_contributor(volume.slices, index, within)) is not None:
+                lossy[name] = neighbour
             reach = reach if min(2 * reach, count - 1) <= LISTED_INSTANCES else 0
             neighbours = [
                 volume.slices[at] for at in range(max(0, index - reach), min(count, index + reach + 1)) if at != index
@@ -358,6 +363,7 @@ def values_of(volumes: Sequence[SubVolume], files: Sequence[Path], footprint_sli
             places=tuple(_in_order(of_instance)),
             contributing=tuple(others[name].values()) if len(others[name]) <= LISTED_INSTANCES else (),
             contributing_frames=tuple(_in_order(frames[name])) if any(frames[name].values()) else (),
+            lossy=lossy.get(name),
         )
         for name, of_instance in places.items()
     }

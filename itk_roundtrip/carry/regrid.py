@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from itk_roundtrip.carry.processed import Values
+from itk_roundtrip.carry.processed import Values, lossy_contributor
 from itk_roundtrip.derivation.regrid import NewGrid, new_grid
 from itk_roundtrip.errors import UnsupportedSeriesError
 from itk_roundtrip.series.find import Instance, Series
@@ -102,7 +102,7 @@ def regridded(
         instances.append(replace(sources[name], name=name))
         values[name] = Values(
             places=((file, new_slice.index),), contributing=_uids([slices[other].instance for other in others]),
-            new_slice=new_slice,
+            new_slice=new_slice, lossy=lossy_contributor(slices, nearest, others),
         )  # fmt: skip
     names = tuple(f"{new_slice.number}.dcm" for new_slice in grid.slices)
     return Regridded(grid, replace(series, instances=tuple(instances)), names, sources), values

@@ -595,6 +595,7 @@ def edits_of(job: Job, slab: Slab, index: int, source: Header, written: Sequence
         transfer_syntax=job.transfer_syntax,
         processed=processed,
         new_slice=slab.values[index].new_slice if slab.values else None,
+        lossy=slab.values[index].lossy if slab.values else None,
     )
     return edits | caller_edits(source.values, slab.settings[index]) if slab.settings else edits
 

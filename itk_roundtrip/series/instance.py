@@ -274,6 +274,11 @@ class Instance:
         return is_lossy(self.transfer_syntax_uid, self.lossy, codestream.lost(self.streams))
 
     @property
+    def lost_detail(self) -> bool:
+        """Whether the pixels are lossily compressed, or were so before, as the header says (PS3.3 C.7.6.1.1.5)."""
+        return self.is_lossy or self.lossy == "01"
+
+    @property
     def bits_beyond(self) -> int:
         """Precision of lossy streams with more bits than are stored; 0 if none of them has.
 

@@ -17,7 +17,8 @@ from pydicom.pixels.decoders.base import Decoder
 from pydicom.pixels.utils import pixel_array
 from synthetic import CASES, is_available, write_case, write_series
 
-from itk_roundtrip import UnsupportedSeriesError, find_series, read_series
+from itk_roundtrip import UnsupportedSeriesError, derive, find_series, read_series
+from itk_roundtrip import write_series as write_series_of
 from itk_roundtrip.rules import is_lossy
 from itk_roundtrip.verify.stored import pixels, stored_values
 
@@ -252,3 +253,52 @@ def test_bits_beside_lossless_values_are_no_values(name: str, tmp_path: Path) ->
     assert words.max() > high
     values = stored_values(pixels(pydicom.dcmread(files[0])))[0]
     assert np.array_equal(values.ravel(), (words.ravel() - low) % (high - low + 1) + low)
+
+
+@pytest.mark.parametrize("name", ["jpeg_baseline", "j2k_lossy_rgb"])
+def test_a_small_change_of_lossy_pixels_is_a_change(name: str, tmp_path: Path) -> None:
+    """Not taken for a difference between decoders, however little it is."""
+    needs(name)
+    write_case(name, tmp_path / "source")
+    volume = read_series(find_series(tmp_path / "source")[0])
+    values = np.array(volume.array_zyx).astype("i2")
+    values += np.where(values < 255, 1, -1).astype("i2")
+    result = write_series_of(derive(volume, image=values, description="x", allow_irregular=True), tmp_path / "out")
+    assert result.quantisation is not None
+    assert (result.quantisation.max_error, result.quantisation.changed) == (0, values.size)
+    assert all(
+        "stored values unchanged" not in pydicom.dcmread(file).DerivationDescription
+        for file in (tmp_path / "out").iterdir()
+    )
+
+
+@pytest.mark.parametrize("history", ["stream", "header"])
+@pytest.mark.parametrize("way", ["neighbours", "all", "new grid"])
+def test_what_a_neighbour_lost_is_said(way: str, history: str, tmp_path: Path) -> None:
+    """Of each slice to which a lossy one contributed, with its ratio and method, and of no other."""
+    last = {"transfer_syntax": "jpeg_baseline"} if history == "stream" else {"lossy_history": "one"}
+    write_series(tmp_path / "source", slices=5, bits_allocated=8, bits_stored=8, last_slice=last)
+    volume = read_series(find_series(tmp_path / "source")[0])
+    image = volume.image
+    geometry = np.array(image.GetOrigin()), np.array(image.GetSpacing())
+    values: Any = SimpleITK.GetImageFromArray(np.array(volume.array_zyx).astype("f4"))
+    values.SetOrigin(geometry[0].tolist())
+    values.SetSpacing(geometry[1].tolist())
+    options: dict[str, Any] = {"footprint_slices": {"neighbours": 1, "all": None, "new grid": 0}[way]}
+    if way == "new grid":
+        options["regrid"] = True
+        values = SimpleITK.Resample(
+            values, values.GetSize(), SimpleITK.Transform(), SimpleITK.sitkLinear,
+            (geometry[0] - [0, 0, geometry[1][2] / 2]).tolist(), values.GetSpacing(),
+        )  # fmt: skip
+    else:
+        values = values + 1
+    write_series_of(derive(volume, image=values, description="x", **options), tmp_path / "out")
+    datasets = [pydicom.dcmread(file) for file in (tmp_path / "out").iterdir()]
+    datasets.sort(key=lambda dataset: dataset.ImagePositionPatient[2])
+    expected = {"neighbours": [0, 0, 0, 1, 1], "all": [1] * 5, "new grid": [0, 0, 0, 0, 1]}[way]
+    assert [dataset.get("LossyImageCompression") == "01" for dataset in datasets] == expected
+    for dataset in datasets:
+        if "LossyImageCompression" in dataset:
+            assert dataset.LossyImageCompressionMethod == "ISO_10918_1"
+            assert dataset.LossyImageCompressionRatio == datasets[-1].LossyImageCompressionRatio

@@ -356,9 +356,7 @@ def content_times(series: SeriesPair) -> Iterator[Finding]:
 @reports("LOS-01")
 def contributing_loss(series: SeriesPair) -> Iterator[Finding]:
     """Check that a lossy compression is said of processed instances to which a slice that had one contributed."""
-    lossy = {
-        instance.sop_instance_uid for instance in series.source.instances if instance.is_lossy or instance.lossy == "01"
-    }
+    lossy = {instance.sop_instance_uid for instance in series.source.instances if instance.lost_detail}
     for pair, report in zip(series.pairing.pairs, series.reports, strict=True):
         added = {uid for _, uid in pair.written.source_images[len(pair.source.source_images) :]}
         if report.processed and added & lossy - {pair.source.sop_instance_uid} and pair.written.lossy != "01":
