@@ -320,12 +320,3 @@ def write_file(image: Any, path: Path) -> None:
     """Write an image to a file through the ImageIO that its extension tells, compressed if that says so."""
     with kept_locale():
         load().WriteImage(image, str(path))
-
-
-def read_image(path: Path) -> tuple[NDArray[Any], tuple[float, ...], tuple[float, ...], NDArray[Any]]:
-    """Read any image that ITK reads: its array (z, y, x), origin and spacing in mm, (x, y, z), and direction."""
-    module = load()
-    image = module.ReadImage(str(path))
-    size = image.GetDimension()
-    direction = np.array(image.GetDirection()).reshape(size, size)
-    return module.GetArrayFromImage(image), image.GetOrigin(), image.GetSpacing(), direction

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from itk_roundtrip.arguments import IMAGE_FORMATS
-from itk_roundtrip.errors import ImageError, SeriesWriteError
+from itk_roundtrip.errors import ImageError, RoundtripError, SeriesWriteError
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.pixels.formats import Array, PixelType
@@ -88,8 +88,23 @@ def read_file(file: Path) -> ImageData:
 def read_file_to(file: Path, target: Path) -> ImageData:
     """Read an image file and save its pixels as ``target``, a file of numpy; return the rest of it."""
     data = read_file(file)
-    np.save(target, data.array)
+    save(data.array, target)
     return ImageData(np.empty(0), data.lattice, data.single_precision)
+
+
+def save(array: Array, target: Path) -> None:
+    """Save an array as a temporary file of numpy.
+
+    Raises
+    ------
+    RoundtripError
+        The system refuses it.
+    """
+    try:
+        np.save(target, array)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise RoundtripError(f"The folder for temporary files takes no image ({reason}).") from None
 
 
 def write_file(file: Path, array_zyx: Array, pixel_type: PixelType, geometry: Sequence[float]) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from itk_roundtrip.errors import RoundtripError
-from itk_roundtrip.itk_io import _simpleitk
+from itk_roundtrip.itk_io import files
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.series.geometry import SPACING_TOLERANCE_FRACTION, normal
+from itk_roundtrip.series.lattice import Lattice
 from itk_roundtrip.words import counted, posix
 
 ALIGNMENT_TOLERANCE = 1e-3
@@ -61,8 +62,7 @@ def read_reference(file: Path, written: Series, folder: Path, workers: Workers) 
             shape, kind = array.shape, array.dtype.kind
         except Exception:  # no such file, or none of numpy's
             raise RoundtripError(f"{posix(file)} cannot be read as an array of numpy.", path=posix(file)) from None
-        if kind not in "biuf":
-            raise RoundtripError(f"{posix(file)} holds something else than real numbers.", path=posix(file))
+        _check_real(file, kind)
         if shape[:1] != (len(written.instances),):
             message = f"{posix(file)} holds {counted(shape[0] if shape else 0, 'slice')}, the written series"
             raise RoundtripError(f"{message} {len(written.instances)}.", path=posix(file))
@@ -83,46 +83,44 @@ def lay_on_grid(file: Path, written: Series, target: Path) -> None:
     RoundtripError
         It cannot be read, or does not lie on the grid of the series.
     """
-    try:
-        array, origin, spacing, direction = _simpleitk.read_image(file)
-    except Exception:  # whatever ITK throws; its text may quote values
-        raise RoundtripError(f"{posix(file)} cannot be read as an image by ITK.", path=posix(file)) from None
+    data = files.read_file(file)
+    array = data.array
+    _check_real(file, array.dtype.kind)
     first = next((instance for instance in written.instances if instance.image_orientation_patient), None)
-    if first is None or first.image_orientation_patient is None or array.ndim < 3:
+    if first is None or data.lattice is None or len(data.lattice.size) < 3:
         aligned = array.reshape((-1, *array.shape[-2:])) if array.ndim == 2 else array
     else:
-        aligned = _aligned(file, written, first, array, np.array(origin), np.array(spacing), direction)
+        aligned = _aligned(file, written, first, array, data.lattice)
     if aligned.shape[0] != len(written.instances):
         message = f"{posix(file)} holds {counted(aligned.shape[0], 'slice')}, the written series"
         raise RoundtripError(f"{message} {len(written.instances)}.", path=posix(file))
-    np.save(target, aligned)
+    files.save(aligned, target)
 
 
-def _aligned(
-    file: Path,
-    written: Series,
-    first: Instance,
-    array: NDArray[Any],
-    origin: NDArray[Any],
-    spacing: NDArray[Any],
-    direction: NDArray[Any],
-) -> NDArray[Any]:
+def _check_real(file: Path, kind: str) -> None:
+    """Refuse pixels of a kind of numpy that are no real numbers."""
+    if kind not in "biuf":
+        raise RoundtripError(f"{posix(file)} holds something else than real numbers.", path=posix(file))
+
+
+def _aligned(file: Path, written: Series, first: Instance, array: NDArray[Any], lattice: Lattice) -> NDArray[Any]:
     """Turn and flip an array (z, y, x) so that its axes run along the normal, down the columns, along the rows."""
     cosines = np.array(first.image_orientation_patient)
     slice_axes = np.stack([normal(tuple(cosines)), cosines[3:], cosines[:3]])  # of the slices: z, y, x
-    image_axes = direction[:3, :3].T[::-1]  # of the image: z, y, x
+    spacing = np.linalg.norm(lattice.axes[:3, :3], axis=0)
+    image_axes = (lattice.axes[:3, :3] / spacing).T[::-1]  # of the image: z, y, x
     agreement = slice_axes @ image_axes.T
     order = np.argmax(np.abs(agreement), axis=1)
     if sorted(order) != [0, 1, 2] or np.any(np.abs(agreement[[0, 1, 2], order]) < 1 - ALIGNMENT_TOLERANCE):
         raise RoundtripError(f"{posix(file)} does not lie along the slices of the written series.", path=posix(file))
-    corner = np.array(origin[:3], dtype=float)
+    corner = lattice.origin[:3].copy()
     flipped = []
     for axis, image_axis in enumerate(order):
         if agreement[axis, image_axis] < 0:
             flipped.append(axis)
-            corner += image_axes[image_axis] * spacing[:3][::-1][image_axis] * (array.shape[image_axis] - 1)
+            corner += image_axes[image_axis] * spacing[::-1][image_axis] * (array.shape[image_axis] - 1)
     turned: NDArray[Any] = np.flip(np.moveaxis(array, list(order), [0, 1, 2]), tuple(flipped))
-    image_spacing = np.array(spacing[:3], dtype=float)[::-1][list(order)]
+    image_spacing = spacing[::-1][list(order)]
     steps = written.geometry.spacing_mm if written.geometry else None
     wanted = (steps, *(first.pixel_spacing or (None, None)))
     for slice_step, image_step in zip(wanted, image_spacing, strict=True):

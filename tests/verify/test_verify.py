@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import itk
 import numpy as np
 import pydicom
 import pydicom.data
 import pytest
 import SimpleITK
 import witness
-from conftest import ROOT, SAMPLE, Run, Verify
+from conftest import ROOT, SAMPLE, Run, Verify, one_series
 from planted import (
     COPY_DEFECTS,
     DEFECTS,
@@ -42,7 +43,15 @@ from pydicom import uid
 from synthetic import make_uid, write_case, write_series
 from typer.testing import CliRunner
 
-from itk_roundtrip import AmbiguousSeriesError, Finding, Report, RoundtripError, SeriesNotFoundError, verify_series
+from itk_roundtrip import (
+    AmbiguousSeriesError,
+    Finding,
+    Report,
+    RoundtripError,
+    SeriesNotFoundError,
+    read_series,
+    verify_series,
+)
 from itk_roundtrip.cli import app
 from itk_roundtrip.verify import audit, judge
 from itk_roundtrip.verify.audit import Request
@@ -751,9 +760,25 @@ def test_a_reference_that_does_not_fit_is_refused(make: Callable[..., Made], ver
     (tmp_path / "text.nii").write_text("no image")
     image = SimpleITK.GetImageFromArray(np.zeros((3, 5, 6)))
     SimpleITK.WriteImage(image, str(tmp_path / "elsewhere.mha"))
-    for name in ("short.npy", "text.nii", "elsewhere.mha", "missing.npy"):
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 5, 6), "c8")), str(tmp_path / "complex.mha"))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.full((3, 5, 6), np.nan)), str(tmp_path / "nan.nii"))
+    names = ("short.npy", "text.nii", "elsewhere.mha", "complex.mha", "nan.nii", "missing.npy", "missing.mha")
+    for name in names:
         with pytest.raises(RoundtripError, match=name):
             verify(made.source, made.written, reference=tmp_path / name)
+
+
+def test_a_reference_is_read_as_any_image_of_another_program(run: Run, verify: Verify, tmp_path: Path) -> None:
+    """ITK would read the pixels of a file beside it for its own."""
+    write_series(tmp_path / "in", slices=3)
+    run(tmp_path / "in", tmp_path / "out")
+    image = read_series(one_series(tmp_path / "in")).image
+    itk.imwrite(image, str(tmp_path / "reference.nii.gz"))
+    values = itk.array_view_from_image(image)
+    values += 3
+    itk.imwrite(image, str(tmp_path / "reference.nii"))
+    assert verify(tmp_path / "in", tmp_path / "out", reference=tmp_path / "reference.nii.gz").verdict == "pass"
+    assert verify(tmp_path / "in", tmp_path / "out", reference=tmp_path / "reference.nii").verdict == "fail"
 
 
 # ------------------------------------------------------------------------------------- imperfect sources
