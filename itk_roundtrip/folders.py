@@ -1,4 +1,7 @@
-"""Hidden folders that files are made in before they are published: locked, and cleared of what a killed run left."""
+"""Folders that files are made in before they are published: hidden, locked, cleared of what a killed run left.
+
+And folders for temporary files, which are removed even if the process that made them was killed.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from itk_roundtrip.errors import DestinationError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -57,10 +63,19 @@ def lock(folder: Path) -> BaseFileLock:
 
 
 def remnants(folder: Path) -> Iterator[Path]:
-    """Yield what is in a locked folder beside its lock."""
-    for path in folder.iterdir():
+    """Yield what is in a locked folder beside its lock; nothing if somebody else has removed it."""
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
         if path.name != _LOCK:
             yield path
+
+
+def gone(name: str, folder: Path) -> DestinationError:
+    """Return the error for an output of which somebody else has removed the hidden folder, or files in it."""
+    return DestinationError(
+        f"{name} cannot be written: in the folder {folder.name} beside it, in which it was being made, something was"
+        " removed; leave that folder alone and try again.",
+        path=name,
+    )
 
 
 def remove_locked(folder: Path, file_lock: BaseFileLock) -> None:
@@ -85,3 +100,30 @@ def remove(path: Path) -> None:
                 with contextlib.suppress(OSError):
                     os.chmod(name, 0o700)
     shutil.rmtree(path, ignore_errors=True)
+
+
+# --------------------------------------------------------------------------------------------------- temporary files
+
+_PREFIX = "itk-roundtrip-"
+_of_this_process = _PREFIX
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for temporary files, as a context that removes it."""
+    return tempfile.TemporaryDirectory(prefix=_of_this_process)
+
+
+def name_temporary() -> Path:
+    """Let the names of temporary folders of this process begin alike, and not as those of others; return that path.
+
+    Whoever ends the process removes with it what is left of them: they hold data of patients.
+    """
+    global _of_this_process
+    _of_this_process = f"{_PREFIX}{secrets.token_hex(4)}-"
+    return Path(tempfile.gettempdir(), _of_this_process)
+
+
+def remove_temporary(beginning: Path) -> None:
+    """Remove the temporary folders of a process, by the path that :func:`name_temporary` returned there."""
+    for folder in beginning.parent.glob(f"{beginning.name}*"):
+        remove(folder)

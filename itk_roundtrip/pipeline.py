@@ -951,7 +951,7 @@ def _finish(
     if trip.options.headers == "complete":
         report = acceptance.judged(carried.result, carried.series, carried.job, folders, uids)
     warnings = [*trip.warnings, *carried.warnings, *acceptance.concerns(carried.result, carried.job.identity, report)]
-    trip.staging.publish()
+    trip.staging.publish([name for slab in carried.parts for name in slab.output_names])
     return _result(folders, carried, trip, warnings, report)
 
 

@@ -24,9 +24,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
 
+from itk_roundtrip import folders
 from itk_roundtrip.errors import RoundtripError, internal_error
 
 _GARBAGE_THRESHOLD = 50_000
@@ -65,11 +67,15 @@ class Outcome:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process, the thread that receives its answers, whether it is prepared, and its task since when."""
+    """A worker process, the thread that receives its answers, whether it is prepared, and its task since when.
+
+    ``temporary`` is how the paths of its temporary folders begin; ``None`` before it is prepared.
+    """
 
     process: subprocess.Popen[bytes]
     receiver: threading.Thread
     ready: bool = False
+    temporary: Path | None = None
     task: Task | None = None
     since: float = 0.0
 
@@ -163,6 +169,8 @@ class Workers:
                     worker.process.stdin.close()
                 worker.receiver.join(_ENDING_SECONDS)
                 self._workers.remove(worker)
+                if worker.temporary is not None:
+                    folders.remove_temporary(worker.temporary)
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Outcome:
         """Run a task and return its outcome; an error that it raises is raised here."""
@@ -237,6 +245,8 @@ class Workers:
                 )
             return None if task is None else Outcome(task, crashed=True)
         value, error = pickle.loads(answer)
+        if not worker.ready:
+            worker.temporary = value
         if self._single_use and worker.ready:
             self._end(worker)
             self._start()
@@ -313,8 +323,9 @@ def serve(prepare: str, output: Literal["stderr"] | None) -> None:
     for descriptor in range(3):  # nothing that a library prints gets among the answers
         os.dup2(null, descriptor)
     _behave()
+    temporary = folders.name_temporary()
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_receive_tasks, args=(requests, tasks), daemon=True).start()
+    threading.Thread(target=_receive_tasks, args=(requests, tasks, temporary), daemon=True).start()
     gc.disable()  # nothing that is imported is garbage
     try:
         module, _, argument = prepare.partition(":")
@@ -328,7 +339,7 @@ def serve(prepare: str, output: Literal["stderr"] | None) -> None:
     gc.set_threshold(_GARBAGE_THRESHOLD)
     gc.enable()
     with contextlib.suppress(OSError):  # the parent is gone
-        _send(answers, pickle.dumps((None, error)))
+        _send(answers, pickle.dumps((temporary, error)))
         while True:
             answer = _answer(tasks.get())
             for stream in (sys.stdout, sys.stderr):
@@ -350,10 +361,12 @@ def _behave() -> None:
         ctypes.windll.kernel32.SetErrorMode(0x0003)  # SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX: no dialog waits
 
 
-def _receive_tasks(requests: IO[bytes], tasks: queue.SimpleQueue[bytes]) -> None:
+def _receive_tasks(requests: IO[bytes], tasks: queue.SimpleQueue[bytes], temporary: Path) -> None:
     """Queue the tasks that come, and end this process, in the middle of a task if need be, when the parent is gone."""
     while (task := _received(requests)) is not None:
         tasks.put(task)
+    with contextlib.suppress(OSError):
+        folders.remove_temporary(temporary)
     os._exit(0)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from itk_roundtrip import losses, processes
 from itk_roundtrip.carry import scheduling, slabs
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.errors import RoundtripError, SeriesWriteError
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.processes import Task, Workers, uninterrupted
 from itk_roundtrip.words import posix
 
@@ -166,6 +168,39 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 def _write_and_sleep(file: str) -> None:
     Path(file).touch()
     time.sleep(3600)
+
+
+def _fill_temporary_folder(told: str, death: bool = False) -> None:
+    with temporary_folder() as folder:
+        (Path(folder) / "patient.dcm").touch()
+        Path(told).write_text(folder)
+        if death:
+            os._exit(1)
+        time.sleep(3600)
+
+
+@pytest.mark.parametrize("end", ["stopped", "crashed", "too late", "parent killed"])
+def test_temporary_files_of_a_worker_that_is_ended_are_removed(end: str, tmp_path: Path) -> None:
+    """They hold data of patients; those of others stay."""
+    told, other = tmp_path / "told", Path(tempfile.mkdtemp(prefix="itk-roundtrip-", dir=tmp_path))
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    code = f"""
+        from collections import deque
+        from itk_roundtrip.processes import Task, Workers
+        import test_processes
+        with Workers(1, prepare="test_processes") as pool:
+            task = Task(test_processes._fill_temporary_folder, ({str(told)!r}, {end == "crashed"}))
+            for outcome in pool.run(deque([task]), seconds={1 if end == "too late" else None}):
+                print(outcome.crashed, outcome.timed_out)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=environment, stderr=-3) as parent:
+        if end in ("stopped", "parent killed"):
+            assert until(lambda: told.exists() and told.read_text())
+            parent.send_signal(signal.SIGINT if end == "stopped" else signal.SIGKILL)
+        parent.wait()
+    assert until(lambda: not Path(told.read_text()).exists())
+    assert Path(told.read_text()).parent == tmp_path
+    assert other.exists()
 
 
 def test_a_script_without_a_main_guard_works(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ import pydicom
 import pytest
 from synthetic import CASES, is_available, series_instance_uid, write_series
 
+import itk_roundtrip as rt
 from itk_roundtrip import cli
 from itk_roundtrip.carry import instances, slabs, staging
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
@@ -802,6 +803,28 @@ def test_a_source_of_links_into_the_output_is_refused(deep: bool, command: Comma
     before = state(tmp_path, folder_times=False)
     command("run", source, output, "--overwrite").check_refused("link into .*out")
     assert state(tmp_path, folder_times=False) == before
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+@pytest.mark.parametrize("make", [rt.roundtrip, rt.export_volume])
+def test_who_clears_a_staging_folder_gets_no_half_output(
+    make: Callable[..., object], what: str, short_source: Path, tmp_path: Path
+) -> None:
+    """Clean-up jobs remove hidden folders, of runs as well, after files in them were verified."""
+    output = tmp_path / ("out" if make is rt.roundtrip else "out.mha")
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage in ("Carrying", "Exporting") and done == total:
+            (folder,) = tmp_path.glob(".out*")
+            if what == "folder":
+                shutil.rmtree(folder)
+            else:
+                next(folder.rglob("derived_*" if make is rt.roundtrip else "volume*")).unlink()
+
+    message = "something was removed" if make is rt.roundtrip or what == "folder" else "no such file"
+    with pytest.raises(rt.DestinationError, match=message):
+        make(short_source, output, progress=progress)
+    assert names(tmp_path) == set()
 
 
 # ------------------------------------------------------------------------------------------------- signals

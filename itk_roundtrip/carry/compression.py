@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.encoders.base import get_encoder
 
 from itk_roundtrip.errors import RoundtripError, SeriesWriteError, UnsupportedSeriesError
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.itk_io import _simpleitk
 from itk_roundtrip.pixels.formats import Array, PixelFormat, masked
 from itk_roundtrip.words import agreeing, counted
@@ -322,7 +322,7 @@ def _by_pydicom(bare: Dataset, plugin: str) -> Array:
 
 def _by_simpleitk(bare: Dataset) -> Array:
     """Return the pixel words that the GDCM in SimpleITK decodes."""
-    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / "pixels.dcm"
         bare.save_as(file, enforce_file_format=True)
         return _simpleitk.stored_values(file)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import stat
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -93,8 +94,11 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_gone = isinstance(error, Exception) and not self.published and not self.work.exists()
         with uninterrupted():
             self._release()
+        if is_gone:
+            raise folders.gone(self.name, self.folder) from None
 
     def _error(self, error: OSError) -> DestinationError:
         """Return the error for an output folder that the system refuses."""
@@ -169,8 +173,13 @@ class Staging:
             if not os.access(self.destination, os.W_OK | os.X_OK):
                 raise DestinationError(f"{self.name} cannot be replaced: permission denied.", path=self.name)
 
-    def publish(self) -> None:
+    def publish(self, files: Collection[str] | None = None) -> None:
         """Rename the output to its place, or exchange it with what stands there in a single step where the system can.
+
+        Parameters
+        ----------
+        files
+            Names of all files that it must have.
 
         Raises
         ------
@@ -178,6 +187,8 @@ class Staging:
             It cannot be put there; what stood there still does.
         """
         try:
+            if files is not None and not {*files} <= {*os.listdir(self.output)}:
+                raise folders.gone(self.name, self.folder)
             with uninterrupted():
                 self._put_in_place()
         except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 
 from itk_roundtrip.arguments import IMAGE_FORMATS
 from itk_roundtrip.errors import ImageError, RoundtripError, SeriesWriteError
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.pixels.formats import Array, PixelType
@@ -73,7 +73,7 @@ def read_file(file: Path) -> ImageData:
         if image_io == "NiftiImageIO":
             _check_nifti(file)
             # Beside `a.nii`, ITK reads its pixels for those of `a.nii.gz`.
-            with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+            with temporary_folder() as folder:
                 link = Path(folder, f"image{'.nii.gz' if file.name.lower().endswith('.gz') else '.nii'}")
                 link.symlink_to(file.absolute())
                 image = _simpleitk.read_file(link, image_io)

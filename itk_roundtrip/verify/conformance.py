@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from itk_roundtrip.dicom.encoding import WORD_BYTES, swapped
 from itk_roundtrip.dicom.parsing import mapped
 from itk_roundtrip.dicom.privacy import may_show, names_in
 from itk_roundtrip.dicom.reading import read_file, read_regular
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.rules import RULES
 from itk_roundtrip.verify.findings import Finding, Severity, make_finding
@@ -222,7 +222,7 @@ def new_messages(program: Path, source: Path, written: Path) -> Judgement | None
     of these with Image Type value 1 as in the written file: what must not or need not be in a derived image. What is
     left where the source is not quite DICOM is not judged: any reader makes something else of such elements.
     """
-    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as name:
+    with temporary_folder() as name:
         folder = Path(name)
         shown = _values(source, written)
         values = _NOTHING if shown is _ANYTHING else shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 from itk_roundtrip import tags
 from itk_roundtrip.arguments import Progress
 from itk_roundtrip.errors import SeriesNotFoundError
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.series.find import (
     Instance,
@@ -61,7 +61,7 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     with ExitStack() as stack:
         reference = None
         if options.reference is not None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="itk-roundtrip-"))
+            folder = stack.enter_context(temporary_folder())
             reference = read_reference(options.reference, written, Path(folder), workers)
         requests = [_request(paired, identity, options, reference) for paired in pairing.pairs]
         tally, pair_reports = compare_all(requests, workers, options.jobs, options.progress)

@@ -6,7 +6,6 @@ make of the pixel words (PS3.3 C.7.6.3, PS3.5 8.1); real-world values are ``slop
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ from itk_roundtrip import rules, syntaxes, tags
 from itk_roundtrip.dicom import codestream, colours
 from itk_roundtrip.dicom.parsing import Bytes, KnownDataset
 from itk_roundtrip.dicom.values import element_of, integer_of, items, numbers, raw, text
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.itk_io import _simpleitk
 
 Array = NDArray[Any]
@@ -473,7 +473,7 @@ def _by_simpleitk(pixels: Pixels, frame: bytes, as_rgb: bool) -> Array:
         bare.PhotometricInterpretation = "RGB"  # it would make RGB of YBR
     bare.PixelData = encapsulate([frame])
     bare["PixelData"].VR = "OB"
-    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / "pixels.dcm"
         bare.save_as(file, enforce_file_format=True)
         return _simpleitk.stored_values(file)

@@ -276,6 +276,10 @@ def _staged(file: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
         raise _refused(file, error) from None
     try:
         yield work / f"volume{suffix}"
+    except Exception:
+        if not work.exists():
+            raise folders.gone(posix(file), folder) from None
+        raise
     finally:
         with uninterrupted():
             folders.remove_locked(folder, lock)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from itk_roundtrip.errors import ImageError, RoundtripError
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.itk_io import files
 from itk_roundtrip.itk_io.calls import translated
 from itk_roundtrip.itk_io.files import ImageData
@@ -181,7 +181,7 @@ def read_in_worker(file: Path) -> ImageData:
         raise ImageError(f"{posix(file)} {reason}.", path=posix(file))
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder,
+            temporary_folder() as folder,
             Workers(1, prepare="itk_roundtrip.itk_io.files") as pool,
         ):
             target = Path(folder, "pixels.npy")

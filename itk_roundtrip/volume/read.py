@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from itk_roundtrip.errors import (
     SeriesReadError,
     UnsupportedSeriesError,
 )
+from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.calls import copy_geometry, translated
 from itk_roundtrip.itk_io.front_ends import FrontEnd, front_end
@@ -296,7 +296,7 @@ def read_shown(
     RoundtripError
         The folder for temporary files takes no more.
     """
-    with tempfile.TemporaryDirectory(prefix="itk-roundtrip-") as folder:
+    with temporary_folder() as folder:
         try:
             files = view.files_to_read(planes, headers, hiding, Path(folder), located=True)
         except OSError as error:
