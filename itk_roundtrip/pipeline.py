@@ -282,29 +282,29 @@ def roundtrip(
     jobs = processors() if jobs is None else jobs
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
     derivation = Derivation(
-        description or "",
-        tuple(codes),
-        footprint_slices,
-        units,
-        rescale_type,
-        max_error,
-        allow_clip,
-        nan_to,
-        allow_irregular,
-        regrid,
-        set or {},
+        comment=description or "",
+        codes=tuple(codes),
+        footprint_slices=footprint_slices,
+        units=units,
+        rescale_type=rescale_type,
+        max_error=max_error,
+        allow_clip=allow_clip,
+        nan_to=nan_to,
+        allow_irregular=allow_irregular,
+        regrid=regrid,
+        set=set or {},
     )
     options = Options(
-        series,
-        identity,
-        headers,
-        description,
-        jobs,
-        progress or quiet,
-        backend,
-        transfer_syntax or "",
-        derivation,
-        _operation(apply, parameters, image, debug=debug),
+        series=series,
+        identity=identity,
+        headers=headers,
+        description=description,
+        jobs=jobs,
+        progress=progress or quiet,
+        backend=backend,
+        transfer_syntax=transfer_syntax or "",
+        derivation=derivation,
+        operation=_operation(apply, parameters, image, debug=debug),
     )
     if options.operation is not None:
         options = replace(options, derivation=options.operation.described(derivation))
@@ -536,22 +536,20 @@ def _trip(
             )
     staging.refuse_sources([instance.path for instance in series.instances])
     front_end_versions = workers.call(slabs.versions, staging.work, options.backend).value or ()
-    versions = _named_versions(front_end_versions)
-    names = _names(series)
     return _Trip(
-        options,
-        staging,
-        workers,
-        series,
-        names,
-        carriages,
-        warnings,
-        front_end_versions,
-        versions,
-        sources or {},
+        options=options,
+        staging=staging,
+        workers=workers,
+        series=series,
+        names=_names(series),
+        carriages=carriages,
+        warnings=warnings,
+        front_end_versions=front_end_versions,
+        versions=_named_versions(front_end_versions),
+        sources=sources or {},
         # A new grid has other slices, which are not known yet.
-        _settings(series, NO_DERIVATION if options.derivation.regrid else options.derivation, edited or {}),
-        edited or {},
+        settings=_settings(series, NO_DERIVATION if options.derivation.regrid else options.derivation, edited or {}),
+        edited=edited or {},
     )
 
 
@@ -999,10 +997,10 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     series, derivation = volume.series, volume.derivation
     values, edited = processed_values(volume, before), edited_metadata(volume, before)
     options = Options(
-        None,
-        "copy" if derivation is None else "derived",
-        "complete",
-        derivation.comment if derivation else None,
+        series=None,
+        identity="copy" if derivation is None else "derived",
+        headers="complete",
+        description=derivation.comment if derivation else None,
         jobs=1,
         progress=lambda stage, done, total: None,
         backend=volume.backend,

@@ -16,16 +16,14 @@ import numpy as np
 from itk_roundtrip import tags
 from itk_roundtrip.derivation.processing import ProcessedPixels
 from itk_roundtrip.derivation.regrid import NewSlice
-from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.dicom.headers import Header
-from itk_roundtrip.errors import UnsupportedSeriesError
 from itk_roundtrip.itk_io.view import Plane
 from itk_roundtrip.pixels.formats import Array, masked
 from itk_roundtrip.pixels.grids import Grid, SourceGrid, Survey, rescale
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.pixels.quantise import Figures, quantise, survey
 from itk_roundtrip.series.find import Instance, Slice
-from itk_roundtrip.volume.checks import not_real_values
+from itk_roundtrip.volume.checks import check_real_values
 from itk_roundtrip.volume.read import format_of_slice
 
 
@@ -105,7 +103,7 @@ def survey_plane(source: Header, plane: Plane, words: Array | None, values: Arra
     RoundtripError
         The values are of another type or shape.
     """
-    check_real_values(source, plane.instance, plane.carriage)
+    check_real_values(plane.instance, plane.carriage, source, to_process=True)
     grid = source_grid(source, plane)
     if words is None:
         return PlaneSurvey(grid, survey(values, words_of_new_slice(values, grid), grid), unchanged=False)
@@ -115,33 +113,6 @@ def survey_plane(source: Header, plane: Plane, words: Array | None, values: Arra
         own = Grid(grid, grid.pixel_format, grid.slope, grid.intercept, "own")
         unchanged = quantise(values, words, own)[1].changed == 0
     return PlaneSurvey(grid, found, unchanged)
-
-
-def check_real_values(source: Header, instance: Instance, carriage: Carriage) -> None:
-    """Refuse pixels that are no real-world values: of a palette, YBR colours, below a Modality LUT, beside an overlay.
-
-    Raises
-    ------
-    UnsupportedSeriesError
-        They are; the message names the file.
-
-    References
-    ----------
-    DICOM PS3.3 C.7.6.3.1.2 Photometric Interpretation, C.11.1.1 Modality LUT Sequence
-    """
-    reason = not_real_values(carriage, source)
-    if carriage.path == "source":
-        reason = f"keeps its pixels ({carriage.reason})"
-    elif 0 in (decimal(instance.rescale_slope), decimal(instance.dose_grid_scaling)):
-        reason = "has Rescale Slope 0, by which no stored value stands for another quantity"
-    elif instance.embedded_overlay:
-        reason = "holds an overlay in unused bits of its pixels"
-    if reason:
-        raise UnsupportedSeriesError(
-            f"{instance.name} {reason}, so that it cannot be processed.",
-            path=instance.name,
-            series=instance.series_instance_uid,
-        )
 
 
 def source_grid(source: Header, plane: Plane) -> SourceGrid:

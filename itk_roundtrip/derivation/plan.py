@@ -74,8 +74,6 @@ class PixelChange:
 
 
 AS_THEY_ARE = PixelChange()
-DECLARED_LIMIT = 160
-"""Characters of :attr:`PixelChange.declared`."""
 
 
 @dataclass(frozen=True)

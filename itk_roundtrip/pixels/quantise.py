@@ -13,21 +13,16 @@ Their words stay, whatever the array holds there, and they are in no figure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
 from typing import NamedTuple
 
 import numpy as np
 
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.pixels.formats import Array, PixelFormat, masked
-from itk_roundtrip.pixels.grids import Grid, SourceGrid, Survey, decimal_text, rescale
-from itk_roundtrip.rules import UNCHANGED
-from itk_roundtrip.words import counted
+from itk_roundtrip.pixels.grids import Grid, SourceGrid, Survey, rescale
 
-STATEMENT_LIMIT = 160
-"""Characters of :func:`statement`."""
 _ROUNDING = 2.0**-53
 """Largest relative error of rounding to double precision."""
 _BLOCK = 1 << 14
@@ -181,39 +176,6 @@ def quantise(real: Array, words: Array, grid: Grid) -> tuple[Array, Figures]:
     if grid.same_words and pixel_format.bits_stored < pixel_format.bits_allocated:
         result = np.where(is_changed, np.left_shift(result, pixel_format.bits_below), words)
     return result, figures + Figures(changed=_count(is_changed))
-
-
-def statement(grids: Sequence[Grid], figures: Figures, units: str = "") -> str:
-    """Return what Derivation Description (0008,2111) says of the stored values: ASCII, at most 160 characters.
-
-    Parameters
-    ----------
-    grids
-        Of all slices.
-    figures
-        Of all slices together.
-    units
-        Of real-world values, such as HU; empty if they have none.
-    """
-    units = units.encode("ascii", "ignore").decode().strip()[:16]
-    pairs = [(grid.source.pixel_format, grid.pixel_format) for grid in grids]
-    bits = {f"bits {old.bits_stored}->{new.bits_stored}" for old, new in pairs if old.bits_stored != new.bits_stored}
-    signs = {"signed" if new.signed else "unsigned" for old, new in pairs if old.signed != new.signed}
-    slopes = {f"slope {grid.source.slope or 1}->{grid.slope}" for grid in grids if grid.rule == "new"}
-    if slopes:
-        is_one = len(slopes) == 1 and all(grid.rule == "new" for grid in grids)
-        parts = [f"requantised, {slopes.pop() if is_one else 'slope per slice'}"]
-    else:
-        is_same = not (figures.changed or figures.error or figures.clipped)
-        parts = [UNCHANGED if is_same else "slope and intercept kept"]
-    parts += [bits.pop() if len(bits) == 1 else "bits widened"] if bits else []
-    parts += sorted(signs)
-    parts.append(f"max error {decimal_text(Decimal(figures.error), ROUND_CEILING, 6)} {units}".rstrip())
-    parts += [f"{counted(figures.clipped, 'value')} clipped"] if figures.clipped else []
-    parts += [f"{figures.filled} NaN or Inf to padding"] if figures.filled else []
-    parts += [f"{figures.moved} moved off padding"] if figures.moved else []
-    text = ", ".join(parts)
-    return text if len(text) <= STATEMENT_LIMIT else ", ".join(["requantised", *parts[1:]])
 
 
 # ------------------------------------------------------------------------------------------- pixels of a slice

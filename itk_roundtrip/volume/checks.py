@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itk_roundtrip import tags
-from itk_roundtrip.dicom.headers import Header, read_header
+from itk_roundtrip.dicom.decimals import decimal
+from itk_roundtrip.dicom.headers import Header
 from itk_roundtrip.errors import UnsupportedSeriesError
 from itk_roundtrip.pixels.kinds import Carriage
+from itk_roundtrip.series.find import Instance
 from itk_roundtrip.series.lattice import departures
 from itk_roundtrip.series.volumes import SubVolume
-from itk_roundtrip.volume.volume import Volume
 
 
 def check_regular(volume: SubVolume) -> None:
@@ -28,8 +29,15 @@ def check_regular(volume: SubVolume) -> None:
         )
 
 
-def check_real_values(volume: Volume) -> None:
+def check_real_values(instance: Instance, carriage: Carriage, source: Header, *, to_process: bool) -> None:
     """Refuse pixels that are no real-world values: indices of a palette, YBR colours, input of a Modality LUT.
+
+    Parameters
+    ----------
+    instance, carriage, source
+        The instance, how its pixels are carried, and its header.
+    to_process
+        Other values are to be written for them: refuse pixels for which that cannot be done, too.
 
     Raises
     ------
@@ -40,26 +48,27 @@ def check_real_values(volume: Volume) -> None:
     ----------
     DICOM PS3.3 C.7.6.3.1.2 Photometric Interpretation, C.11.1.1 Modality LUT Sequence
     """
-    for plane in {plane.instance.name: plane for plane in volume.planes}.values():
-        instance = plane.instance
-        if reason := not_real_values(plane.carriage, read_header(instance.path, instance.name)):
-            raise UnsupportedSeriesError(
-                f"{instance.name} {reason}: its pixels are no real-world values.",
-                path=instance.name,
-                series=instance.series_instance_uid,
-            )
+    reason = _not_replaceable(instance, carriage) if to_process else ""
+    if reason or (reason := _not_real(carriage, source)):
+        consequence = ", so that it cannot be processed" if to_process else ": its pixels are no real-world values"
+        raise UnsupportedSeriesError(
+            f"{instance.name} {reason}{consequence}.", path=instance.name, series=instance.series_instance_uid
+        )
 
 
-def not_real_values(carriage: Carriage, source: Header) -> str:
-    """Return why the pixels of an instance are no real-world values; empty if they are.
-
-    Parameters
-    ----------
-    carriage, source
-        How its pixels are carried, and its header.
-    """
+def _not_real(carriage: Carriage, source: Header) -> str:
+    """Return why the pixels of an instance are no real-world values; empty if they are."""
     if carriage.photometric == "PALETTE COLOR":
         return "holds indices of a colour palette"
     if carriage.photometric.startswith(("YBR", "HSV")):
         return f"holds colours as {carriage.photometric}, which other programs take for RGB"
     return "has a Modality LUT, which is not applied" if tags.MODALITY_LUT_SEQUENCE in source.elements else ""
+
+
+def _not_replaceable(instance: Instance, carriage: Carriage) -> str:
+    """Return why no other values can be written for the pixels of an instance; empty if they can."""
+    if carriage.path == "source":
+        return f"keeps its pixels ({carriage.reason})"
+    if 0 in (decimal(instance.rescale_slope), decimal(instance.dose_grid_scaling)):
+        return "has Rescale Slope 0, by which no stored value stands for another quantity"
+    return "holds an overlay in unused bits of its pixels" if instance.embedded_overlay else ""

@@ -198,6 +198,7 @@ def write_volume(
     """
     import numpy as np
 
+    from itk_roundtrip.dicom.headers import read_header
     from itk_roundtrip.itk_io.files import read_file, write_file
     from itk_roundtrip.itk_io.front_ends import front_end
     from itk_roundtrip.series.lattice import is_same, offset_mm
@@ -206,7 +207,9 @@ def write_volume(
     from itk_roundtrip.volume.read import read_series
 
     volume = read_series(series, volume=index, backend=backend)
-    check_real_values(volume)
+    for plane in {plane.instance.name: plane for plane in volume.planes}.values():
+        header = read_header(plane.instance.path, plane.instance.name)
+        check_real_values(plane.instance, plane.carriage, header, to_process=False)
     lattice = lattice_of_volume(volume)
     geometry = [float(number) for number in front_end(backend, volume.pixel_type).geometry(volume.image)]
     array_zyx = np.asarray(volume.array_zyx)

@@ -196,17 +196,17 @@ def derive(
     if volume.derivation is not None:
         raise RoundtripError("The volume is derived already; derive the one that read_series returned.")
     derivation = Derivation(
-        description or "",
-        tuple(codes),
-        footprint_slices,
-        units,
-        rescale_type,
-        max_error,
-        allow_clip,
-        nan_to,
-        allow_irregular,
-        regrid,
-        set or {},
-        image,
+        comment=description or "",
+        codes=tuple(codes),
+        footprint_slices=footprint_slices,
+        units=units,
+        rescale_type=rescale_type,
+        max_error=max_error,
+        allow_clip=allow_clip,
+        nan_to=nan_to,
+        allow_irregular=allow_irregular,
+        regrid=regrid,
+        set=set or {},
+        image=image,
     )
     return replace(volume, derivation=derivation)

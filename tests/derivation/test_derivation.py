@@ -21,7 +21,7 @@ from witness import compare
 
 from itk_roundtrip import RoundtripError, UnsupportedSeriesError, __version__
 from itk_roundtrip.arguments import DESCRIPTION_LIMIT
-from itk_roundtrip.derivation.plan import DECLARED_LIMIT, SeriesPlan, SourceSlice, dictionary_edits, edits, plan_series
+from itk_roundtrip.derivation.plan import SeriesPlan, SourceSlice, dictionary_edits, edits, plan_series
 from itk_roundtrip.dicom.headers import read_header
 from itk_roundtrip.itk_io.view import derived_names
 from itk_roundtrip.rules import COMMENT, RULES, UNCHANGED
@@ -189,7 +189,11 @@ def test_derivation_description_beside_a_long_comment(derive: Derive) -> None:
     assert len(new.DerivationDescription) == 1024
     assert new.DerivationDescription.startswith("...")
     assert new.DerivationDescription.endswith(f"older step,; {ADDED}; {COMMENT}{comment}")
-    most = f"itk-roundtrip 999.999.999: {OPERATION}; {'d' * DECLARED_LIMIT}; {COMMENT}{comment}"
+    decoding = (
+        "JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1]) decoded by GDCM"
+    )
+    decoding += " 999.999.999; YBR_FULL_422 decoded to RGB; max error 16 between decoders"
+    most = f"itk-roundtrip 999.999.999: {OPERATION}; {decoding}; {COMMENT}{comment}"
     assert len("...; ") + len(most) <= 1024
 
 
