@@ -216,8 +216,9 @@ def _positive(name: str, value: Any) -> Any:
     return float(value)
 
 
-def _anything(name: str, value: Any) -> Any:
-    return value
+def _image(name: str, value: Any) -> Any:
+    """Return an image as it is: what it holds is seen where it is laid on the volume."""
+    return _path(name, value) if isinstance(value, (str, os.PathLike)) else value
 
 
 def _texts(name: str, value: Any) -> Any:
@@ -265,7 +266,7 @@ CHECKS: Mapping[str, Check] = {
     "file": _path,
     "headers": _choice(HeaderMode),
     "identity": _choice(Identity),
-    "image": _anything,
+    "image": _image,
     "jobs": _count,
     "max_error": _positive,
     "nan_to": _choice(NanTo),

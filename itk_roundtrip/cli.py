@@ -231,8 +231,9 @@ def run(
 ) -> None:
     """Read a series with ITK, process it if asked to, write it. DST appears complete and verified, or not at all."""
     with _reported(as_json, debug):
-        if html is not None:
-            _check_page(html, (source, destination))
+        for file, option in ((html, "--html"), (debug, "--debug")):
+            if file is not None:
+                _check_file(file, option, (source, destination))
         if pictures and html is None:
             raise RoundtripError(_PICTURES_WITHOUT_PAGE)
         if apply is not None and filter_ is not None:
@@ -357,7 +358,7 @@ def verify(
     """Audit a round trip, anyone's: every slice, attribute and stored value of DST against SRC. Exit 1: it differs."""
     with _reported():
         if html is not None:
-            _check_page(html, (source, written))
+            _check_file(html, "--html", (source, written))
         if pictures and html is None:
             raise RoundtripError(_PICTURES_WITHOUT_PAGE)
         with _progress(as_json) as progress:
@@ -431,15 +432,15 @@ def _settings(texts: Sequence[str]) -> dict[str | int, str]:
     return settings
 
 
-def _check_page(html: str, folders: tuple[str, str]) -> None:
-    """Raise an error if the page cannot be written there, or lies in the source or the written folder."""
-    name = posix(html)
-    if not Path(html).absolute().parent.is_dir():
+def _check_file(file: str, option: str, folders: tuple[str, str]) -> None:
+    """Raise an error if the file of an option cannot be written there, or lies in the source or the written folder."""
+    name = posix(file)
+    if not Path(file).absolute().parent.is_dir():
         raise RoundtripError(f"The folder for {name} does not exist; make it first.", path=name)
-    if not html or Path(html).is_dir():
-        raise RoundtripError(f"{name or 'The page'} is no file; name the file that --html writes.", path=name)
+    if not file or Path(file).is_dir():
+        raise RoundtripError(f"{name or 'An empty name'} is no file; name the file that {option} writes.", path=name)
     for folder in filter(None, folders):
-        if Path(os.path.realpath(html)).is_relative_to(os.path.realpath(folder)):
+        if Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
             message = f"{name} lies in {posix(folder)}, which is not written to; name a file elsewhere."
             raise RoundtripError(message, path=name)
 
@@ -506,9 +507,12 @@ def _reported(as_json: bool = False, debug: str | None = None) -> Iterator[None]
         _say(_as_typed(error))
     except RoundtripError as error:
         details = getattr(error, "details", "")
-        if debug is not None and details:
-            Path(debug).write_text(details, encoding="utf-8")
         _say(_as_typed(error))
+        if debug is not None and details:
+            try:
+                Path(debug).write_text(details, encoding="utf-8")
+            except OSError as refusal:
+                _say(f"{posix(debug)} cannot be written: {(refusal.strerror or 'the system refused it').lower()}.")
     except KeyboardInterrupt as stop:
         _say(f"Interrupted; {stop.args[0] if stop.args else 'nothing was written'}.")
     except MemoryError:

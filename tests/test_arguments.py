@@ -247,6 +247,30 @@ MESSAGES = [
     (["run", "./in", "new", "--headers", "itk", "--transfer-syntax", "rle"], "With --headers itk the transfer .*"),
     (["run", "./rgb", "new", "--headers", "itk"], ".* nothing to write with --headers itk; .*"),
     (["run", "", "new"], "source is an empty path; name a folder or file."),
+    (["run", "./in", "new", "--image", "no/such.nrrd"], "no/such.nrrd is not a file."),
+    (["run", "./in", "new", "--image", ""], "image is an empty path; name a folder or file."),
+    (["run", "./in", "new", "--apply", "./no.py:work"], "./no.py is not a file."),
+    (["run", "./in", "new", "--apply", "./work.py:no"], "./work.py has no function no; it has work."),
+    (["run", "./in", "new", "--apply", "./bad.py:work"], "./bad.py, line 1: this is no valid Python .*"),
+    (
+        ["run", "./in", "new", "--apply", "work.py:work", "--param", "radius=2"],
+        "work.py:work has no parameter radius; .*",
+    ),
+    (
+        ["run", "./in", "new", "--apply", "work.py:work", "--debug", "in/t.txt"],
+        "in/t.txt lies in ./in, which is not .*",
+    ),
+    (
+        ["run", "./in", "new", "--apply", "work.py:work", "--debug", "no/t.txt"],
+        "The folder for no/t.txt does not exist; .*",
+    ),
+    (["run", "./in", "new", "--param", "radius=2"], "No function is given, so leave out --param."),
+    (["run", "./in", "new", "--filter", "nosuch"], 'There is no filter "nosuch"; the filters are .*'),
+    (["run", "./in", "new", "--filter", "median:radius=x"], "radius of median must be a number, as in radius=1, .*"),
+    (
+        ["run", "./in", "new", "--filter", "median:radius=1", "--param", "radius=2"],
+        "A filter has .* leave out --param.",
+    ),
     (["find", "./nowhere"], "./nowhere is not a folder."),
     (["verify", "./in", "dat/nowhere"], "dat/nowhere is not a folder."),
     (["verify", "./in", "./in", "--pictures"], "--pictures shows pictures in the page of --html FILE; .*"),
@@ -271,14 +295,16 @@ def test_messages_of_the_command_line(
     Path("deep").mkdir()
     Path("out").mkdir()
     (Path("out") / "old").write_text("old")
+    Path("work.py").write_text("def work(image): return image")
+    Path("bad.py").write_text("def work(")
     Path("link.html").symlink_to("in/IM0001.dcm")
-    before = Path("in/IM0001.dcm").read_bytes()
+    before, names = Path("in/IM0001.dcm").read_bytes(), {path.name for path in Path().iterdir()}
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 2
     assert ended.stdout == ""
     (line,) = ended.stderr.splitlines()
     assert re.fullmatch(re.escape("itk-roundtrip: ") + message, line), line
-    assert not Path("new").exists()
+    assert {path.name for path in Path().iterdir()} == names
     assert Path("in/IM0001.dcm").read_bytes() == before
 
 

@@ -109,7 +109,9 @@ def _imported(home: str, *, is_file: bool) -> ModuleType:
         spec.loader.exec_module(module)
         return module
     except SyntaxError as error:
-        where = f"{error.filename}, line {error.lineno}" if error.filename else home
+        file = error.filename or home
+        where = home if os.path.abspath(file) == os.path.abspath(home) else file
+        where += f", line {error.lineno}" if error.filename else ""
         reason = f" ({error.msg})" if error.filename else ""  # raised by the file itself, it may say anything
         raise FunctionError(f"{where}: this is no valid Python{reason}.", path=home) from None
     except ModuleNotFoundError as error:
@@ -162,6 +164,9 @@ def check_parameters(function: Function, parameters: Mapping[str, Any]) -> None:
     FunctionError
         It takes no image, or other parameters.
     """
+    if parameters and isinstance(function.call, Filter):
+        message = "A filter has its parameters in its name, as median:radius=1; leave out parameters."
+        raise FunctionError(message, option="parameters")
     accepted = _parameters(function)
     if accepted is None:
         return
