@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from itk_roundtrip.errors import DestinationError
+from itk_roundtrip.errors import DestinationError, RoundtripError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -109,21 +109,34 @@ _of_this_process = _PREFIX
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for temporary files, as a context that removes it."""
-    return tempfile.TemporaryDirectory(prefix=_of_this_process)
+    """Return a folder for temporary files, as a context that removes it.
+
+    Raises
+    ------
+    RoundtripError
+        The system refuses it.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix=_of_this_process)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise RoundtripError(f"No folder for temporary files can be made ({reason}); name another in TMPDIR.") from None
 
 
-def name_temporary() -> Path:
+def name_temporary() -> Path | None:
     """Let the names of temporary folders of this process begin alike, and not as those of others; return that path.
 
-    Whoever ends the process removes with it what is left of them: they hold data of patients.
+    Whoever ends the process removes with it what is left of them: they hold data of patients. ``None`` if no such
+    folder can be made.
     """
     global _of_this_process
     _of_this_process = f"{_PREFIX}{secrets.token_hex(4)}-"
-    return Path(tempfile.gettempdir(), _of_this_process)
+    with contextlib.suppress(OSError):
+        return Path(tempfile.gettempdir(), _of_this_process)
+    return None
 
 
-def remove_temporary(beginning: Path) -> None:
+def remove_temporary(beginning: Path | None) -> None:
     """Remove the temporary folders of a process, by the path that :func:`name_temporary` returned there."""
-    for folder in beginning.parent.glob(f"{beginning.name}*"):
+    for folder in beginning.parent.glob(f"{beginning.name}*") if beginning is not None else ():
         remove(folder)

@@ -169,8 +169,7 @@ class Workers:
                     worker.process.stdin.close()
                 worker.receiver.join(_ENDING_SECONDS)
                 self._workers.remove(worker)
-                if worker.temporary is not None:
-                    folders.remove_temporary(worker.temporary)
+                folders.remove_temporary(worker.temporary)
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Outcome:
         """Run a task and return its outcome; an error that it raises is raised here."""
@@ -361,7 +360,7 @@ def _behave() -> None:
         ctypes.windll.kernel32.SetErrorMode(0x0003)  # SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX: no dialog waits
 
 
-def _receive_tasks(requests: IO[bytes], tasks: queue.SimpleQueue[bytes], temporary: Path) -> None:
+def _receive_tasks(requests: IO[bytes], tasks: queue.SimpleQueue[bytes], temporary: Path | None) -> None:
     """Queue the tasks that come, and end this process, in the middle of a task if need be, when the parent is gone."""
     while (task := _received(requests)) is not None:
         tasks.put(task)

@@ -203,6 +203,12 @@ def test_temporary_files_of_a_worker_that_is_ended_are_removed(end: str, tmp_pat
     assert other.exists()
 
 
+def test_no_folder_for_temporary_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "removed"))
+    with pytest.raises(RoundtripError, match=r"No folder for temporary files .* TMPDIR"):
+        temporary_folder()
+
+
 def test_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
     """What multiprocessing asks of every script on Windows and macOS, few scripts have."""
     write_series(tmp_path / "in", slices=3)

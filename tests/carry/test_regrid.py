@@ -415,6 +415,7 @@ def _other_nearest(dataset: pydicom.Dataset) -> None:
         (_put("KVP", "80"), "HDR-01", "(0018,0060)"),
         (_put("PatientName", "Another"), "CNT-01", "(0010,0010)"),
         (_put("ImagesInAcquisition", 5), "HDR-01", "(0020,1002)"),
+        (_put("Location", "7.5"), "HDR-01", "(0020,0050)"),
         (_put("InstanceNumber", "1"), "HDR-01", "(0020,0013)"),
         (_other_nearest, "DER-03", "(0008,2112)"),
     ],
@@ -426,7 +427,7 @@ def test_verify_finds_what_is_wrong(
     for file in write_series(tmp_path / "source", slices=6):
         dataset = pydicom.dcmread(file)
         dataset.SpacingBetweenSlices, dataset.ImagesInAcquisition = "3", 5
-        dataset.KVP, dataset.WindowCenter = "120", "40"
+        dataset.KVP, dataset.WindowCenter, dataset.Location = "120", "40", "7.5"
         dataset.save_as(file)
     volume = read(tmp_path / "source")
     image = simple(volume)
