@@ -277,7 +277,7 @@ def roundtrip(
 
     References
     ----------
-    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation; PS3.5 B.2 UUID derived UID
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference; PS3.5 B.2 UUID derived UID
     """
     jobs = processors() if jobs is None else jobs
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
@@ -985,7 +985,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
 
     References
     ----------
-    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference
     """
     from itk_roundtrip.carry import processing
     from itk_roundtrip.carry.scheduling import ThisProcess

@@ -201,9 +201,9 @@ RULES: tuple[Rule, ...] = (
     _rule("SOPInstanceUID", "new", "one per instance, the same again on a rerun",
          "PS3.3 C.7.6.1.1.2 and C.12.1.1.1", check="UID-02"),
     _rule("SeriesDate", "new", "when the series was made; kept for PET and NM",
-         "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
+         "PS3.3 C.7.3.1; C.8.9.1.1.2 for PET", kept_for_primary=True, check="TIM-01"),
     _rule("SeriesTime", "new", "when the series was made; kept for PET and NM",
-         "PS3.3 C.7.3.1; C.8.9.1.1.5 for PET", kept_for_primary=True, check="TIM-01"),
+         "PS3.3 C.7.3.1; C.8.9.1.1.2 for PET", kept_for_primary=True, check="TIM-01"),
     _rule("SeriesDescription", "append", "old text, then `ITK round trip` once; at most 64 characters",
          "PS3.3 C.7.3.1", check="HDR-04", caller=True),
     _rule("ReferencedSeriesSequence", "append", "the source series with the instances referred to",
@@ -211,7 +211,7 @@ RULES: tuple[Rule, ...] = (
     _rule("DerivationDescription", "append",
          "old text, then tool, operation, `stored values unchanged` and the comment of the user; at most 1024"
          " characters",
-         "PS3.3 C.7.6.1.1.3", check="DER-01"),
+         "PS3.3 C.12.4.1.1", check="DER-01"),
     _rule("SourceImageSequence", "append", "the source instance, purpose (121322, DCM)",
          "PS3.3 C.12.4.1.2", check="DER-03"),
     _rule("ContributingEquipmentSequence", "append",
@@ -222,7 +222,7 @@ RULES: tuple[Rule, ...] = (
          "PS3.3 C.7.3.1", check="HDR-04", caller=True),
     _rule("InstanceNumber", "set",
          "kept; 1 to N only if missing or repeated within one pass over the positions", "PS3.3 C.7.6.1"),
-    _removed("LengthToEnd", "retired length", "PS3.5 7.2", check="FIL-02"),
+    _removed("LengthToEnd", "retired length", "PS3.6 6", check="FIL-02"),
     _removed("InstanceCreatorUID", "named the maker of the source", "PS3.3 C.12.1"),
     _removed("InstanceCoercionDateTime", "the new instance was never coerced", "PS3.3 C.12.1"),
     _removed("QueryRetrieveView", "told how the source was retrieved", "PS3.3 C.12.1"),
@@ -239,9 +239,9 @@ RULES: tuple[Rule, ...] = (
              "PS3.3 C.12.1.1.3; PS3.15 A.2"),
     _removed("DataSetTrailingPadding", "no meaning", "PS3.10 7.2", check="FIL-02"),
     *_kept("UID-03", "PS3.3 C.7.2.1 and C.7.4.1", "StudyInstanceUID", "FrameOfReferenceUID"),
-    *_kept("CNT-01", "PS3.3 C.12.1, C.7.1.1, C.7.2.1", "SOPClassUID", "Modality", "PatientName", "PatientID",
+    *_kept("CNT-01", "PS3.3 C.12.1, C.7.1.1, C.7.2.1, C.7.3.1", "SOPClassUID", "Modality", "PatientName", "PatientID",
            "PatientBirthDate", "PatientSex", "AccessionNumber"),
-    *_kept("GEO-01", "PS3.3 C.7.6.2", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
+    *_kept("GEO-01", "PS3.3 C.7.6.2, C.7.6.3", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
            "Columns"),
     *_kept("GEO-02", "PS3.3 C.7.6.2", "SpacingBetweenSlices", "SliceThickness", "SliceLocation"),
     *_kept("TIM-01", "PS3.3 C.7.6.1; C.8.9.4.1.5 for PET", "AcquisitionDate", "AcquisitionTime",
@@ -257,7 +257,7 @@ RULES: tuple[Rule, ...] = (
     *_processed("LOS-01", "PS3.3 C.7.6.1.1.5", "append",
                 "01, where a slice that contributed was compressed with loss", "LossyImageCompression",
                 "LossyImageCompressionRatio", "LossyImageCompressionMethod", outcomes=("changed", "added")),
-    *_processed("DER-02", "PS3.3 C.12.4", "append", "the codes that the user stated, behind those of the source",
+    *_processed("DER-02", "PS3.3 C.12.4.1.1", "append", "the codes that the user stated, behind those of the source",
                 "DerivationCodeSequence", outcomes=("changed", "added")),
     *_processed("HDR-01", "PS3.3 C.7.6.3", "set", "of the stored values that were written", "BitsAllocated",
                 "BitsStored", "HighBit", "PixelRepresentation"),
@@ -433,7 +433,7 @@ ENCAPSULATION_TAGS = (
 
 
 def is_primary(modality: str, sop_class_uid: str) -> bool:
-    """Tell whether an image is PET or NM, whose series times are kept (PS3.3 C.8.9.1.1.5)."""
+    """Tell whether an image is PET or NM, whose series times are kept (PS3.3 C.8.9.1.1.2)."""
     return modality in _PRIMARY_MODALITIES or sop_class_uid in _PRIMARY_CLASSES
 
 

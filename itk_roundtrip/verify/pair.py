@@ -84,7 +84,7 @@ class Pair:
 
     @cached_property
     def primary(self) -> bool:
-        """Whether the source is PET or NM, whose derived series keep Series Date and Time (PS3.3 C.8.9.1.1.5)."""
+        """Whether the source is PET or NM, whose derived series keep Series Date and Time (PS3.3 C.8.9.1.1.2)."""
         return rules.is_primary(text(self.source, tags.MODALITY), text(self.source, tags.SOP_CLASS_UID))
 
     def rule(self, tag: int) -> Rule:

@@ -85,7 +85,7 @@ def verify_series(
 
     References
     ----------
-    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 Derivation
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference
     """
     count = processors() if jobs is None else jobs
     folders = posix(source), posix(written)

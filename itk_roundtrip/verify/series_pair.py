@@ -63,7 +63,7 @@ class SeriesPair:
 
     @property
     def primary(self) -> bool:
-        """Whether the source is PET or NM, whose derived series keep Series Date and Time (PS3.3 C.8.9.1.1.5)."""
+        """Whether the source is PET or NM, whose derived series keep Series Date and Time (PS3.3 C.8.9.1.1.2)."""
         first = self.source.instances[0]
         return is_primary(first.modality, first.sop_class_uid)
 

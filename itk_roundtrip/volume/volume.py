@@ -191,7 +191,7 @@ def derive(
 
     References
     ----------
-    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.7.6.1.1.3 Derivation Description
+    DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.4.1.1 Derivation Description
     """
     if volume.derivation is not None:
         raise RoundtripError("The volume is derived already; derive the one that read_series returned.")

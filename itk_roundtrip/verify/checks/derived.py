@@ -78,7 +78,7 @@ def _parts(value: bytes) -> list[str]:
     "TIM-01",
     "times",
     reason="contrast, decay and growth are computed from times, and the newest of several series is found by them",
-    section="PS3.3 C.7.3.1, C.7.6.1, C.8.9.1.1.5, C.12.1",
+    section="PS3.3 C.7.3.1, C.7.6.1, C.8.9.1.1.2, C.12.1",
 )
 def creation_time(pair: Pair) -> Iterator[Finding]:
     """Check that the instance was created after its source, and that dates and times are valid where they are new."""
@@ -153,7 +153,7 @@ def series_number(pair: Pair) -> Iterator[Finding]:
     "DER-01",
     "Derivation Description says what was done",
     reason="a person who looks at the image must see that it is derived, how, and how far its values may be off",
-    section="PS3.3 C.7.6.1.1.3",
+    section="PS3.3 C.12.4.1.1",
 )
 def derivation_description(pair: Pair) -> Iterator[Finding]:
     """Check that Derivation Description keeps that of the source and says what was done, with its maximum error."""
@@ -333,7 +333,7 @@ def _is_purpose(pair: Pair, purposes: list[tuple[str, str, str]]) -> bool:
     "DER-04",
     "spatial locations and referenced series",
     reason="contours and measurements of the source are carried over only where it is referred to as of the same place",
-    section="PS3.3 C.12.2, C.12.4.1.2, C.8.13.2.1.2",
+    section="PS3.3 C.12.2, C.12.4, C.8.13.2.1.2",
     severity="warning",
 )
 def referenced_series(pair: Pair) -> Iterator[Finding]:
@@ -409,7 +409,7 @@ def equipment(pair: Pair) -> Iterator[Finding]:
     "DER-02",
     "derivation codes",
     reason="programs cannot read Derivation Description: they know by the code what was done",
-    section="PS3.3 C.12.4; PS3.16 CID 7203",
+    section="PS3.3 C.12.4.1.1; PS3.16 CID 7203",
 )
 def derivation_codes(pair: Pair) -> Iterator[Finding]:
     """Check the items added to Derivation Code Sequence: codes of CID 7203, at least one if pixels were processed."""

@@ -43,7 +43,6 @@ def encapsulation(pair: Pair) -> Iterator[Finding]:
     "HDR-01",
     "attributes that must be kept are kept",
     reason="whatever a program or a person read from the source must be read from the written series too",
-    section="PS3.3 C.7.6.1.1.2",
 )
 @check(
     "HDR-02",
@@ -54,7 +53,7 @@ def encapsulation(pair: Pair) -> Iterator[Finding]:
     "CNT-01",
     "every slice has its counterpart; class, modality and patient are those of the source",
     reason="a slice that is missing or that is another patient's changes the diagnosis",
-    section="PS3.3 A.1.2, C.7.1.1, C.7.2.1, C.12.1",
+    section="PS3.3 A.1.2, C.7.1.1, C.7.2.1, C.7.3.1, C.12.1",
 )
 @check(
     "UID-03",
@@ -66,7 +65,7 @@ def encapsulation(pair: Pair) -> Iterator[Finding]:
     "GEO-01",
     "position, orientation, spacing and size of each slice",
     reason="a slice at a wrong place or of a wrong size misplaces every contour and distorts every measurement",
-    section="PS3.3 C.7.6.2",
+    section="PS3.3 C.7.6.2, C.7.6.3",
 )
 @check(
     "STL-01",

@@ -98,7 +98,7 @@ def _opinions(pair: Pair) -> str:
     "PIX-03",
     "processed pixels are declared, and within half a step of the reference",
     reason="nobody can judge a processed image without knowing how far its values are from those of the source",
-    section="PS3.3 C.7.6.1.1.3",
+    section="PS3.3 C.12.4.1.1",
 )
 def declared_processing(pair: Pair) -> Iterator[Finding]:
     """Tell how far the values of declared processing are from those of the source."""
