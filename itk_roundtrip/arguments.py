@@ -14,7 +14,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
-from itk_roundtrip.errors import RoundtripError
+from itk_roundtrip.errors import RoundtripError, SeriesNotFoundError
+from itk_roundtrip.words import posix
 
 Identity = Literal["derived", "copy"]
 """Whether the result is a new series of derived instances, or the same instances again."""
@@ -131,11 +132,22 @@ def _path(name: str, value: Any) -> Any:
     return value
 
 
-def _series_uid(name: str, value: Any) -> Any:
-    if isinstance(value, str):
-        return value
+def check_there(path: str | os.PathLike[str]) -> None:
+    """Raise an error unless there is a folder or a file of that name."""
+    if not os.path.exists(path):
+        raise SeriesNotFoundError(f"{posix(path)} is neither a folder nor a file.", path=posix(path))
+
+
+def _series(name: str, value: Any) -> Any:
+    """Return the text that chooses a series; a number counts from 1, as the command ``find`` does."""
+    number = _integer(value)
+    if (isinstance(value, str) and value) or (number or 0) > 0:
+        return value if isinstance(value, str) else str(number)
     advice = "; pass series.series_instance_uid" if type(value).__name__ == "Series" else ""
-    raise RoundtripError(f"{name} must be a Series Instance UID (str), not {_named(value)}{advice}.")
+    raise RoundtripError(
+        f"{name} must be a number from 1, a Series Instance UID or the end of one (str), or a subfolder, not"
+        f" {_named(value)}{advice}."
+    )
 
 
 def _integer(value: Any) -> int | None:
@@ -276,7 +288,7 @@ CHECKS: Mapping[str, Check] = {
     "reference": _path,
     "regrid": _flag,
     "rescale_type": _short_text,
-    "series": _series_uid,
+    "series": _series,
     "set": _mapping,
     "show_values": _flag,
     "source": _path,

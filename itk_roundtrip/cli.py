@@ -43,7 +43,10 @@ PROCESSING = "Processing"
 _PICTURES_WITHOUT_PAGE = "--pictures shows pictures in the page of --html FILE; name that file or leave it out."
 
 SeriesOption = Annotated[
-    str | None, typer.Option(metavar="UID", help="Series Instance UID, if SRC holds several series.")
+    str | None,
+    typer.Option(
+        metavar="N", help="Which series of SRC: its number in `find`, its UID or the end of it, or a subfolder."
+    ),
 ]
 HtmlOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Write a page with pictures for a reviewer; no network needed.")
@@ -74,23 +77,33 @@ def _options(
 
 @app.command()
 def find(
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="Folder to search, at any depth.")],
+    directory: Annotated[str, typer.Argument(metavar="SRC", help="Folder to search, at any depth, or one file.")],
+    details: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Show series N whole: formats, volumes, every irregularity with its files."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the DICOM series in a folder: files, geometry, pixel format, and every irregularity. Reads no pixels."""
+    """List the DICOM series in a folder, a line each, with what is irregular in a word. Reads no pixels."""
     with _reported():
         with _progress(as_json) as progress:
             from itk_roundtrip.series.find import find_series
 
-            series_list = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
+            found = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
         from itk_roundtrip.show import report
 
-        _print(report.find_document(series_list, Path(directory)) if as_json else report.find_table(series_list))
+        chosen = None if details is None else found.choose(details)
+        if as_json:
+            _print(report.find_document(found, Path(directory), chosen))
+        elif chosen is not None:
+            _print(report.series_table(found.index(chosen) + 1, chosen))
+        else:
+            _print(report.find_table(found))
 
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth.")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth, or one file.")],
     destination: Annotated[str, typer.Argument(metavar="DST", help="Output folder; new or empty.")],
     series: SeriesOption = None,
     identity: Annotated[
@@ -273,7 +286,7 @@ def run(
                 from itk_roundtrip.show.page import write_page
 
                 write_page(
-                    result.report, Path(source), Path(destination), Path(html), pictures=pictures, show_values=False
+                    result.report, _folder(source), Path(destination), Path(html), pictures=pictures, show_values=False
                 )
             from itk_roundtrip.show import report
 
@@ -286,7 +299,7 @@ def run(
 
 @app.command()
 def export(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth.")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth, or one file.")],
     file: Annotated[str, typer.Argument(metavar="FILE", help=f"Image file to write: {', '.join(IMAGE_FORMATS)}.")],
     series: SeriesOption = None,
     volume: Annotated[
@@ -324,11 +337,13 @@ def export(
 
 @app.command()
 def verify(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the source series, at any depth.")],
-    written: Annotated[str, typer.Argument(metavar="DST", help="Folder with what was written of it, by any tool.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="Folder with the source series, at any depth, or one file.")
+    ],
+    written: Annotated[str, typer.Argument(metavar="DST", help="Folder or file that was written of it, by any tool.")],
     series: Annotated[
         str | None,
-        typer.Option(metavar="UID", help="Series Instance UID of the source, if DST does not tell which it is of."),
+        typer.Option(metavar="N", help="Which series of SRC, as for `run`, if DST does not tell which it is of."),
     ] = None,
     volume: Annotated[
         int | None,
@@ -380,7 +395,8 @@ def verify(
             if html is not None:
                 from itk_roundtrip.show.page import write_page
 
-                write_page(report, Path(source), Path(written), Path(html), pictures=pictures, show_values=show_values)
+                folders = _folder(source), _folder(written)
+                write_page(report, *folders, Path(html), pictures=pictures, show_values=show_values)
         from itk_roundtrip.show.report import verify_document, verify_table
 
         for warning in report.warnings:
@@ -432,6 +448,12 @@ def _settings(texts: Sequence[str]) -> dict[str | int, str]:
     return settings
 
 
+def _folder(source: str) -> Path:
+    """Return a folder as it was named, or the one that a file lies in."""
+    path = Path(source)
+    return path if path.is_dir() else path.parent
+
+
 def _check_file(file: str, option: str, folders: tuple[str, str]) -> None:
     """Raise an error if the file of an option cannot be written there, or lies in the source or the written folder."""
     name = posix(file)
@@ -453,7 +475,7 @@ SAMPLE = "data/ct-phantom"
 def losses(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="SRC", help=f"Folder with the series, at any depth; {SAMPLE} if not given."),
+        typer.Argument(metavar="SRC", help=f"Folder with the series, or one file; {SAMPLE} if not given."),
     ] = None,
     series: SeriesOption = None,
     as_json: JsonOption = False,

@@ -193,7 +193,7 @@ class LossTable:
 
 @checked()
 def find_losses(
-    source: str | os.PathLike[str], *, series: str | None = None, progress: Progress | None = None
+    source: str | os.PathLike[str], *, series: str | int | None = None, progress: Progress | None = None
 ) -> LossTable:
     """Find what plain ITK and plain SimpleITK lose of a series.
 
@@ -204,9 +204,10 @@ def find_losses(
     Parameters
     ----------
     source
-        Folder with the series, at any depth. The examples see the files of the series only, in one folder.
+        Folder with the series, at any depth, or a single file. The examples see the files of the series only, in one
+        folder.
     series
-        Series Instance UID (0020,000E), if the folder holds several series.
+        Which series, if the folder holds several, as for :func:`itk_roundtrip.roundtrip`.
     progress
         Called with (stage, done, of how many).
 

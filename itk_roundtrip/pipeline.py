@@ -11,12 +11,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from itk_roundtrip import __version__
-from itk_roundtrip.arguments import Backend, Code, HeaderMode, Identity, NanTo, Progress, TransferSyntax, checked
+from itk_roundtrip.arguments import (
+    Backend,
+    Code,
+    HeaderMode,
+    Identity,
+    NanTo,
+    Progress,
+    TransferSyntax,
+    check_there,
+    checked,
+)
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.errors import (
     FunctionError,
     RoundtripError,
-    SeriesNotFoundError,
     SeriesReadError,
 )
 from itk_roundtrip.processes import Outcome, Task, Workers, processors
@@ -163,7 +172,7 @@ def roundtrip(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
     *,
-    series: str | None = None,
+    series: str | int | None = None,
     identity: Identity = "derived",
     headers: HeaderMode = "complete",
     backend: Backend = "itk",
@@ -195,11 +204,12 @@ def roundtrip(
     Parameters
     ----------
     source
-        Folder with the series, at any depth.
+        Folder with the series, at any depth, or a single file.
     destination
         Output folder; must not exist or be empty, unless ``overwrite``.
     series
-        Series Instance UID (0020,000E), needed if the folder holds several series with pixels.
+        Needed if the folder holds several series with pixels: a number, counted from 1 as the command ``find`` does, a
+        Series Instance UID (0020,000E) or the end of one that no other has, or the subfolder of one.
     identity
         ``derived``: new instances in one new series of the same study, tagged as derived (PS3.3 C.7.6.1.1.2);
         ``copy``: the same instances again, every attribute and UID as in the source.
@@ -308,8 +318,7 @@ def roundtrip(
     )
     if options.operation is not None:
         options = replace(options, derivation=options.operation.described(derivation))
-    if not os.path.isdir(source):
-        raise SeriesNotFoundError(f"{posix(source)} is not a folder.", path=posix(source))
+    check_there(source)
     staging = Staging(source, destination, overwrite=overwrite)
     started = Workers(jobs, prepare=f"itk_roundtrip.carry.slabs:{backend}")  # first: they import while this scans
     apart = _worker_of_operation(options)
@@ -335,7 +344,7 @@ _OF_PROCESSING = (
 class Options:
     """What the caller of a round trip asked for, checked."""
 
-    series: str | None
+    series: str | int | None
     identity: Identity
     headers: HeaderMode
     description: str | None

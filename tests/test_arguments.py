@@ -45,7 +45,14 @@ NO_PATHS = {1: "not 1", None: "not None", b"in": "not a bytes", ("in",): "not a 
             "a\0b": "null character"}  # fmt: skip
 NO_FLAGS = {1: "not 1", "yes": 'not "yes"', None: "not None", "False": 'not "False"'}
 NO_COUNTS = {0: "not 0", -1: "not -1", True: "not True", 2.0: "not 2.0", "2": 'not "2"'}
-NO_UIDS = {1: "not 1", SAMPLE: "not a PosixPath", b"1.2": "not a bytes", (): "not a tuple"}
+NO_UIDS = {
+    0: "not 0",
+    True: "not True",
+    "": 'not ""',
+    SAMPLE: "not a PosixPath",
+    b"1.2": "not a bytes",
+    (): "not a tuple",
+}
 NO_FUNCTIONS = {"print": 'not "print"', True: "not True"}
 NO_DESCRIPTIONS = {
     "": "empty", "  ": "empty", "\t": "empty", "two\nlines": "one line", "größer": "ASCII", "a\\b": "backslash",
@@ -238,9 +245,9 @@ def test_the_command_line_has_the_same_choices(command: str, option: str, choice
 
 MESSAGES = [
     (["run", "./in", "out//"], "out// is not empty; choose another folder, or replace it with --overwrite."),
-    (["run", "deep/../nowhere", "new"], "deep/../nowhere is not a folder."),
+    (["run", "deep/../nowhere", "new"], "deep/../nowhere is neither a folder nor a file."),
     (["run", "./in", "in/../in"], "in/../in is the source; choose another output folder."),
-    (["run", "./two", "new"], "./two holds 2 series .* choose one with --series UID."),
+    (["run", "./two", "new"], "./two holds 2 series .* choose one with --series N."),
     (["run", "./no_study", "new"], r"IM0001.dcm has no Study Instance UID, .* use --identity copy."),
     (["run", "./in", "new", "--description", " "], "The description is empty; leave it out or say something."),
     (["run", "./in", "new", "--identity", "copy", "--description", "x"], "With --identity copy the headers stay .*"),
@@ -271,14 +278,14 @@ MESSAGES = [
         ["run", "./in", "new", "--filter", "median:radius=1", "--param", "radius=2"],
         "A filter has .* leave out --param.",
     ),
-    (["find", "./nowhere"], "./nowhere is not a folder."),
-    (["verify", "./in", "dat/nowhere"], "dat/nowhere is not a folder."),
+    (["find", "./nowhere"], "./nowhere is neither a folder nor a file."),
+    (["verify", "./in", "dat/nowhere"], "dat/nowhere is neither a folder nor a file."),
     (["verify", "./in", "./in", "--pictures"], "--pictures shows pictures in the page of --html FILE; .*"),
     (["verify", "./in", "two", "--html", "in/IM0001.dcm"], "in/IM0001.dcm lies in ./in, which is not written to; .*"),
     (["verify", "./in", "two", "--html", "./two/x.html"], "./two/x.html lies in two, which is not written to; .*"),
     (["verify", "./in", "two", "--html", "link.html"], "link.html lies in ./in, which is not written to; .*"),
     (["verify", "./in", "./in", "--reference", "no/such.npy"], "There is no file no/such.npy to compare with."),
-    (["losses", "./nowhere"], "./nowhere is not a folder."),
+    (["losses", "./nowhere"], "./nowhere is neither a folder nor a file."),
 ]
 
 

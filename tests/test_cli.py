@@ -86,7 +86,7 @@ def test_find_ends_well_without_a_series_and_refuses_a_missing_folder(tmp_path: 
     assert empty.exit_code == 0
     missing = command("find", tmp_path / "nowhere")
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert missing.stderr == f"itk-roundtrip: {tmp_path / 'nowhere'} is not a folder.\n"
+    assert missing.stderr == f"itk-roundtrip: {tmp_path / 'nowhere'} is neither a folder nor a file.\n"
 
 
 def test_find_names_files_and_irregularities(tmp_path: Path) -> None:

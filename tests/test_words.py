@@ -19,7 +19,8 @@ from itk_roundtrip.words import agreeing, counted
 
 PACKAGE = Path(itk_roundtrip.__file__).parent
 WRONG = re.compile(
-    r"\b1 (?:more |written |source |changed )?(?!is\b|as\b|mixed\b)[a-z]+s\b|\b1 [a-z]+ (?:are|have|hold|end)\b"
+    r"\b1 (?:more |written |source |changed )?(?!is\b|as\b|mixed\b|series\b)[a-z]+s\b"
+    r"|\b1 [a-z]+ (?:are|have|hold|end)\b"
 )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from itk_roundtrip.arguments import checked
+from itk_roundtrip.arguments import check_there, checked
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.errors import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError
 from itk_roundtrip.series.geometry import POSITION_TOLERANCE_MM, Regularity, position_tolerance, positions_on_normal
@@ -64,11 +65,15 @@ class Series:
         In slice order.
     directory
         The folder that was searched.
+    copies
+        Subfolders that hold the same SOP Instance UIDs, its own too, each a series of the list; empty if it is there
+        once.
     """
 
     series_instance_uid: str
     instances: tuple[Instance, ...]
     directory: Path
+    copies: tuple[str, ...] = ()
 
     @property
     def modality(self) -> str:
@@ -79,6 +84,17 @@ class Series:
     def description(self) -> str:
         """Series Description (0008,103E)."""
         return self.instances[0].series_description
+
+    @property
+    def date(self) -> str:
+        """Series Date (0008,0021), else Acquisition, Content or Study Date, as ``YYYYMMDD``; empty without any."""
+        texts = (self.instances[0].texts.get(keyword, "").replace(".", "") for keyword in _DATES)
+        return next((text for text in texts if re.fullmatch("[0-9]{8}", text)), "")
+
+    @property
+    def folder(self) -> str:
+        """The folder of all its files, relative to the one that was searched; ``.`` for that itself."""
+        return _common_folder(self.instances) or "."
 
     @property
     def has_pixels(self) -> bool:
@@ -127,7 +143,11 @@ class Series:
     @cached_property
     def irregularities(self) -> tuple[Irregularity, ...]:
         """Irregularities: how the series is not a single complete, regular, uniform volume."""
-        return tuple(find_irregularities(self.instances, self.slices, self.geometry, self.volumes, self.separated_by))
+        found = find_irregularities(self.instances, self.slices, self.geometry, self.volumes, self.separated_by)
+        if not self.copies:
+            return tuple(found)
+        message = f"one of {len(self.copies)} copies of the series: {', '.join(self.copies)} hold the same instances"
+        return (Irregularity("copy", message, ()), *found)
 
     @cached_property
     def _separated(self) -> tuple[tuple[SubVolume, ...], str]:
@@ -149,6 +169,9 @@ class Series:
         return self._separated[1]
 
 
+_DATES = ("SeriesDate", "AcquisitionDate", "ContentDate", "StudyDate")
+
+
 def _rescales(instance: Instance) -> set[tuple[str, str]]:
     """Return the texts of Rescale Slope and Intercept of the frames of an instance."""
     per_frame = [instance.frame_values.get(keyword, ("",)) for keyword in ("RescaleSlope", "RescaleIntercept")]
@@ -161,11 +184,39 @@ def _rescales(instance: Instance) -> set[tuple[str, str]]:
 
 
 class SeriesList(list[Series]):
-    """The series of a folder; ``skipped`` names the files that belong to none."""
+    """The series of a folder, which the command ``find`` numbers from 1 in this order.
 
-    def __init__(self, series: Iterable[Series] = (), skipped: Iterable[Skipped] = ()) -> None:
+    Attributes
+    ----------
+    skipped
+        The files that belong to none.
+    found
+        All instances, also those that are the same byte for byte as another, which is taken.
+    directory
+        The folder, as it was given.
+    """
+
+    def __init__(
+        self,
+        series: Iterable[Series] = (),
+        skipped: Iterable[Skipped] = (),
+        found: Iterable[Instance] = (),
+        directory: str = ".",
+    ) -> None:
         super().__init__(series)
         self.skipped: tuple[Skipped, ...] = tuple(skipped)
+        self.found: tuple[Instance, ...] = tuple(found)
+        self.directory = directory
+
+    def choose(self, series: str | int) -> Series:
+        """Return a series by its number, counted from 1, its UID, the end of one that no other has, or its subfolder.
+
+        Raises
+        ------
+        SeriesNotFoundError, AmbiguousSeriesError
+            There is none such, or several.
+        """
+        return choose_series(self, series, self.directory)
 
 
 @checked()
@@ -178,7 +229,7 @@ def find_series(directory: str | os.PathLike[str], *, progress: Callable[[int, i
     Parameters
     ----------
     directory
-        The folder.
+        The folder, or a single file.
     progress
         Called with (files read, files in all).
 
@@ -191,7 +242,7 @@ def find_series(directory: str | os.PathLike[str], *, progress: Callable[[int, i
     Raises
     ------
     SeriesNotFoundError
-        There is no such folder.
+        There is no such folder or file.
     """
     root, names = list_files(directory)
     files = []
@@ -199,21 +250,32 @@ def find_series(directory: str | os.PathLike[str], *, progress: Callable[[int, i
         files += read_files(root, [name])
         if progress is not None:
             progress(count, len(names))
-    return group_series(root, files)
+    found = group_series(root, files)
+    found.directory = posix(directory)
+    return found
 
 
 def list_files(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
     """Return a folder's absolute path, and the names of all files under it, relative to it.
 
+    Of a single file the folder that it lies in, and its name.
+
     Raises
     ------
     SeriesNotFoundError
-        There is no such folder.
+        There is no such folder or file.
     """
+    check_there(directory)
+    root = root_of(directory)
     if not os.path.isdir(directory):
-        raise SeriesNotFoundError(f"{posix(directory)} is not a folder.", path=posix(directory))
-    root = Path(os.path.abspath(directory))
+        return root, [os.path.basename(directory)]
     return root, [posix(path.relative_to(root)) for path in _files(root)]
+
+
+def root_of(directory: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a folder, or of the one that a file lies in."""
+    path = Path(os.path.abspath(directory))
+    return path if path.is_dir() else path.parent
 
 
 def read_files(root: Path, names: Sequence[str]) -> list[Instance | Skipped]:
@@ -226,8 +288,10 @@ def read_files(root: Path, names: Sequence[str]) -> list[Instance | Skipped]:
 def group_series(root: Path, files: Iterable[Instance | Skipped]) -> SeriesList:
     """Group the files of a folder by series, each in slice order; instances without a series UID by study.
 
-    Of files that are equal byte by byte, the first is taken and the others are skipped.
+    Of files that are equal byte by byte, the first is taken and the others are skipped. Copies in several subfolders
+    that are not equal byte by byte are series of their own.
     """
+    files = list(files)
     groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
     skipped = []
     for file in files:
@@ -239,10 +303,53 @@ def group_series(root: Path, files: Iterable[Instance | Skipped]) -> SeriesList:
     series_list = []
     for (_, series_instance_uid), instances in groups.items():
         distinct, repeated = _without_repeated(instances)
-        series_list.append(Series(series_instance_uid, ordered(distinct), root))
-        skipped += repeated
+        copies = _copies(instances, {file.name: file for file in repeated})
+        if len(copies) > 1:
+            series_list += [Series(series_instance_uid, ordered(copies[name]), root, tuple(copies)) for name in copies]
+            taken = {instance.name for copy in copies.values() for instance in copy}
+            skipped += [file for file in repeated if file.name not in taken]
+        else:
+            series_list.append(Series(series_instance_uid, ordered(distinct), root))
+            skipped += repeated
     series_list.sort(key=lambda series: _natural(min(instance.name for instance in series.instances)))
-    return SeriesList(series_list, skipped)
+    return SeriesList(series_list, skipped, (file for file in files if isinstance(file, Instance)))
+
+
+def _common_folder(instances: Iterable[Instance]) -> str:
+    return posixpath.commonpath([posixpath.dirname(instance.name) for instance in instances])
+
+
+def _copies(instances: Sequence[Instance], repeated: Mapping[str, Skipped]) -> dict[str, list[Instance]]:
+    """Return the instances of a series by subfolder, if these hold copies of it, such as several exports.
+
+    They do if none holds a SOP Instance UID twice, and all that any holds are in the largest. A subfolder whose files
+    are all the same byte for byte as others is left out.
+
+    Parameters
+    ----------
+    instances
+        Of the series.
+    repeated
+        Those that are the same byte for byte as an earlier one, by name.
+    """
+    common = _common_folder(instances)
+
+    def folder(name: str) -> str:
+        below = posixpath.dirname(name)[len(common) :].lstrip("/").partition("/")[0]
+        return posixpath.join(common, below).rstrip("/") or "."
+
+    folders: dict[str, list[Instance]] = defaultdict(list)
+    for instance in instances:
+        same = repeated.get(instance.name)
+        if same is None or folder(same.duplicate_of) != folder(instance.name):
+            folders[folder(instance.name)].append(instance)
+    uids = [{instance.sop_instance_uid for instance in members} for members in folders.values()]
+    is_once = all(len(of_folder) == len(members) for of_folder, members in zip(uids, folders.values(), strict=True))
+    if not is_once or set().union(*uids) != max(uids, key=len) or "" in max(uids, key=len):
+        return {}
+    return {
+        name: members for name, members in folders.items() if not all(instance.name in repeated for instance in members)
+    }
 
 
 def _without_repeated(instances: Sequence[Instance]) -> tuple[list[Instance], list[Skipped]]:
@@ -303,24 +410,28 @@ def without_pixels(series_list: SeriesList, chosen: Series) -> list[str]:
     return [f"{what}, first {names[0]}; `find` lists them." if len(names) > 1 else f"{what}: {names[0]}."]
 
 
-def choose_series(series_list: SeriesList, series_instance_uid: str | None, directory: str) -> Series:
-    """Return the series of a Series Instance UID; without a UID, the only series that has pixels.
+def choose_series(series_list: SeriesList, asked: str | int | None, directory: str) -> Series:
+    """Return the series that is asked for; if none is, the only series that has pixels.
+
+    Parameters
+    ----------
+    series_list
+        Of a folder.
+    asked
+        A number, counted from 1 in the order of the list; else a Series Instance UID (0020,000E), or the end of one
+        that no other series has; else a subfolder, which then holds all files of the series or a copy of it.
+    directory
+        The folder, as messages name it.
 
     Raises
     ------
     SeriesNotFoundError
-        There is none, or none of that UID.
+        There is none, or none that is asked for.
     AmbiguousSeriesError
         There are several.
     """
-    candidates = [series for series in series_list if series.has_pixels] or list(series_list)
-    if series_instance_uid is not None:
-        candidates = [series for series in series_list if series.series_instance_uid == series_instance_uid]
-        if not candidates:
-            raise SeriesNotFoundError(
-                f"{directory} holds no series {series_instance_uid}; `find` lists what it holds.",
-                series=series_instance_uid,
-            )
+    candidates = series_list if asked is None else _asked_for(series_list, str(asked), directory)
+    candidates = [series for series in candidates if series.has_pixels] or list(candidates)
     if not candidates:
         skipped = series_list.skipped
         what = "it is empty"
@@ -329,18 +440,58 @@ def choose_series(series_list: SeriesList, series_instance_uid: str | None, dire
             what += f" ({skipped[0].name}: {skipped[0].reason})"
         raise SeriesNotFoundError(f"{directory} holds no DICOM series; {what}.")
     if len(candidates) > 1:
-        studies = Counter(series.series_instance_uid for series in candidates)
-        names = [f"{uid or '(no UID)'}{f' in {count} studies' if count > 1 else ''}" for uid, count in studies.items()]
-        if len(names) == 1:
-            raise AmbiguousSeriesError(
-                f"{directory} holds series {names[0]}; put each study into a folder of its own.",
-                series=series_instance_uid,
-            )
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        listed = [_named(series_list, series) for series in candidates[:_LISTED_SERIES]]
+        more = f"; and {len(candidates) - len(listed)} more" if len(candidates) > len(listed) else ""
+        what = "copies of one series" if all(series.copies for series in candidates) else "series"
         raise AmbiguousSeriesError(
-            f"{directory} holds {len(candidates)} series ({shown}); choose one with series=UID.", option="series=UID"
+            f"{directory} holds {len(candidates)} {what} ({'; '.join(listed)}{more}); `find` shows them, choose one"
+            " with series=N.",
+            option="series=N",
         )
     return candidates[0]
+
+
+_LISTED_SERIES = 5
+"""How many series an error lists."""
+
+
+def _asked_for(series_list: SeriesList, asked: str, directory: str) -> list[Series]:
+    """Return the series that a number, a UID, the end of one, or a subfolder stands for, whichever fits first."""
+    if asked.isascii() and asked.isdecimal() and len(asked) < 9 and 1 <= int(asked) <= len(series_list):
+        return [series_list[int(asked) - 1]]
+    uids = [series.series_instance_uid for series in series_list]
+    chosen = [series for series, uid in zip(series_list, uids, strict=True) if uid == asked]
+    chosen = chosen or [series for series, uid in zip(series_list, uids, strict=True) if asked and uid.endswith(asked)]
+    chosen = chosen or _in_folder(series_list, posixpath.normpath(asked))
+    if not chosen:
+        raise SeriesNotFoundError(f"{directory} holds no series {asked}; `find` lists what it holds.", series=asked)
+    return chosen
+
+
+def _in_folder(series_list: SeriesList, folder: str) -> list[Series]:
+    """Return the series whose files lie in a subfolder; refuse a part of a series that is not a copy of it."""
+    inside = [instance for instance in series_list.found if instance.name.startswith(f"{folder}/")]
+    names = {instance.name for instance in inside}
+    for number, series in enumerate(series_list, 1):
+        count = sum(instance.name in names for instance in series.instances)
+        if 0 < count < len(series.instances):
+            raise SeriesNotFoundError(
+                f"{folder} holds only a part of series {number} ({count} of {counted(len(series.instances), 'file')});"
+                " to take it alone, name that folder instead of the one around it.",
+                series=series.series_instance_uid,
+            )
+    if not inside:
+        return []
+    listed = {series.instances: series for series in series_list}
+    found = group_series(inside[0].path.parents[inside[0].name.count("/")], inside)
+    return [listed.get(series.instances, series) for series in found]
+
+
+def _named(series_list: SeriesList, series: Series) -> str:
+    """Return number, modality, size and subfolder of a series, as an error names it."""
+    numbers = (number for number, listed in enumerate(series_list, 1) if listed.instances == series.instances)
+    where = f" in {series.folder}" if series.folder != "." else ""
+    return f"{next(numbers, '-')}: {series.modality or 'no modality'}, {counted(len(series.instances), 'file')}{where}"
 
 
 def of_volume(series: Series, index: int) -> Series:

@@ -94,7 +94,7 @@ _TEXTS = (
 _OF_SERIES = (
     "StudyInstanceUID", "Modality", "FrameOfReferenceUID", "PatientPosition", "RescaleType", "Units", "SUVType",
     "DoseUnits", "Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "FrameReferenceTime",
-    "ActualFrameDuration", "AcquisitionDate", "AcquisitionDateTime", "ContentDate",
+    "ActualFrameDuration", "AcquisitionDate", "AcquisitionDateTime", "ContentDate", "SeriesDate", "StudyDate",
 )  # fmt: skip
 """Texts that all instances of a series, or of a volume, share."""
 _OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")

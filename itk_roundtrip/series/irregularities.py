@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydicom import uid
+
+from itk_roundtrip import syntaxes
 from itk_roundtrip.rules import is_lossless
 from itk_roundtrip.series.geometry import PLANE_ATTRIBUTES, Regularity, positions_on_normal
 from itk_roundtrip.series.instance import Instance
@@ -174,9 +177,27 @@ def _malformed_planes(slices: Sequence[Slice]) -> Iterator[Irregularity]:
             yield Irregularity(attribute.irregularity, text, _files(malformed))
 
 
+_PLACED = frozenset({
+    uid.CTImageStorage, uid.MRImageStorage, uid.PositronEmissionTomographyImageStorage, uid.RTDoseStorage,
+    uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage, uid.EnhancedMRImageStorage,
+    uid.EnhancedMRColorImageStorage, uid.LegacyConvertedEnhancedMRImageStorage, uid.MRSpectroscopyStorage,
+    uid.EnhancedPETImageStorage, uid.LegacyConvertedEnhancedPETImageStorage, uid.XRay3DAngiographicImageStorage,
+    uid.XRay3DCraniofacialImageStorage, uid.BreastTomosynthesisImageStorage, uid.EnhancedRTImageStorage,
+    uid.EnhancedContinuousRTImageStorage, uid.OphthalmicOpticalCoherenceTomographyBscanVolumeAnalysisStorage,
+})  # fmt: skip
+"""SOP Classes whose IOD asks for a position in the patient, by Image Plane Module or Plane Position (Patient) Macro
+(PS3.3 A)."""
+
+
 def _unplaced(slices: Sequence[Slice]) -> Iterator[Irregularity]:
-    """Yield files without position or orientation, or with a position of their first frame only."""
+    """Yield files without position or orientation, or with a position of their first frame only.
+
+    Images that need none by their IOD, such as those of ultrasound, are irregular only where some have one.
+    """
     missing = [slice_ for slice_ in slices if slice_.place.position is None or slice_.place.orientation is None]
+    has_any = any(slice_.place.position is not None or slice_.place.orientation is not None for slice_ in slices)
+    if not has_any:
+        missing = [slice_ for slice_ in missing if _is_placed(slice_.instance)]
     following = [slice_ for slice_ in slices if slice_.place.follows and slice_.place.position is not None]
     files = _files(missing)
     if files:
@@ -189,6 +210,11 @@ def _unplaced(slices: Sequence[Slice]) -> Iterator[Irregularity]:
         names = _files(following)
         tell = agreeing(len(names), "tells the position of its", "tell the position of their")
         yield Irregularity("no-position", f"{counted(len(names), 'file')} {tell} first frame only", names)
+
+
+def _is_placed(instance: Instance) -> bool:
+    """Tell whether the IOD of an image asks for a position; yes of a SOP Class that the standard does not know."""
+    return instance.sop_class_uid in _PLACED or syntaxes.name(instance.sop_class_uid) == instance.sop_class_uid
 
 
 def _several_volumes(

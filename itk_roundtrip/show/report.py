@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydicom import datadict, uid
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -31,18 +32,20 @@ if TYPE_CHECKING:
     from itk_roundtrip.volume.export import ExportResult
 
 SCHEMA = 1
-_SHOWN_FILES = 5
-"""Most files of an irregularity that are named."""
-_SHOWN_SKIPPED = 20
-"""Most files left out that are named."""
+_SHOWN_SKIPPED = 3
+"""Most files left out for one reason that are named."""
 
 
-def find_document(series_list: SeriesList, directory: Path) -> dict[str, Any]:
-    """Return the JSON document of `find`: the series of a folder and the files left out."""
+def find_document(series_list: SeriesList, directory: Path, chosen: Series | None = None) -> dict[str, Any]:
+    """Return the JSON document of `find`: the series of a folder, or the chosen one, and the files left out."""
     return {
         "schema": SCHEMA,
         "directory": posix(directory),
-        "series": [_series_document(series) for series in series_list],
+        "series": [
+            {"number": number, **_series_document(series)}
+            for number, series in enumerate(series_list, 1)
+            if chosen is None or series is chosen
+        ],
         "skipped": [{"file": file.name, "reason": file.reason} for file in series_list.skipped],
     }
 
@@ -54,7 +57,11 @@ def _series_document(series: Series) -> dict[str, Any]:
         "series_instance_uid": series.series_instance_uid,
         "study_instance_uid": first.study_instance_uid,
         "modality": series.modality,
+        "series_number": first.series_number,
         "series_description": series.description,
+        "series_date": series.date,
+        "folder": series.folder,
+        "copies": series.copies,
         "slices": len(series.instances),
         "frames": sum(instance.frames for instance in series.instances),
         "volumes": [
@@ -84,65 +91,200 @@ def _series_document(series: Series) -> dict[str, Any]:
     }
 
 
+class _Column(NamedTuple):
+    """A column of the table of `find`.
+
+    Attributes
+    ----------
+    title, cell
+        Its title, and the text of a series in it; the number of the series is passed too.
+    least
+        Characters that are enough for its cells, the rest is cut off; 0 if they must be whole.
+    tail
+        The ends of its texts are kept, not their beginnings.
+    rank
+        The columns of the highest rank are left out first where the width does not do; those of rank 0 never are.
+    right
+        Its texts stand on the right.
+    """
+
+    title: str
+    cell: Callable[[int, Series], str]
+    least: int = 0
+    rank: int = 0
+    right: bool = False
+    tail: bool = False
+
+
+_FIND_COLUMNS = (
+    _Column("#", lambda number, _: str(number), right=True),
+    _Column("Folder", lambda _, series: series.folder, least=12, rank=2, tail=True),
+    _Column("Mod.", lambda _, series: series.modality),
+    _Column("No.", lambda _, series: series.instances[0].series_number, rank=6, right=True),
+    _Column("Description", lambda _, series: series.description, least=14),
+    _Column("Date", lambda _, series: _date(series), rank=5),
+    _Column("Slices", lambda _, series: str(len(series.slices)), right=True),
+    _Column("Vol.", lambda _, series: _volume_count(series), rank=1, right=True),
+    _Column("Size", lambda _, series: _size(series), rank=1),
+    _Column("Spacing mm", lambda _, series: _spacing(series, "x", 3), rank=3),
+    _Column("Plane", lambda _, series: _plane(series), rank=4),
+    _Column("Irregular", lambda _, series: ", ".join(dict.fromkeys(_words(series))), least=15),
+)
+_GAP = 2
+"""Blanks between two columns."""
+
+
+class _SeriesTable:
+    """The table of `find`: a line for each series, in the width that there is."""
+
+    def __init__(self, series_list: Sequence[Series]) -> None:
+        texts = [[column.cell(*numbered) for numbered in enumerate(series_list, 1)] for column in _FIND_COLUMNS]
+        # A column that says nothing of any series is left out.
+        self._cells = {
+            column: list(map(printable, cells))
+            for column, cells in zip(_FIND_COLUMNS, texts, strict=True)
+            if any(cell not in ("", "-", ".") for cell in cells)
+        }
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        widths = self._widths(options.max_width)
+        for column, width in widths.items():
+            justify: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(column.title, justify=justify, width=width, no_wrap=True, overflow="ellipsis")
+        for row in zip(*(self._cells[column] for column in widths), strict=True):
+            texts = (_cut(column, text, widths[column]) for column, text in zip(widths, row, strict=True))
+            table.add_row(*map(Text, texts))
+        yield table
+
+    def _widths(self, width: int) -> dict[_Column, int]:
+        """Return the columns that are shown, with their widths."""
+        whole = {column: max(map(cell_len, (column.title, *cells))) for column, cells in self._cells.items()}
+        least = {column: min(whole[column], column.least or whole[column]) for column in whole}
+        while sum(least.values()) + _GAP * (len(least) - 1) > width:
+            first = max(least, key=lambda column: column.rank)
+            if not first.rank:
+                break
+            del least[first]
+        free = width - sum(least.values()) - _GAP * (len(least) - 1)
+        while free > 0 and (cut := [column for column in least if least[column] < whole[column]]):
+            for column in cut[:free]:
+                least[column] += 1
+            free -= len(cut)
+        return least
+
+
+def _cut(column: _Column, text: str, width: int) -> str:
+    """Return a text without its beginning, if its end matters more and there is no room for all of it."""
+    if not column.tail or cell_len(text) <= width:
+        return text
+    while cell_len(text) >= width:
+        text = text[1:]
+    return f"…{text}"
+
+
 def find_table(series_list: SeriesList) -> RenderableType:
-    """Return the table of `find`: a row for each series, its irregularities, and the files left out."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    frames = any(instance.frames > 1 for series in series_list for instance in series.instances)
-    volumes = any(len(series.volumes) > 1 for series in series_list)
-    extra = (*(["Frames"] if frames else []), *(["Volumes"] if volumes else []))
-    titles = ("#", "Mod.", "Description", "Slices", *extra, "Size", "Spacing mm", "Plane", "Pixels", "Transfer syntax")
-    for title in titles:
-        table.add_column(title, justify="right" if title in ("#", "Slices", "Frames") else "left")
-    notes: list[Text] = []
-    for number, series in enumerate(series_list, 1):
-        first = series.instances[0]
-        table.add_row(
-            str(number),
-            Text(series.modality),
-            Text(series.description),
-            str(len(series.instances)),
-            *([str(sum(instance.frames for instance in series.instances))] if frames else []),
-            *([Text(_volumes(series))] if volumes else []),
-            f"{first.columns}x{first.rows}" if first.rows else "-",
-            _spacing(series),
-            plane_name(first.image_orientation_patient) if first.image_orientation_patient else "-",
-            _pixels(first) + (", slopes vary" if series.slopes_vary and series.has_pixels else ""),
-            ", ".join(sorted({_syntax(instance) for instance in series.instances})),
-        )
-        notes += _series_notes(number, series)
-    parts: list[RenderableType] = [table, Text(""), *notes] if len(series_list) else [Text("No DICOM series.")]
-    skipped = series_list.skipped
-    if skipped:
-        parts += [Text(""), Text(f"{counted(len(skipped), 'file')} left out:")]
-        parts += [Text(f"   {file.name}: {file.reason}") for file in skipped[:_SHOWN_SKIPPED]]
-        if len(skipped) > _SHOWN_SKIPPED:
-            parts.append(Text(f"   and {len(skipped) - _SHOWN_SKIPPED} more (all of them with --json)"))
+    """Return the table of `find`: a line for each series, then the files left out, by reason."""
+    parts: list[RenderableType] = [Text("No DICOM series.")]
+    if series_list:
+        files = sum(len(series.instances) for series in series_list)
+        what = f"{counted(len(series_list), 'series', 'series')}, {counted(files, 'file')}"
+        parts = [_SeriesTable(series_list), Text(""), Text(f"{what}; --details N shows one whole.")]
+    by_reason: dict[str, list[str]] = {}
+    for file in series_list.skipped:
+        reason = "the same as another file, byte for byte" if file.duplicate_of else file.reason
+        by_reason.setdefault(reason, []).append(file.name)
+    if by_reason:
+        parts.append(Text(f"{counted(len(series_list.skipped), 'file')} left out; --json names all:"))
+    for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        parts.append(Text(printable(f"{len(names):>6}  {reason}: {_first(names, _SHOWN_SKIPPED)}")))
     return Group(*parts)
 
 
-def _series_notes(number: int, series: Series) -> list[Text]:
-    """Return what stands below the table of a series: its UID and its irregularities, with the first files of each."""
-    notes = [Text(f"{number}  {series.series_instance_uid or '(no Series Instance UID)'}")]
+def series_table(number: int, series: Series) -> RenderableType:
+    """Return all that `find` knows of one series: formats, volumes, and every irregularity with its files."""
+    first = series.instances[0]
+    table = Table.grid(padding=(0, 2))
+    cosines = first.image_orientation_patient
+    count = f"{counted(len(series.instances), 'file')}, {counted(len(series.slices), 'slice')}"
+    for title, text in (
+        ("series", f"{number}: {series.series_instance_uid or '(no Series Instance UID)'}"),
+        ("study", first.study_instance_uid or "(no Study Instance UID)"),
+        ("folder", series.folder),
+        ("copies in", ", ".join(series.copies)),
+        ("modality", f"{series.modality}, {syntaxes.name(first.sop_class_uid)}"),
+        ("number", first.series_number),
+        ("description", series.description),
+        ("date", _date(series)),
+        ("files", f"{count}, from {first.name} to {series.instances[-1].name}"),
+        ("size", _size(series)),
+        ("spacing", f"{_spacing(series)} mm"),
+        ("plane", f"{_plane(series)} ({', '.join(f'{cosine:.4g}' for cosine in cosines)})" if cosines else "-"),
+        ("pixels", _by_count(map(_pixels, series.instances))),
+        ("rescaling", "slope or intercept vary between slices" if series.slopes_vary and series.has_pixels else ""),
+        ("encoding", _by_count(map(_syntax, series.instances))),
+    ):
+        if text:
+            table.add_row(title, Text(printable(text)))
+    if len(series.volumes) > 1:
+        table.add_row("volumes", Text(f"{len(series.volumes)}, told apart by {series.separated_by}"))
+        for index, volume in enumerate(series.volumes):
+            label = f"{index}: {shown_label(volume.label)}, {counted(len(volume.slices), 'slice')}"
+            table.add_row("", Text(printable(label)))
     for irregularity in series.irregularities:
-        files = ", ".join(irregularity.files[:_SHOWN_FILES])
-        more = len(irregularity.files) - _SHOWN_FILES
-        shown = f": {files}" + (f" and {more} more" if more > 0 else "") if files else ""
-        notes.append(Text(f"   {irregularity.message}{shown}"))
-    return notes
+        files = f": {', '.join(dict.fromkeys(irregularity.files))}" if irregularity.files else ""
+        table.add_row("irregular", Text(printable(f"{irregularity.kind}: {irregularity.message}{files}")))
+    return table
 
 
-def _volumes(series: Series) -> str:
-    """Return the number of volumes of a series, and what separates them."""
-    return f"{len(series.volumes)} by {series.separated_by}" if len(series.volumes) > 1 else "1"
+def _first(names: Sequence[str], count: int) -> str:
+    """Return the first few of some names, and how many more there are."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
 
 
-def _spacing(series: Series) -> str:
+def _by_count(texts: Iterable[str]) -> str:
+    """Return different texts, the commonest first, with their counts where there are several."""
+    counts = Counter(texts).most_common()
+    return "; ".join(f"{text} ({counted(count, 'file')})" if len(counts) > 1 else text for text, count in counts)
+
+
+def _words(series: Series) -> Iterator[str]:
+    """Yield the irregularities of a series in a word each; that it has frames or volumes is in other columns."""
+    if not series.has_pixels:
+        yield "no pixels"
+        return
+    for irregularity in series.irregularities:
+        if irregularity.kind not in ("multi-frame", "several-volumes"):
+            yield irregularity.kind
+
+
+def _volume_count(series: Series) -> str:
+    return str(len(series.volumes)) if len(series.volumes) > 1 and series.has_pixels else ""
+
+
+def _date(series: Series) -> str:
+    return f"{series.date[:4]}-{series.date[4:6]}-{series.date[6:]}" if series.date else ""
+
+
+def _size(series: Series) -> str:
+    """Return columns and rows of the first instance of a series; ``-`` without pixels."""
+    first = series.instances[0]
+    return f"{first.columns}x{first.rows}" if first.rows else "-"
+
+
+def _plane(series: Series) -> str:
+    """Return the plane of the first slice of a series; ``-`` without orientation."""
+    orientation = series.instances[0].image_orientation_patient
+    return plane_name(orientation) if orientation else "-"
+
+
+def _spacing(series: Series, times: str = " x ", digits: int = 4) -> str:
     """Return the spacing of columns, rows and slices in mm; ``-`` where it is unknown."""
     spacing, between = series.instances[0].pixel_spacing, series.slice_spacing_mm
     if spacing is None:
         return "-"
-    along = f"{between:.4g}" if between is not None else "-"
-    return f"{spacing[1]:.4g} x {spacing[0]:.4g} x {along}"
+    return times.join("-" if step is None else f"{step:.{digits}g}" for step in (spacing[1], spacing[0], between))
 
 
 def _pixels(instance: Instance) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from itk_roundtrip import tags
 from itk_roundtrip.arguments import Progress
-from itk_roundtrip.errors import SeriesNotFoundError
+from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
 from itk_roundtrip.folders import temporary_folder
 from itk_roundtrip.processes import Task, Workers
 from itk_roundtrip.series.find import (
@@ -26,6 +26,7 @@ from itk_roundtrip.series.find import (
     list_files,
     of_volume,
     read_files,
+    root_of,
     without_pixels,
 )
 from itk_roundtrip.verify.audit import Request, compare_many
@@ -52,10 +53,10 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     broken = any(skipped.unreadable or skipped.reason.startswith("broken") for skipped in outputs.skipped)
     if not outputs and not broken:
         raise SeriesNotFoundError(f"{folders[1]} holds no DICOM file; there is nothing to verify.", path=folders[1])
-    source = _choose(sources, outputs, options.series, folders[0])
+    source = _choose(sources, outputs, options.series, folders)
     if options.volume is not None:
         source = of_volume(source, options.volume)
-    written = as_one_series(outputs, Path(folders[1]))
+    written = as_one_series(outputs, root_of(folders[1]))
     identity = options.identity or guess_identity(source, written)
     pairing = pair(source.instances, written.instances)
     with ExitStack() as stack:
@@ -197,7 +198,7 @@ def _scan(folder: str, workers: Workers, stage: str, progress: Progress, without
     root, names = list_files(folder)
     inside = Path(os.path.abspath(without)) if without is not None else root
     if inside != root:
-        names = [name for name in names if inside not in (root / name).parents]
+        names = [name for name in names if inside not in (root / name, *(root / name).parents)]
     if len(names) < _FEW_FILES:
         return group_series(root, read_files(root, names))
     parts = [names[start : start + _FILES_PER_TASK] for start in range(0, len(names), _FILES_PER_TASK)]
@@ -209,8 +210,14 @@ def _scan(folder: str, workers: Workers, stage: str, progress: Progress, without
     return group_series(root, [file for part in parts for file in answers[part[0]]])
 
 
-def _choose(sources: SeriesList, outputs: SeriesList, asked: str | None, folder: str) -> Series:
+def _choose(sources: SeriesList, outputs: SeriesList, asked: str | int | None, folders: tuple[str, str]) -> Series:
     """Return the source series: the one asked for, the only one, or the one that the written files refer to."""
+    around, inside = (Path(os.path.abspath(folder)) for folder in folders)
+    if str(asked).isdecimal() and around in inside.parents:
+        raise AmbiguousSeriesError(
+            f"{folders[1]} lies in {folders[0]}, so that `find` numbers its series too; choose one by its UID.",
+            series=str(asked),
+        )
     candidates = [series for series in sources if series.has_pixels]
     if asked is None and len(candidates) > 1:
         written = [instance for series in outputs for instance in series.instances]
@@ -222,4 +229,4 @@ def _choose(sources: SeriesList, outputs: SeriesList, asked: str | None, folder:
         ] or [series for series in candidates if series.series_instance_uid in series_uids]
         if len(related) == 1:
             return related[0]
-    return choose_series(sources, asked, folder)
+    return choose_series(sources, asked, folders[0])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Options:
     """Checked arguments of :func:`itk_roundtrip.verify_series`, but for the folders."""
 
-    series: str | None = None
+    series: str | int | None = None
     identity: Identity | None = None
     reference: Path | None = None
     conformance: bool | None = False

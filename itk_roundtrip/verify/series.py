@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from itk_roundtrip.arguments import Progress, checked
-from itk_roundtrip.errors import RoundtripError, SeriesNotFoundError
+from itk_roundtrip.arguments import Progress, check_there, checked
+from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.processes import Workers, processors
 from itk_roundtrip.verify.options import Options
 from itk_roundtrip.words import posix
@@ -28,7 +28,7 @@ def verify_series(
     source: str | os.PathLike[str],
     written: str | os.PathLike[str],
     *,
-    series: str | None = None,
+    series: str | int | None = None,
     volume: int | None = None,
     identity: Identity | None = None,
     reference: str | os.PathLike[str] | None = None,
@@ -43,12 +43,12 @@ def verify_series(
     Parameters
     ----------
     source
-        Folder with the source series, at any depth.
+        Folder with the source series, at any depth, or a single file.
     written
-        Folder with what was written of it, by whatever tool; all of it is judged.
+        Folder or file that was written of it, by whatever tool; all of it is judged.
     series
-        Series Instance UID (0020,000E) of the source, if its folder holds several; else the one that the written
-        files refer to.
+        Which series of the source, if its folder holds several, as for :func:`itk_roundtrip.roundtrip`; else the one
+        that the written files refer to.
     volume
         Index of one of the source's ``series.volumes``, if that alone was written; else all of them must be there.
     identity
@@ -90,8 +90,7 @@ def verify_series(
     count = processors() if jobs is None else jobs
     folders = posix(source), posix(written)
     for folder in folders:
-        if not os.path.isdir(folder):
-            raise SeriesNotFoundError(f"{folder} is not a folder.", path=folder)
+        check_there(folder)
     source_path, written_path = (Path(os.path.realpath(folder)) for folder in folders)
     if written_path in source_path.parents:
         raise RoundtripError(

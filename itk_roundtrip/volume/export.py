@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from itk_roundtrip import folders
-from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, checked
-from itk_roundtrip.errors import DestinationError, ITKCrashError, SeriesNotFoundError, VerificationError
+from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, check_there, checked
+from itk_roundtrip.errors import DestinationError, ITKCrashError, VerificationError
 from itk_roundtrip.processes import Workers, uninterrupted
 from itk_roundtrip.words import posix
 
@@ -69,7 +69,7 @@ def export_volume(
     source: str | os.PathLike[str],
     file: str | os.PathLike[str],
     *,
-    series: str | None = None,
+    series: str | int | None = None,
     volume: int | None = None,
     backend: Backend = "itk",
     overwrite: bool = False,
@@ -84,11 +84,12 @@ def export_volume(
     Parameters
     ----------
     source
-        Folder with the series, at any depth.
+        Folder with the series, at any depth, or a single file.
     file
         The image file: ``.nrrd``, ``.nii.gz``, ``.nii`` or ``.mha``. NIfTI rounds the geometry to numbers of 32 bits.
     series
-        Series Instance UID (0020,000E), needed if the folder holds several series with pixels.
+        Needed if the folder holds several series with pixels: a number, counted from 1 as the command ``find`` does, a
+        Series Instance UID (0020,000E) or the end of one that no other has, or the subfolder of one.
     volume
         Index of the volume, needed if the series holds several.
     backend
@@ -117,8 +118,7 @@ def export_volume(
     """
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
     told = progress or quiet
-    if not os.path.isdir(source):
-        raise SeriesNotFoundError(f"{posix(source)} is not a folder.", path=posix(source))
+    check_there(source)
     suffix = _check_place(source, file, overwrite=overwrite)
     with (
         _staged(file, suffix) as staged,
@@ -142,10 +142,9 @@ def export_volume(
             for departure in departures(chosen.volumes[index])
         ]
         warnings += [
-            f"The source does not say all of where the slices lie ({irregularity.message}); what it leaves open is as"
-            " ITK makes it up."
-            for irregularity in chosen.irregularities
-            if irregularity.kind in ("no-position", "unknown-spacing")
+            f"The source does not say all of where the slices lie ({reason}); what it leaves open is as ITK makes it"
+            " up."
+            for reason in _left_open(chosen)
         ]
         told("Exporting", 0, 1)
         outcome = workers.call(write_volume, chosen, index, backend, staged)
@@ -171,6 +170,14 @@ def export_volume(
         geometry_error_mm=error_mm,
         warnings=tuple(warnings),
     )
+
+
+def _left_open(series: Series) -> list[str]:
+    """Return what the headers of a series leave open of where its slices lie, for people."""
+    found = {irregularity.kind: irregularity.message for irregularity in series.irregularities}
+    if any(slice_.place.position is None or slice_.place.orientation is None for slice_ in series.slices):
+        found.setdefault("no-position", "images of this kind have no position")
+    return [found[kind] for kind in ("no-position", "unknown-spacing") if kind in found]
 
 
 # ----------------------------------------------------------------------------------------------------- in the worker

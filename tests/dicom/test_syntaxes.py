@@ -13,7 +13,7 @@ from synthetic import CASES, case_values, write_case, write_series
 
 from itk_roundtrip import RoundtripError, find_series, read_series
 from itk_roundtrip.rules import is_lossy
-from itk_roundtrip.show.report import find_table, verify_table
+from itk_roundtrip.show.report import series_table, verify_table
 
 UNPACKED = ["plain_frames", "plain_frames_bits", "deflated_frames", "deflated_frames_rgb", "deflated_frames_bits",
             "rle_bits"]  # fmt: skip
@@ -108,7 +108,7 @@ def test_find_says_the_name(name: str, text: str, tmp_path: Path) -> None:
     write_case(name, tmp_path)
     found = find_series(tmp_path)
     console = Console(record=True, width=300)
-    console.print(find_table(found))
+    console.print(series_table(1, found[0]))
     told = console.export_text()
     assert text in told
     assert not any(one.opening_note for one in found[0].instances)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,12 @@ import pydicom
 import pytest
 from conftest import Run, Verify
 from pydicom import uid
-from rich.console import Console
 from synthetic import make_uid, write_series
 
-from itk_roundtrip import AmbiguousSeriesError, Instance, Series, find_series
+from itk_roundtrip import AmbiguousSeriesError, Instance, Series, SeriesList, SeriesNotFoundError, find_series
 from itk_roundtrip.dicom.part10 import opening
 from itk_roundtrip.series.find import choose_series
-from itk_roundtrip.show.report import find_document, find_table
+from itk_roundtrip.show.report import find_document
 
 IMPLICIT, EXPLICIT = str(uid.ImplicitVRLittleEndian), str(uid.ExplicitVRLittleEndian)
 BIG, DEFLATED = str(uid.ExplicitVRBigEndian), str(uid.DeflatedExplicitVRLittleEndian)
@@ -760,18 +759,8 @@ def test_volumes_of_real_series(corpus: Path, folder: str, by: str, volumes: lis
 # ------------------------------------------------------------------------------------------ what is shown
 
 
-def shown(folder: Path) -> list[str]:
-    console = Console(file=StringIO(), width=200)
-    console.print(find_table(find_series(folder)))
-    assert isinstance(console.file, StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
-
-
-def test_volumes_are_shown_where_there_are_several(tmp_path: Path) -> None:
+def test_volumes_are_listed(tmp_path: Path) -> None:
     write_series(tmp_path, slices=6, modality="MR", geometry="echoes")
-    head, row, *_ = shown(tmp_path)
-    assert head.split()[:6] == ["#", "Mod.", "Description", "Slices", "Volumes", "Size"]
-    assert "  2 by EchoTime  " in row
     document = json.loads(json.dumps(find_document(find_series(tmp_path), tmp_path)))["series"][0]
     assert (document["separated_by"], document["frames"]) == ("EchoTime", 6)
     assert document["volumes"] == [
@@ -780,17 +769,13 @@ def test_volumes_are_shown_where_there_are_several(tmp_path: Path) -> None:
     ]
 
 
-def test_frames_are_shown_where_there_are_several(tmp_path: Path) -> None:
+def test_frames_are_counted(tmp_path: Path) -> None:
     write_series(tmp_path, slices=1, frames=3)
-    head, row, *_ = shown(tmp_path)
-    assert head.split()[:6] == ["#", "Mod.", "Description", "Slices", "Frames", "Size"]
-    assert "  1       3  18x12  " in row
     assert find_document(find_series(tmp_path), tmp_path)["series"][0]["frames"] == 3
 
 
-def test_an_ordinary_series_is_shown_as_ever(tmp_path: Path) -> None:
+def test_an_ordinary_series_has_one_volume(tmp_path: Path) -> None:
     write_series(tmp_path)
-    assert shown(tmp_path)[0].split()[:5] == ["#", "Mod.", "Description", "Slices", "Size"]
     document = find_document(find_series(tmp_path), tmp_path)["series"][0]
     assert (len(document["volumes"]), document["separated_by"], document["frames"]) == (1, "", 4)
 
@@ -798,31 +783,147 @@ def test_an_ordinary_series_is_shown_as_ever(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------ the choice of a series
 
 
+def two_series(folder: Path) -> SeriesList:
+    write_series(folder, beside=("other_series",))
+    return find_series(folder)
+
+
+def test_a_series_is_chosen_by_number_uid_or_end(tmp_path: Path) -> None:
+    found = two_series(tmp_path)
+    for index, series in enumerate(found):
+        uid_ = series.series_instance_uid
+        assert found.choose(index + 1) is found.choose(str(index + 1)) is found.choose(uid_) is series
+        ends = [
+            uid_[start:]
+            for start in range(1, len(uid_))
+            if not found[1 - index].series_instance_uid.endswith(uid_[start:])
+        ]
+        assert min(map(len, ends)) < 12
+        assert all(found.choose(end) is series for end in ends if len(end) > 2)
+
+
+@pytest.mark.parametrize("asked", ["0", "3", "-1", "1.2.3", "9" * 5000, "nowhere", ".", "1/", "²"])
+def test_what_is_no_series_is_refused(asked: str, tmp_path: Path) -> None:
+    with pytest.raises(SeriesNotFoundError, match="holds no series"):
+        choose_series(two_series(tmp_path), asked, "folder")
+
+
+def test_an_end_that_two_have_is_refused(tmp_path: Path) -> None:
+    found = two_series(tmp_path)
+    found[:] = [replace(series, series_instance_uid=f"1.2.{number}.99") for number, series in enumerate(found)]
+    with pytest.raises(AmbiguousSeriesError, match="2 series"):
+        found.choose(".99")
+
+
 def test_one_series_uid_in_two_studies(tmp_path: Path) -> None:
-    """Anonymisers that map studies and not series make these; --series cannot help."""
+    """Anonymisers that map studies and not series make these; their numbers tell them apart."""
     write_series(tmp_path, beside=("other_study",))
     found = find_series(tmp_path)
-    first, second = found
-    second = Series(first.series_instance_uid, second.instances, second.directory)
-    found[1] = second
-    for asked in (None, first.series_instance_uid):
-        with pytest.raises(AmbiguousSeriesError) as caught:
+    found[1] = replace(found[1], series_instance_uid=found[0].series_instance_uid)
+    for asked in (None, found[0].series_instance_uid):
+        with pytest.raises(AmbiguousSeriesError, match=r"\(1: CT, 4 files; 2: CT, 2 files\)"):
             choose_series(found, asked, "folder")
-        assert str(caught.value) == (
-            f"folder holds series {first.series_instance_uid} in 2 studies; put each study into a folder of its own."
-        )
+    assert [found.choose(number) for number in (1, 2)] == found
 
 
-def test_several_series_are_named_once_each(tmp_path: Path) -> None:
-    write_series(tmp_path, beside=("other_series",))
-    first, second = find_series(tmp_path)
-    found = type(find_series(tmp_path))([first, second, first])
+def test_several_series_are_listed_with_their_numbers(tmp_path: Path) -> None:
     with pytest.raises(AmbiguousSeriesError) as caught:
-        choose_series(found, None, "folder")
+        choose_series(two_series(tmp_path), None, "folder")
     assert str(caught.value) == (
-        f"folder holds 3 series ({first.series_instance_uid} in 2 studies, {second.series_instance_uid});"
-        " choose one with series=UID."
+        "folder holds 2 series (1: CT, 4 files; 2: CT, 2 files); `find` shows them, choose one with series=N."
     )
+
+
+def test_many_series_are_not_all_listed(tmp_path: Path) -> None:
+    first, second = two_series(tmp_path)
+    with pytest.raises(AmbiguousSeriesError, match=r"; 1: CT, 4 files; and 3 more\)"):
+        choose_series(SeriesList([first, second] * 4), None, "folder")
+
+
+# -------------------------------------------------------------------------------------------------------- copies
+
+
+def copied(folder: Path, *edited: int) -> SeriesList:
+    """Return two exports of a series of four; the files of some indices of the second are not those of the first."""
+    files = write_series(folder / "in" / "first")
+    shutil.copytree(folder / "in" / "first", folder / "in" / "second" / "deep")
+    for index in edited:
+        path = folder / "in" / "second" / "deep" / files[index].name
+        dataset = pydicom.dcmread(path)
+        dataset.StationName = "other"
+        dataset.save_as(path)
+    return find_series(folder / "in")
+
+
+@pytest.mark.parametrize("edited", [(0, 1, 2, 3), (2,)], ids=["all", "one"])
+def test_exports_of_one_series_are_copies(edited: tuple[int, ...], tmp_path: Path) -> None:
+    """Each is whole, also where some of its files are those of another copy byte for byte."""
+    first, second = found = copied(tmp_path, *edited)
+    assert (first.copies, second.copies) == (("first", "second"),) * 2
+    assert [len(series.instances) for series in found] == [4, 4]
+    assert not found.skipped
+    assert [one.kind for one in second.irregularities] == ["copy"]
+    assert "duplicate-uid" not in kinds(first)
+    assert found.choose("second") == found.choose("./second/") == second
+    assert found.choose("second/deep") == second
+    with pytest.raises(
+        AmbiguousSeriesError, match=r"2 copies of one series \(1: CT, 4 files in first; 2: CT, 4 files in"
+    ):
+        choose_series(found, None, "folder")
+
+
+def test_a_copy_that_is_the_same_byte_for_byte_can_be_chosen(tmp_path: Path) -> None:
+    (series,) = found = copied(tmp_path)
+    assert (series.folder, series.copies) == ("first", ())
+    assert [one.name for one in found.choose("second").instances] == [f"second/deep/IM000{k}.dcm" for k in range(1, 5)]
+
+
+def test_a_smaller_export_is_a_copy_and_another_slice_is_none(tmp_path: Path) -> None:
+    copied(tmp_path, 0, 1, 2, 3)
+    (tmp_path / "in" / "second" / "deep" / "IM0002.dcm").unlink()
+    assert [len(series.instances) for series in find_series(tmp_path / "in")] == [4, 3]
+    (tmp_path / "in" / "first" / "IM0004.dcm").unlink()
+    (series,) = found = find_series(tmp_path / "in")
+    assert len(kinds(series)["duplicate-uid"]) > 0
+    with pytest.raises(SeriesNotFoundError, match=r"second holds only a part of series 1 \(3 of 6 files"):
+        found.choose("second")
+
+
+def test_a_series_in_several_folders_is_no_copy(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    files[3].rename(tmp_path / "b" / "IM0004.dcm")
+    (series,) = find_series(tmp_path)
+    assert (series.copies, series.folder, len(series.instances)) == ((), ".", 4)
+
+
+def test_a_copy_is_carried_and_judged(run: Run, verify: Verify, tmp_path: Path) -> None:
+    copied(tmp_path, 0, 1, 2, 3)
+    result = run(tmp_path / "in", tmp_path / "out", series="second")
+    assert any(one.startswith("one of 2 copies of the series: first, second") for one in result.warnings)
+    assert verify(tmp_path / "in", tmp_path / "out", series=2).verdict == "pass"
+    with pytest.raises(AmbiguousSeriesError, match="2 copies"):
+        verify(tmp_path / "in", tmp_path / "out")
+
+
+# ------------------------------------------------------------------------------------------------- a single file
+
+
+def test_a_single_file_is_a_folder_with_it_alone(run: Run, verify: Verify, tmp_path: Path) -> None:
+    file = write_series(tmp_path / "in")[1]
+    (series,) = find_series(file)
+    assert ([one.name for one in series.instances], series.directory) == ([file.name], file.parent)
+    assert run(file, tmp_path / "out").slices == 1
+    assert verify(file, tmp_path / "out").verdict == "pass"
+    assert verify(file, tmp_path / "out" / f"derived_{file.name}").verdict == "pass"
+
+
+def test_a_number_is_refused_where_the_output_is_numbered_too(run: Run, verify: Verify, tmp_path: Path) -> None:
+    """`find` counts what was written into the source folder, `verify` does not."""
+    write_series(tmp_path / "in")
+    run(tmp_path / "in", tmp_path / "a_out")
+    with pytest.raises(AmbiguousSeriesError, match="lies in"):
+        verify(tmp_path, tmp_path / "a_out", series="1")
 
 
 @pytest.mark.parametrize("transfer_syntax", ["explicit", "implicit"])

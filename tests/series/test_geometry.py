@@ -256,7 +256,7 @@ def test_order_without_positions_is_by_number(tmp_path: Path) -> None:
     series = found_in(tmp_path)
     assert [one.instance_number for one in series.instances] == ["1", "2", "9", "10"]
     assert series.geometry is None
-    assert kinds(series) == ["no-position", "unknown-spacing"]
+    assert kinds(series) == ["unknown-spacing"]  # that they have no position is as it must be
 
 
 def test_order_without_numbers_is_by_name_as_people_read_it(tmp_path: Path) -> None:

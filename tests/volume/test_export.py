@@ -303,7 +303,7 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
         with pytest.raises(rt.DestinationError, match=message):
             export_volume(tmp_path / "in", tmp_path / file)
     assert (tmp_path / "there.nrrd").read_text() == "kept"
-    with pytest.raises(rt.SeriesNotFoundError, match="is not a folder"):
+    with pytest.raises(rt.SeriesNotFoundError, match="is neither a folder nor a file"):
         export_volume(tmp_path / "absent", tmp_path / "image.nrrd")
     with pytest.raises(rt.RoundtripError, match="allow_irregular must be True or False"):
         export_volume(tmp_path / "in", tmp_path / "image.nrrd", allow_irregular=1)  # type: ignore[arg-type]
