@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,18 @@ from itk_roundtrip import __version__, tags
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.show.figures import Folders, draw, positions, short
 from itk_roundtrip.verify.checks import CHECKS
-from itk_roundtrip.verify.findings import Change, Finding, Report, Severity, SlicePair, first_error, grouped
+from itk_roundtrip.verify.findings import (
+    KINDS,
+    Change,
+    Finding,
+    Report,
+    Severity,
+    SlicePair,
+    first_error,
+    gravity,
+    grouped,
+)
+from itk_roundtrip.versions import versions
 from itk_roundtrip.words import counted
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -201,6 +213,8 @@ def _facts(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
         "Attributes": f"{_counted(report.outcomes())}; over all slices",
         "Decoded by": ", ".join(report.decoders),
         "Source folder": counted(len(report.warnings), "warning") if report.warnings else "",
+        "Made": f"{date.today().isoformat()}, with "
+        + ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
     if names.shown:
         facts["Source folder"] = "; ".join(map(names.text, report.warnings))
@@ -218,6 +232,26 @@ def _headline(finding: Finding, names: _Names) -> str:
 def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
     """Return the table of findings and its filters, by placeholder."""
     severities = Counter(finding.severity for finding in findings)
+    by_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    for finding in findings:
+        by_kind[KINDS[gravity(finding)]].append(finding)
+    options = (
+        f'<option value="{escape(check)}">{escape(check)} ({count}) {_asked(check)}</option>'
+        for check, count in sorted(Counter(finding.check for finding in findings).items())
+    )
+    return {
+        "severity_boxes": "\n".join(
+            _box(severity, severities[severity], icon=_icon(severity)) for severity in _SEVERITIES
+        ),
+        "check_options": "".join(options),
+        "finding_rows": "\n".join(_kind_rows(kind, found, names) for kind, found in by_kind.items() if found),
+    }
+
+
+def _kind_rows(kind: str, findings: Sequence[Finding], names: _Names) -> str:
+    """Return the rows of the findings of a kind, under its name and their number by severity."""
+    severities = Counter(finding.severity for finding in findings)
+    counts = ", ".join(counted(severities[severity], severity) for severity in _SEVERITIES if severities[severity])
     rows = (
         _row(
             f"{_icon(first.severity)} {first.severity}",
@@ -232,17 +266,8 @@ def _findings(findings: Sequence[Finding], names: _Names) -> dict[str, str]:
         for message, group in grouped(findings)
         for first in group[:1]
     )
-    options = (
-        f'<option value="{escape(check)}">{escape(check)} ({count}) {_asked(check)}</option>'
-        for check, count in sorted(Counter(finding.check for finding in findings).items())
-    )
-    return {
-        "severity_boxes": "\n".join(
-            _box(severity, severities[severity], icon=_icon(severity)) for severity in _SEVERITIES
-        ),
-        "check_options": "".join(options),
-        "finding_rows": "\n".join(rows),
-    }
+    head = f'<tr><th colspan="6" scope="rowgroup">{escape(kind)} <small>{counts}</small></th></tr>'
+    return f"<tbody>\n{head}\n{chr(10).join(rows)}\n</tbody>"
 
 
 def _asked(check_id: str) -> str:

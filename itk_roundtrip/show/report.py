@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.losses import LossTable
     from itk_roundtrip.pipeline import Quantisation, RoundtripResult
     from itk_roundtrip.series.find import Instance, Series, SeriesList
-    from itk_roundtrip.verify.findings import Finding, Report
+    from itk_roundtrip.verify.findings import Change, Finding, Report
     from itk_roundtrip.volume.export import ExportResult
 
 SCHEMA = 1
@@ -376,8 +376,11 @@ _NOTED = ("VAL-01", "PIX-02")
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
-def verify_table(report: Report) -> RenderableType:
-    """Return the table of `verify`: verdict, summary of slices, pixels and attributes, then findings by check."""
+def verify_table(report: Report, *, show_values: bool = False) -> RenderableType:
+    """Return the table of `verify`: verdict, summary of slices, pixels and attributes, findings, the gravest first.
+
+    Old and new values of the attributes that were not kept follow where they are asked for.
+    """
     counts = Counter(finding.severity for finding in report.findings)
     summary = Table.grid(padding=(0, 2))
     amounts = ", ".join(counted(counts[severity], severity) for severity in ("error", "warning"))
@@ -402,7 +405,25 @@ def verify_table(report: Report) -> RenderableType:
         for finding in report.findings
         if finding.check in _NOTED and finding.severity == "info" and not finding.inherited
     ]
+    if show_values and (changes := [change for change in report.changes if change.outcome != "kept"]):
+        parts += [Text(""), _change_table(changes)]
     return Group(*parts)
+
+
+def _change_table(changes: Sequence[Change]) -> Table:
+    """Return the table of attributes that were not kept, with the values in the first slice that has them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("Outcome", "Attribute", "Slices", "Old -> new"):
+        table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
+    for change in changes:
+        old, new = ("(none)" if value is None else value for value in (change.old, change.new))
+        table.add_row(
+            change.outcome,
+            Text(printable(change.path if change.tag in change.path else f"{change.path} {change.tag}")),
+            str(change.slices),
+            Text(printable(f"{old} -> {new}")),
+        )
+    return table
 
 
 def _pixel_summary(report: Report) -> str:

@@ -161,7 +161,8 @@ class Report:
     pairs
         In the order of the source slices.
     findings
-        Errors first, then warnings, then infos; each told once with its count.
+        Errors first, then warnings, then infos; of each, those about pixels before geometry, identity and texts. Each
+        is told once with its count.
     changes
         What became of every attribute, the kept ones last.
     decoders
@@ -230,11 +231,15 @@ _PIXEL_DATA = tag_text(tags.PIXEL_DATA)
 def first_error(findings: Iterable[Finding]) -> Finding | None:
     """Return the gravest error: unreadable files before pixels, geometry, identity and others; ``None`` without any."""
     errors = (finding for finding in findings if finding.severity == "error")
-    return min(errors, key=_gravity, default=None)
+    return min(errors, key=gravity, default=None)
 
 
-def _gravity(finding: Finding) -> int:
-    """Return the rank of a finding, 0 for the gravest ones."""
+KINDS = ("Files", "Pixels", "Pixels", "Geometry", "Identity", "Texts and all else")
+"""What the findings of each rank are about, by :func:`gravity`."""
+
+
+def gravity(finding: Finding) -> int:
+    """Return the rank of a finding, 0 for the gravest ones; an index of :data:`KINDS`."""
     unreadable = finding.check == "FIL-01" and finding.tag is None
     values = finding.check[:3] == "PIX" and finding.tag == _PIXEL_DATA
     return 0 if unreadable else 1 if values else GROUPS.get(finding.check[:3], max(GROUPS.values()))

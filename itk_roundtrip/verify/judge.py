@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -32,14 +33,16 @@ from itk_roundtrip.series.find import (
 from itk_roundtrip.verify.audit import Request, compare_many
 from itk_roundtrip.verify.checks import check_series
 from itk_roundtrip.verify.conformance import check_conformance
-from itk_roundtrip.verify.findings import Identity, Report, SlicePair, first_error, make_finding
+from itk_roundtrip.verify.findings import Identity, Report, SlicePair, first_error, gravity, make_finding
 from itk_roundtrip.verify.options import Options
 from itk_roundtrip.verify.pairing import BY_REGION, Paired, pair, positions_along_normal, referred
 from itk_roundtrip.verify.reference import Reference, read_reference
 from itk_roundtrip.verify.registry import reports
 from itk_roundtrip.verify.series_pair import PairReport, SeriesPair
 from itk_roundtrip.verify.tally import Tally
+from itk_roundtrip.words import counted
 
+_LOG = logging.getLogger(__name__)
 _PAIRS_PER_TASK = 16
 _FILES_PER_TASK = 100
 _FEW_FILES = 100
@@ -59,6 +62,7 @@ def verify_folders(folders: tuple[str, str], options: Options, workers: Workers)
     written = as_one_series(outputs, root_of(folders[1]))
     identity = options.identity or guess_identity(source, written)
     pairing = pair(source.instances, written.instances)
+    _LOG.info("judged as %s: %s", identity, counted(len(pairing.pairs), "pair"))
     with ExitStack() as stack:
         reference = None
         if options.reference is not None:
@@ -166,7 +170,8 @@ def judge(
     tally.add(check_series(series_pair))
     order = ("error", "warning", "info")
     findings = sorted(
-        tally.findings.values(), key=lambda finding: (order.index(finding.severity), finding.check, finding.tag or "")
+        tally.findings.values(),
+        key=lambda finding: (order.index(finding.severity), gravity(finding), finding.check, finding.tag or ""),
     )
     positions = positions_along_normal(series_pair.source, series_pair.pairing)
     return Report(

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -770,3 +771,27 @@ def test_findings_that_say_the_same_are_one_row(case: Case) -> None:
     assert "101 errors" in " ".join(parsed.texts["header"].split())
     assert "error (101)" in parsed.texts["findings"]
     assert "40 attributes" in rows[1][3]
+
+
+def test_findings_are_grouped_by_what_they_are_about(case: Case) -> None:
+    """Pixels, geometry, identity, then texts, each with its counts; errors first within."""
+    found = [
+        Finding(check, severity, None, None, None, f"{check} {severity}")
+        for severity in ("error", "warning", "info")
+        for check in ("HDR-01", "UID-01", "GEO-01", "PIX-04", "FIL-01")
+    ]
+    case.report = replace(case.report, findings=tuple(found))
+    text = case.parsed().source
+    kinds = re.findall(r'<th colspan="6" scope="rowgroup">(.*?) <small>(.*?)</small>', text)
+    assert [kind for kind, _ in kinds] == ["Files", "Pixels", "Geometry", "Identity", "Texts and all else"]
+    assert {number for _, number in kinds} == {"1 error, 1 warning, 1 info"}
+    (pixels,) = re.findall(r"<tbody>\n<tr><th[^>]*>Pixels.*?</tbody>", text, re.S)
+    assert re.findall(r"PIX-04 (error|warning|info)<", pixels) == ["error", "warning", "info"]
+
+
+def test_page_says_when_it_was_made_and_with_what(case: Case) -> None:
+    text = case.parsed().source
+    assert f"<dt>Made</dt><dd>{date.today().isoformat()}, with Python " in text
+    assert f"pydicom {pydicom.__version__}" in text
+    assert "source of X" not in text
+    assert "source of X →" in case.parsed(show_values=True).source

@@ -13,7 +13,7 @@ from itk_roundtrip.rules import CONDITIONAL, COPIED_CHECKS, DEFAULT_CHECK, RULES
 from itk_roundtrip.series.shared import SHARED
 from itk_roundtrip.verify import registry
 from itk_roundtrip.verify.checks import CHECKS
-from itk_roundtrip.verify.findings import make_finding
+from itk_roundtrip.verify.findings import KINDS, gravity, make_finding
 
 PACKAGE = Path(itk_roundtrip.__file__).parent
 ID = re.compile(r'"([A-Z]{3}-\d\d)"')
@@ -56,3 +56,18 @@ def test_a_check_is_registered_once_and_in_a_group() -> None:
         registry.check("FIL-01", "anything", reason="none")
     with pytest.raises(ValueError, match="group"):
         registry.check("XYZ-01", "anything", reason="none")
+
+
+def test_findings_are_ranked_by_what_they_are_about() -> None:
+    """Of one severity, whatever their ids: files that cannot be read, pixels, geometry, identity, then texts."""
+    named = [make_finding(check_id, "x") for check_id in ("HDR-01", "PHI-01", "GEO-02", "RWV-01", "PIX-02", "FIL-01")]
+    named.append(make_finding("HDR-01", "x", tag=0x00080060))
+    ranked = [finding.check for finding in sorted(named, key=gravity)]
+    assert ranked == ["FIL-01", "RWV-01", "PIX-02", "GEO-02", "PHI-01", "HDR-01", "HDR-01"]
+    assert [KINDS[gravity(finding)] for finding in named[:6]] == [
+        "Texts and all else", "Identity", "Geometry", "Pixels", "Pixels", "Files",
+    ]  # fmt: skip
+
+
+def test_every_group_of_checks_has_a_kind() -> None:
+    assert set(registry.GROUPS.values()) <= set(range(len(KINDS)))
