@@ -292,6 +292,7 @@ CHECKS: Mapping[str, Check] = {
     "set": _mapping,
     "show_values": _flag,
     "source": _path,
+    "strict": _flag,
     "transfer_syntax": _choice(TransferSyntax),
     "units": _short_text,
     "volume": _index,

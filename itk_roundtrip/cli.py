@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -28,7 +28,6 @@ from itk_roundtrip.processes import start_ahead
 from itk_roundtrip.words import posix
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="Read a DICOM series with ITK, process it if asked to, and write it back: headers complete, tagged as derived,"
@@ -58,18 +57,30 @@ JobsOption = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Processes; as many as processors by default.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse what there is any warning of.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say on stderr what is done and how long it takes, without values.")
+]
+DebugOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Write the traceback of an error there; it may quote patient data."),
+]
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"itk-roundtrip {__version__}")
+        from itk_roundtrip.versions import versions
+
+        print("\n".join(f"{name} {version}" for name, version in {"itk-roundtrip": __version__, **versions()}.items()))
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print this and other versions."),
     ] = False,
 ) -> None:
     pass
@@ -83,10 +94,14 @@ def find(
         typer.Option(metavar="N", help="Show series N whole: formats, volumes, every irregularity with its files."),
     ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = None,
 ) -> None:
     """List the DICOM series in a folder, a line each, with what is irregular in a word. Reads no pixels."""
-    with _reported():
-        with _progress(as_json) as progress:
+    talk = _Talk(as_json, quiet, verbose, debug, (directory,))
+    with _reported(talk):
+        with _progress(talk) as progress:
             from itk_roundtrip.series.find import find_series
 
             found = find_series(directory, progress=lambda done, total: progress("Scanning", done, total))
@@ -228,30 +243,26 @@ def run(
     ] = None,
     html: HtmlOption = None,
     pictures: PicturesOption = False,
-    debug: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the traceback there if FUNCTION fails; it may quote patient data.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = None,
     jobs: JobsOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace DST as a whole, once the new output is verified.")
     ] = False,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = None,
 ) -> None:
     """Read a series with ITK, process it if asked to, write it. DST appears complete and verified, or not at all."""
-    with _reported(as_json, debug):
-        for file, option in ((html, "--html"), (debug, "--debug")):
-            if file is not None:
-                _check_file(file, option, (source, destination))
+    talk = _Talk(as_json, quiet, verbose, debug, (source, destination))
+    with _reported(talk):
+        if html is not None:
+            _check_file(html, (source, destination), "--html")
         if pictures and html is None:
             raise RoundtripError(_PICTURES_WITHOUT_PAGE)
         if apply is not None and filter_ is not None:
             raise RoundtripError("Pass either --apply or --filter.")
-        with _progress(as_json) as progress:
+        with _progress(talk) as progress:
             from itk_roundtrip.pipeline import PUBLISHED, roundtrip
 
             result = roundtrip(
@@ -276,7 +287,8 @@ def run(
                 allow_irregular=allow_irregular,
                 regrid=regrid,
                 set=_settings(set_ or ()),
-                debug=debug is not None,
+                debug=debug is not None and (apply is not None or filter_ is not None),
+                strict=strict,
                 jobs=jobs,
                 overwrite=overwrite,
                 progress=progress,
@@ -290,8 +302,7 @@ def run(
                 )
             from itk_roundtrip.show import report
 
-            for warning in result.warnings:
-                _say(f"warning: {warning}")
+            talk.warn(result.warnings)
             _print(report.run_document(result) if as_json else report.run_table(result))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(PUBLISHED) from None
@@ -311,11 +322,16 @@ def export(
         typer.Option("--allow-irregular", help="Write slices with gaps or tilt as if they were a regular grid."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE, once the new one is verified.")] = False,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = None,
 ) -> None:
     """Write a volume to FILE for other programs: real-world values and geometry, nothing else of its headers."""
-    with _reported():
-        with _progress(as_json) as progress:
+    talk = _Talk(as_json, quiet, verbose, debug, (source,))
+    with _reported(talk):
+        with _progress(talk) as progress:
             from itk_roundtrip.volume.export import export_volume
 
             result = export_volume(
@@ -326,12 +342,12 @@ def export(
                 backend=backend,
                 overwrite=overwrite,
                 allow_irregular=allow_irregular,
+                strict=strict,
                 progress=progress,
             )
         from itk_roundtrip.show.report import export_document, export_table
 
-        for warning in result.warnings:
-            _say(f"warning: {warning}")
+        talk.warn(result.warnings)
         _print(export_document(result) if as_json else export_table(result))
 
 
@@ -362,21 +378,27 @@ def verify(
     ] = False,
     html: HtmlOption = None,
     pictures: PicturesOption = False,
-    show_values: Annotated[bool, typer.Option("--show-values", help="Show values that may identify a person.")] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Show values, old and new, that may identify.")
+    ] = False,
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="KEYWORD", help="Accept changes of this attribute, tag or group (0010); repeatable."),
     ] = None,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = None,
 ) -> None:
     """Audit a round trip, anyone's: every slice, attribute and stored value of DST against SRC. Exit 1: it differs."""
-    with _reported():
+    talk = _Talk(as_json, quiet, verbose, debug, (source, written))
+    with _reported(talk):
         if html is not None:
-            _check_file(html, "--html", (source, written))
+            _check_file(html, (source, written), "--html")
         if pictures and html is None:
             raise RoundtripError(_PICTURES_WITHOUT_PAGE)
-        with _progress(as_json) as progress:
+        with _progress(talk) as progress:
             from itk_roundtrip.verify.series import verify_series
 
             report = verify_series(
@@ -399,9 +421,8 @@ def verify(
                 write_page(report, *folders, Path(html), pictures=pictures, show_values=show_values)
         from itk_roundtrip.show.report import verify_document, verify_table
 
-        for warning in report.warnings:
-            _say(f"warning: {warning}")
-        _print(verify_document(report) if as_json else verify_table(report))
+        talk.warn(report.warnings)
+        _print(verify_document(report) if as_json else verify_table(report, show_values=show_values))
         if report.verdict == "fail":
             raise typer.Exit(EXIT_DIFFERENT)
 
@@ -454,8 +475,8 @@ def _folder(source: str) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _check_file(file: str, option: str, folders: tuple[str, str]) -> None:
-    """Raise an error if the file of an option cannot be written there, or lies in the source or the written folder."""
+def _check_file(file: str, folders: tuple[str, ...], option: str) -> None:
+    """Raise an error if an option cannot write its file there, or if that lies in the source or the written folder."""
     name = posix(file)
     if not Path(file).absolute().parent.is_dir():
         raise RoundtripError(f"The folder for {name} does not exist; make it first.", path=name)
@@ -479,18 +500,49 @@ def losses(
     ] = None,
     series: SeriesOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = None,
 ) -> None:
     """Show what plain ITK and SimpleITK lose of a series: their examples are run on it in a temporary folder."""
-    with _reported():
+    talk = _Talk(as_json, quiet, verbose, debug, (source or SAMPLE,))
+    with _reported(talk):
         if source is None and not os.path.isdir(SAMPLE):
             raise RoundtripError(f"Name a folder with a series; the sample series {SAMPLE} is only there in a clone.")
-        with _progress(as_json) as progress:
+        with _progress(talk) as progress:
             from itk_roundtrip.losses import find_losses
 
             table = find_losses(SAMPLE if source is None else source, series=series, progress=progress)
         from itk_roundtrip.show.report import losses_document, losses_table
 
         _print(losses_document(table) if as_json else losses_table(table))
+
+
+def _explainable(incomplete: str) -> list[str]:
+    """Return the ids of checks that a text begins, for the completion of the shell."""
+    from itk_roundtrip.verify.checks import CHECKS
+
+    return [check_id for check_id in CHECKS if check_id.startswith(incomplete.upper())]
+
+
+@app.command()
+def explain(
+    asked: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ID|KEYWORD", help="Check, keyword or tag; all checks if not given.", autocompletion=_explainable
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a check of `verify` asks, or what becomes of an attribute, why, and by which section of the standard."""
+    with _reported(_Talk(as_json)):
+        from itk_roundtrip.show.explain import checks_table, explain_document, explain_table
+
+        if asked is None:
+            _print(checks_table())
+        else:
+            _print(explain_document(asked) if as_json else explain_table(asked))
 
 
 def main() -> None:
@@ -515,26 +567,74 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+class _Talk(NamedTuple):
+    """What a command says on stderr, and where it writes the traceback of an error.
+
+    Attributes
+    ----------
+    as_json
+        The result is a JSON document: no progress is shown.
+    quiet, verbose
+        Nothing but errors is said; or what is done, too.
+    debug
+        File for the traceback of an error.
+    folders
+        What the command reads or writes, where that file must not be.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    debug: str | None = None
+    folders: tuple[str, ...] = ()
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Say warnings, unless nothing is to be said."""
+        for warning in () if self.quiet else warnings:
+            _say(f"warning: {warning}")
+
+    def check(self) -> None:
+        """Raise an error if it contradicts itself, or if the file of the traceback cannot be written there."""
+        if self.quiet and self.verbose:
+            raise RoundtripError("Pass either --quiet or --verbose.")
+        if self.debug is not None:
+            _check_file(self.debug, self.folders, "--debug")
+
+    def keep(self, error: BaseException) -> None:
+        """Write the traceback of an error to its file, if there is one."""
+        if self.debug is None:
+            return
+        import traceback
+
+        lines = [*traceback.format_exception(error), getattr(error, "details", "")]
+        try:
+            Path(self.debug).write_text("\n".join(lines), encoding="utf-8", errors="backslashreplace")
+        except OSError as refusal:
+            _say(f"{posix(self.debug)} cannot be written: {(refusal.strerror or 'the system refused it').lower()}.")
+
+
 @contextmanager
-def _reported(as_json: bool = False, debug: str | None = None) -> Iterator[None]:
-    """Turn every error into one sentence on stderr and exit code 2; details of an error go to the file ``debug``."""
+def _reported(talk: _Talk) -> Iterator[None]:
+    """Turn every error into one sentence on stderr and exit code 2, and log what is done if that is wanted."""
     try:
-        yield
+        talk.check()
+    except RoundtripError as error:  # there is no file to keep it in
+        _say(_as_typed(error))
+        raise typer.Exit(EXIT_REFUSED) from None
+    try:
+        with _logged(talk.verbose):
+            yield
         return
     except VerificationError as error:
-        if as_json:
+        talk.keep(error)
+        if talk.as_json:
             from itk_roundtrip.show import report
 
             _print(report.failure_document(error))
         _say(_as_typed(error))
     except RoundtripError as error:
-        details = getattr(error, "details", "")
+        talk.keep(error)
         _say(_as_typed(error))
-        if debug is not None and details:
-            try:
-                Path(debug).write_text(details, encoding="utf-8")
-            except OSError as refusal:
-                _say(f"{posix(debug)} cannot be written: {(refusal.strerror or 'the system refused it').lower()}.")
     except KeyboardInterrupt as stop:
         _say(f"Interrupted; {stop.args[0] if stop.args else 'nothing was written'}.")
     except MemoryError:
@@ -542,12 +642,38 @@ def _reported(as_json: bool = False, debug: str | None = None) -> Iterator[None]
     except _UnprintableError as error:
         _say(f"The result cannot be printed: {error}.")
     except OSError as error:
+        talk.keep(error)
         _say(f"The system refused it: {error.strerror or type(error).__name__}.")
     except typer.Exit:
         raise
     except Exception as error:
+        talk.keep(error)
         _say(str(internal_error(error)))
     raise typer.Exit(EXIT_REFUSED)
+
+
+@contextmanager
+def _logged(wanted: bool) -> Iterator[None]:
+    """Log what the package does on stderr, with the time since the command began."""
+    if not wanted:
+        yield
+        return
+    import logging
+
+    from itk_roundtrip.versions import versions
+
+    found = {"itk-roundtrip": __version__, **versions()}
+    logger, handler = logging.getLogger("itk_roundtrip"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("itk-roundtrip: %(relativeCreated)6.0f ms  %(message)s"))
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.info(", ".join(f"{name} {version}" for name, version in found.items()))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 class _UnprintableError(Exception):
@@ -595,10 +721,21 @@ def _print(result: Any) -> None:
         raise _UnprintableError((error.strerror or "the system refused it").lower()) from None
 
 
+def _log_stage(stage: str, done: int, total: int) -> None:
+    """Log the end of a stage."""
+    if done == total:
+        import logging
+
+        logging.getLogger("itk_roundtrip").info("%s: %d of %d done", stage, done, total)
+
+
 @contextmanager
-def _progress(as_json: bool) -> Iterator[Progress]:
-    """Yield a callback that shows a progress bar on a terminal and does nothing elsewhere."""
-    if as_json or sys.stderr is None or not sys.stderr.isatty():
+def _progress(talk: _Talk) -> Iterator[Progress]:
+    """Yield a callback that shows a progress bar on a terminal, or logs each stage, or does nothing."""
+    if talk.verbose:
+        yield _log_stage
+        return
+    if talk.as_json or talk.quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
     from rich.console import Console

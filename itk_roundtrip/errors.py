@@ -20,6 +20,8 @@ to them. ``path``, ``series`` and ``tag`` say as data what it is about.
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,9 @@ class RoundtripError(Exception):
         line shows its own option instead.
     """
 
+    details: str = ""
+    """More for a developer; of a function of the caller the traceback, if that was asked for."""
+
     def __init__(
         self,
         message: str,
@@ -62,9 +67,20 @@ class RoundtripError(Exception):
         return _rebuild, (type(self), str(self), self.__dict__)
 
 
+def refuse_warnings(warnings: Sequence[str], *, strict: bool) -> None:
+    """Raise an error if there are any warnings, and none is permitted."""
+    if strict and warnings:
+        more = f" ({len(warnings) - 1} more)" if len(warnings) > 1 else ""
+        raise RoundtripError(
+            f"Nothing is written with strict=True: {warnings[0].rstrip('.')}{more}.", option="strict=True"
+        )
+
+
 def internal_error(error: BaseException) -> RoundtripError:
-    """Return the error that reports a defect of this package."""
-    return RoundtripError(f"Internal error: {kind_and_place(error)}; please report it.")
+    """Return the error that reports a defect of this package; ``details`` are the lines of its traceback, no values."""
+    reported = RoundtripError(f"Internal error: {kind_and_place(error)}; please report it.")
+    reported.details = "".join(traceback.format_tb(error.__traceback__))
+    return reported
 
 
 def kind_and_place(error: BaseException) -> str:
@@ -119,8 +135,6 @@ class FunctionError(RoundtripError):
 
     ``details`` is the traceback, which may quote values of patients; empty unless it was asked for.
     """
-
-    details: str = ""
 
 
 class VerificationError(RoundtripError):

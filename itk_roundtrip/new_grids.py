@@ -190,14 +190,16 @@ PRIVATE_RULES: tuple[PrivateRule, ...] = (
 
 _PRIVATE = {(rule.creator, rule.group, element): rule for rule in PRIVATE_RULES for element in rule.elements}
 
-_WHEN = {
+WHEN = {
     "always": "",
     "pixels": "where rows and columns are not those of the source: ",
     "planes": "where slices are not where the source has some: ",
     "place": "where slices are not those of the source: ",
     "orientation": "where slices run in another direction: ",
 }
-_VERBS = {"set": "computed", "remove": "removed", "keep": "kept"}
+"""The condition of a rule, in words."""
+VERBS = {"set": "computed", "remove": "removed", "keep": "kept"}
+"""What a rule does to an attribute, in words."""
 
 
 def is_pixel_plane(tag: int) -> bool:
@@ -226,17 +228,17 @@ def as_markdown() -> str:
     """Return the rules as the table that docs/regrid.md shows."""
     lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
     lines += [
-        f"| {rule.keyword} {tag_text(rule.tag)} | {_VERBS[rule.action]} | {_WHEN[rule.when]}{rule.detail}"
+        f"| {rule.keyword} {tag_text(rule.tag)} | {VERBS[rule.action]} | {WHEN[rule.when]}{rule.detail}"
         f" | {rule.reason} |"
         for rule in GRID_RULES
     ]
     lines.append(
-        f"| overlays (60xx) and curves (50xx) | removed | {_WHEN['pixels']}points of the source's pixels"
+        f"| overlays (60xx) and curves (50xx) | removed | {WHEN['pixels']}points of the source's pixels"
         " | PS3.3 C.9.2, C.10.2 |"
     )
     lines += [
         f"| {rule.creator} ({rule.group:04X},xx{'/'.join(f'{element:02X}' for element in rule.elements)}) | removed"
-        f" | {_WHEN[rule.when]}{rule.detail} | private |"
+        f" | {WHEN[rule.when]}{rule.detail} | private |"
         for rule in PRIVATE_RULES
     ]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,11 +28,12 @@ from itk_roundtrip.errors import (
     FunctionError,
     RoundtripError,
     SeriesReadError,
+    refuse_warnings,
 )
 from itk_roundtrip.processes import Outcome, Task, Workers, processors
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.volume.volume import NO_DERIVATION, Derivation, check_volume
-from itk_roundtrip.words import posix
+from itk_roundtrip.words import counted, posix
 
 if TYPE_CHECKING:
     from itk_roundtrip.carry.processed import Values
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.verify.findings import Finding, Report
     from itk_roundtrip.volume.volume import Volume
 
+_LOG = logging.getLogger(__name__)
 _FEW_FILES = 100
 """So many files are carried by a single process before another one would be ready."""
 PUBLISHED = "the output was written and verified"
@@ -192,6 +195,7 @@ def roundtrip(
     regrid: bool = False,
     set: Mapping[str | int, Any] | None = None,  # noqa: A002, the name of the option
     debug: bool = False,
+    strict: bool = False,
     jobs: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -263,6 +267,8 @@ def roundtrip(
         multiplicity 1) cannot and Window Center (1-n) can, such a list is refused: pass a function.
     debug
         Keep the traceback of an error of ``apply`` in ``details`` of the error; it may quote values of patients.
+    strict
+        Refuse what there is any warning of, in the source, of the values, or of the verification.
     jobs
         Processes; as many as there are processors, if not given.
     overwrite
@@ -315,6 +321,7 @@ def roundtrip(
         transfer_syntax=transfer_syntax or "",
         derivation=derivation,
         operation=_operation(apply, parameters, image, debug=debug),
+        strict=strict,
     )
     if options.operation is not None:
         options = replace(options, derivation=options.operation.described(derivation))
@@ -354,6 +361,7 @@ class Options:
     transfer_syntax: str = ""
     derivation: Derivation = NO_DERIVATION
     operation: Operation | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.headers == "itk" and self.transfer_syntax:
@@ -418,7 +426,9 @@ def carry(
     from itk_roundtrip.verify import judge
 
     series_list, series = _find(source, options, workers)
-    trip = _trip(series, _source_warnings(series_list, series, options), options, staging, workers)
+    warnings = _source_warnings(series_list, series, options)
+    refuse_warnings(warnings, strict=options.strict)
+    trip = _trip(series, warnings, options, staging, workers)
     folders, uids = (posix(source), posix(destination)), judge.uids_of(series_list)
     if options.operation is None:
         return _finish(trip, _carry_in_itk_order(trip), folders, uids)
@@ -680,6 +690,12 @@ def _carry_once(
     carrier: scheduling.Carrier = itk_alone if trip.options.headers == "itk" else slabs
     values = processed.values if processed else None
     parts = scheduling.cut_into_slabs(job, ordered, names, carriages, trip.options.jobs, values, trip.settings)
+    _LOG.info(
+        "%s in %s, carried by up to %s",
+        counted(len(names), "slice"),
+        counted(len(parts), "slab"),
+        counted(trip.options.jobs, "process", "processes"),
+    )
     result, answer = scheduling.carry_slabs(carrier, job, parts, trip.workers, trip.options.progress, first)
     return _Carried(job, ordered, names, order, parts, result), answer
 
@@ -958,6 +974,9 @@ def _finish(
     if trip.options.headers == "complete":
         report = acceptance.judged(carried.result, carried.series, carried.job, folders, uids)
     warnings = [*trip.warnings, *carried.warnings, *acceptance.concerns(carried.result, carried.job.identity, report)]
+    told = [finding.message for finding in report.findings if finding.severity == "warning"] if report else []
+    refuse_warnings([*warnings, *told], strict=trip.options.strict)
+    _LOG.info("ordered by %s; publishing %s", carried.order, counted(carried.result.slices, "verified file"))
     trip.staging.publish([name for slab in carried.parts for name in slab.output_names])
     return _result(folders, carried, trip, warnings, report)
 

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import logging
 import os
 import pickle
 import queue
@@ -31,6 +32,7 @@ from typing import IO, Any, Literal
 from itk_roundtrip import folders
 from itk_roundtrip.errors import RoundtripError, internal_error
 
+_LOG = logging.getLogger(__name__)
 _GARBAGE_THRESHOLD = 50_000
 """Objects between garbage collections: a header has thousands and hardly a cycle, so that Python's 700 cost time."""
 _POLL_SECONDS = 0.2
@@ -242,6 +244,8 @@ class Workers:
                     "The process that imports ITK and pydicom could not start; check the installation with"
                     ' `python -c "import itk, pydicom; itk.GDCMImageIO.New()"`.'
                 )
+            if task is not None:
+                _LOG.info("a worker process ended in the middle of its task; its slices are tried in another way")
             return None if task is None else Outcome(task, crashed=True)
         value, error = pickle.loads(answer)
         if not worker.ready:

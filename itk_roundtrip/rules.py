@@ -540,7 +540,7 @@ def as_markdown() -> str:
     for rule in (*RULES, *CONDITIONAL):
         if rule.action != "keep":
             tag = tags.tag_text(rule.tag)
-            lines.append(f"| {rule.keyword} {tag} | {_VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
+            lines.append(f"| {rule.keyword} {tag} | {VERBS[rule.action]} | {rule.detail} | {rule.reason} |")
     return "\n".join(lines)
 
 
@@ -551,7 +551,7 @@ def processed_as_markdown() -> str:
         if rule.processed != "keep":
             tag = tags.tag_text(rule.tag)
             lines.append(
-                f"| {rule.keyword} {tag} | {_VERBS[rule.processed]} | {rule.processed_detail} | {rule.reason} |"
+                f"| {rule.keyword} {tag} | {VERBS[rule.processed]} | {rule.processed_detail} | {rule.reason} |"
             )
     for scale in PRIVATE_SCALES:
         tag, changed = f"({scale.group:04X},xx{scale.element:02X})", "slope" if scale.scales == "stored" else "units"
@@ -559,4 +559,5 @@ def processed_as_markdown() -> str:
     return "\n".join(lines)
 
 
-_VERBS = {"new": "replaced", "set": "replaced", "append": "added to", "remove": "removed"}
+VERBS = {"new": "replaced", "set": "replaced", "append": "added to", "remove": "removed", "keep": "kept"}
+"""What a rule does to an attribute, in words."""

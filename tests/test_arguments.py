@@ -93,6 +93,7 @@ WRONG: dict[tuple[str, str], dict[Any, str]] = {
     ("roundtrip", "apply"): {1: "not 1", "": 'not ""', b"f.py:f": "not a bytes"},
     ("roundtrip", "parameters"): {"radius=1": "not", 1: "not 1", (("radius", 1),): "not a tuple"},
     ("roundtrip", "debug"): NO_FLAGS,
+    **{(name, "strict"): NO_FLAGS for name in ("roundtrip", "export_volume")},
     **{(function, name): wrong for function in ("roundtrip", "derive") for name, wrong in {
         "codes": {"113087": "list of codes", ("113087", "DCM", "Smoothing"): "list of codes", 1: "not 1",
                   (("113087", "DCM"),): "three texts"},

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 import synthetic
@@ -15,7 +16,7 @@ from conftest import SAMPLE, Run, Verify
 from synthetic import write_series
 from typer.testing import CliRunner
 
-from itk_roundtrip import __version__
+from itk_roundtrip import RoundtripError, __version__, roundtrip
 from itk_roundtrip.cli import app
 
 HEAVY = ("itk", "SimpleITK", "numpy", "pydicom")
@@ -42,11 +43,26 @@ def test_starts_without_the_heavy_packages(option: str) -> None:
 
 
 def test_version() -> None:
+    """They are those of what is imported, though nothing is; of GDCM the one that names itself in a written file."""
+    import importlib.metadata
+    import platform
+
     result = CliRunner().invoke(app, ["--version"])
-    assert (result.exit_code, result.output) == (0, f"itk-roundtrip {__version__}\n")
+    named = dict(line.split(" ") for line in result.output.splitlines())
+    assert list(named) == ["itk-roundtrip", "Python", "ITK", "GDCM", "SimpleITK", "pydicom", "numpy"]
+    assert (named["itk-roundtrip"], named["Python"]) == (__version__, platform.python_version())
+    for name, package in (("ITK", "itk"), ("SimpleITK", "SimpleITK"), ("pydicom", "pydicom"), ("numpy", "numpy")):
+        assert named[name] == importlib.metadata.version(package)
 
 
-@pytest.mark.parametrize("name", ["find", "run"])
+def test_gdcm_is_the_one_that_writes(run: Run, tmp_path: Path) -> None:
+    from itk_roundtrip.versions import versions
+
+    write_series(tmp_path / "in", slices=1)
+    assert f"GDCM {versions()['GDCM']}" in run(tmp_path / "in", tmp_path / "out").software_versions
+
+
+@pytest.mark.parametrize("name", ["find", "run", "export", "verify", "losses", "explain"])
 def test_every_option_has_help(name: str) -> None:
     """An option that nobody explains is one that nobody may use."""
     import typer
@@ -152,7 +168,8 @@ def test_bad_usage_ends_2(words: list[str]) -> None:
         ("--code DCM:113087", "Nothing processes the pixels, so leave out --code."),
         ("--allow-irregular", "Nothing processes the pixels, so leave out --allow-irregular."),
         ("--param radius=1", "No function is given, so leave out --param."),
-        ("--debug trace.txt", "No function is given, so leave out --debug."),
+        ("--debug here/trace.txt", "The folder for here/trace.txt does not exist; make it first."),
+        ("--quiet --verbose", "Pass either --quiet or --verbose."),
         ("--image a.nrrd --param radius=1", "An image takes no parameters; leave out --param."),
         ("--image a.nrrd --filter median:radius=1", "Either a function or an image makes the values"),
         ("--filter median:radius=1 --footprint 2", "A filter itself says which slices contribute; leave out --foot"),
@@ -176,3 +193,97 @@ def test_run_and_verify_count_kept_elements_alike(tmp_path: Path, run: Run, veri
         for identity in ("derived", "copy"):
             result = run(source, written, identity=identity, overwrite=True)
             assert result.kept == verify(source, written).outcomes()["kept"]
+
+
+# -------------------------------------------------------------------------------------------------------- messages
+
+
+@pytest.fixture
+def gap(tmp_path: Path) -> Path:
+    """A series that is warned of."""
+    synthetic.write_case("gap", tmp_path / "gap")
+    return tmp_path / "gap"
+
+
+def test_quiet_says_nothing_but_errors(gap: Path, tmp_path: Path) -> None:
+    done = command("export", gap, tmp_path / "a.nrrd", "--allow-irregular", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "volume 0 as NRRD" in done.stdout
+    done = command("export", gap, tmp_path / "b.nrrd", "--quiet")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_verbose_tells_stages_and_times_and_no_names(gap: Path, tmp_path: Path) -> None:
+    done = command("run", gap, tmp_path / "out", "--verbose", "--jobs", "1", "--json")
+    assert done.returncode == 0
+    logged = [line for line in done.stderr.splitlines() if " ms  " in line]
+    assert all(line.startswith("itk-roundtrip: ") for line in done.stderr.splitlines())
+    assert "ITK 5" in logged[0]
+    assert any(line.endswith("Scanning: 4 of 4 done") for line in logged)
+    assert any("ordered by GDCMSeriesFileNames; publishing 4 verified files" in line for line in logged)
+    assert "IM0001" not in "".join(logged)
+    assert str(tmp_path) not in "".join(logged)
+    assert json.loads(done.stdout)["verdict"] == "pass"
+
+
+def test_debug_keeps_the_traceback_of_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a refusal and of a defect, whose message is shown nowhere else."""
+    (tmp_path / "in").mkdir()
+    trace = tmp_path / "trace.txt"
+    result = CliRunner().invoke(app, ["find", str(tmp_path / "nowhere"), "--debug", str(trace)])
+    assert result.exit_code == 2
+    assert "SeriesNotFoundError" in trace.read_text()
+    monkeypatch.setattr("itk_roundtrip.series.find.find_series", lambda *_, **__: {}["a secret"])
+    result = CliRunner().invoke(app, ["find", str(tmp_path / "in"), "--debug", str(trace)])
+    assert result.exit_code == 2
+    assert "secret" not in result.output
+    assert "KeyError: 'a secret'" in trace.read_text()
+    result = CliRunner().invoke(app, ["find", str(tmp_path / "in"), "--debug", str(tmp_path / "in" / "trace.txt")])
+    assert result.exit_code == 2
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_strict_refuses_a_warning_and_leaves_nothing(gap: Path, tmp_path: Path) -> None:
+    for words in (["run", gap, "out"], ["export", gap, "out.nrrd", "--allow-irregular"]):
+        words[2] = tmp_path / words[2]
+        result = CliRunner().invoke(app, [*map(str, words), "--strict"])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("itk-roundtrip: Nothing is written with --strict: ")
+        assert "most neighbours 2.5 mm" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["gap"]
+
+
+def test_strict_lets_through_what_nobody_warns_of(run: Run, tmp_path: Path) -> None:
+    assert run(SAMPLE, tmp_path / "out", strict=True).warnings == ()
+
+
+def test_strict_refuses_what_is_known_at_the_end_only(tmp_path: Path) -> None:
+    """That values are a mask is told when they are there."""
+
+    def mask(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        return (values > values.mean()).astype(np.int16)
+
+    write_series(tmp_path / "in", slices=2)
+    with pytest.raises(RoundtripError, match=r"strict=True: The values are .* highdicom"):
+        roundtrip(tmp_path / "in", tmp_path / "out", apply=mask, description="mask", strict=True, jobs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_completion_of_the_shell() -> None:
+    """Commands, choices, and the ids of checks."""
+    for words, expected in (("itk-roundtrip ex", ["export", "explain"]), ("itk-roundtrip explain REP", ["REP-01"])):
+        environment = {"_ITK_ROUNDTRIP_COMPLETE": "complete_bash", "COMP_WORDS": words}
+        environment["COMP_CWORD"] = str(len(words.split()) - 1)
+        result = CliRunner().invoke(app, [], prog_name="itk-roundtrip", env=environment)
+        assert result.output.split() == expected
+
+
+def test_values_are_printed_where_they_are_asked_for(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", slices=1)
+    write_series(tmp_path / "out", slices=1, attributes={"PatientComments": "a secret"})
+    words = ["verify", str(tmp_path / "in"), str(tmp_path / "out")]
+    plain, shown = (CliRunner().invoke(app, [*words, *more]) for more in ([], ["--show-values"]))
+    assert "->" not in plain.stdout
+    assert "(none) -> a secret" in shown.stdout
+    assert "secret" not in plain.output

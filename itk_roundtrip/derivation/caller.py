@@ -96,7 +96,7 @@ def caller_edits(source: Dataset, values: Mapping[str | int, Value]) -> Edits:
     result: Edits = {}
     for key, value in values.items():
         tag, name = _named(key)
-        _check_owner(source, tag, name)
+        check_owner(source, tag, name)
         attribute = _attribute(source, tag, name)
         if tag in result:
             raise _refusal(attribute, "is named twice")
@@ -156,7 +156,7 @@ def _named(key: str | int) -> tuple[int, str]:
     elif match := _TAG.fullmatch(key.strip()):
         tag = int(match[1] + match[2], 16)
     else:
-        tag = tag_for_keyword(key) or 0
+        tag = tag_for_keyword(key) or 0 if key else 0
         if not tag:
             keywords = [entry[4] for entry in DicomDictionary.values()]
             near = difflib.get_close_matches(key, keywords, 1)
@@ -169,7 +169,7 @@ def _named(key: str | int) -> tuple[int, str]:
     return tag, f"{keyword} {tag_text(tag)}" if keyword else tag_text(tag)
 
 
-def _check_owner(source: Dataset, tag: int, name: str) -> None:
+def check_owner(source: Dataset, tag: int, name: str) -> None:
     """Refuse attributes that the rules own: what is new in a derived instance, its pixels, geometry and encoding."""
 
     def refuse(reason: str) -> RoundtripError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import posixpath
 import re
@@ -169,6 +170,7 @@ class Series:
         return self._separated[1]
 
 
+_LOG = logging.getLogger(__name__)
 _DATES = ("SeriesDate", "AcquisitionDate", "ContentDate", "StudyDate")
 
 
@@ -448,7 +450,13 @@ def choose_series(series_list: SeriesList, asked: str | int | None, directory: s
             " with series=N.",
             option="series=N",
         )
-    return candidates[0]
+    series = candidates[0]
+    _LOG.info("%s, of which one is taken: %s", counted(len(series_list), "series", "series"), _extent(series))
+    return series
+
+
+def _extent(series: Series) -> str:
+    return f"{counted(len(series.instances), 'file')} with {counted(len(series.slices), 'slice')}"
 
 
 _LISTED_SERIES = 5

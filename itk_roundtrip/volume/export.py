@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from itk_roundtrip import folders
 from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, check_there, checked
-from itk_roundtrip.errors import DestinationError, ITKCrashError, VerificationError
+from itk_roundtrip.errors import DestinationError, ITKCrashError, VerificationError, refuse_warnings
 from itk_roundtrip.processes import Workers, uninterrupted
 from itk_roundtrip.words import posix
 
@@ -74,6 +74,7 @@ def export_volume(
     backend: Backend = "itk",
     overwrite: bool = False,
     allow_irregular: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> ExportResult:
     """Write a volume of a DICOM series to an image file for other programs.
@@ -98,6 +99,8 @@ def export_volume(
         Replace the file.
     allow_irregular
         Write slices with gaps, or tilted by more than 1 mm over the volume, as a regular grid, which they are not.
+    strict
+        Refuse what there is any warning of.
     progress
         Called with (stage, done, of how many).
 
@@ -146,6 +149,7 @@ def export_volume(
             " up."
             for reason in _left_open(chosen)
         ]
+        refuse_warnings(warnings, strict=strict)
         told("Exporting", 0, 1)
         outcome = workers.call(write_volume, chosen, index, backend, staged)
         if outcome.crashed:
