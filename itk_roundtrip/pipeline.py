@@ -976,7 +976,7 @@ def _finish(
     warnings = [*trip.warnings, *carried.warnings, *acceptance.concerns(carried.result, carried.job.identity, report)]
     told = [finding.message for finding in report.findings if finding.severity == "warning"] if report else []
     refuse_warnings([*warnings, *told], strict=trip.options.strict)
-    _LOG.info("ordered by %s; publishing %s", carried.order, counted(carried.result.slices, "verified file"))
+    _LOG.info("ordered by %s; publishing %s", carried.order, counted(carried.result.slices, "file"))
     trip.staging.publish([name for slab in carried.parts for name in slab.output_names])
     return _result(folders, carried, trip, warnings, report)
 
@@ -1118,7 +1118,7 @@ def _irregular(series: Series) -> list[str]:
     """Return a warning for each irregularity of a series that a reader of the output should know of."""
     warnings = []
     for irregularity in series.irregularities:
-        if irregularity.kind in ("multi-frame", "unknown-spacing"):  # nothing to be careful about
+        if irregularity.kind in ("copy", "multi-frame", "unknown-spacing"):  # chosen, or nothing to be careful about
             continue
         message = irregularity.message
         if irregularity.files and irregularity.files[0] not in message:

@@ -221,7 +221,7 @@ def test_verbose_tells_stages_and_times_and_no_names(gap: Path, tmp_path: Path) 
     assert all(line.startswith("itk-roundtrip: ") for line in done.stderr.splitlines())
     assert "ITK 5" in logged[0]
     assert any(line.endswith("Scanning: 4 of 4 done") for line in logged)
-    assert any("ordered by GDCMSeriesFileNames; publishing 4 verified files" in line for line in logged)
+    assert any("ordered by GDCMSeriesFileNames; publishing 4 files" in line for line in logged)
     assert "IM0001" not in "".join(logged)
     assert str(tmp_path) not in "".join(logged)
     assert json.loads(done.stdout)["verdict"] == "pass"
