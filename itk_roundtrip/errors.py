@@ -20,7 +20,6 @@ to them. ``path``, ``series`` and ``tag`` say as data what it is about.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +77,8 @@ def refuse_warnings(warnings: Sequence[str], *, strict: bool) -> None:
 
 def internal_error(error: BaseException) -> RoundtripError:
     """Return the error that reports a defect of this package; ``details`` are the lines of its traceback, no values."""
+    import traceback
+
     reported = RoundtripError(f"Internal error: {kind_and_place(error)}; please report it.")
     reported.details = "".join(traceback.format_tb(error.__traceback__))
     return reported

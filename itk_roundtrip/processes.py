@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import logging
 import os
 import pickle
 import queue
@@ -32,7 +31,6 @@ from typing import IO, Any, Literal
 from itk_roundtrip import folders
 from itk_roundtrip.errors import RoundtripError, internal_error
 
-_LOG = logging.getLogger(__name__)
 _GARBAGE_THRESHOLD = 50_000
 """Objects between garbage collections: a header has thousands and hardly a cycle, so that Python's 700 cost time."""
 _POLL_SECONDS = 0.2
@@ -245,7 +243,9 @@ class Workers:
                     ' `python -c "import itk, pydicom; itk.GDCMImageIO.New()"`.'
                 )
             if task is not None:
-                _LOG.info("a worker process ended in the middle of its task; its slices are tried in another way")
+                import logging  # here, as the command line imports this module before it knows what is asked
+
+                logging.getLogger(__name__).info("a worker process died of its task, which is tried in another way")
             return None if task is None else Outcome(task, crashed=True)
         value, error = pickle.loads(answer)
         if not worker.ready:
