@@ -197,7 +197,8 @@ def find_table(series_list: SeriesList) -> RenderableType:
     if by_reason:
         parts.append(Text(f"{counted(len(series_list.skipped), 'file')} left out; --json names all:"))
     for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-        parts.append(Text(printable(f"{len(names):>6}  {reason}: {_first(names, _SHOWN_SKIPPED)}")))
+        text = printable(f"{len(names):>6}  {reason}: {_first(names, _SHOWN_SKIPPED)}")
+        parts.append(Text(text, no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
 
 
