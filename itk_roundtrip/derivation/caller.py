@@ -36,6 +36,7 @@ from itk_roundtrip.dicom.encoding import NUMBER_FORMATS
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.rules import BY_TAG, CALLER_MAY_SET, OWNED, private_scale
 from itk_roundtrip.tags import creator_tag, tag_text
+from itk_roundtrip.words import counted
 
 Value = str | int | float | Sequence[str | int | float] | None
 """Value of an attribute: one or several texts or numbers; ``None`` removes the attribute."""
@@ -141,9 +142,9 @@ def value_in_slice(key: str | int, value: Any, index: int, count: int) -> Any:
     is_flat = not any(part is None or callable(part) or isinstance(part, list | tuple) for part in value)
     if is_flat and _is_allowed_count(count, multiplicity):
         raise RoundtripError(
-            f"{name} may hold {count} values, and {count} slices are written: pass a function of the index of the slice"
-            " instead of the list, as `lambda index: values[index]` for one in each, or `lambda index: values` for all"
-            " in each.",
+            f"{name} may hold {counted(count, 'value')}, as many as slices are written: pass a function of the index of"
+            " the slice instead of the list, as `lambda index: values[index]` for one in each, or `lambda index: values`"
+            " for all in each.",
             tag=tag_text(tag),
         )
     return value[index]
