@@ -143,8 +143,8 @@ def value_in_slice(key: str | int, value: Any, index: int, count: int) -> Any:
     if is_flat and _is_allowed_count(count, multiplicity):
         raise RoundtripError(
             f"{name} may hold {counted(count, 'value')}, as many as slices are written: pass a function of the index of"
-            " the slice instead of the list, as `lambda index: values[index]` for one in each, or `lambda index: values`"
-            " for all in each.",
+            " the slice instead of the list, as `lambda index: values[index]` for one in each, or"
+            " `lambda index: values` for all in each.",
             tag=tag_text(tag),
         )
     return value[index]
