@@ -112,6 +112,29 @@ def _choice(choices: Any) -> Check:
     return check
 
 
+def folder_of(source: Any, series: str | int | None) -> str | os.PathLike[str]:
+    """Return the path of a source: itself, or of a ``Series`` that of the folder that it was found in.
+
+    Raises
+    ------
+    RoundtripError
+        The source is a series, and one of several was chosen as well.
+    """
+    if not is_series(source):
+        path: str | os.PathLike[str] = source
+        return path
+    if series is not None:
+        raise RoundtripError("The source is a Series already; leave out series.")
+    folder: os.PathLike[str] = source.directory
+    return folder
+
+
+def is_series(value: Any) -> bool:
+    """Tell whether a value is a ``Series``, of which nothing is imported."""
+    kind = type(value)
+    return kind.__name__ == "Series" and kind.__module__.startswith("itk_roundtrip.")
+
+
 _FOLDERS = {
     "Series": "pass the folder, such as series.directory",
     "SeriesList": "pass the folder that was searched",
@@ -136,6 +159,16 @@ def check_there(path: str | os.PathLike[str]) -> None:
     """Raise an error unless there is a folder or a file of that name."""
     if not os.path.exists(path):
         raise SeriesNotFoundError(f"{posix(path)} is neither a folder nor a file.", path=posix(path))
+
+
+def _source(name: str, value: Any) -> Any:
+    if is_series(value):
+        return value
+    kind = type(value).__name__
+    advice = {"SeriesList": "pass one of them, such as found[0]", "Volume": "pass volume.series"}.get(kind)
+    if advice is not None:
+        raise RoundtripError(f"{name} must be a path or a Series, not {_named(value)}; {advice}.")
+    return _path(name, value)
 
 
 def _series(name: str, value: Any) -> Any:
@@ -291,7 +324,7 @@ CHECKS: Mapping[str, Check] = {
     "series": _series,
     "set": _mapping,
     "show_values": _flag,
-    "source": _path,
+    "source": _source,
     "strict": _flag,
     "transfer_syntax": _choice(TransferSyntax),
     "units": _short_text,

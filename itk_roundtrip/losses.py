@@ -20,13 +20,13 @@ from typing import Literal
 
 import pydicom
 
-from itk_roundtrip.arguments import Progress, checked
+from itk_roundtrip.arguments import Progress, checked, folder_of
 from itk_roundtrip.dicom.values import vr_of
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import refusal
 from itk_roundtrip.processes import Workers, processors, uninterrupted
-from itk_roundtrip.series.find import Instance, Series, choose_series, find_series, list_files, read_files
+from itk_roundtrip.series.find import Instance, Series, find_source, list_files, read_files
 from itk_roundtrip.verify.findings import Outcome, Report
 from itk_roundtrip.verify.judge import verify_folders
 from itk_roundtrip.verify.options import Options
@@ -193,7 +193,7 @@ class LossTable:
 
 @checked()
 def find_losses(
-    source: str | os.PathLike[str], *, series: str | int | None = None, progress: Progress | None = None
+    source: str | os.PathLike[str] | Series, *, series: str | int | None = None, progress: Progress | None = None
 ) -> LossTable:
     """Find what plain ITK and plain SimpleITK lose of a series.
 
@@ -204,8 +204,8 @@ def find_losses(
     Parameters
     ----------
     source
-        Folder with the series, at any depth, or a single file. The examples see the files of the series only, in one
-        folder.
+        Folder with the series, at any depth, or a single file, or a series as :func:`itk_roundtrip.find_series`
+        returned it. The examples see the files of the series only, in one folder.
     series
         Which series, if the folder holds several, as for :func:`itk_roundtrip.roundtrip`.
     progress
@@ -226,8 +226,9 @@ def find_losses(
         There is no room for a copy of the series in the temporary folder.
     """
     progress = progress or (lambda stage, done, total: None)
+    folder_name = posix(folder_of(source, series))
     with _temporary_folder() as folder, Workers(1, prepare="itk_roundtrip.losses", single_use=True) as workers:
-        chosen = choose_series(find_series(source), series, posix(source))
+        _, chosen = find_source(source, series)
         linked = _link_files(chosen, folder / "source")
         versions = _versions(workers, folder)
         rows: list[IdiomLosses] = []
@@ -235,7 +236,7 @@ def find_losses(
             progress("Running the examples", len(rows), len(IDIOMS))
             rows.append(_row(idiom, chosen, linked, folder / "written", workers))
         progress("Running the examples", len(rows), len(IDIOMS))
-    return LossTable(posix(source), chosen.series_instance_uid, len(chosen.instances), versions, tuple(rows))
+    return LossTable(folder_name, chosen.series_instance_uid, len(chosen.instances), versions, tuple(rows))
 
 
 @contextmanager

@@ -22,12 +22,12 @@ from itk_roundtrip.arguments import (
     TransferSyntax,
     check_there,
     checked,
+    folder_of,
 )
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.errors import (
     FunctionError,
     RoundtripError,
-    SeriesReadError,
     refuse_warnings,
 )
 from itk_roundtrip.processes import Outcome, Task, Workers, processors
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.pixels.grids import Grid
     from itk_roundtrip.pixels.kinds import Carriage
     from itk_roundtrip.pixels.quantise import Figures
-    from itk_roundtrip.series.find import Series, SeriesList, Skipped
+    from itk_roundtrip.series.find import Series, SeriesList
     from itk_roundtrip.verify.findings import Finding, Report
     from itk_roundtrip.volume.volume import Volume
 
@@ -172,7 +172,7 @@ class RoundtripResult:
 
 @checked()
 def roundtrip(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Series,
     destination: str | os.PathLike[str],
     *,
     series: str | int | None = None,
@@ -208,7 +208,7 @@ def roundtrip(
     Parameters
     ----------
     source
-        Folder with the series, at any depth, or a single file.
+        Folder with the series, at any depth, or a single file, or a series as :func:`find_series` returned it.
     destination
         Output folder; must not exist or be empty, unless ``overwrite``.
     series
@@ -325,8 +325,9 @@ def roundtrip(
     )
     if options.operation is not None:
         options = replace(options, derivation=options.operation.described(derivation))
-    check_there(source)
-    staging = Staging(source, destination, overwrite=overwrite)
+    folder = folder_of(source, series)
+    check_there(folder)
+    staging = Staging(folder, destination, overwrite=overwrite)
     started = Workers(jobs, prepare=f"itk_roundtrip.carry.slabs:{backend}")  # first: they import while this scans
     apart = _worker_of_operation(options)
     try:
@@ -409,7 +410,7 @@ def _operation(
 
 
 def carry(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Series,
     destination: str | os.PathLike[str],
     options: Options,
     staging: Staging,
@@ -429,7 +430,7 @@ def carry(
     warnings = _source_warnings(series_list, series, options)
     refuse_warnings(warnings, strict=options.strict)
     trip = _trip(series, warnings, options, staging, workers)
-    folders, uids = (posix(source), posix(destination)), judge.uids_of(series_list)
+    folders, uids = (posix(folder_of(source, options.series)), posix(destination)), judge.uids_of(series_list)
     if options.operation is None:
         return _finish(trip, _carry_in_itk_order(trip), folders, uids)
     values = _process(trip, options.operation, apart)
@@ -497,10 +498,10 @@ class _Carried:
     warnings: tuple[str, ...] = ()
 
 
-def _find(source: str | os.PathLike[str], options: Options, workers: Workers) -> tuple[SeriesList, Series]:
+def _find(source: str | os.PathLike[str] | Series, options: Options, workers: Workers) -> tuple[SeriesList, Series]:
     """Find the series in a folder and choose which to carry; start the workers if there are many files."""
     from itk_roundtrip.carry import compression
-    from itk_roundtrip.series.find import choose_series, find_series
+    from itk_roundtrip.series.find import check_readable, find_source
 
     def scanning(done: int, total: int) -> None:
         if done == 1 and total > _FEW_FILES:
@@ -508,9 +509,8 @@ def _find(source: str | os.PathLike[str], options: Options, workers: Workers) ->
         options.progress("Scanning", done, total)
 
     compression.check_available(options.transfer_syntax)
-    series_list = find_series(source, progress=scanning)
-    series = choose_series(series_list, options.series, posix(source))
-    _check_readable(series_list.skipped)
+    series_list, series = find_source(source, options.series, progress=scanning)
+    check_readable(series_list.skipped)
     return series_list, series
 
 
@@ -1105,13 +1105,6 @@ def _quantisation(figures: Iterable[tuple[Figures, float]]) -> Quantisation:
         moved=whole.moved,
         changed=whole.changed,
     )
-
-
-def _check_readable(skipped: Sequence[Skipped]) -> None:
-    """Refuse a folder with a file that cannot be opened and may belong to the series."""
-    for file in skipped:
-        if file.unreadable:
-            raise SeriesReadError(f"{file.name} may belong to the series and {file.reason}.", path=file.name)
 
 
 def _irregular(series: Series) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from itk_roundtrip.arguments import check_there, checked
 from itk_roundtrip.dicom.decimals import decimal
-from itk_roundtrip.errors import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError
+from itk_roundtrip.errors import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError, SeriesReadError
 from itk_roundtrip.series.geometry import POSITION_TOLERANCE_MM, Regularity, position_tolerance, positions_on_normal
 from itk_roundtrip.series.instance import Instance, Skipped, describe, read_instance
 from itk_roundtrip.series.irregularities import Irregularity, find_irregularities
@@ -41,10 +41,13 @@ __all__ = [
     "Skipped",
     "Slice",
     "SubVolume",
+    "as_found",
     "as_one_series",
+    "check_readable",
     "choose_series",
     "describe",
     "find_series",
+    "find_source",
     "group_series",
     "left_out",
     "list_files",
@@ -389,6 +392,13 @@ def as_one_series(series_list: SeriesList, root: Path) -> Series:
     return Series(uids.most_common(1)[0][0] if uids else "", ordered(instances), root)
 
 
+def check_readable(skipped: Sequence[Skipped]) -> None:
+    """Refuse a folder with a file that cannot be opened and may belong to the series."""
+    for file in skipped:
+        if file.unreadable:
+            raise SeriesReadError(f"{file.name} may belong to the series and {file.reason}.", path=file.name)
+
+
 def left_out(skipped: Sequence[Skipped]) -> list[str]:
     """Return messages about files that belong to no series: the first three by name, then their number."""
     messages = [f"{file.name} was left out: {file.reason}." for file in skipped[:3]]
@@ -500,6 +510,49 @@ def _named(series_list: SeriesList, series: Series) -> str:
     numbers = (number for number, listed in enumerate(series_list, 1) if listed.instances == series.instances)
     where = f" in {series.folder}" if series.folder != "." else ""
     return f"{next(numbers, '-')}: {series.modality or 'no modality'}, {counted(len(series.instances), 'file')}{where}"
+
+
+def find_source(
+    source: str | os.PathLike[str] | Series,
+    asked: str | int | None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[SeriesList, Series]:
+    """Return the series of a folder, and the one that :func:`choose_series` chooses of them.
+
+    A series as :func:`find_series` returned it stands for itself.
+
+    Raises
+    ------
+    SeriesNotFoundError, AmbiguousSeriesError
+        There is none, or there are several.
+    SeriesReadError
+        A file of a series is gone, or was changed since it was found.
+    """
+    if isinstance(source, Series):
+        return SeriesList([as_found(source, progress)]), source
+    series_list = find_series(source, progress=progress)
+    return series_list, choose_series(series_list, asked, posix(source))
+
+
+def as_found(series: Series, progress: Callable[[int, int], None] | None = None) -> Series:
+    """Return a series; refuse one with a file that is gone or was changed since it was found.
+
+    Raises
+    ------
+    SeriesReadError
+        There is such a file.
+    """
+    for count, instance in enumerate(series.instances, 1):
+        (file,) = read_files(series.directory, [instance.name])
+        if progress is not None:
+            progress(count, len(series.instances))
+        if not isinstance(file, Instance) or not instance.is_same(file):
+            raise SeriesReadError(
+                f"{instance.name} is not what was found: it is gone, or was changed since; find the series again.",
+                path=instance.name,
+            )
+    return series
 
 
 def of_volume(series: Series, index: int) -> Series:

@@ -306,6 +306,10 @@ class Instance:
         """
         return _planes(self.number_of_frames, self.pixel_data, self.truncated, self.transfer_syntax_uid)
 
+    def is_same(self, other: Instance) -> bool:
+        """Tell whether another instance has the same fields: compared as text, because a number may be NaN."""
+        return repr(vars(self)) == repr(vars(other))
+
     def place(self, frame: int | None) -> Place:
         """Return the place of a frame, counted from 0; ``None`` for the file of a single frame."""
         return self.places[min(frame or 0, len(self.places) - 1)]

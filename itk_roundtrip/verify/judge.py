@@ -20,6 +20,7 @@ from itk_roundtrip.series.find import (
     Series,
     SeriesList,
     Skipped,
+    as_found,
     as_one_series,
     choose_series,
     group_series,
@@ -51,7 +52,10 @@ _FEW_FILES = 100
 
 def verify_folders(folders: tuple[str, str], options: Options, workers: Workers) -> Report:
     """Return the report on a written folder against its source folder; the workers may be running already."""
-    sources = _scan(folders[0], workers, "Reading the source", options.progress, without=Path(folders[1]))
+    if options.source is not None:
+        sources = SeriesList([as_found(options.source)])
+    else:
+        sources = _scan(folders[0], workers, "Reading the source", options.progress, without=Path(folders[1]))
     outputs = _scan(folders[1], workers, "Reading what was written", options.progress)
     broken = any(skipped.unreadable or skipped.reason.startswith("broken") for skipped in outputs.skipped)
     if not outputs and not broken:

@@ -10,6 +10,7 @@ from itk_roundtrip.arguments import Progress
 
 if TYPE_CHECKING:
     from itk_roundtrip.arguments import Identity
+    from itk_roundtrip.series.find import Series
 
 
 @dataclass(frozen=True)
@@ -25,5 +26,7 @@ class Options:
     show_values: bool = False
     progress: Progress = lambda stage, done, total: None
     volume: int | None = None
+    source: Series | None = None
+    """The source itself; without it, it is found in its folder."""
     allowed: frozenset[int] = frozenset()
     """Tags of attributes, or of groups with element 0, whose changes are declared."""

@@ -13,19 +13,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from itk_roundtrip.arguments import Progress, check_there, checked
+from itk_roundtrip.arguments import Progress, check_there, checked, folder_of
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.processes import Workers, processors
 from itk_roundtrip.verify.options import Options
 from itk_roundtrip.words import posix
 
 if TYPE_CHECKING:
+    from itk_roundtrip.series.find import Series
     from itk_roundtrip.verify.findings import Identity, Report
 
 
 @checked()
 def verify_series(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Series,
     written: str | os.PathLike[str],
     *,
     series: str | int | None = None,
@@ -43,7 +44,8 @@ def verify_series(
     Parameters
     ----------
     source
-        Folder with the source series, at any depth, or a single file.
+        Folder with the source series, at any depth, or a single file, or that series as
+        :func:`itk_roundtrip.find_series` returned it.
     written
         Folder or file that was written of it, by whatever tool; all of it is judged.
     series
@@ -88,7 +90,7 @@ def verify_series(
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference
     """
     count = processors() if jobs is None else jobs
-    folders = posix(source), posix(written)
+    folders = posix(folder_of(source, series)), posix(written)
     for folder in folders:
         check_there(folder)
     source_path, written_path = (Path(os.path.realpath(folder)) for folder in folders)
@@ -110,6 +112,7 @@ def verify_series(
         show_values=show_values,
         progress=progress or (lambda *_: None),
         volume=volume,
+        source=None if isinstance(source, (str, os.PathLike)) else source,
         allowed=frozenset(map(_allowed_tag, allow)),
     )
     with Workers(count, prepare="itk_roundtrip.verify.audit") as workers:

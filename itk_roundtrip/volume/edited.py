@@ -228,14 +228,14 @@ def _check_source(volume: Volume, before: AsRead) -> None:
         was = as_they_were.get(instance.name) if isinstance(instance, Instance) else None
         if was is None or instance.path != was.path:
             raise _edited("series", "holds other instances than those of its folder")
-        if _fields(instance) != _fields(was):
+        if not instance.is_same(was):
             raise VerificationError(
                 f"{instance.name} is not what was read: what the volume says of it is another one.", path=instance.name
             )
     by_name = {instance.name: instance for instance in series.instances}
     for plane in volume.planes:
         of_series = by_name.get(plane.instance.name) if isinstance(plane, Plane) else None
-        if of_series is None or _fields(of_series) != _fields(plane.instance):
+        if of_series is None or not of_series.is_same(plane.instance):
             raise _edited("planes", "are not those of its series")
     seen = list(dict.fromkeys(plane.instance.name for plane in volume.planes))
     if set(seen) != set(by_name):
@@ -244,13 +244,12 @@ def _check_source(volume: Volume, before: AsRead) -> None:
         raise _edited("series", "holds its instances in another order")
     if series.series_instance_uid != before.series.series_instance_uid:
         raise _edited("series", "has another Series Instance UID than its instances")
-    if list(map(repr, volume.planes)) != list(map(repr, before.planes)):
+    now, then = (
+        [(plane.instance.name, plane.frame, repr(plane.carriage)) for plane in planes]
+        for planes in (volume.planes, before.planes)
+    )
+    if now != then:
         raise _edited("planes", "are not those that were read")
-
-
-def _fields(instance: Instance) -> tuple[str, object]:
-    """Return all fields of an instance, to be compared: as text, because a number may be NaN."""
-    return repr(instance), instance.texts
 
 
 def _check_whole(planes: Sequence[Plane]) -> None:

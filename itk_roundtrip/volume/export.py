@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from itk_roundtrip import folders
-from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, check_there, checked
+from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, check_there, checked, folder_of
 from itk_roundtrip.errors import DestinationError, ITKCrashError, VerificationError, refuse_warnings
 from itk_roundtrip.processes import Workers, uninterrupted
 from itk_roundtrip.words import posix
@@ -66,7 +66,7 @@ class ExportResult:
 
 @checked()
 def export_volume(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Series,
     file: str | os.PathLike[str],
     *,
     series: str | int | None = None,
@@ -85,7 +85,7 @@ def export_volume(
     Parameters
     ----------
     source
-        Folder with the series, at any depth, or a single file.
+        Folder with the series, at any depth, or a single file, or a series as :func:`find_series` returned it.
     file
         The image file: ``.nrrd``, ``.nii.gz``, ``.nii`` or ``.mha``. NIfTI rounds the geometry to numbers of 32 bits.
     series
@@ -121,20 +121,20 @@ def export_volume(
     """
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
     told = progress or quiet
-    check_there(source)
-    suffix = _check_place(source, file, overwrite=overwrite)
+    folder = folder_of(source, series)
+    check_there(folder)
+    suffix = _check_place(folder, file, overwrite=overwrite)
     with (
         _staged(file, suffix) as staged,
         Workers(1, prepare=f"itk_roundtrip.volume.export:{backend}") as workers,
     ):
         # Imported here, while the worker imports ITK: the command line starts without pydicom and numpy.
-        from itk_roundtrip.series.find import choose_series, find_series, left_out, without_pixels
+        from itk_roundtrip.series.find import find_source, left_out, without_pixels
         from itk_roundtrip.series.lattice import departures
         from itk_roundtrip.volume.checks import check_regular
         from itk_roundtrip.volume.read import choose_volume
 
-        series_list = find_series(source, progress=lambda done, total: told("Scanning", done, total))
-        chosen = choose_series(series_list, series, posix(source))
+        series_list, chosen = find_source(source, series, progress=lambda done, total: told("Scanning", done, total))
         choose_volume(chosen, volume)
         index = volume or 0
         if not allow_irregular:
@@ -161,7 +161,7 @@ def export_volume(
         _publish(staged, file, overwrite=overwrite)
     return ExportResult(
         verdict="pass",
-        source=posix(source),
+        source=posix(folder),
         written=posix(file),
         format=IMAGE_FORMATS[suffix],
         series_instance_uid=chosen.series_instance_uid,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from itk_roundtrip.arguments import Backend, checked, instance_of
+from itk_roundtrip.arguments import Backend, check_there, checked, folder_of
 from itk_roundtrip.dicom.decimals import decimal
 from itk_roundtrip.dicom.headers import Header, read_header
 from itk_roundtrip.dicom.privacy import shown_label
@@ -38,7 +40,7 @@ from itk_roundtrip.pixels.formats import (
 )
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.pixels.peculiarities import is_compressed
-from itk_roundtrip.series.find import Instance, Series, Slice, of_volume
+from itk_roundtrip.series.find import Instance, Series, Slice, check_readable, find_source, left_out, of_volume
 from itk_roundtrip.series.geometry import AXIAL, PLANE_ATTRIBUTES, normal
 from itk_roundtrip.series.volumes import distance
 from itk_roundtrip.volume.edited import as_read
@@ -117,16 +119,14 @@ def read_planes(
     )
 
 
-@checked(
-    series=instance_of(
-        Series,
-        "find_series",
-        path="find what it holds first: read_series(find_series(path)[0])",
-        list="pass one of them, such as found[0]",
-        Volume="it was read already",
-    )
-)
-def read_series(series: Series, *, volume: int | None = None, backend: Backend = "itk") -> Volume:
+@checked()
+def read_series(
+    source: str | os.PathLike[str] | Series,
+    *,
+    series: str | int | None = None,
+    volume: int | None = None,
+    backend: Backend = "itk",
+) -> Volume:
     """Read a series into a volume with ITK's ImageSeriesReader and GDCMImageIO, in this process.
 
     The pixel type is the first of UC, SS, US, F, D through which every stored value of every slice comes back
@@ -142,8 +142,11 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
 
     Parameters
     ----------
+    source
+        A series as :func:`find_series` returned it, or a folder with one, at any depth, or a single file. Files that
+        are left out of a folder because they are broken are named in a warning.
     series
-        One of those that :func:`find_series` returns.
+        Which series, if the folder holds several, as for :func:`itk_roundtrip.roundtrip`.
     volume
         Index of one of ``series.volumes``, needed where the series holds several: of several sizes or orientations, or
         taken at several times, echoes or b-values.
@@ -152,8 +155,8 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
 
     Raises
     ------
-    AmbiguousSeriesError
-        The series holds several volumes, and none was chosen.
+    SeriesNotFoundError, AmbiguousSeriesError
+        The folder holds no series, or several, or the series several volumes, and none was chosen.
     UnsupportedSeriesError
         A kind of image that ITK does not read, or slices of several sizes or colour models in a volume.
     SeriesReadError
@@ -163,7 +166,15 @@ def read_series(series: Series, *, volume: int | None = None, backend: Backend =
     ----------
     DICOM PS3.3 C.7.6.2 Image Plane Module, C.7.6.16 Multi-frame Functional Groups, C.11.1 Modality LUT Module
     """
-    read = read_volume(series, volume, backend, digests=True)
+    check_there(folder_of(source, series))
+    if isinstance(source, Series):
+        chosen = source
+    else:
+        series_list, chosen = find_source(source, series)
+        check_readable(series_list.skipped)
+        for message in left_out(series_list.skipped):
+            warnings.warn(message, stacklevel=3)  # at the call of the caller, behind that of the decorator
+    read = read_volume(chosen, volume, backend, digests=True)
     front_end(backend, read.pixel_type).load_for_caller()
     return read
 

@@ -146,7 +146,7 @@ check_volume = instance_of(
     "read_series",
     Series="read it first: read_series(series)",
     SeriesList="read one of them first: read_series(found[0])",
-    path="find and read what it holds first: read_series(find_series(path)[0])",
+    path="read what it holds first: read_series(path)",
 )
 """Check of an argument that must be a volume; it says what else to pass."""
 
