@@ -24,8 +24,9 @@ if TYPE_CHECKING:
         UnsupportedSeriesError,
         VerificationError,
     )
+    from itk_roundtrip.itk_io.view import Plane
     from itk_roundtrip.losses import IdiomLosses, Loss, LossTable, PixelLosses, Versions, find_losses
-    from itk_roundtrip.pipeline import RoundtripResult, roundtrip, write_series
+    from itk_roundtrip.pipeline import Quantisation, RoundtripResult, roundtrip, write_series
     from itk_roundtrip.series.find import (
         Instance,
         Irregularity,
@@ -36,15 +37,18 @@ if TYPE_CHECKING:
         SubVolume,
         find_series,
     )
+    from itk_roundtrip.series.geometry import Regularity
+    from itk_roundtrip.series.places import Place
     from itk_roundtrip.verify.findings import Change, Finding, Report, SlicePair
     from itk_roundtrip.verify.series import verify_series
     from itk_roundtrip.volume.export import ExportResult, export_volume
     from itk_roundtrip.volume.read import read_series
-    from itk_roundtrip.volume.volume import Volume, derive
+    from itk_roundtrip.volume.volume import Derivation, MetaDataDictionary, Volume, derive
 
 _HOMES = {
     "AmbiguousSeriesError": "errors",
     "Change": "verify.findings",
+    "Derivation": "volume.volume",
     "DestinationError": "errors",
     "ExportResult": "volume.export",
     "Finding": "verify.findings",
@@ -56,7 +60,12 @@ _HOMES = {
     "Irregularity": "series.find",
     "Loss": "losses",
     "LossTable": "losses",
+    "MetaDataDictionary": "volume.volume",
     "PixelLosses": "losses",
+    "Place": "series.places",
+    "Plane": "itk_io.view",
+    "Quantisation": "pipeline",
+    "Regularity": "series.geometry",
     "Report": "verify.findings",
     "RoundtripError": "errors",
     "RoundtripResult": "pipeline",
@@ -86,6 +95,7 @@ _HOMES = {
 __all__ = [
     "AmbiguousSeriesError",
     "Change",
+    "Derivation",
     "DestinationError",
     "ExportResult",
     "Finding",
@@ -97,7 +107,12 @@ __all__ = [
     "Irregularity",
     "Loss",
     "LossTable",
+    "MetaDataDictionary",
     "PixelLosses",
+    "Place",
+    "Plane",
+    "Quantisation",
+    "Regularity",
     "Report",
     "RoundtripError",
     "RoundtripResult",
@@ -125,12 +140,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for one that this function knows
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

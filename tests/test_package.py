@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,22 @@ def test_public_names() -> None:
         assert getattr(itk_roundtrip, name).__doc__, name
     with pytest.raises(AttributeError):
         _ = itk_roundtrip.no_such_name
+
+
+def test_type_checkers_know_all_public_names_and_no_others(tmp_path: Path) -> None:
+    """A name that is misspelt must not pass as of any type. No other package is looked into, which takes seconds."""
+    names = itk_roundtrip.__all__
+    script = ["import itk_roundtrip as rt", *(f"reveal_type(rt.{name})" for name in names), "rt.roundtrp", ""]
+    (tmp_path / "script.py").write_text("\n".join(script))
+    options = ["--strict", "--no-site-packages", "--ignore-missing-imports", "--follow-imports=silent"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, "--config-file=", "--cache-dir", tmp_path / "cache", "script.py"],
+        cwd=tmp_path, env={**os.environ, "MYPYPATH": str(PACKAGE.parent)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    *revealed, error, _ = done.stdout.splitlines()
+    assert f'script.py:{len(names) + 2}: error: Module has no attribute "roundtrp"' in error
+    assert len(revealed) == len(names)
+    assert not [line for line in revealed if line.endswith('"Any"')]
 
 
 def test_all_errors_have_one_root() -> None:

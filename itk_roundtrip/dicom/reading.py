@@ -39,6 +39,16 @@ def read_file(path: Path, like: FileDataset | None = None) -> FileDataset:
         return read(stream, like)
 
 
+def read_without_pixels(path: Path) -> FileDataset:
+    """Read a file as :func:`read_regular` does, and leave its pixels out."""
+    dataset = read_regular(path)
+    for tag in _PIXELS:
+        dataset.pop(tag, None)
+    dataset.buffer = None  # the closed file, which does not pickle
+    dataset.filename = str(path)
+    return dataset
+
+
 def read_regular(path: Path) -> FileDataset:
     """Read a file as :func:`read` does, and put irregular elements inside its sequences right as well.
 

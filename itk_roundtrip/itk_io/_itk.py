@@ -95,8 +95,8 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
 # ---------------------------------------------------------------------------------- 2. ImageSeriesReader, GDCMImageIO
 
 
-def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
-    """Read slices with ImageSeriesReader and GDCMImageIO.
+def read_series(file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False) -> tuple[Any, list[Any]]:
+    """Read slices with ImageSeriesReader and GDCMImageIO, whose LoadPrivateTags is on if ``private``.
 
     Returns
     -------
@@ -104,7 +104,9 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, 
         An ``itk.Image`` of three dimensions, and a copy of the ``itk.MetaDataDictionary`` of each slice.
     """
     reader = _new("itkImageSeriesReaderPython", f"itkImageSeriesReaderI{pixel_type}3")
-    reader.SetImageIO(_new("itkGDCMImageIOPython", "itkGDCMImageIO"))
+    io = _new("itkGDCMImageIOPython", "itkGDCMImageIO")
+    io.SetLoadPrivateTags(private)
+    reader.SetImageIO(io)
     reader.SetFileNames(list(file_names))
     with kept_locale():
         reader.Update()
@@ -239,12 +241,10 @@ def dictionary_of(image: Any) -> Any:
     return image.GetMetaDataDictionary()
 
 
-def first_difference(first: Any, second: Any) -> str | None:
-    """Return the first key, as ``gggg|eeee``, in which two MetaDataDictionaries differ."""
+def differences(first: Any, second: Any) -> list[str]:
+    """Return the keys, as ``gggg|eeee``, in which two MetaDataDictionaries differ, sorted."""
     keys = sorted({*first.GetKeys(), *second.GetKeys()})
-    return next(
-        (str(key) for key in keys if not (first.HasKey(key) and second.HasKey(key) and first[key] == second[key])), None
-    )
+    return [str(key) for key in keys if not (first.HasKey(key) and second.HasKey(key) and first[key] == second[key])]
 
 
 def entries(dictionary: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from itk_roundtrip.errors import ImageError
 from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
 from itk_roundtrip.series.lattice import Lattice, lattice_of
+
+if TYPE_CHECKING:
+    from SimpleITK import Image as Image  # a type of the API
 
 SHARES_MEMORY = False
 """The array of a ``SimpleITK.Image`` is a copy of its pixels."""
@@ -67,7 +70,7 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
 # ---------------------------------------------------------------------------------- 2. ImageSeriesReader, GDCMImageIO
 
 
-def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
+def read_series(file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False) -> tuple[Any, list[Any]]:
     """Read slices with ImageSeriesReader and GDCMImageIO: a ``SimpleITK.Image``, and a dictionary per slice."""
     module = load()
     reader = module.ImageSeriesReader()
@@ -75,6 +78,7 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, 
     reader.SetFileNames(list(file_names))
     reader.SetOutputPixelType(getattr(module, _PIXEL_IDS[pixel_type]))
     reader.MetaDataDictionaryArrayUpdateOn()
+    reader.SetLoadPrivateTags(private)
     with kept_locale():
         image = reader.Execute()
     metadata = [
@@ -205,9 +209,9 @@ def dictionary_of(image: Any) -> Dictionary:
     return Dictionary((key, image.GetMetaData(key)) for key in image.GetMetaDataKeys())
 
 
-def first_difference(first: Any, second: Any) -> str | None:
-    """Return the first key, as ``gggg|eeee``, in which two dictionaries differ."""
-    return next((key for key in sorted({*first, *second}) if first.get(key) != second.get(key)), None)
+def differences(first: Any, second: Any) -> list[str]:
+    """Return the keys, as ``gggg|eeee``, in which two dictionaries differ, sorted."""
+    return [key for key in sorted({*first, *second}) if first.get(key) != second.get(key)]
 
 
 def entries(dictionary: Any) -> dict[str, str]:

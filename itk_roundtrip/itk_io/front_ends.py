@@ -36,8 +36,13 @@ class FrontEnd(Protocol):
     ) -> tuple[list[str], list[str]]:
         """Order the files of a folder with GDCMSeriesFileNames; return names of input and output."""
 
-    def read_series(self, file_names: Sequence[str], pixel_type: PixelType) -> tuple[Any, list[Any]]:
-        """Read slices with ImageSeriesReader and GDCMImageIO: an image, and a dictionary per slice."""
+    def read_series(
+        self, file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False
+    ) -> tuple[Any, list[Any]]:
+        """Read slices with ImageSeriesReader and GDCMImageIO: an image, and a dictionary per slice.
+
+        Private attributes are in the dictionaries if ``private``; GDCM refuses to write most of them.
+        """
 
     def copies(self, dictionaries: Sequence[Any]) -> tuple[Any, ...]:
         """Return copies of dictionaries."""
@@ -78,8 +83,8 @@ class FrontEnd(Protocol):
     def dictionary_of(self, image: Any) -> Any:
         """Return the dictionary of an image itself."""
 
-    def first_difference(self, first: Any, second: Any) -> str | None:
-        """Return the first key, as ``gggg|eeee``, in which two dictionaries differ."""
+    def differences(self, first: Any, second: Any) -> list[str]:
+        """Return the keys, as ``gggg|eeee``, in which two dictionaries differ, sorted."""
 
     def entries(self, dictionary: Any) -> dict[str, str]:
         """Return the entries of a dictionary that are texts, by key."""

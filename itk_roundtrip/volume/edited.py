@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 
 from itk_roundtrip.arguments import CHECKS
 from itk_roundtrip.errors import SeriesWriteError, VerificationError
@@ -14,8 +18,9 @@ from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.itk_io.view import Plane
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, digest
 from itk_roundtrip.series.find import Instance, Series, ordered
+from itk_roundtrip.tags import tag_text
 from itk_roundtrip.volume.images import Placement, placed
-from itk_roundtrip.volume.volume import AsRead, Derivation, Volume
+from itk_roundtrip.volume.volume import AsRead, Derivation, Volume, read_dataset
 from itk_roundtrip.words import counted
 
 
@@ -56,6 +61,7 @@ def check_described(volume: Volume) -> AsRead:
     _check_fields(volume)
     _check_source(volume, before)
     _check_whole(volume.planes)
+    check_datasets(before)
     if volume.pixel_type != before.pixel_type:
         raise _edited("pixel_type", f"is {volume.pixel_type}, and the series is read as {before.pixel_type}")
     if volume.backend != before.backend:
@@ -120,6 +126,19 @@ def _array_edit(volume: Volume, before: AsRead) -> str | None:
 
 def _image_edit(volume: Volume, before: AsRead) -> str | None:
     """Return how the image differs from what was read; ``None`` if it does not."""
+    edit = image_edit(volume, before)
+    front = front_end(before.backend, before.pixel_type)
+    return edit or _pixel_edit("image", front.array_view(volume.image, before.pixel_type), before)
+
+
+def image_edit(volume: Volume, before: AsRead) -> str | None:
+    """Return how the image differs from what was read in anything but its pixels; ``None`` if it does not.
+
+    Raises
+    ------
+    SeriesWriteError
+        Its own metadata were edited.
+    """
     image, (expected, pixel_kind), front = volume.image, before.image_type, front_end(before.backend, before.pixel_type)
     if type(image) is not expected or front.pixel_kind(image) != pixel_kind:
         return (
@@ -136,7 +155,7 @@ def _image_edit(volume: Volume, before: AsRead) -> str | None:
         )
     if tuple(front.geometry(image)) != before.geometry:
         return "The geometry of the image was edited"
-    return _pixel_edit("image", front.array_view(image, before.pixel_type), before)
+    return None
 
 
 def _pixel_edit(field: str, pixels: Array, before: AsRead) -> str | None:
@@ -155,8 +174,27 @@ def edited_metadata(volume: Volume, before: AsRead) -> dict[str, dict[str | int,
     Raises
     ------
     SeriesWriteError
-        They are not one dictionary of the front end for each slice; or those of a frame were edited, or of a volume
-        that is not derived.
+        They are none of attributes, or no texts; or those of a frame, or of a volume that is not derived.
+    """
+    result: dict[str, dict[str | int, str | None]] = {}
+    for plane, changes in changed_entries(volume, before):
+        key, name = next(iter(changes)), plane.instance.name
+        tag = f"({key.upper().replace('|', ',')})"
+        if plane.frame is not None or volume.derivation is None:
+            reason = "a copy keeps its headers" if plane.frame is None else "frames have no headers of their own"
+            raise SeriesWriteError(f"The metadata of {name} were edited ({key}), and {reason}.", path=name, tag=tag)
+        result[name] = {int(key.replace("|", ""), 16): value for key, value in changes.items()}
+    return result
+
+
+def changed_entries(volume: Volume, before: AsRead) -> list[tuple[Plane, dict[str, str | None]]]:
+    """Return the slices whose metadata dictionaries were changed, and the entries: ``None`` if erased, by key.
+
+    Raises
+    ------
+    SeriesWriteError
+        They are not one dictionary of the front end for each slice, or have entries that are none of attributes or no
+        texts.
     """
     if len(volume.metadata) != len(before.dictionaries):
         raise SeriesWriteError(
@@ -166,21 +204,18 @@ def edited_metadata(volume: Volume, before: AsRead) -> dict[str, dict[str | int,
     if [type(dictionary) for dictionary in volume.metadata] != [type(was) for was in before.dictionaries]:
         raise _edited("metadata", "does not hold one dictionary of its front end for each slice")
     front = front_end(before.backend, before.pixel_type)
-    result: dict[str, dict[str | int, str | None]] = {}
-    for plane, now, was in zip(volume.planes, volume.metadata, before.dictionaries, strict=True):
-        key = front.first_difference(now, was)
-        if key is None:
-            continue
-        name, tag = plane.instance.name, f"({key.upper().replace('|', ',')})"
-        if plane.frame is not None or volume.derivation is None:
-            reason = "a copy keeps its headers" if plane.frame is None else "frames have no headers of their own"
-            raise SeriesWriteError(f"The metadata of {name} were edited ({key}), and {reason}.", path=name, tag=tag)
-        old, new = front.entries(was), front.entries(now)
-        changes = {key: new.get(key) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
-        for key in changes:
+    result = []
+    for plane, now, was in zip(before.planes, volume.metadata, before.dictionaries, strict=True):
+        name, entries, keys = plane.instance.name, front.entries(now), front.differences(now, was)
+        for key in keys:
             if not _ENTRY.fullmatch(key):
                 raise SeriesWriteError(f"The metadata of {name} have an entry that is no attribute.", path=name)
-        result[name] = {int(key.replace("|", ""), 16): value for key, value in changes.items()}
+            if now.HasKey(key) and not isinstance(entries.get(key), str):
+                raise SeriesWriteError(
+                    f"The metadata of {name} were edited ({key}) with a value that is no text (str).", path=name
+                )
+        if keys:
+            result.append((plane, {key: entries.get(key) for key in keys}))
     return result
 
 
@@ -250,6 +285,42 @@ def _check_source(volume: Volume, before: AsRead) -> None:
     )
     if now != then:
         raise _edited("planes", "are not those that were read")
+
+
+def check_datasets(before: AsRead) -> None:
+    """Refuse data sets of `Volume.dataset` that were edited, which is not carried."""
+    instances = {instance.name: instance for instance in before.series.instances}
+    for name, dataset in before.datasets.items():
+        source = read_dataset(instances[name], before.sources)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+            tag = _edited_tag(dataset, source) or _edited_tag(dataset.file_meta, source.file_meta)
+        if tag is not None:
+            raise SeriesWriteError(
+                f"The data set of {name} was edited at {tag_text(tag)}, which is not carried: edit `metadata` of its"
+                " slice, or pass set= to derive.",
+                path=name,
+                tag=tag_text(tag),
+            )
+
+
+def _edited_tag(dataset: Dataset, source: Dataset) -> int | None:
+    """Return the first tag whose element differs from that of the source, at any depth; ``None`` without any."""
+    for tag in sorted({*dataset.keys(), *source.keys()}):
+        if tag not in dataset or tag not in source:
+            return tag
+        now, was = dataset.get_item(tag), source.get_item(tag)
+        if isinstance(now, RawDataElement) and isinstance(was, RawDataElement) and now.value == was.value:
+            continue  # nobody looked at it; maybe it cannot be decoded
+        now, was = dataset[tag], source[tag]
+        if now.VR != was.VR:
+            return tag
+        if now.VR == "SQ":
+            if any(None in pair or _edited_tag(*pair) is not None for pair in zip_longest(now.value, was.value)):
+                return tag
+        elif now.value != was.value and repr(now.value) != repr(was.value):  # NaN is not equal to itself
+            return tag
+    return None
 
 
 def _check_whole(planes: Sequence[Plane]) -> None:

@@ -43,6 +43,7 @@ from itk_roundtrip.pixels.peculiarities import is_compressed
 from itk_roundtrip.series.find import Instance, Series, Slice, check_readable, find_source, left_out, of_volume
 from itk_roundtrip.series.geometry import AXIAL, PLANE_ATTRIBUTES, normal
 from itk_roundtrip.series.volumes import distance
+from itk_roundtrip.volume import pickles as pickles  # registers how volumes are pickled
 from itk_roundtrip.volume.edited import as_read
 from itk_roundtrip.volume.volume import Volume
 from itk_roundtrip.words import counted
@@ -68,6 +69,7 @@ def read_planes(
     backend: Backend,
     *,
     undo_inversion: bool = True,
+    private: bool = False,
 ) -> Volume:
     """Read planes into a volume with ITK.
 
@@ -85,6 +87,8 @@ def read_planes(
         Front end.
     undo_inversion
         Make the real values of MONOCHROME1 right; ITK alone inverts them.
+    private
+        Private attributes are in ``metadata``, as ITK has them.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def read_planes(
     names = first.name + (f" to {last.name}" if last is not first else "")
     front = front_end(backend, pixel_type)
     with translated(SeriesReadError, f"ITK cannot read {names}", path=first.name):
-        image, metadata = front.read_series([str(file) for file in file_names], pixel_type)
+        image, metadata = front.read_series([str(file) for file in file_names], pixel_type, private=private)
     array_zyx = front.array_view(image, pixel_type)
     samples = components(pixel_type)
     rows = first.rows or 0
@@ -315,7 +319,7 @@ def read_shown(
                 f"What ITK is to read cannot be put into the folder for temporary files ({error.strerror})."
             ) from None
         headers.clear()
-        return read_planes(planes, files, pixel_type, series, backend)
+        return read_planes(planes, files, pixel_type, series, backend, private=True)
 
 
 def _check_one_stack(series: Series, carriages: dict[str, Carriage]) -> None:

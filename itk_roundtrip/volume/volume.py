@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
 
 from itk_roundtrip.arguments import Code, NanTo, checked, instance_of
-from itk_roundtrip.errors import RoundtripError
+from itk_roundtrip.errors import RoundtripError, SeriesReadError, SeriesWriteError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
     from itk_roundtrip.arguments import Backend
+    from itk_roundtrip.itk_io._simpleitk import Image as SimpleITKImage
     from itk_roundtrip.itk_io.view import Plane
     from itk_roundtrip.pixels.formats import Array, PixelType
-    from itk_roundtrip.series.find import Series
+    from itk_roundtrip.series.find import Instance, Series
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ class AsRead:
         Digest of the pixels of each slice.
     sources
         Digest of the data set of each source file, by the name of its instance.
+    datasets
+        Data sets that :meth:`Volume.dataset` returned, by the name of their file.
     """
 
     series: Series
@@ -91,6 +99,7 @@ class AsRead:
     image_dictionary: Any
     pixels: tuple[str, ...]
     sources: Mapping[str, str]
+    datasets: dict[str, FileDataset] = field(default_factory=dict, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,9 +109,31 @@ class AsRead:
         return (len(self.planes), instance.rows or 0, instance.columns or 0, *([samples] if samples > 1 else []))
 
 
-@dataclass(frozen=True)
+class MetaDataDictionary(Protocol):
+    """The metadata of a slice as ITK reads them: texts by keys ``gggg|eeee``, in an ``itk.MetaDataDictionary``."""
+
+    def __getitem__(self, key: str, /) -> str: ...
+
+    def __setitem__(self, key: str, value: str, /) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def GetKeys(self) -> Sequence[str]:  # noqa: N802, ITK's name
+        """Return the keys."""
+
+    def HasKey(self, key: str, /) -> bool:  # noqa: N802, ITK's name
+        """Tell whether there is an entry."""
+
+    def Erase(self, key: str, /) -> bool:  # noqa: N802, ITK's name
+        """Remove an entry."""
+
+
+@dataclass(frozen=True, eq=False)
 class Volume:
     """The slices of a series, read with ITK.
+
+    ``len`` is their number, iteration gives the array of each, and ``numpy.asarray`` ``array_zyx``. A pickle holds
+    pixels, metadata and what was edited; the source files must be there when the volume is written.
 
     Attributes
     ----------
@@ -115,7 +146,8 @@ class Volume:
         The same pixels as a numpy array of shape (slices, rows, columns), samples behind if there are several. It
         shares the memory of an ``itk.Image``, but not that of a ``SimpleITK.Image``.
     metadata
-        One ``itk.MetaDataDictionary`` per slice, as ``metadata[i]["0008|103e"]``.
+        One ``itk.MetaDataDictionary`` per slice, as ``metadata[i]["0008|103e"]``; private attributes too, binary ones
+        in Base64, but no sequences. :meth:`dataset` has all.
     series
         The source.
     pixel_type
@@ -130,15 +162,118 @@ class Volume:
         What the volume is to be written as; ``None`` writes the same instances again.
     """
 
-    image: Any
+    image: Any  # ITK's Python has no types
     array_zyx: Array
-    metadata: list[Any]
+    metadata: list[MetaDataDictionary]
     series: Series
     pixel_type: PixelType
     planes: tuple[Plane, ...]
     backend: Backend = "itk"
     as_read: AsRead | None = field(default=None, repr=False)
     derivation: Derivation | None = None
+
+    def __len__(self) -> int:
+        return len(self.array_zyx)
+
+    def __iter__(self) -> Iterator[Array]:
+        return iter(self.array_zyx)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.array_zyx, dtype, copy=copy)
+
+    def to_itk(self) -> Any:
+        """Return the volume as an ``itk.Image``: ``image`` if that is one, else a copy of its pixels and geometry.
+
+        Raises
+        ------
+        UnsupportedSeriesError
+            It holds 16-bit colours, of which ITK's Python has no images of three dimensions.
+        SeriesWriteError
+            ``image`` and ``array_zyx`` hold other values.
+        """
+        if self.pixel_type == "RGBUS":
+            raise UnsupportedSeriesError("ITK's Python has no images of 16-bit colours; use to_simpleitk().")
+        return self._as_image("itk")
+
+    def to_simpleitk(self) -> SimpleITKImage:
+        """Return the volume as a ``SimpleITK.Image``: ``image`` if that is one, else a copy of its pixels and geometry.
+
+        Raises
+        ------
+        SeriesWriteError
+            ``image`` and ``array_zyx`` hold other values.
+        """
+        image: SimpleITKImage = self._as_image("simpleitk")
+        return image
+
+    def _as_image(self, backend: Backend) -> Any:
+        from itk_roundtrip.itk_io.front_ends import front_end
+
+        own, wanted = front_end(self.backend, self.pixel_type), front_end(backend)
+        pixels = own.pixels(self.image) if own.is_image(self.image) else None
+        if pixels is None or pixels.dtype != self.array_zyx.dtype or not _are_same(pixels, self.array_zyx):
+            raise SeriesWriteError(
+                "`image` and `array_zyx` of the volume hold other values; take the one that you mean."
+            )
+        if wanted is own:
+            return self.image
+        wanted.load_for_caller()
+        return wanted.copy_of(np.asarray(self), self.pixel_type, own.geometry(self.image))
+
+    def dataset(self, index: int) -> FileDataset:
+        """Return the data set of the source file of a slice as pydicom reads it, without its pixels, for reading.
+
+        A frame has that of its file. It is the same each time: :func:`write_series` refuses a volume of which a data
+        set was edited; edit ``metadata``, or a ``copy.deepcopy`` of it for another use.
+
+        Parameters
+        ----------
+        index
+            Of the slice, from 0.
+
+        Raises
+        ------
+        RoundtripError
+            There is no such slice.
+        SeriesReadError
+            The file is gone, or not what was read.
+        """
+        if not 0 <= index < len(self.planes):
+            raise RoundtripError(f"The volume has slices 0 to {len(self.planes) - 1}; {index} is none.")
+        if self.as_read is None:
+            raise RoundtripError("The volume was not made by read_series, so that its files are not known.")
+        instance = self.planes[index].instance
+        if instance.name not in self.as_read.datasets:
+            self.as_read.datasets[instance.name] = read_dataset(instance, self.as_read.sources)
+        return self.as_read.datasets[instance.name]
+
+
+def read_dataset(instance: Instance, sources: Mapping[str, str]) -> FileDataset:
+    """Return the data set of a file without its pixels; refuse one that is gone or was changed since it was read.
+
+    Parameters
+    ----------
+    instance
+        The file.
+    sources
+        Digests of data sets by the names of their files.
+    """
+    from itk_roundtrip.dicom.headers import read_header
+    from itk_roundtrip.dicom.reading import read_without_pixels
+
+    if read_header(instance.path, instance.name).digest != sources.get(instance.name):
+        raise SeriesReadError(
+            f"{instance.name} is not what was read: the file was changed since; read the series again.",
+            path=instance.name,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+        return read_without_pixels(instance.path)
+
+
+def _are_same(pixels: Array, others: Array) -> bool:
+    """Tell whether arrays hold the same values, NaN at the same places."""
+    return np.array_equal(pixels, others, equal_nan=pixels.dtype.kind == "f")
 
 
 check_volume = instance_of(
