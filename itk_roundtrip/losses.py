@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydicom
 
 from itk_roundtrip.arguments import Progress, checked, folder_of
 from itk_roundtrip.dicom.values import vr_of
+from itk_roundtrip.display import as_document, as_html
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import refusal
@@ -189,6 +190,16 @@ class LossTable:
     slices: int
     versions: Versions
     rows: tuple[IdiomLosses, ...]
+
+    def __repr__(self) -> str:
+        return f"<LossTable of {counted(self.slices, 'slice')}: {counted(len(self.rows), 'program')}, {self.versions}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of the command ``losses``."""
+        return as_document("losses_document", self)
 
 
 @checked()

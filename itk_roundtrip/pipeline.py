@@ -25,6 +25,7 @@ from itk_roundtrip.arguments import (
     folder_of,
 )
 from itk_roundtrip.carry.staging import Staging
+from itk_roundtrip.display import as_document, as_html
 from itk_roundtrip.errors import (
     FunctionError,
     RoundtripError,
@@ -158,6 +159,16 @@ class RoundtripResult:
     slice_quantisation: Mapping[str, Quantisation] = field(default_factory=dict, repr=False)
     set: tuple[str, ...] = ()
     report: Report | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<RoundtripResult {self.verdict}: {counted(self.slices, 'slice')}, {self.identity}, in {self.written}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of the command ``run``."""
+        return as_document("run_document", self)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -1,4 +1,4 @@
-"""docs/processing.md is true: its blocks run, and its tables are those that the code makes."""
+"""docs/processing.md and docs/python.md are true: their blocks run, and tables are those that the code makes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from itk_roundtrip.itk_io.filters import parse_filter
 PAGE = (ROOT / "docs" / "processing.md").read_text()
 
 
-def test_blocks_run_and_print_what_the_page_shows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["docs/processing.md", "docs/python.md"])
+def test_blocks_run_and_print_what_the_page_shows(page: str, tmp_path: Path) -> None:
     """They follow each other in a folder that looks like a clone, as far as they see it."""
     (tmp_path / "data").symlink_to(ROOT / "data")
     (tmp_path / "out").mkdir()
-    steps = documents.steps(PAGE, tmp_path)
-    for step, printed in zip(steps, documents.outputs(steps, tmp_path, "docs/processing.md"), strict=True):
+    steps = documents.steps((ROOT / page).read_text(), tmp_path)
+    for step, printed in zip(steps, documents.outputs(steps, tmp_path, page), strict=True):
         if step.shown is not None:
             assert documents.lines(printed) == documents.lines(step.shown), f"block at line {step.line}"
 

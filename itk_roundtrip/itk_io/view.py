@@ -156,6 +156,9 @@ class Plane:
     frame: int | None
     carriage: Carriage
 
+    def __repr__(self) -> str:
+        return f"<Plane {self.instance.name}{'' if self.frame is None else f' frame {self.frame + 1}'}>"
+
 
 def planes_of(slices: Sequence[Slice], carriages: Mapping[str, Carriage]) -> list[Plane]:
     """Return a plane for each slice, in order."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from itk_roundtrip.arguments import check_there, checked
 from itk_roundtrip.dicom.decimals import decimal
+from itk_roundtrip.display import as_document, as_html
 from itk_roundtrip.errors import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError, SeriesReadError
 from itk_roundtrip.series.geometry import POSITION_TOLERANCE_MM, Regularity, position_tolerance, positions_on_normal
 from itk_roundtrip.series.instance import Instance, Skipped, describe, read_instance
@@ -78,6 +79,16 @@ class Series:
     instances: tuple[Instance, ...]
     directory: Path
     copies: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        if not self.instances:
+            return "<Series of no instances>"
+        first = self.instances[0]
+        size = f"{counted(len(self.instances), 'file')}, {first.columns}x{first.rows}"
+        return f"<Series {self.modality} {self.description!r}: {size}, {self.series_instance_uid or 'no UID'}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @property
     def modality(self) -> str:
@@ -222,6 +233,19 @@ class SeriesList(list[Series]):
             There is none such, or several.
         """
         return choose_series(self, series, self.directory)
+
+    def __repr__(self) -> str:
+        modalities = Counter(series.modality for series in self if series.instances)
+        listed = f" ({', '.join(f'{count} {name}' for name, count in modalities.items())})" if modalities else ""
+        left_out = f", {counted(len(self.skipped), 'file')} left out" if self.skipped else ""
+        return f"<SeriesList of {len(self)} series{listed}{left_out}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of the command ``find``."""
+        return as_document("find_document", self, Path(self.directory))
 
 
 @checked()

@@ -268,6 +268,9 @@ class Instance:
     time_slice: str = ""
     """Number of the time slice or time slot of a PET image, from 1, by its Image Index (PS3.3 C.8.9.4.1.9)."""
 
+    def __repr__(self) -> str:
+        return f"<Instance {self.name}>"
+
     @property
     def is_lossy(self) -> bool:
         """Whether the pixels are lossily compressed, by transfer syntax, header or stream."""

@@ -29,6 +29,9 @@ class Irregularity:
     message: str
     files: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"<Irregularity {self.kind}: {self.message} ({counted(len(self.files), 'file')})>"
+
 
 def find_irregularities(
     instances: Sequence[Instance],

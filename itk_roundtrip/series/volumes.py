@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from itk_roundtrip.dicom.decimals import decimal
+from itk_roundtrip.dicom.privacy import shown_label
 from itk_roundtrip.series.geometry import (
     AXIAL,
     Cosines,
@@ -30,6 +31,7 @@ from itk_roundtrip.series.geometry import (
 from itk_roundtrip.series.instance import Instance
 from itk_roundtrip.series.places import VECTORS, Place
 from itk_roundtrip.series.shared import SHARED, Shared
+from itk_roundtrip.words import counted
 
 _ATTRIBUTES: dict[str, Callable[[Instance], str]] = {
     "time slice": lambda instance: instance.time_slice,
@@ -113,6 +115,9 @@ class Slice:
     instance: Instance
     frame: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<Slice {self.name}>"
+
     @property
     def place(self) -> Place:
         """Plane position, orientation and spacing of the slice."""
@@ -153,6 +158,10 @@ class SubVolume:
 
     slices: tuple[Slice, ...]
     label: str
+
+    def __repr__(self) -> str:
+        label = f" {shown_label(self.label)}" if self.label else ""
+        return f"<SubVolume{label}: {counted(len(self.slices), 'slice')}>"
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:

@@ -17,8 +17,10 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 
-from itk_roundtrip.dicom.reading import read_file
+from itk_roundtrip import syntaxes
+from itk_roundtrip.dicom.reading import read_file, read_regular
 from itk_roundtrip.verify.findings import SlicePair
 from itk_roundtrip.verify.stored import pixels, stored_values
 from itk_roundtrip.words import counted
@@ -29,8 +31,9 @@ Folders = tuple[Path, Path]
 Labels = Sequence[tuple[str, str]]
 """Names of the source and of the written file of each pair, for people."""
 
-_WIDEST = 384
+WIDEST = 384
 """Most columns of a picture; of a wider image, rows and columns are left out."""
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _BLUE, _ORANGE = (0, 114, 178), (213, 94, 0)
 """Ends of the scale of differences: Okabe and Ito's blue and vermilion, made to be told apart by the colour blind."""
 _FAINTEST = 0.3
@@ -91,28 +94,61 @@ class _Image:
     window_from: str
     """Which values the window was computed from; empty for colours."""
     inverted: bool
+    aspect: tuple[float, float] = (1.0, 1.0)
+    """Pixel Aspect Ratio (0028,0034): height and width of a pixel, in any unit."""
 
     @property
     def step(self) -> int:
         """Step between the columns and rows that are shown."""
         columns: int = self.stored.shape[2]
-        return math.ceil(columns / _WIDEST)
+        return math.ceil(columns / WIDEST)
 
     def shown(self, window: tuple[float, float]) -> Array:
         """Return the picture of the middle frame in a window, in 8 bits."""
         frame = self.frame[:: self.step, :: self.step]
-        if frame.ndim == 3:
-            return frame
-        grey = np.clip((frame - window[0]) / (window[1] - window[0]), 0, 1)
-        return np.rint((1 - grey if self.inverted else grey) * 255).astype(np.uint8)
+        return frame if frame.ndim == 3 else grey(frame, window, inverted=self.inverted)
 
 
-def _read(file: Path) -> _Image | None:
-    """Return the image in a file; ``None`` if it cannot be read or decoded."""
+def grey(values: Array, window: tuple[float, float], *, inverted: bool) -> Array:
+    """Return values in a window as grey of 8 bits, the lowest black unless ``inverted``."""
+    scaled = np.clip((values - window[0]) / (window[1] - window[0]), 0, 1)
+    picture: Array = np.rint((1 - scaled if inverted else scaled) * 255).astype(np.uint8)
+    return picture
+
+
+def usual_window(values: Array) -> tuple[float, float]:
+    """Return the 1st and 99th percentile of values as a window; they are 1 apart at least."""
+    low, high = map(float, np.percentile(values, [1, 99]))
+    return low, max(high, low + 1)
+
+
+def read_image(file: Path, frame: int | None = None) -> _Image | None:
+    """Return the image in a file, or that of one of its frames; ``None`` if it cannot be read or decoded."""
     try:
-        return _image(read_file(file))
+        return _image(read_file(file) if frame is None else _of_one_frame(read_regular(file), frame))
     except Exception:  # whatever a decoder meets in a broken file
         return None
+
+
+def _of_one_frame(dataset: Dataset, index: int) -> Dataset:
+    """Return a data set with one of its frames only, from 0: decoding all of them may take long."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    if count > 1:
+        if syntaxes.is_encapsulated(dataset.file_meta.TransferSyntaxUID):
+            tables = [dataset.pop(keyword, None) for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+            offsets: Any = None if None in tables else tuple(table.value for table in tables if table)
+            frame = get_frame(dataset.PixelData, index, number_of_frames=count, extended_offsets=offsets)
+            dataset.PixelData = encapsulate([frame])
+        else:
+            element = next(dataset[keyword] for keyword in _PIXELS if keyword in dataset)
+            bits = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated
+            if bits % 8:
+                raise ValueError("a frame ends inside a byte")
+            element.value = element.value[index * bits // 8 : (index + 1) * bits // 8]
+        dataset.NumberOfFrames = 1
+        if "PerFrameFunctionalGroupsSequence" in dataset:
+            dataset.PerFrameFunctionalGroupsSequence = [dataset.PerFrameFunctionalGroupsSequence[index]]
+    return dataset
 
 
 def _image(dataset: Dataset) -> _Image:
@@ -120,11 +156,12 @@ def _image(dataset: Dataset) -> _Image:
     pixel_data = pixels(dataset)
     values, _ = stored_values(pixel_data)
     if dataset.SamplesPerPixel == 3:
-        rgb = dataset.PhotometricInterpretation == "RGB"
-        shown = values if rgb else dataset.pixel_array.reshape(values.shape)  # RGB, whatever is stored
+        is_rgb = dataset.PhotometricInterpretation == "RGB"
+        shown = values if is_rgb else dataset.pixel_array.reshape(values.shape)  # RGB, whatever is stored
         frame = shown[len(shown) // 2]
         plain = np.tile([1.0, 0.0], (len(values), 1))
-        return _Image(values, plain, (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8), (0, 1), "", False)
+        rgb = (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8)
+        return _Image(values, plain, rgb, (0, 1), "", False, _aspect(dataset))
     stored = values[..., 0]
     scale = np.array(
         [_rescale(dataset, index) or (pixel_data.slope, pixel_data.intercept) for index in range(len(stored))]
@@ -134,9 +171,14 @@ def _image(dataset: Dataset) -> _Image:
     centre, width = (float(np.ravel(dataset.get(keyword) or 0)[0]) for keyword in ("WindowCenter", "WindowWidth"))
     ends, origin = (centre - width / 2, centre + width / 2), "Window Center and Width"
     if not (width > 0 and math.isfinite(centre + width)):
-        low, high = map(float, np.percentile(real, [1, 99]))
-        ends, origin = (low, max(high, low + 1)), "1st and 99th percentile"
-    return _Image(stored, scale, real, ends, origin, dataset.PhotometricInterpretation == "MONOCHROME1")
+        ends, origin = usual_window(real), "1st and 99th percentile"
+    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    return _Image(stored, scale, real, ends, origin, inverted, _aspect(dataset))
+
+
+def _aspect(dataset: Dataset) -> tuple[float, float]:
+    height, width = dataset.get("PixelAspectRatio") or (1, 1)
+    return float(height), float(width)
 
 
 def _rescale(dataset: Dataset, frame: int) -> tuple[float, float] | None:
@@ -163,7 +205,7 @@ def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, w
     last = len(pairs) - 1
     worst = max(range(len(pairs)), key=lambda index: (pairs[index].largest_real, pairs[index].changed))
     sampled = sorted({0, last // 2, last} | ({worst} if _differs(pairs[worst]) else set()))
-    if not wanted and any(_says_burned_in(file) for index in sampled for file in _files(folders, pairs[index])):
+    if not wanted and any(says_burned_in(file) for index in sampled for file in _files(folders, pairs[index])):
         return (
             "<p>They are left out because the source says that its pixels hold burned-in annotation, which may "
             "identify. --pictures shows them all the same.</p>"
@@ -182,7 +224,7 @@ def _files(folders: Folders, pair: SlicePair) -> tuple[Path, Path]:
     return folders[0] / pair.source, folders[1] / pair.written
 
 
-def _says_burned_in(file: Path) -> bool:
+def says_burned_in(file: Path) -> bool:
     """Tell whether Burned In Annotation (0028,0301) of a file is YES."""
     try:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["BurnedInAnnotation"])
@@ -194,7 +236,7 @@ def _says_burned_in(file: Path) -> bool:
 def _pair_pictures(number: int, pair: SlicePair, folders: Folders, labels: Labels) -> str:
     """Return the pictures of source, written file and difference of a pair."""
     titles = labels[number - 1]
-    source, written = images = _read(folders[0] / pair.source), _read(folders[1] / pair.written)
+    source, written = images = read_image(folders[0] / pair.source), read_image(folders[1] / pair.written)
     figures, notes = [], []
     leading = source or written
     if leading and leading.window_from:
@@ -228,7 +270,7 @@ def _difference_figure(number: int, source: _Image | None, written: _Image | Non
             title, f"No difference: all {difference.size} {'stored' if same else 'real-world'} values are equal."
         )
     largest = float(np.abs(difference).max()) or 1.0
-    bar = f'<img alt="" src="{_png(_coloured(np.linspace(-1, 1, 101)[None], 1, 1))}">'
+    bar = f'<img alt="" src="{png(_coloured(np.linspace(-1, 1, 101)[None], 1, 1))}">'
     scale = f'<div class="scale">-{short(largest)} {bar} +{short(largest)}</div>'
     kind = "values" if (source.scale == (1, 0)).all() and (written.scale == (1, 0)).all() else "real-world values"
     title += f": {np.count_nonzero(difference)} of {difference.size} {kind}, written minus source"
@@ -269,10 +311,10 @@ def _figure(title: str, content: Array | str, scale: str = "") -> str:
     if isinstance(content, str):
         return f'<figure><div class="none">{content}</div>{caption}</figure>'
     size = 'height="{}" width="{}"'.format(*content.shape)
-    return f'<figure><img alt="{escape(title)}" {size} src="{_png(content)}">{scale}{caption}</figure>'
+    return f'<figure><img alt="{escape(title)}" {size} src="{png(content)}">{scale}{caption}</figure>'
 
 
-def _png(picture: Array) -> str:
+def png(picture: Array) -> str:
     """Return grey or RGB pixels of 8 bits as a PNG in a data URI."""
     rows, columns = picture.shape[:2]
     lines = np.pad(picture.reshape(rows, -1), ((0, 0), (1, 0)))  # a 0 before each line: it is not filtered
@@ -292,7 +334,7 @@ def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
     read = changed[:: math.ceil(len(changed) / _MAX_READ)]
     bars = _Bars.over(max((pair.largest_real for pair in changed if math.isfinite(pair.largest_real)), default=0.0))
     heights = bars.heights(
-        _difference(_read(folders[0] / pair.source), _read(folders[1] / pair.written)) for pair in read
+        _difference(read_image(folders[0] / pair.source), read_image(folders[1] / pair.written)) for pair in read
     )
     if not heights.any():
         return "<p>The changed slices cannot be read, or differ in size from their sources.</p>"

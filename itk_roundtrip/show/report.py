@@ -134,7 +134,7 @@ _GAP = 2
 """Blanks between two columns."""
 
 
-class _SeriesTable:
+class SeriesTable:
     """The table of `find`: a line for each series, in the width that there is."""
 
     def __init__(self, series_list: Sequence[Series]) -> None:
@@ -189,7 +189,7 @@ def find_table(series_list: SeriesList) -> RenderableType:
     if series_list:
         files = sum(len(series.instances) for series in series_list)
         what = f"{counted(len(series_list), 'series', 'series')}, {counted(files, 'file')}"
-        parts = [_SeriesTable(series_list), Text(""), Text(f"{what}; --details N shows one whole.")]
+        parts = [SeriesTable(series_list), Text(""), Text(f"{what}; --details N shows one whole.")]
     by_reason: dict[str, list[str]] = {}
     for file in series_list.skipped:
         reason = "the same as another file, byte for byte" if file.duplicate_of else file.reason
@@ -202,14 +202,18 @@ def find_table(series_list: SeriesList) -> RenderableType:
     return Group(*parts)
 
 
-def series_table(number: int, series: Series) -> RenderableType:
-    """Return all that `find` knows of one series: formats, volumes, and every irregularity with its files."""
+def series_table(number: int | None, series: Series) -> RenderableType:
+    """Return all that `find` knows of one series: formats, volumes, and every irregularity with its files.
+
+    Its number in the list is left out if it is not known.
+    """
     first = series.instances[0]
     table = Table.grid(padding=(0, 2))
     cosines = first.image_orientation_patient
     count = f"{counted(len(series.instances), 'file')}, {counted(len(series.slices), 'slice')}"
+    named = f"{number}: " if number is not None else ""
     for title, text in (
-        ("series", f"{number}: {series.series_instance_uid or '(no Series Instance UID)'}"),
+        ("series", f"{named}{series.series_instance_uid or '(no Series Instance UID)'}"),
         ("study", first.study_instance_uid or "(no Study Instance UID)"),
         ("folder", series.folder),
         ("copies in", ", ".join(series.copies)),
@@ -390,7 +394,7 @@ def verify_table(report: Report, *, show_values: bool = False) -> RenderableType
     guessed = " (guessed from the files)" if report.identity_guessed else ""
     summary.add_row("judged as", Text(f"{report.identity}{guessed}"))
     by = Counter(pair.by for pair in report.pairs)
-    ways = ", ".join(f"{count} paired by {way}" for way, count in by.most_common()) or "none paired"
+    ways = ", ".join(f"{count} paired{f' by {way}' if way else ''}" for way, count in by.most_common()) or "none paired"
     summary.add_row("slices", Text(f"{report.source_slices} in the source, {report.slices} written, {ways}"))
     summary.add_row("pixels", Text(_pixel_summary(report)))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes().items())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pydicom.datadict import keyword_for_tag
 
 from itk_roundtrip import tags
 from itk_roundtrip.arguments import Identity as Identity  # public here too
+from itk_roundtrip.display import as_document, as_html
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.verify.registry import GROUPS, registered
 from itk_roundtrip.verify.registry import Severity as Severity  # it is that of a finding
+from itk_roundtrip.words import counted
 
 Verdict = Literal["pass", "fail"]
 Outcome = Literal[
@@ -185,6 +188,18 @@ class Report:
     changes: tuple[Change, ...] = field(repr=False)
     decoders: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = Counter(finding.severity for finding in self.findings)
+        found = ", ".join(counted(counts[severity], severity) for severity in ("error", "warning"))
+        return f"<Report {self.verdict}: {counted(self.slices, 'slice')} as {self.identity}, {found}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of the command ``verify``."""
+        return as_document("verify_document", self)
 
     def outcomes(self) -> dict[str, int]:
         """Return how many elements had each outcome, over all slices."""

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from itk_roundtrip import folders
 from itk_roundtrip.arguments import IMAGE_FORMATS, Backend, Progress, check_there, checked, folder_of
+from itk_roundtrip.display import as_document, as_html
 from itk_roundtrip.errors import DestinationError, ITKCrashError, VerificationError, refuse_warnings
 from itk_roundtrip.processes import Workers, uninterrupted
 from itk_roundtrip.words import posix
@@ -62,6 +63,16 @@ class ExportResult:
     direction: tuple[float, ...]
     geometry_error_mm: float
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<ExportResult {self.verdict}: volume {self.volume} as {self.format}, {self.written}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of the command ``export``."""
+        return as_document("export_document", self)
 
 
 @checked()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from itk_roundtrip.arguments import Code, NanTo, checked, instance_of
+from itk_roundtrip.display import as_html
 from itk_roundtrip.errors import RoundtripError, SeriesReadError, SeriesWriteError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Derivation:
     nan_to: Literal["padding"] | None = None
     allow_irregular: bool = False
     regrid: bool = False
-    set: Mapping[str | int, Any] = field(default_factory=dict)
+    set: Mapping[str | int, Any] = field(default_factory=dict, repr=False)
     image: Any = field(default=None, repr=False)
 
 
@@ -171,6 +172,15 @@ class Volume:
     backend: Backend = "itk"
     as_read: AsRead | None = field(default=None, repr=False)
     derivation: Derivation | None = None
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.array_zyx.shape))
+        derived = "" if self.derivation is None else ", derived"
+        of = f"{self.series.modality} {self.series.description!r}"
+        return f"<Volume {size} (z, y, x) {self.pixel_type} of {of}{derived}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __len__(self) -> int:
         return len(self.array_zyx)
