@@ -1,4 +1,4 @@
-"""What the tests share: one pool of workers, so that ITK is imported once, and the folders with real series."""
+"""What the tests share: two workers, so that ITK and pydicom are imported once, and the folders with real series."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from itk_roundtrip import Report, RoundtripResult
+from itk_roundtrip import Report, RoundtripResult, losses, pipeline
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.pipeline import Options as RunOptions
 from itk_roundtrip.pipeline import carry
 from itk_roundtrip.processes import Workers
 from itk_roundtrip.series.find import Series, find_series
 from itk_roundtrip.verify import conformance
+from itk_roundtrip.verify import series as verification
 from itk_roundtrip.verify.judge import verify_folders
 from itk_roundtrip.verify.options import Options
+from itk_roundtrip.volume import export, images
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,6 +74,38 @@ def verify(auditors: Workers, monkeypatch: pytest.MonkeyPatch) -> Verify:
         return verify_folders((str(source), str(written)), Options(**options), auditors)
 
     return call
+
+
+class Lent:
+    """A worker of the session, lent to one caller, who does not end it."""
+
+    def __init__(self, pool: Workers) -> None:
+        self.call, self.run = pool.call, pool.run
+
+    def __enter__(self) -> Lent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave it to the next."""
+
+
+@pytest.fixture
+def _lent(workers: Workers, auditors: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lend the workers of the session to all that start some in this process: each start costs a second.
+
+    Those that run one task each, or the functions of a caller, stay as they are.
+    """
+
+    def lend(count: int, *, prepare: str, **others: Any) -> Workers | Lent:
+        if others:
+            return Workers(count, prepare=prepare, **others)
+        return Lent(auditors if prepare == "itk_roundtrip.verify.audit" else workers)
+
+    for module in (export, images, losses, pipeline, verification):
+        monkeypatch.setattr(module, "Workers", lend)
 
 
 @pytest.fixture(scope="session")

@@ -137,18 +137,20 @@ def test_run_is_ordered_where_the_series_scan_would_crash(tmp_path: Path) -> Non
     assert json.loads(done.stdout)["order"] == "GDCMSeriesFileNames"
 
 
+@pytest.mark.usefixtures("_lent")
 def test_run_warns_on_stderr_and_goes_on(tmp_path: Path) -> None:
     """A gap is no reason to refuse a plain round trip, nor to hide it."""
     synthetic.write_case("gap", tmp_path / "source")
-    done = command("run", tmp_path / "source", tmp_path / "written")
-    assert done.returncode == 0
+    done = CliRunner().invoke(app, ["run", str(tmp_path / "source"), str(tmp_path / "written")])
+    assert done.exit_code == 0
     assert done.stderr.startswith("itk-roundtrip: warning: uneven spacing")
     assert "uneven" not in done.stdout
 
 
+@pytest.mark.usefixtures("_lent")
 def test_headers_itk_says_that_it_is_not_verified(tmp_path: Path) -> None:
-    done = command("run", SAMPLE, tmp_path / "written", "--headers", "itk")
-    assert done.returncode == 0
+    done = CliRunner().invoke(app, ["run", str(SAMPLE), str(tmp_path / "written"), "--headers", "itk"])
+    assert done.exit_code == 0
     assert "this is what ITK alone writes" in done.stdout
     assert "RequestAttributesSequence" in done.stdout or "more)" in done.stdout
     written = pydicom.dcmread(min((tmp_path / "written").iterdir()))

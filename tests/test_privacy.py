@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from itk_roundtrip.cli import app
 from itk_roundtrip.dicom.privacy import may_show
 
+pytestmark = pytest.mark.usefixtures("_lent")
+
 MARK = "Zzqx"
 TEXTS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 HARMLESS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning", "RescaleType")

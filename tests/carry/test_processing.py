@@ -18,8 +18,12 @@ import pytest
 import SimpleITK
 from conftest import SAMPLE, one_series
 from synthetic import is_available, write_case, write_series
+from typer.testing import CliRunner, Result
 
 import itk_roundtrip as rt
+from itk_roundtrip.cli import app
+
+pytestmark = pytest.mark.usefixtures("_lent")
 
 Array = np.ndarray[Any, Any]
 
@@ -232,7 +236,7 @@ def test_padding_is_restored_and_in_no_figure(tmp_path: Path) -> None:
 def test_the_description_and_references_of_a_filter(tmp_path: Path) -> None:
     """Operation, bound, neighbours; the slice itself is the last Source Image, as readers pair by it."""
     volume = ct(tmp_path / "source")
-    filtered = itk.median_image_filter(volume.image, radius=1)
+    filtered = SimpleITK.Median(rt.read_series(volume.series, backend="simpleitk").image, [1, 1, 1])
     datasets = written(
         volume, tmp_path / "out", image=filtered, description="Median, radius 1", footprint_slices=1,
         codes=[("113087", "DCM", "Smoothing")],
@@ -536,9 +540,9 @@ def returns_nothing(image):
 """
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "itk_roundtrip", "run", str(SAMPLE), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+def command(*words: str | Path) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(app, list(map(str, words)))
 
 
 @pytest.fixture(scope="module")
@@ -550,7 +554,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_apply_a_function_of_a_file(functions: str, tmp_path: Path) -> None:
     """Its parameters are declared, its noise does not spoil the JSON document."""
-    ended = run(str(tmp_path / "out"), "--apply", f"{functions}:doubled", "--param", "factor=0.5", "--json")
+    words = ["run", SAMPLE, tmp_path / "out", "--apply", f"{functions}:doubled", "--param", "factor=0.5", "--json"]
+    program = [sys.executable, "-m", "itk_roundtrip", *words]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr
     document = json.loads(ended.stdout)
     assert (document["verdict"], document["quantisation"]["bound"]) == ("pass", 0.5)
@@ -570,21 +576,23 @@ def test_apply_a_function_of_a_file(functions: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_function_that_fails_is_told_in_a_sentence(
-    function: str, message: str, functions: str, tmp_path: Path
+    function: str, message: str, functions: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is left behind, and no value of an attribute is repeated."""
-    ended = run(str(tmp_path / "out"), "--apply", f"{functions}:{function}")
-    assert ended.returncode == 2
+    ended = command("run", SAMPLE, tmp_path / "out", "--apply", f"{functions}:{function}")
+    assert ended.exit_code == 2
     assert message in ended.stderr
-    assert "Doe" not in ended.stderr + ended.stdout
-    assert "Traceback" not in ended.stderr
+    told = capfd.readouterr()  # of the process that the function runs in
+    assert "Doe" not in ended.output + told.out + told.err
+    assert "Traceback" not in ended.stderr + told.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_filters_codes_and_settings(tmp_path: Path) -> None:
     """ITK's Gaussian says so by its code, and an attribute is set."""
-    ended = run(str(tmp_path / "out"), "--filter", "gaussian:sigma_mm=1", "--set", "SeriesDescription=Smooth")
-    assert ended.returncode == 0, ended.stderr
+    words = ["--filter", "gaussian:sigma_mm=1", "--set", "SeriesDescription=Smooth"]
+    ended = command("run", SAMPLE, tmp_path / "out", *words)
+    assert ended.exit_code == 0, ended.stderr
     dataset = pydicom.dcmread(next((tmp_path / "out").iterdir()))
     assert dataset.SeriesDescription == "Smooth"
     assert dataset.DerivationCodeSequence[-1].CodeValue == "113088"
@@ -593,10 +601,10 @@ def test_filters_codes_and_settings(tmp_path: Path) -> None:
 
 def test_export_and_back(tmp_path: Path) -> None:
     """What another program does not change has the same stored values."""
-    export = [sys.executable, "-m", "itk_roundtrip", "export", str(SAMPLE), str(tmp_path / "volume.nii.gz")]
-    assert subprocess.run(export, capture_output=True, timeout=300, check=False).returncode == 0
-    ended = run(str(tmp_path / "out"), "--image", str(tmp_path / "volume.nii.gz"), "--description", "seen elsewhere")
-    assert ended.returncode == 0, ended.stderr
+    assert command("export", SAMPLE, tmp_path / "volume.nii.gz").exit_code == 0
+    words = ["--image", tmp_path / "volume.nii.gz", "--description", "seen elsewhere"]
+    ended = command("run", SAMPLE, tmp_path / "out", *words)
+    assert ended.exit_code == 0, ended.stderr
     sources = {pydicom.dcmread(file).SOPInstanceUID: pydicom.dcmread(file) for file in SAMPLE.iterdir()}
     for file in (tmp_path / "out").iterdir():
         dataset = pydicom.dcmread(file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,14 @@ import SimpleITK
 from conftest import SAMPLE, one_series
 from pydicom._private_dict import private_dictionaries
 from synthetic import write_case, write_series
+from typer.testing import CliRunner
 
 import itk_roundtrip as rt
 from itk_roundtrip import new_grids
+from itk_roundtrip.cli import app
 from itk_roundtrip.tags import tag_text
+
+pytestmark = pytest.mark.usefixtures("_lent")
 
 Array = np.ndarray[Any, Any]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "regrid.md"
@@ -371,14 +374,12 @@ def test_of_a_function_and_on_the_command_line(tmp_path: Path) -> None:
     assert result.set == ("ImageComments", "ScanOptions")
     image = SimpleITK.BinShrink(simple(read(source)), [2, 2, 1])
     SimpleITK.WriteImage(image, str(tmp_path / "image.nrrd"))
-    command = [sys.executable, "-m", "itk_roundtrip", "run", str(source), str(tmp_path / "cli"), "--image",
-               str(tmp_path / "image.nrrd")]  # fmt: skip
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 2
+    command = ["run", str(source), str(tmp_path / "cli"), "--image", str(tmp_path / "image.nrrd")]
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 2
     assert "use --regrid" in ended.stderr
-    command += ["--regrid", "--html", str(tmp_path / "page.html")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ended = CliRunner().invoke(app, [*command, "--regrid", "--html", str(tmp_path / "page.html")])
+    assert ended.exit_code == 0, ended.stderr
     report = rt.verify_series(source, tmp_path / "cli", reference=tmp_path / "image.nrrd")
     assert report.verdict == "pass"
     values = SimpleITK.GetArrayFromImage(image)

@@ -406,6 +406,7 @@ def test_some_frames_of_a_file_are_not_written_without_the_others(tmp_path: Path
     assert not (tmp_path / "written").exists()
 
 
+@pytest.mark.usefixtures("_lent")
 def test_a_frame_that_was_moved_is_found(tmp_path: Path) -> None:
     for folder in ("source", "written"):
         (file,) = write_case("enhanced", tmp_path / folder)

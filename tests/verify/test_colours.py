@@ -17,6 +17,8 @@ from itk_roundtrip import UnsupportedSeriesError, find_series, read_series, veri
 from itk_roundtrip.dicom.colours import stated_colours
 from itk_roundtrip.verify.findings import Finding
 
+pytestmark = pytest.mark.usefixtures("_lent")
+
 AMBIGUOUS = [name for name in CASES if "_says_r" in name or "_says_ybr" in name]
 HARMLESS = ["j2k_rgb_rct", "j2k_rgb_ict"]
 IN_ACCORD = ["jpeg_rgb", "jpeg_rgb_adobe", "jpeg_ybr", "jpeg_ybr_420", "jpeg_progressive", "ybr_rct", "j2k_lossy_ict"]

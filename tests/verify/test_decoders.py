@@ -21,6 +21,8 @@ from itk_roundtrip.verify.audit import Request, compare_files
 from itk_roundtrip.verify.findings import Report
 from itk_roundtrip.verify.stored import pixels, stored_values
 
+pytestmark = pytest.mark.usefixtures("_lent")
+
 _LOSSLESS = ("rle", "jpeg_ls", "jpeg_lossless", "jpeg_lossless_14", "j2k")
 COMPRESSED = [
     name

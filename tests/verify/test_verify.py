@@ -700,6 +700,7 @@ def test_source_date_epoch_may_be_any_time(tmp_path: Path, run: Run, monkeypatch
     assert result.verdict == "pass"
 
 
+@pytest.mark.usefixtures("_lent")
 @pytest.mark.parametrize("value", ["nan", "inf", "1e400", "-1"])
 def test_numbers_that_are_none_end_in_a_finding(verify: Verify, tmp_path: Path, value: str) -> None:
     """Nothing that stands in a file is an internal error of ours, and JSON stays JSON."""
@@ -837,7 +838,7 @@ def _die_of_a_second_opinion(requests: Sequence[Request]) -> tuple[Tally, list[P
 def test_a_second_decoder_that_ends_its_process_fails_nothing(
     make: Callable[..., Made], verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make(**RICH)
+    made = make(**{**RICH, "slices": 2})
     monkeypatch.setattr(judge, "compare_many", _die_of_a_second_opinion)
     report = verify(made.source, made.written)
     assert faults(report) == []
@@ -858,6 +859,7 @@ def test_a_folder_of_many_files_is_read_by_the_workers(verify: Verify, tmp_path:
 # ------------------------------------------------------------------------------------ the command line
 
 
+@pytest.mark.usefixtures("_lent")
 def test_exit_codes_and_json(make: Callable[..., Made], tmp_path: Path) -> None:
     """As ``diff`` has them: 0 the same, 1 different, 2 trouble."""
     made = make(**RICH)
@@ -874,6 +876,7 @@ def test_exit_codes_and_json(make: Callable[..., Made], tmp_path: Path) -> None:
     assert "INVENTED-2" in shown.output
 
 
+@pytest.mark.usefixtures("_lent")
 def test_table_tells_the_verdict_first(make: Callable[..., Made], tmp_path: Path) -> None:
     made = make(**RICH)
     planted(made, tmp_path / "out", DEFECTS["patient"][0])
@@ -884,6 +887,7 @@ def test_table_tells_the_verdict_first(make: Callable[..., Made], tmp_path: Path
     assert len(lines) < 20
 
 
+@pytest.mark.usefixtures("_lent")
 @pytest.mark.parametrize("inside", ["nothing", "text", "empty file", "folder"])
 def test_a_folder_without_a_dicom_file_is_no_output(
     inside: str, make: Callable[..., Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -901,6 +905,7 @@ def test_a_folder_without_a_dicom_file_is_no_output(
     assert result.stderr == "itk-roundtrip: ./out holds no DICOM file; there is nothing to verify.\n"
 
 
+@pytest.mark.usefixtures("_lent")
 def test_a_folder_with_nothing_but_broken_files_differs(make: Callable[..., Made], tmp_path: Path) -> None:
     """Something was written, and it cannot be read: that is a finding."""
     made = make(**RICH)
@@ -911,6 +916,7 @@ def test_a_folder_with_nothing_but_broken_files_differs(make: Callable[..., Made
     assert "FIL-01" in {one["check"] for one in json.loads(result.stdout)["findings"]}
 
 
+@pytest.mark.usefixtures("_lent")
 def test_a_source_without_a_series_is_refused(tmp_path: Path) -> None:
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
@@ -1056,6 +1062,7 @@ def test_a_missing_reference_and_an_invented_attribute_are_called_so(verify: Ver
     assert messages["HDR-02", "PatientComments"] == "added although the source does not have it"
 
 
+@pytest.mark.usefixtures("_lent")
 @pytest.mark.parametrize(
     ("allow", "verdict"),
     [
@@ -1081,6 +1088,7 @@ def test_declared_changes_are_accepted(allow: tuple[str, ...], verdict: str, run
         assert declared == {"PatientName", "PatientID"}
 
 
+@pytest.mark.usefixtures("_lent")
 def test_a_declared_value_must_be_valid(run: Run, tmp_path: Path) -> None:
     """Whoever allows an attribute to differ does not allow nonsense."""
     write_series(tmp_path / "source", slices=1)
@@ -1093,6 +1101,7 @@ def test_a_declared_value_must_be_valid(run: Run, tmp_path: Path) -> None:
     assert "HDR-04" in {finding.check for finding in report.findings if finding.severity == "error"}
 
 
+@pytest.mark.usefixtures("_lent")
 def test_an_allowed_name_that_is_none_is_refused(tmp_path: Path) -> None:
     """A misspelt keyword would allow nothing, without a word."""
     write_series(tmp_path / "source", slices=1)

@@ -25,6 +25,8 @@ from itk_roundtrip.pixels.kinds import carriages
 from itk_roundtrip.series.instance import describe
 from itk_roundtrip.series.places import Place
 
+pytestmark = pytest.mark.usefixtures("_lent")
+
 Backend = Literal["itk", "simpleitk"]
 BACKENDS: tuple[Backend, ...] = ("itk", "simpleitk")
 Array = NDArray[Any]
