@@ -1718,6 +1718,15 @@ def write_case(name: str, directory: Path, *, native: bool = False) -> list[Path
     return write_series(directory, **keywords)
 
 
+def write_short_case(name: str, directory: Path) -> list[Path]:
+    """Write a case, of two slices unless it needs more of them."""
+    keywords = _case(name).keywords
+    listed = any(isinstance(one, list) for one in (*keywords.values(), *keywords.get("attributes", {}).values()))
+    if listed or "last_slice" in keywords:
+        return write_case(name, directory)
+    return write_series(directory, **{"slices": 2, **keywords})
+
+
 def case_values(name: str) -> list[NDArray[np.int64]]:
     """Return the stored values that each slice of a case was made of, by frame, row, column and sample."""
     keywords = dict(_case(name).keywords)

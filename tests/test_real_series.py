@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,12 +79,14 @@ def _alone(samples: list[Sample]) -> list[Sample]:
     ]
 
 
+@cache
 def _in_wheel() -> list[Sample]:
     """List the files in the wheel itself; pydicom could download more, which no test does."""
     files = sorted(path.name for path in WHEEL.iterdir() if path.suffix == ".dcm")
     return [Sample(WHEEL, (name,), None) for name in files] + _series_of(WHEEL / "dicomdirtests")
 
 
+@cache
 def _in_corpus() -> list[Sample]:
     folders = sorted(path for path in Path(CORPUS).iterdir() if path.is_dir()) if CORPUS else []
     series = [sample for folder in folders for sample in _series_of(folder)]
@@ -121,6 +123,7 @@ def _looked_up(file: Path) -> Iterator[str]:
         yield from _of_the_pixels(header)
 
 
+@lru_cache(maxsize=100)  # a series is looked at several times
 def _whole(file: Path) -> FileDataset:
     """Read a file, also one without prefix whose first element pydicom takes for one of a data set."""
     try:

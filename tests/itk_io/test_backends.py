@@ -9,7 +9,7 @@ from typing import Any
 import pydicom
 import pytest
 from conftest import SAMPLE, Run, Verify
-from synthetic import CASES, MALFORMED, Case, Identity, is_available, series_instance_uid, write_case, write_series
+from synthetic import CASES, MALFORMED, Case, Identity, is_available, series_instance_uid, write_short_case
 from test_real_series import Sample, _in_corpus, _in_wheel
 
 from itk_roundtrip import RoundtripError, pipeline
@@ -33,16 +33,6 @@ def _identities(index: int, case: Case) -> Sequence[Identity]:
 EVERY = [(name, identity) for index, (name, case) in enumerate(ALL.items()) for identity in _identities(index, case)]
 REAL = [(sample, IDENTITIES[index % 2]) for index, sample in enumerate(_in_wheel())]
 IN_CORPUS = [(sample, IDENTITIES[index % 2]) for index, sample in enumerate(_in_corpus()) if index % 4 == 0]
-
-
-def write_short(name: str, folder: Path) -> None:
-    """Write a case, of two slices unless it needs more of them."""
-    keywords = ALL[name].keywords
-    listed = any(isinstance(one, list) for one in (*keywords.values(), *keywords.get("attributes", {}).values()))
-    if listed or "last_slice" in keywords:
-        write_case(name, folder)
-    else:
-        write_series(folder, **{"slices": 2, **keywords})
 
 
 @pytest.fixture
@@ -82,7 +72,7 @@ def test_case_is_the_same_with_both_front_ends(name: str, identity: str, run: Ru
     """There is no kind that only one of them carries: RGB of 16 bits SimpleITK carries for both."""
     if not is_available(name):
         pytest.skip("no encoder for this transfer syntax")
-    write_short(name, tmp_path / "source")
+    write_short_case(name, tmp_path / "source")
     series = series_instance_uid() if ALL[name].chosen else None
     assert_the_same(run, tmp_path / "source", tmp_path, identity=identity, series=series)
 
@@ -114,7 +104,7 @@ def test_other_transfer_syntax_is_the_same_with_both_front_ends(
     name: str, syntax: str, identity: str, run: Run, tmp_path: Path
 ) -> None:
     """ITK itself compresses to two of them."""
-    write_short(name, tmp_path / "source")
+    write_short_case(name, tmp_path / "source")
     assert_the_same(run, tmp_path / "source", tmp_path, identity=identity, transfer_syntax=syntax)
 
 
@@ -124,7 +114,7 @@ def test_software_versions_tell_the_front_ends_apart(
 ) -> None:
     """Whoever reads a file must be able to see what wrote it."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    write_short(name, tmp_path / "source")
+    write_short_case(name, tmp_path / "source")
     written = []
     for backend, title in NAMES.items():
         result = run(tmp_path / "source", tmp_path / backend, backend=backend)

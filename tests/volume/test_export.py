@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +30,10 @@ from itk_roundtrip.volume import export
 from itk_roundtrip.volume.export import export_volume, write_volume
 from itk_roundtrip.volume.images import laid, lattice_of_volume
 
+pytestmark = pytest.mark.usefixtures("_lent")
+
 EXTENSIONS = (".nrrd", ".nii.gz", ".mha")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with Workers(1, prepare="itk_roundtrip.volume.export:itk") as pool:
-        yield pool
-
-
-@pytest.fixture
-def exported(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rt.ExportResult]:
-    """``export_volume`` with the worker of the module."""
-
-    class Pool:
-        def __init__(self, *_: object, **__: object) -> None:
-            self.call = workers.call
-
-        def __enter__(self) -> Pool:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-    monkeypatch.setattr(export, "Workers", Pool)
-    return export_volume
 
 
 def affine(volume: rt.Volume) -> np.ndarray[Any, Any]:
@@ -158,34 +136,51 @@ def has_modality_lut(series: rt.Series) -> bool:
 # ------------------------------------------------------------------------------------------------------ round trips
 
 
-@pytest.mark.parametrize(
-    "name",  # one in four: most cases differ in headers, of which an image has none
-    [name for name, case in CASES.items() if "exact" in (case.outcome, case.expected("derived"))][::4],
-)
-def test_every_kind(name: str, workers: Workers, tmp_path: Path) -> None:
+OF_EACH_TYPE = {
+    "UC": "one_bit_odd", "SS": "u12_ct", "US": "u16_mr", "F": "u16_ct", "D": "bits_32", "RGBUC": "rgb",
+    "RGBUS": "rgb_16",
+}  # fmt: skip
+"""A case of each pixel type."""
+KINDS = [name for name, case in CASES.items() if "exact" in (case.outcome, case.expected("derived"))][::4]
+"""One in four: most cases differ in headers, of which an image has none."""
+
+
+@pytest.mark.parametrize(("name", "extension"), list(zip(KINDS, cycle(EXTENSIONS), strict=False)))
+def test_every_kind(name: str, extension: str, workers: Workers, tmp_path: Path) -> None:
     if not is_available(name):
         pytest.skip("no encoder for this transfer syntax")
     write_case(name, tmp_path / "in")
     for series in rt.find_series(tmp_path / "in"):
-        export_all(series, workers, tmp_path, EXTENSIONS)
+        export_all(series, workers, tmp_path, (extension,))
 
 
-@pytest.mark.parametrize(
-    "folder",
-    sorted(path.name for path in Path(os.environ.get("ITK_ROUNDTRIP_CORPUS", os.devnull)).glob("*") if path.is_dir()),
-)
-def test_real_series(folder: str, workers: Workers, corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pixel_type", OF_EACH_TYPE)
+def test_every_pixel_type(pixel_type: str, workers: Workers, tmp_path: Path) -> None:
+    """In each format, a volume and a single slice."""
+    for slices in (4, 1):
+        folder = tmp_path / str(slices)
+        write_series(folder, **{**CASES[OF_EACH_TYPE[pixel_type]].keywords, "slices": slices})
+        (series,) = rt.find_series(folder)
+        assert rt.read_series(series).pixel_type == pixel_type
+        assert export_all(series, workers, tmp_path, EXTENSIONS) > 0
+
+
+CORPUS = Path(os.environ.get("ITK_ROUNDTRIP_CORPUS", os.devnull))
+FOLDERS = sorted(path.name for path in CORPUS.glob("*") if path.is_dir())
+
+
+@pytest.mark.parametrize(("folder", "extension"), list(zip(FOLDERS, cycle((".nrrd", ".nii.gz")), strict=False)))
+def test_real_series(folder: str, extension: str, workers: Workers, corpus: Path, tmp_path: Path) -> None:
+    """In one format each: what the formats hold of every kind is told above."""
     for series in rt.find_series(corpus / folder):
-        export_all(series, workers, tmp_path, (".nrrd", ".nii.gz"))
+        export_all(series, workers, tmp_path, (extension,))
 
 
 @pytest.mark.parametrize("backend", ["itk", "simpleitk"])
 @pytest.mark.parametrize("extension", [*EXTENSIONS, ".nii", ".NRRD"])
-def test_the_result_says_what_was_written(
-    exported: Callable[..., rt.ExportResult], extension: str, backend: str, tmp_path: Path
-) -> None:
+def test_the_result_says_what_was_written(extension: str, backend: str, tmp_path: Path) -> None:
     file = tmp_path / f"image{extension}"
-    result = exported(SAMPLE, file, backend=backend)
+    result = export_volume(SAMPLE, file, backend=backend)
     assert (result.verdict, result.source, result.written) == ("pass", str(SAMPLE), str(file))
     assert (result.pixel_type, result.size_xyz, result.volume) == ("SS", (128, 128, 24), 0)
     assert result.spacing_xyz == (2.8125, 2.8125, 2.5)
@@ -198,11 +193,9 @@ def test_the_result_says_what_was_written(
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_nothing_of_the_headers_is_in_the_file(
-    exported: Callable[..., rt.ExportResult], extension: str, tmp_path: Path
-) -> None:
+def test_nothing_of_the_headers_is_in_the_file(extension: str, tmp_path: Path) -> None:
     files = write_series(tmp_path / "in", slices=3, rows=2, columns=2)
-    exported(tmp_path / "in", tmp_path / f"image{extension}")
+    export_volume(tmp_path / "in", tmp_path / f"image{extension}")
     content = (tmp_path / f"image{extension}").read_bytes()
     if extension == ".nii.gz":
         import gzip
@@ -218,7 +211,7 @@ def test_nothing_of_the_headers_is_in_the_file(
 # ------------------------------------------------------------------------------------------------- what is refused
 
 
-def test_slices_that_are_no_grid(exported: Callable[..., rt.ExportResult], tmp_path: Path) -> None:
+def test_slices_that_are_no_grid(tmp_path: Path) -> None:
     for geometry, message in (
         ("gap", r"no regular grid: .* and .* are 5 mm apart, most neighbours 2.5 mm"),
         ("tilt", r"no regular grid: .* lies 1.5 mm beside the normal through"),
@@ -226,11 +219,11 @@ def test_slices_that_are_no_grid(exported: Callable[..., rt.ExportResult], tmp_p
         source, file = tmp_path / geometry, tmp_path / f"{geometry}.nrrd"
         write_series(source, geometry=geometry)
         with pytest.raises(rt.UnsupportedSeriesError, match=message) as caught:
-            exported(source, file)
+            export_volume(source, file)
         assert caught.value.path
         assert caught.value.option == "allow_irregular=True"
         assert not file.exists()
-        result = exported(source, file, allow_irregular=True)
+        result = export_volume(source, file, allow_irregular=True)
         assert len(result.warnings) == 1
         assert "regular grid, which they are not" in result.warnings[0]
 
@@ -252,19 +245,19 @@ def test_frames_of_a_dose_that_are_no_grid(tmp_path: Path) -> None:
     assert found.kind == "gap"
 
 
-def test_what_the_source_leaves_open_is_told(exported: Callable[..., rt.ExportResult], tmp_path: Path) -> None:
+def test_what_the_source_leaves_open_is_told(tmp_path: Path) -> None:
     write_series(tmp_path / "in", geometry="none")
-    result = exported(tmp_path / "in", tmp_path / "image.nrrd")
+    result = export_volume(tmp_path / "in", tmp_path / "image.nrrd")
     assert any("does not say all of where the slices lie" in warning for warning in result.warnings)
 
 
-def test_several_volumes(exported: Callable[..., rt.ExportResult], tmp_path: Path) -> None:
+def test_several_volumes(tmp_path: Path) -> None:
     write_case("echoes", tmp_path / "in")
     with pytest.raises(rt.AmbiguousSeriesError, match="choose one with volume=K"):
-        exported(tmp_path / "in", tmp_path / "image.nrrd")
-    assert exported(tmp_path / "in", tmp_path / "image.nrrd", volume=1).volume == 1
+        export_volume(tmp_path / "in", tmp_path / "image.nrrd")
+    assert export_volume(tmp_path / "in", tmp_path / "image.nrrd", volume=1).volume == 1
     with pytest.raises(rt.RoundtripError, match="2 volumes, counted from 0; 2 is none"):
-        exported(tmp_path / "in", tmp_path / "other.nrrd", volume=2)
+        export_volume(tmp_path / "in", tmp_path / "other.nrrd", volume=2)
 
 
 @pytest.mark.parametrize(
@@ -277,12 +270,10 @@ def test_several_volumes(exported: Callable[..., rt.ExportResult], tmp_path: Pat
         ({"modality": "CR", "modality_lut": True, "slices": 1}, "Modality LUT"),
     ],
 )  # fmt: skip
-def test_pixels_that_are_no_real_values(
-    exported: Callable[..., rt.ExportResult], keywords: dict[str, Any], message: str, tmp_path: Path
-) -> None:
+def test_pixels_that_are_no_real_values(keywords: dict[str, Any], message: str, tmp_path: Path) -> None:
     write_series(tmp_path / "in", **keywords)
     with pytest.raises(rt.UnsupportedSeriesError, match=message):
-        exported(tmp_path / "in", tmp_path / "image.nrrd")
+        export_volume(tmp_path / "in", tmp_path / "image.nrrd")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
@@ -309,17 +300,15 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
         export_volume(tmp_path / "in", tmp_path / "image.nrrd", allow_irregular=1)  # type: ignore[arg-type]
 
 
-def test_a_file_is_replaced_when_the_new_one_is_verified(
-    exported: Callable[..., rt.ExportResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_replaced_when_the_new_one_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "image.nrrd"
     file.write_text("old")
     file.chmod(0o640)
     (tmp_path / "in").mkdir()
     with pytest.raises(rt.SeriesNotFoundError):
-        exported(tmp_path / "in", file, overwrite=True)
+        export_volume(tmp_path / "in", file, overwrite=True)
     assert file.read_text() == "old"
-    exported(SAMPLE, file, overwrite=True)
+    export_volume(SAMPLE, file, overwrite=True)
     assert file.stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nrrd", "in"]
     check_file(file, rt.read_series(rt.find_series(SAMPLE)[0]))
@@ -333,15 +322,15 @@ def test_a_file_is_replaced_when_the_new_one_is_verified(
 
     monkeypatch.setattr(export, "_publish", late)
     with pytest.raises(rt.DestinationError, match="exists"):
-        exported(SAMPLE, file)
+        export_volume(SAMPLE, file)
     assert file.read_text() == "somebody's"
 
 
-def test_what_a_killed_export_left_is_removed(exported: Callable[..., rt.ExportResult], tmp_path: Path) -> None:
+def test_what_a_killed_export_left_is_removed(tmp_path: Path) -> None:
     remnant = tmp_path / ".image.nrrd.itk-roundtrip"
     remnant.mkdir()
     (remnant / "volume.nrrd").write_text("half")
-    exported(SAMPLE, tmp_path / "image.nrrd")
+    export_volume(SAMPLE, tmp_path / "image.nrrd")
     assert [path.name for path in tmp_path.iterdir()] == ["image.nrrd"]
 
 
@@ -358,12 +347,10 @@ def _die(*_: object) -> None:
     os._exit(1)
 
 
-def test_a_crash_is_survived(
-    exported: Callable[..., rt.ExportResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "write_volume", _die)
     with pytest.raises(rt.ITKCrashError, match="ended its process while it read"):
-        exported(SAMPLE, tmp_path / "image.nrrd")
+        export_volume(SAMPLE, tmp_path / "image.nrrd")
     assert list(tmp_path.iterdir()) == []
 
 
