@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
+import io
 import re
 import shlex
-import subprocess
-import sys
+import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from typer.testing import CliRunner
+
+from itk_roundtrip.cli import app
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = "itk-roundtrip"
 
 _BLOCK = re.compile(r"^```(python|sh|console)\n(.*?)^```\n(?:^```text\n(.*?)^```$)?", re.M | re.S)
 _FILE = re.compile(r"# (\w+\.py)\n")
-
-_DRIVER = """
-import contextlib, io, json, subprocess, sys
-namespace, outputs = {"__name__": "__main__"}, []
-for kind, text, line in json.loads(open(sys.argv[1]).read()):
-    if kind == "python":
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            exec(compile("\\n" * line + text, sys.argv[2], "exec"), namespace)
-        outputs.append(output.getvalue())
-    else:
-        outputs.append(subprocess.run(text, stdout=subprocess.PIPE, text=True, check=True).stdout)
-print(json.dumps(outputs))
-"""
 
 
 class Step(NamedTuple):
@@ -61,19 +51,30 @@ def steps(document: str, folder: Path) -> list[Step]:
 def _words(command: str) -> list[str]:
     program, *words = shlex.split(command)
     assert program == PROGRAM
-    return [sys.executable, "-m", "itk_roundtrip", *words]
+    return words
 
 
-def outputs(found: list[Step], folder: Path, name: str) -> list[str]:
-    """Return what the steps print, all Python in one process and one namespace."""
-    (folder / "driver.py").write_text(_DRIVER)
-    (folder / "steps.json").write_text(json.dumps([step[:3] for step in found]))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "driver.py", "steps.json", name]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    printed: list[str] = json.loads(done.stdout)
-    return printed
+def outputs(found: list[Step], name: str) -> list[str]:
+    """Return what the steps print in the current folder, all Python in one namespace."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    return [
+        python(step.text, namespace, name, step.line) if isinstance(step.text, str) else _command(step.text)
+        for step in found
+    ]
+
+
+def python(text: str, namespace: dict[str, Any], name: str, line: int = 0) -> str:
+    """Run a block of Python and return what it prints; a reader has no filters of warnings that make errors of them."""
+    with contextlib.redirect_stdout(io.StringIO()) as output, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile("\n" * line + text, name, "exec"), namespace)
+    return output.getvalue()
+
+
+def _command(words: list[str]) -> str:
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 0, ended.stderr
+    return ended.stdout
 
 
 def lines(text: str) -> list[str]:

@@ -24,13 +24,15 @@ from itk_roundtrip.itk_io.filters import parse_filter
 PAGE = (ROOT / "docs" / "processing.md").read_text()
 
 
+@pytest.mark.usefixtures("_lent")
 @pytest.mark.parametrize("page", ["docs/processing.md", "docs/python.md"])
-def test_blocks_run_and_print_what_the_page_shows(page: str, tmp_path: Path) -> None:
+def test_blocks_run_and_print_what_the_page_shows(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They follow each other in a folder that looks like a clone, as far as they see it."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(ROOT / "data")
     (tmp_path / "out").mkdir()
     steps = documents.steps((ROOT / page).read_text(), tmp_path)
-    for step, printed in zip(steps, documents.outputs(steps, tmp_path, page), strict=True):
+    for step, printed in zip(steps, documents.outputs(steps, page), strict=True):
         if step.shown is not None:
             assert documents.lines(printed) == documents.lines(step.shown), f"block at line {step.line}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,14 @@ import pytest
 from conftest import SAMPLE
 from pydicom.dataelem import DataElement
 from synthetic import series_instance_uid, write_case
+from typer.testing import CliRunner
 
 from itk_roundtrip import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError, losses
+from itk_roundtrip.cli import app
 from itk_roundtrip.losses import IdiomLosses, LossTable, find_losses
+from itk_roundtrip.processes import Outcome, Workers
+
+pytestmark = pytest.mark.usefixtures("_lent")
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-m", "itk_roundtrip", "losses"]
@@ -30,9 +36,40 @@ IDENTIFYING = {0x0020000D, 0x0020000E, 0x00080018, 0x00200052}
 SECONDS = 60
 
 
+_KEEPING = """
+import pickle, sys
+from itk_roundtrip import cli, losses
+
+file, find = sys.argv.pop(), losses.find_losses
+
+def kept(*arguments, **options):
+    table = find(*arguments, **options)
+    with open(file, "wb") as stream:
+        pickle.dump(table, stream)
+    return table
+
+losses.find_losses = kept
+cli.main()
+"""
+"""The command line, which also leaves its table in a file: each run takes seconds."""
+
+
 @pytest.fixture(scope="module")
-def sample() -> LossTable:
-    return find_losses(SAMPLE)
+def document_and_table(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, LossTable]:
+    """What the command line prints of the sample as JSON, without SRC in a clone, and the table that it prints."""
+    folder = tmp_path_factory.mktemp("losses")
+    (folder / "scratch").mkdir()
+    command = [sys.executable, "-c", _KEEPING, "losses", "--json", str(folder / "table")]
+    environment = {**os.environ, "TMPDIR": str(folder / "scratch"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list((folder / "scratch").iterdir()) == []
+    return done.stdout, pickle.loads((folder / "table").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def sample(document_and_table: tuple[str, LossTable]) -> LossTable:
+    return document_and_table[1]
 
 
 @pytest.fixture
@@ -46,10 +83,13 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(folder.iterdir()) == []
 
 
+Examples = Callable[..., None]
+
+
 @pytest.fixture
-def _itk_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the first example only: each takes a second."""
-    monkeypatch.setattr(losses, "IDIOMS", {"ITK": losses.IDIOMS["ITK"]})
+def examples(monkeypatch: pytest.MonkeyPatch) -> Examples:
+    """Return a function that leaves some examples only: each takes a second."""
+    return lambda *idioms: monkeypatch.setattr(losses, "IDIOMS", {name: losses.IDIOMS[name] for name in idioms})
 
 
 def row(table: LossTable, idiom: str) -> IdiomLosses:
@@ -158,24 +198,27 @@ def states(table: LossTable) -> Mapping[str, str]:
     return {one.idiom: one.state for one in table.rows}
 
 
-def test_a_crash_is_told(scratch: Path, tmp_path: Path) -> None:
+def test_a_crash_is_told(examples: Examples, scratch: Path, tmp_path: Path) -> None:
     """GDCMSeriesFileNames ends its process on two real world value mappings; SimpleITK throws."""
+    examples("ITK", "SimpleITK")
     write_case("mr_rwvm_two", tmp_path / "source")
     table = find_losses(tmp_path / "source")
-    assert list(states(table).values()) == ["crashed", "crashed", "refused", "refused"]
+    assert states(table) == {"ITK": "crashed", "SimpleITK": "refused"}
     assert row(table, "ITK").reason == "on reading"
     assert "crashed" in losses.as_markdown(table)
 
 
-def test_a_heap_overflow_is_no_error_of_ours(scratch: Path, tmp_path: Path) -> None:
+def test_a_heap_overflow_is_no_error_of_ours(examples: Examples, scratch: Path, tmp_path: Path) -> None:
     """Colour through one GDCMImageIO writes beyond its buffer; what comes of that is luck, and mostly a crash."""
+    examples("ITK", "SimpleITK")
     write_case("rgb", tmp_path / "source")
     table = find_losses(tmp_path / "source")
     assert states(table)["ITK"] in ("crashed", "refused", "written")
     assert states(table)["SimpleITK"] == "written"
 
 
-def test_a_refusal_is_told_with_its_kind(scratch: Path, tmp_path: Path) -> None:
+def test_a_refusal_is_told_with_its_kind(examples: Examples, scratch: Path, tmp_path: Path) -> None:
+    examples("ITK", "SimpleITK")
     write_case("slope_tenth", tmp_path / "source")
     table = find_losses(tmp_path / "source")
     one = row(table, "ITK")
@@ -183,40 +226,55 @@ def test_a_refusal_is_told_with_its_kind(scratch: Path, tmp_path: Path) -> None:
     assert row(table, "SimpleITK").state == "written"
 
 
-def test_an_example_that_does_not_end_is_told(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Hasty(Workers):
+    """Workers that wait no time for a task that has a limit."""
+
+    def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Outcome:
+        return super().call(function, *arguments, seconds=None if seconds is None else 0.0)
+
+
+def test_an_example_that_does_not_end_is_told(
+    examples: Examples, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples("ITK", "SimpleITK")
     write_case("plain_ct", tmp_path / "source")
-    monkeypatch.setattr(losses, "_SECONDS", 0.0)
-    monkeypatch.setattr(losses, "_SECONDS_PER_SLICE", 0.0)
+    monkeypatch.setattr(losses, "Workers", Hasty)
     table = find_losses(tmp_path / "source")
-    assert set(states(table).values()) == {"timed out"}
+    assert states(table) == {"ITK": "timed out", "SimpleITK": "timed out"}
 
 
-@pytest.mark.usefixtures("_itk_alone")
-def test_wrong_pixels_are_told(scratch: Path, tmp_path: Path) -> None:
+def test_wrong_pixels_are_told(examples: Examples, scratch: Path, tmp_path: Path) -> None:
+    examples("ITK")
     write_case("mono1_ct", tmp_path / "source")
     one = row(find_losses(tmp_path / "source"), "ITK")
     assert one.pixels.changed_values == one.pixels.values > 0
     assert "PhotometricInterpretation" in names(one, "changed")
 
 
-@pytest.mark.usefixtures("_itk_alone")
-def test_invented_attributes_are_told(scratch: Path, tmp_path: Path) -> None:
+def test_invented_attributes_are_told(examples: Examples, scratch: Path, tmp_path: Path) -> None:
+    examples("ITK")
     write_case("no_positions", tmp_path / "source")
     one = row(find_losses(tmp_path / "source"), "ITK")
     assert names(one, "added") == {"ImagePositionPatient", "ImageOrientationPatient"}
     assert ("invented: 2", "ImagePositionPatient, ImageOrientationPatient") in losses.as_lines(one, 4)
 
 
-@pytest.mark.usefixtures("_itk_alone")
-def test_an_invented_uid_is_told(scratch: Path, tmp_path: Path) -> None:
+def test_an_invented_uid_is_told(examples: Examples, scratch: Path, tmp_path: Path) -> None:
+    examples("ITK")
     write_case("cr_plain", tmp_path / "source")
     one = row(find_losses(tmp_path / "source"), "ITK")
     assert one.uids["FrameOfReferenceUID"] == {"invented": 4}
     assert ("UIDs", "Study, Series new; Frame of Reference invented; SOP Instance kept") in losses.as_lines(one, 4)
 
 
-@pytest.mark.parametrize("case", ["names_subfolders", "names_links", "names_unicode"])
-def test_files_are_shown_in_one_folder_whatever_their_names(scratch: Path, tmp_path: Path, case: str) -> None:
+@pytest.mark.parametrize(
+    ("case", "idioms"),
+    [("names_subfolders", ["ITK"]), ("names_links", ["SimpleITK"]), ("names_unicode", ["ITK", "SimpleITK"])],
+)
+def test_files_are_shown_in_one_folder_whatever_their_names(
+    case: str, idioms: list[str], examples: Examples, scratch: Path, tmp_path: Path
+) -> None:
+    examples(*idioms)
     write_case(case, tmp_path / "source")
     before = {path: path.read_bytes() for path in (tmp_path / "source").rglob("*") if path.is_file()}
     table = find_losses(tmp_path / "source")
@@ -224,7 +282,8 @@ def test_files_are_shown_in_one_folder_whatever_their_names(scratch: Path, tmp_p
     assert {path: path.read_bytes() for path in (tmp_path / "source").rglob("*") if path.is_file()} == before
 
 
-def test_several_series(scratch: Path, tmp_path: Path) -> None:
+def test_several_series(examples: Examples, scratch: Path, tmp_path: Path) -> None:
+    examples("ITK")
     write_case("two_series_chosen", tmp_path / "source")
     with pytest.raises(AmbiguousSeriesError, match="series=N"):
         find_losses(tmp_path / "source")
@@ -244,22 +303,23 @@ def test_no_series_and_no_room_are_refused(scratch: Path, tmp_path: Path, monkey
 # ------------------------------------------------------------------------------------- the command line
 
 
-def test_json_of_the_sample_by_default(scratch: Path) -> None:
+def test_json_of_the_sample_by_default(document_and_table: tuple[str, LossTable]) -> None:
     """Without SRC in a clone; no patient data, no chatter of ITK."""
-    done = subprocess.run([*PROGRAM, "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
-    document = json.loads(done.stdout)
-    assert (done.returncode, done.stderr, document["schema"], document["slices"]) == (0, "", 1, 24)
+    printed, table = document_and_table
+    document = json.loads(printed)
+    assert (document["schema"], document["slices"], table.source) == (1, 24, "data/ct-phantom")
     assert [one["idiom"] for one in document["rows"]] == list(losses.IDIOMS)
     lost = {one["path"] for one in document["rows"][0]["attributes"] if one["outcome"] == "lost"}
     assert "RequestAttributesSequence" in lost
     patient = pydicom.dcmread(SAMPLE / "CT0001.dcm")
-    assert str(patient.PatientID) not in done.stdout
-    assert "ller" not in done.stdout
+    assert str(patient.PatientID) not in printed
+    assert "ller" not in printed
 
 
-def test_table_for_people(scratch: Path) -> None:
-    done = subprocess.run([*PROGRAM, SAMPLE], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_table_for_people(sample: LossTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "find_losses", lambda *_, **__: sample)
+    done = CliRunner().invoke(app, ["losses", str(SAMPLE)])
+    assert (done.exit_code, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 120
     for text in ("SimpleITK 2.", "lost: ", "SOP Instance kept", "and 6 more", "refused"):
         assert text in done.stdout

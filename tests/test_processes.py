@@ -13,6 +13,7 @@ import time
 from collections import deque
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
+import chores
 import pytest
 from conftest import SAMPLE
 from synthetic import write_case, write_series
@@ -26,13 +27,7 @@ from itk_roundtrip.processes import Task, Workers, uninterrupted
 from itk_roundtrip.words import posix
 
 PATIENCE_S = 20.0
-PREPARE = "test_processes"
-
-
-def prepare(message: str = "") -> None:
-    """Prepare a worker of these tests, or refuse to."""
-    if message:
-        raise RoundtripError(message)
+PREPARE = "chores"
 
 
 def until(condition: object) -> bool:
@@ -58,34 +53,12 @@ def is_alive(number: int) -> bool:
 # ------------------------------------------------------------------------------------------------------- workers
 
 
-def _die() -> None:
-    os._exit(1)
-
-
-def _pid() -> int:
-    return os.getpid()
-
-
-def _print() -> None:
-    print("said by print")
-    print("said at the end", end="")
-    os.write(1, b"said by a library\n")
-
-
-def _unpicklable() -> object:
-    return lambda: None
-
-
-def _refuse() -> None:
-    raise SeriesWriteError("No.", path="x")
-
-
 def test_a_worker_is_kept_for_the_next_task_or_not() -> None:
     """An example of ITK must run in a process that has run nothing else."""
     with Workers(1, prepare=PREPARE) as pool:
-        assert pool.call(_pid).value == pool.call(_pid).value
+        assert pool.call(chores.pid).value == pool.call(chores.pid).value
     with Workers(1, prepare=PREPARE, single_use=True) as pool:
-        assert len({pool.call(_pid).value for _ in range(3)}) == 3
+        assert len({pool.call(chores.pid).value for _ in range(3)}) == 3
 
 
 def test_no_more_workers_are_started_than_there_are_tasks_or_processors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +66,9 @@ def test_no_more_workers_are_started_than_there_are_tasks_or_processors(monkeypa
     monkeypatch.setattr(processes, "processors", lambda: 2)
     with Workers(3, prepare=PREPARE) as pool:
         assert len(pool._workers) == 1
-        pool.call(_pid)
+        pool.call(chores.pid)
         assert len(pool._workers) == 1
-        assert len(list(pool.run(deque([Task(_pid, ())] * 2)))) == 2
+        assert len(list(pool.run(deque([Task(chores.pid, ())] * 2)))) == 2
         assert len(pool._workers) == 2
 
 
@@ -103,16 +76,16 @@ def test_a_task_has_a_time_limit() -> None:
     with Workers(1, prepare=PREPARE) as pool:
         outcome = pool.call(time.sleep, 3600, seconds=0.1)
         assert (outcome.timed_out, outcome.crashed, outcome.value) == (True, False, None)
-        assert pool.call(_pid, seconds=PATIENCE_S).value
+        assert pool.call(chores.pid, seconds=PATIENCE_S).value
 
 
 def test_what_a_task_prints_goes_nowhere_or_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     """ITK prints names of files and patients; what a function of the user prints is for the user."""
     with Workers(1, prepare=PREPARE) as pool:
-        pool.call(_print)
+        pool.call(chores.print_a_lot)
     assert capfd.readouterr() == ("", "")
     with Workers(1, prepare=PREPARE, output="stderr") as pool:
-        pool.call(_print)
+        pool.call(chores.print_a_lot)
         out, err = capfd.readouterr()
     assert out == ""
     assert err == "said by print\nsaid at the end"
@@ -121,23 +94,34 @@ def test_what_a_task_prints_goes_nowhere_or_to_stderr(capfd: pytest.CaptureFixtu
 def test_errors_of_a_task_and_of_the_preparation_are_raised() -> None:
     with Workers(1, prepare=PREPARE) as pool:
         with pytest.raises(SeriesWriteError, match=r"No\.") as caught:
-            pool.call(_refuse)
+            pool.call(chores.refuse)
         assert caught.value.path == "x"
         with pytest.raises(RoundtripError, match="Internal error"):
-            pool.call(_unpicklable)
-        assert pool.call(_pid).value
+            pool.call(chores.unpicklable)
+        assert pool.call(chores.pid).value
     for module, message in ((f"{PREPARE}:No such function.", "No such function"), ("no_such", "could not start")):
         with Workers(1, prepare=module) as pool, pytest.raises(RoundtripError, match=message):
-            pool.call(_pid)
+            pool.call(chores.pid)
+
+
+def test_a_worker_that_crashes_is_told_and_replaced() -> None:
+    """ITK ends its process on some files; the other slices and the next run must not suffer."""
+    with Workers(1, prepare=PREPARE) as pool:
+        tasks = deque(Task(chores.die_at, (number, 2)) for number in range(5))
+        outcomes = {outcome.task.arguments[0]: outcome for outcome in pool.run(tasks)}
+        assert [outcomes[number].crashed for number in range(5)] == [False, False, True, False, False]
+        assert [outcomes[number].value for number in range(5)] == [0, 1, None, 3, 4]
+        assert pool.call(chores.die).crashed
+        assert pool.call(chores.die_at, 7, 0).value == 7
 
 
 def test_a_worker_that_dies_idle_is_no_crash_of_the_next_task() -> None:
     """The out-of-memory killer chooses whom it likes."""
     with Workers(1, prepare=PREPARE) as pool:
-        number = pool.call(_pid).value
+        number = pool.call(chores.pid).value
         os.kill(number, signal.SIGTERM)
         assert until(lambda: pool._workers[0].process.poll() is not None)
-        outcome = pool.call(_pid)
+        outcome = pool.call(chores.pid)
         assert not outcome.crashed
         assert outcome.value not in (None, number)
 
@@ -149,10 +133,10 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         import sys, time
         from collections import deque
         from itk_roundtrip.processes import Task, Workers
-        import test_processes
-        pool = Workers(2, prepare="test_processes")
-        print(pool.call(test_processes._pid).value, flush=True)
-        list(pool.run(deque([Task(test_processes._write_and_sleep, ({str(tmp_path / "busy")!r},))])))
+        import chores
+        pool = Workers(2, prepare="chores")
+        print(pool.call(chores.pid).value, flush=True)
+        list(pool.run(deque([Task(chores.write_and_sleep, ({str(tmp_path / "busy")!r},))])))
     """
     program = [sys.executable, "-c", textwrap.dedent(code)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
@@ -165,20 +149,6 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert until(lambda: not is_alive(worker))
 
 
-def _write_and_sleep(file: str) -> None:
-    Path(file).touch()
-    time.sleep(3600)
-
-
-def _fill_temporary_folder(told: str, death: bool = False) -> None:
-    with temporary_folder() as folder:
-        (Path(folder) / "patient.dcm").touch()
-        Path(told).write_text(folder)
-        if death:
-            os._exit(1)
-        time.sleep(3600)
-
-
 @pytest.mark.parametrize("end", ["stopped", "crashed", "too late", "parent killed"])
 def test_temporary_files_of_a_worker_that_is_ended_are_removed(end: str, tmp_path: Path) -> None:
     """They hold data of patients; those of others stay."""
@@ -187,9 +157,9 @@ def test_temporary_files_of_a_worker_that_is_ended_are_removed(end: str, tmp_pat
     code = f"""
         from collections import deque
         from itk_roundtrip.processes import Task, Workers
-        import test_processes
-        with Workers(1, prepare="test_processes") as pool:
-            task = Task(test_processes._fill_temporary_folder, ({str(told)!r}, {end == "crashed"}))
+        import chores
+        with Workers(1, prepare="chores") as pool:
+            task = Task(chores.fill_temporary_folder, ({str(told)!r}, {end == "crashed"}))
             for outcome in pool.run(deque([task]), seconds={1 if end == "too late" else None}):
                 print(outcome.crashed, outcome.timed_out)
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -10,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import documents
 import pytest
 
 from itk_roundtrip import rules
@@ -43,7 +43,8 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert len(re.findall(pattern[1], README, re.M)) == 1
 
 
-def test_transcripts_and_python_blocks(clone: Path) -> None:
+@pytest.mark.usefixtures("_lent")
+def test_transcripts_and_python_blocks(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a newcomer sees is what the README shows, to the letter; the examples follow the command that installs."""
     assert CONSOLE
     installing = next(line for line in README.splitlines() if line.startswith("python3 -m venv"))
@@ -55,15 +56,9 @@ def test_transcripts_and_python_blocks(clone: Path) -> None:
         assert words[0] == "itk-roundtrip"
         done = subprocess.run([*PROGRAM, *words[1:]], cwd=clone, capture_output=True, text=True, check=True)
         assert [line.rstrip() for line in done.stdout.splitlines()] == [line.rstrip() for line in shown.splitlines()]
+    monkeypatch.chdir(clone)
     for block, told in zip(PYTHON, ("pass 0.0\n", "pass 24 ", "1 one volume\n"), strict=True):
-        # A plain script, without a ``__main__`` guard, as people will paste it.
-        script = clone / "example.py"
-        script.write_text(block)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, script], cwd=clone, capture_output=True, text=True, env=environment, check=True
-        )
-        assert done.stdout.startswith(told)
+        assert documents.python(block, {}, "README.md").startswith(told)
     assert len(list((clone / "out" / "derived").iterdir())) == 24
 
 

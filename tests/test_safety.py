@@ -18,12 +18,12 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import chores
 import filelock
 import pydicom
 import pytest
@@ -35,8 +35,8 @@ from itk_roundtrip.carry import instances, slabs, staging
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
 from itk_roundtrip.itk_io.view import Hiding
 from itk_roundtrip.pixels import kinds
-from itk_roundtrip.processes import Task, Workers
-from itk_roundtrip.series.find import Series, find_series
+from itk_roundtrip.processes import Workers
+from itk_roundtrip.series.find import find_series
 
 if TYPE_CHECKING:
     import resource
@@ -248,17 +248,9 @@ cli.main()
 Command = Callable[..., Ended]
 
 
-class Lent(contextlib.nullcontext[Workers]):
-    """The workers of the session, which a run does not end."""
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture
-def command(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(_lent: None, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command line in this process, with the workers of the session."""
-    monkeypatch.setattr(_flow, "Workers", lambda *_, **__: Lent(workers))
 
     def call(*arguments: object) -> Ended:
         streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace") for _ in range(2)]
@@ -978,31 +970,16 @@ def test_a_result_that_cannot_be_printed_ends_without_a_traceback(
 # ------------------------------------------------------------------------------------------- crashes of ITK
 
 
-def _die() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def _die_at(number: int, last: int) -> int:
-    if number == last:
-        _die()
-    return number
-
-
 def _die_on_third(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
     if "IM0003.dcm" in [one.name for one in slab.series.instances]:
-        _die()
+        chores.die()
     return slabs.process(job, slab)
 
 
 def _die_of_headers(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
     if slab.hiding is not Hiding.ALL_BUT_PIXELS:
-        _die()
+        chores.die()
     return slabs.process(job, slab)
-
-
-def _die_of_order(folder: Path, series: Series, names: tuple[str, ...], backend: str) -> None:
-    _die()
 
 
 def _write_other_name(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
@@ -1018,16 +995,6 @@ def _write_other_name(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
         return slabs.process(job, slab)
     finally:
         module.complete = complete
-
-
-def test_a_worker_that_crashes_is_told_and_replaced(workers: Workers) -> None:
-    """ITK ends its process on some files; the other slices and the next run must not suffer."""
-    tasks = deque(Task(_die_at, (number, 2)) for number in range(5))
-    outcomes = {outcome.task.arguments[0]: outcome for outcome in workers.run(tasks)}
-    assert [outcomes[number].crashed for number in range(5)] == [False, False, True, False, False]
-    assert [outcomes[number].value for number in range(5)] == [0, 1, None, 3, 4]
-    assert workers.call(_die).crashed
-    assert workers.call(_die_at, 7, 0).value == 7
 
 
 def test_a_crash_names_the_file_and_leaves_nothing(
@@ -1056,7 +1023,7 @@ def test_a_crash_of_the_ordering_is_survived(
     short_source: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """GDCMSeriesFileNames parses every file of the folder and may end on any."""
-    monkeypatch.setattr(slabs, "order", _die_of_order)
+    monkeypatch.setattr(slabs, "order", chores.die)
     result = run(short_source, tmp_path / "out")
     assert (result.verdict, result.order) == ("pass", "position")
 
@@ -1080,18 +1047,14 @@ def test_after_a_crash_less_is_shown_then_single_slices_then_pixels_are_kept(sho
     assert slabs.after_crash(job, kept) == []
 
 
-def _always_die(job: slabs.Job, slab: slabs.Slab) -> slabs.SlabResult:
-    os.kill(os.getpid(), signal.SIGSEGV)
-    raise AssertionError("it is dead")
-
-
 def test_a_slice_that_crashes_itk_whatever_is_tried_is_named(
-    short_source: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    short_source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nothing is written then."""
-    monkeypatch.setattr(slabs, "process", _always_die)
+    monkeypatch.setattr(slabs, "process", chores.die)
+    monkeypatch.setattr(_flow, "Workers", lambda count, **_: Workers(count, prepare="chores"))  # they die often
     with pytest.raises(ITKCrashError, match=r"ITK crashed on .*; nothing was written") as caught:
-        run(short_source, tmp_path / "out")
+        rt.roundtrip(short_source, tmp_path / "out", jobs=1)
     assert caught.value.path in names(short_source)
     assert names(tmp_path) == set()
 
@@ -1101,7 +1064,7 @@ def test_an_itk_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with Workers(1) as pool:
         try:
-            pool.call(_die_at, 1, 0)
+            pool.call(chores.pid)
         except (RoundtripError, OSError) as error:
             told = f"{type(error).__name__}: {error}"
         else:

@@ -1,0 +1,68 @@
+"""Tasks for workers that import nothing else: such a worker starts in a tenth of a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from itk_roundtrip.errors import RoundtripError, SeriesWriteError
+from itk_roundtrip.folders import temporary_folder
+
+
+def prepare(message: str = "") -> None:
+    """Prepare a worker, or refuse to."""
+    if message:
+        raise RoundtripError(message)
+
+
+def pid() -> int:
+    """Return the number of the worker's process."""
+    return os.getpid()
+
+
+def die(*_: object) -> None:
+    """Crash, as ITK does on some files."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def die_at(number: int, last: int) -> int:
+    """End the process if a number is the last one."""
+    if number == last:
+        die()
+    return number
+
+
+def print_a_lot() -> None:
+    """Print as Python and as libraries do."""
+    print("said by print")
+    print("said at the end", end="")
+    os.write(1, b"said by a library\n")
+
+
+def unpicklable() -> Callable[[], None]:
+    """Return what cannot be sent back."""
+    return lambda: None
+
+
+def refuse() -> None:
+    """Raise an error that is for the user."""
+    raise SeriesWriteError("No.", path="x")
+
+
+def write_and_sleep(file: str) -> None:
+    """Make a file, then never end."""
+    Path(file).touch()
+    time.sleep(3600)
+
+
+def fill_temporary_folder(told: str, death: bool = False) -> None:
+    """Put a file into a temporary folder and tell its name, then die or never end."""
+    with temporary_folder() as folder:
+        (Path(folder) / "patient.dcm").touch()
+        Path(told).write_text(folder)
+        if death:
+            os._exit(1)
+        time.sleep(3600)
