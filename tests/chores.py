@@ -52,6 +52,11 @@ def refuse() -> None:
     raise SeriesWriteError("No.", path="x")
 
 
+def versions(folder: Path, backend: str) -> tuple[str, ...]:
+    """Return the same versions for all front ends."""
+    return "a front end", "its GDCM"
+
+
 def write_and_sleep(file: str) -> None:
     """Make a file, then never end."""
     Path(file).touch()

@@ -88,6 +88,9 @@ class Lent:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def start(self) -> None:
+        """It runs already."""
+
     def close(self) -> None:
         """Leave it to the next."""
 

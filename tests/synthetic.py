@@ -1721,8 +1721,9 @@ def write_case(name: str, directory: Path, *, native: bool = False) -> list[Path
 def write_short_case(name: str, directory: Path) -> list[Path]:
     """Write a case, of two slices unless it needs more of them."""
     keywords = _case(name).keywords
-    listed = any(isinstance(one, list) for one in (*keywords.values(), *keywords.get("attributes", {}).values()))
-    if listed or "last_slice" in keywords:
+    given = (*keywords.values(), *keywords.get("attributes", {}).values())
+    listed = any(isinstance(one, list) for one in given)
+    if listed or keywords.keys() & {"last_slice", "geometry", "names", "truncated"}:
         return write_case(name, directory)
     return write_series(directory, **{"slices": 2, **keywords})
 

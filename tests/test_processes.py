@@ -12,6 +12,7 @@ import textwrap
 import time
 from collections import deque
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import chores
 import pytest
@@ -63,13 +64,21 @@ def test_a_worker_is_kept_for_the_next_task_or_not() -> None:
 
 def test_no_more_workers_are_started_than_there_are_tasks_or_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each costs half a second of a processor and the memory of ITK."""
+    started = []
+
+    class Counted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            started.append(self)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Counted)
     monkeypatch.setattr(processes, "processors", lambda: 2)
     with Workers(3, prepare=PREPARE) as pool:
-        assert len(pool._workers) == 1
+        assert len(started) == 1
         pool.call(chores.pid)
-        assert len(pool._workers) == 1
+        assert len(started) == 1
         assert len(list(pool.run(deque([Task(chores.pid, ())] * 2)))) == 2
-        assert len(pool._workers) == 2
+        assert len(started) == 2
 
 
 def test_a_task_has_a_time_limit() -> None:
@@ -120,7 +129,7 @@ def test_a_worker_that_dies_idle_is_no_crash_of_the_next_task() -> None:
     with Workers(1, prepare=PREPARE) as pool:
         number = pool.call(chores.pid).value
         os.kill(number, signal.SIGTERM)
-        assert until(lambda: pool._workers[0].process.poll() is not None)
+        assert until(lambda: not is_alive(number))
         outcome = pool.call(chores.pid)
         assert not outcome.crashed
         assert outcome.value not in (None, number)
@@ -188,19 +197,32 @@ def test_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("pass\n", "")
 
 
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from itk_roundtrip.carry.staging import Staging
+
+source, output = map(Path, sys.argv[1:])
+staging = Staging(source, output, overwrite=False)
+staging.__enter__()
+print(staging.work, flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
 def test_a_worker_that_outlives_its_run_writes_nothing_into_the_next(tmp_path: Path) -> None:
     """The lock goes with the killed run; its worker may be in the middle of a slab, which ITK does not let go of."""
     source, output = tmp_path / "in", tmp_path / "out"
     write_series(source, slices=3)
-    killed = Staging(source, output, overwrite=False)
-    killed.__enter__()
-    job = slabs.Job(None, killed.work)
-    assert killed._lock is not None
-    killed._lock.release()  # as the system does when the process ends
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, source, output], capture_output=True, text=True, check=False
+    )
+    work = Path(killed.stdout.strip())
+    assert work.is_dir()
     with Staging(source, output, overwrite=False) as staging:
-        assert not killed.work.exists()
+        assert not work.exists()
         with pytest.raises(RoundtripError):
-            slabs._put(job, _slab(source), [b"late"])
+            slabs.process(slabs.Job(None, work), _slab(source).kept("nothing but the writing is late"))
         assert [path.name for path in staging.folder.rglob("*") if path.is_file()] == ["lock"]
         assert not list(staging.output.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"in"}

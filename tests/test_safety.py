@@ -31,7 +31,7 @@ from synthetic import CASES, is_available, series_instance_uid, write_series
 
 import itk_roundtrip as rt
 from itk_roundtrip import cli
-from itk_roundtrip.carry import instances, slabs, staging
+from itk_roundtrip.carry import instances, slabs
 from itk_roundtrip.errors import ITKCrashError, RoundtripError
 from itk_roundtrip.itk_io.view import Hiding
 from itk_roundtrip.pixels import kinds
@@ -196,7 +196,6 @@ _STAGED = """
 import contextlib, importlib, signal, sys
 from types import ModuleType, SimpleNamespace
 from itk_roundtrip import cli, folders
-from itk_roundtrip.carry import staging
 
 moment = sys.argv.pop(1)
 flow = importlib.import_module("itk_roundtrip.pipeline")
@@ -205,14 +204,15 @@ class NoWorkers(contextlib.nullcontext):
         pass
 
 flow.Workers = lambda *_, **__: NoWorkers()
-acquire, remove = staging.Staging._acquire, folders.remove
+lock, remove = folders.lock, folders.remove
 
 def interrupt(*_):
     signal.raise_signal(signal.SIGINT)
 
-def acquire_then_interrupt(place):
-    acquire(place)
+def lock_then_interrupt(folder):
+    locked = lock(folder)
     interrupt()
+    return locked
 
 def interrupt_then_remove(path):
     folders.remove = remove
@@ -239,7 +239,7 @@ report = sys.modules[name] = ModuleType(name)
 report.run_table = interrupt if moment == "printing" else lambda *_: "carried"
 report.run_document = lambda *_: {"carried": True}
 if moment == "entering":
-    staging.Staging._acquire = acquire_then_interrupt
+    folders.lock = lock_then_interrupt
 cli.main()
 """
 """The command line with a carrier that does next to nothing, and something that happens at an exact moment."""
@@ -367,9 +367,10 @@ def test_kill_at_any_moment_leaves_the_source_and_a_whole_output_or_none(
 
 
 _KILLED_WHILE_PUBLISHING = """
-import os, signal, sys
+import ctypes, os, signal, sys
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from itk_roundtrip.carry import staging
 
 source, destination, exchange, last = sys.argv[1:]
@@ -383,7 +384,9 @@ def dying(function):
     return call
 
 os.rename = dying(os.rename)
-staging._exchange = dying(staging._exchange) if exchange == "exchange" else lambda *_: False
+library, calls = ctypes.CDLL(None), ("renameat2", "renamex_np") if exchange == "exchange" else ()
+dying_calls = {name: dying(getattr(library, name)) for name in calls if hasattr(library, name)}
+ctypes.CDLL = lambda _: SimpleNamespace(**dying_calls)
 with staging.Staging(Path(source), Path(destination), overwrite=True) as place:
     (place.output / "new.dcm").write_text("new")
     place.publish()
@@ -492,7 +495,7 @@ def test_overwrite_works_where_folders_cannot_be_exchanged(
     short_source: Path, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """NFS and old kernels have no exchange of two folders."""
-    monkeypatch.setattr(staging, "_exchange", lambda *_: False)
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())  # a system that has no such call
     output = tmp_path / "out"
     write_old(output)
     assert command("run", short_source, output, "--overwrite").code == 0
@@ -513,7 +516,7 @@ def test_the_old_output_comes_back_where_the_new_one_cannot_be_put_in_its_place(
         rename(old, new)
 
     before = write_old(output)
-    monkeypatch.setattr(staging, "_exchange", lambda *_: False)
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())  # a system that has no such call
     monkeypatch.setattr("os.rename", failing)
     command("run", short_source, output, "--overwrite").check_refused("input/output error")
     assert len(failed) == 1

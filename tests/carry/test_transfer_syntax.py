@@ -22,8 +22,8 @@ from pydicom import uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_fragments, parse_basic_offsets
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.encoders.base import get_encoder
+from pydicom.pixels.decoders.base import Decoder, get_decoder
+from pydicom.pixels.encoders.base import Encoder
 from synthetic import CASES, MALFORMED, is_available, write_series
 from typer.testing import CliRunner
 
@@ -31,6 +31,7 @@ from itk_roundtrip import RoundtripError, SeriesWriteError, UnsupportedSeriesErr
 from itk_roundtrip.carry import compression
 from itk_roundtrip.cli import app
 from itk_roundtrip.dicom.transcoding import as_explicit, as_implicit
+from itk_roundtrip.itk_io import _simpleitk
 from itk_roundtrip.pixels.formats import PixelFormat
 
 NATIVE = ("explicit", "implicit")
@@ -198,19 +199,26 @@ OTHER_DECODERS = {"rle": "pydicom", "jpeg-lossless": "pylibjpeg", "jpeg-ls": "py
 """Plug-ins of pydicom that did not encode; of JPEG 2000 there is but one, and GDCM."""
 
 
-def by_others(dataset: Dataset, stream: bytes, syntax: str, folder: Path) -> Iterator[NDArray[Any]]:
-    """Yield one frame as other decoders read it: SimpleITK, where GDCM takes it, and another one of pydicom."""
+def bare_dataset(stream: bytes, syntax: str, **attributes: Any) -> Dataset:
+    """Return a Secondary Capture that holds nothing but a compressed frame."""
     bare = Dataset()
     bare.file_meta = FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    bare.file_meta.TransferSyntaxUID = syntax
     bare.SOPClassUID, bare.SOPInstanceUID = uid.SecondaryCaptureImageStorage, "1.2.3"
-    for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
-                    "PixelRepresentation", "PlanarConfiguration"):  # fmt: skip
-        if keyword in dataset:
-            setattr(bare, keyword, dataset[keyword].value)
-    bare.PhotometricInterpretation = "RGB" if dataset.SamplesPerPixel == 3 else "MONOCHROME2"
+    for keyword, value in attributes.items():
+        setattr(bare, keyword, value)
+    bare.PhotometricInterpretation = "RGB" if bare.SamplesPerPixel == 3 else "MONOCHROME2"
     bare.PixelData = encapsulate([stream])
     bare["PixelData"].VR = "OB"
+    return bare
+
+
+def by_others(dataset: Dataset, stream: bytes, syntax: str, folder: Path) -> Iterator[NDArray[Any]]:
+    """Yield one frame as other decoders read it: SimpleITK, where GDCM takes it, and another one of pydicom."""
+    keywords = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+                "PlanarConfiguration")  # fmt: skip
+    described = {keyword: dataset[keyword].value for keyword in keywords if keyword in dataset}
+    bare = bare_dataset(stream, dataset.file_meta.TransferSyntaxUID, **described)
     if OTHER_DECODERS[syntax]:
         yield values_of(bare, plugin=OTHER_DECODERS[syntax])[0]
     misread = bare.BitsAllocated == 32 or (syntax == "rle" and bare.SamplesPerPixel == 3 and bare.BitsAllocated == 16)
@@ -565,7 +573,12 @@ def test_there_and_back(name: str, run: Run, tmp_path: Path) -> None:
 
 def decoded(stream: bytes, words: NDArray[Any], pixel_format: PixelFormat) -> NDArray[Any]:
     """Return what libjpeg reads of a JPEG Lossless stream."""
-    bare = compression._bare_dataset(stream, words, pixel_format, "jpeg-lossless")
+    stored = pixel_format.bits_stored
+    bare = bare_dataset(
+        stream, uid.JPEGLosslessSV1, Rows=words.shape[0], Columns=words.shape[1], SamplesPerPixel=1,
+        BitsAllocated=pixel_format.bits_allocated, BitsStored=stored, HighBit=stored - 1,
+        PixelRepresentation=int(pixel_format.signed),
+    )  # fmt: skip
     return values_of(bare, plugin="pylibjpeg").reshape(words.shape)
 
 
@@ -636,7 +649,8 @@ def test_stream_that_nothing_else_decodes_is_refused(monkeypatch: pytest.MonkeyP
     """What cannot be proven is not written."""
     pixel_format, words = PixelFormat(8, 8, False), np.zeros((40, 40), "u1")
     stream = compression.compressed(words, pixel_format, "rle")
-    monkeypatch.setattr(compression, "_decoders", lambda name: [("one", None), ("other", None)])
+    monkeypatch.setattr(_simpleitk, "stored_values", None)
+    monkeypatch.setattr(Decoder, "available_plugins", ())
     with pytest.raises(SeriesWriteError, match="no other decoder here takes it"):
         compression.check_stream(stream, words, pixel_format, "rle", "IM0001.dcm")
 
@@ -647,8 +661,8 @@ def test_stream_that_nothing_else_decodes_is_refused(monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def _no_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if no plug-in of pydicom were installed."""
-    for syntax in ("jpeg-ls", "jpeg2000"):
-        monkeypatch.setattr(get_encoder(UIDS[syntax]), "_available", {})
+    lacking = UIDS["jpeg-ls"], UIDS["jpeg2000"]
+    monkeypatch.setattr(Encoder, "is_available", property(lambda encoder: encoder.UID not in lacking))
 
 
 @pytest.mark.usefixtures("_no_encoders")

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import chores
 import pydicom
 import pytest
 from conftest import SAMPLE, Run, Verify
 from synthetic import CASES, MALFORMED, Case, Identity, is_available, series_instance_uid, write_short_case
 from test_real_series import Sample, _in_corpus, _in_wheel
 
-from itk_roundtrip import RoundtripError, pipeline
+from itk_roundtrip import RoundtripError
+from itk_roundtrip.carry import slabs
 from itk_roundtrip.itk_io.front_ends import NAMES
 
 ALL: dict[str, Case] = {**CASES, **MALFORMED}
@@ -39,7 +41,7 @@ IN_CORPUS = [(sample, IDENTITIES[index % 2]) for index, sample in enumerate(_in_
 def _pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of a file may depend on the clock, and both front ends have the same name."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    monkeypatch.setattr(pipeline, "_named_versions", lambda of_itk: ("itk-roundtrip", "a front end"))
+    monkeypatch.setattr(slabs, "versions", chores.versions)
 
 
 def outcome(run: Run, source: Path, written: Path, **options: Any) -> tuple[object, dict[str, bytes]]:

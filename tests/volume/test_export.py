@@ -22,6 +22,7 @@ from synthetic import CASES, is_available, write_case, write_series
 from typer.testing import CliRunner
 
 import itk_roundtrip as rt
+from itk_roundtrip import folders
 from itk_roundtrip.cli import app
 from itk_roundtrip.itk_io.files import read_file
 from itk_roundtrip.processes import Workers
@@ -314,13 +315,13 @@ def test_a_file_is_replaced_when_the_new_one_is_verified(tmp_path: Path, monkeyp
     check_file(file, rt.read_series(rt.find_series(SAMPLE)[0]))
     # What appears at the last moment is not replaced unasked.
     file.rename(tmp_path / "other.nrrd")
-    publish = export._publish
+    link = os.link
 
-    def late(staged: Path, target: Any, **options: Any) -> None:
+    def late(staged: Path, target: Path) -> None:
         file.write_text("somebody's")
-        publish(staged, target, **options)
+        link(staged, target)
 
-    monkeypatch.setattr(export, "_publish", late)
+    monkeypatch.setattr("os.link", late)
     with pytest.raises(rt.DestinationError, match="exists"):
         export_volume(SAMPLE, file)
     assert file.read_text() == "somebody's"
@@ -335,11 +336,11 @@ def test_what_a_killed_export_left_is_removed(tmp_path: Path) -> None:
 
 
 def test_two_at_once(tmp_path: Path) -> None:
-    with (
-        export._staged(tmp_path / "image.nrrd", ".nrrd"),
-        pytest.raises(rt.DestinationError, match="Another export is writing"),
-    ):
+    hidden = tmp_path / ".image.nrrd.itk-roundtrip"
+    lock = folders.lock(hidden)
+    with pytest.raises(rt.DestinationError, match="Another export is writing"):
         export_volume(SAMPLE, tmp_path / "image.nrrd")
+    folders.remove_locked(hidden, lock)
     assert list(tmp_path.iterdir()) == []
 
 
