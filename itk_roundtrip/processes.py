@@ -211,15 +211,15 @@ class Workers:
         for worker in [worker for worker in self._workers if worker.ready and worker.task is None]:
             if not tasks:
                 return
-            task = tasks.popleft()
             assert worker.process.stdin is not None
             try:
-                _send(worker.process.stdin, pickle.dumps(task))
-            except OSError:  # it died when it had nothing to do, which is not the fault of this task
-                self._end(worker)
-                tasks.appendleft(task)
-                continue
-            worker.task, worker.since = task, time.monotonic()
+                if worker.process.poll() is None:
+                    _send(worker.process.stdin, pickle.dumps(tasks[0]))
+                    worker.task, worker.since = tasks.popleft(), time.monotonic()
+                    continue
+            except OSError:
+                pass
+            self._end(worker)  # it died when it had nothing to do, which is not the fault of this task
 
     def _next_outcome(self, seconds: float | None) -> Outcome | None:
         """Wait a little for an answer, and return the outcome of the task that it is of, if there is one."""
