@@ -514,14 +514,12 @@ def _find(source: str | os.PathLike[str] | Series, options: Options, workers: Wo
     from itk_roundtrip.carry import compression
     from itk_roundtrip.series.find import check_readable, find_source
 
-    def scanning(done: int, total: int) -> None:
-        if done == 1 and total > _FEW_FILES:
-            workers.start()
-        options.progress("Scanning", done, total)
-
     compression.check_available(options.transfer_syntax)
-    series_list, series = find_source(source, options.series, progress=scanning)
+    progress: Callable[[int, int], None] = lambda done, total: options.progress("Scanning", done, total)  # noqa: E731
+    series_list, series = find_source(source, options.series, progress=progress)
     check_readable(series_list.skipped)
+    if len(series.instances) > _FEW_FILES:
+        workers.start()
     return series_list, series
 
 
