@@ -23,6 +23,7 @@ from itk_roundtrip.arguments import (
     Progress,
     TransferSyntax,
 )
+from itk_roundtrip.carry.operation import prepared_for
 from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
 from itk_roundtrip.processes import start_ahead
 from itk_roundtrip.words import posix
@@ -556,7 +557,10 @@ def main() -> None:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _stop)
     if sys.argv[1:2] == ["run"] and not {"--help", "-h"} & set(sys.argv):  # ITK takes longer to load than all else
-        start_ahead(f"itk_roundtrip.carry.slabs:{'simpleitk' if 'simpleitk' in sys.argv else 'itk'}")
+        backend: Backend = "simpleitk" if "simpleitk" in sys.argv else "itk"
+        start_ahead(f"itk_roundtrip.carry.slabs:{backend}")
+        if any(argument.startswith("--apply") for argument in sys.argv):
+            start_ahead(prepared_for(backend, is_function=True), "stderr")
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names hold any bytes

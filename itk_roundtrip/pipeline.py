@@ -37,8 +37,9 @@ from itk_roundtrip.volume.volume import NO_DERIVATION, Derivation, check_volume
 from itk_roundtrip.words import counted, posix
 
 if TYPE_CHECKING:
+    from itk_roundtrip.carry.operation import Operation
     from itk_roundtrip.carry.processed import Values
-    from itk_roundtrip.carry.processing import Made, Operation
+    from itk_roundtrip.carry.processing import Made
     from itk_roundtrip.carry.regrid import Regridded
     from itk_roundtrip.carry.scheduling import Pool
     from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
@@ -415,7 +416,7 @@ def _operation(
         raise RoundtripError("An image takes no parameters; leave out parameters.", option="parameters")
     if image is not None and debug:
         raise RoundtripError("An image is no function; leave out debug=True.", option="debug=True")
-    from itk_roundtrip.carry.processing import Operation
+    from itk_roundtrip.carry.operation import Operation
 
     return Operation(apply, parameters or {}, image, debug)
 
@@ -444,8 +445,9 @@ def carry(
     folders, uids = (posix(folder_of(source, options.series)), posix(destination)), judge.uids_of(series_list)
     if options.operation is None:
         return _finish(trip, _carry_in_itk_order(trip), folders, uids)
+    order = _ask_for_order(trip)  # while the process of the operation starts
     values = _process(trip, options.operation, apart)
-    return _finish(trip, _carry_processed(trip, values, *_ask_for_order(trip)), folders, uids)
+    return _finish(trip, _carry_processed(trip, values, *order), folders, uids)
 
 
 @dataclass(frozen=True)
@@ -510,7 +512,10 @@ class _Carried:
 
 
 def _find(source: str | os.PathLike[str] | Series, options: Options, workers: Workers) -> tuple[SeriesList, Series]:
-    """Find the series in a folder and choose which to carry; start the workers if there are many files."""
+    """Find the series in a folder and choose which to carry; start the workers if there are many files.
+
+    With an operation, its own process starts first.
+    """
     from itk_roundtrip.carry import compression
     from itk_roundtrip.series.find import check_readable, find_source
 
@@ -518,7 +523,7 @@ def _find(source: str | os.PathLike[str] | Series, options: Options, workers: Wo
     progress: Callable[[int, int], None] = lambda done, total: options.progress("Scanning", done, total)  # noqa: E731
     series_list, series = find_source(source, options.series, progress=progress)
     check_readable(series_list.skipped)
-    if len(series.instances) > _FEW_FILES:
+    if len(series.instances) > _FEW_FILES and options.operation is None:
         workers.start()
     return series_list, series
 
@@ -749,9 +754,9 @@ def _worker_of_operation(options: Options) -> Workers | None:
     """Return the process that an operation runs in; ``None`` if there is none, or it is an object in this one."""
     if options.operation is None or options.operation.is_local:
         return None
-    from itk_roundtrip.carry import processing
+    from itk_roundtrip.carry import operation
 
-    return processing.worker(options.backend)
+    return operation.worker(options.operation, options.backend)
 
 
 def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> Made:
@@ -767,6 +772,7 @@ def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> Made:
         trip.staging.work,
         options.backend,
         ThisProcess() if apart is None else apart,
+        trip.workers,
         options.progress,
         footprint_slices=derivation.footprint_slices,
         allow_irregular=derivation.allow_irregular,
@@ -860,7 +866,7 @@ def _with_grids(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...]
     by_instance: dict[str, list[Grid]] = {}
     for name, frame in sorted(of_planes, key=lambda key: key[1] or 0):
         by_instance.setdefault(name, []).append(of_planes[name, frame])
-    changed = not all(survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
+    changed = not all(survey.survey.unchanged for survey in found) or any(grid.rule != "own" for grid in grids)
     warnings = []
     if is_coarse([survey.survey for survey in found], grids):
         warnings.append(
@@ -1025,6 +1031,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference
     """
     from itk_roundtrip.carry import processing
+    from itk_roundtrip.carry.operation import Operation
     from itk_roundtrip.carry.scheduling import ThisProcess
     from itk_roundtrip.series.find import SeriesList
     from itk_roundtrip.verify import judge
@@ -1042,7 +1049,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
         progress=lambda stage, done, total: None,
         backend=volume.backend,
         derivation=derivation or NO_DERIVATION,
-        operation=None if values is None else processing.Operation(),
+        operation=None if values is None else Operation(),
     )
     with Staging(series.directory, destination, overwrite=overwrite) as staging:
         trip = _trip(series, _irregular(series), options, staging, ThisProcess(), before.sources, edited)

@@ -175,7 +175,7 @@ class Workers:
         """Run a task and return its outcome; an error that it raises is raised here."""
         return next(iter(self.run(deque([Task(function, arguments)]), seconds=seconds)))
 
-    def run(self, tasks: deque[Task], *, seconds: float | None = None) -> Iterator[Outcome]:
+    def run(self, tasks: deque[Task], *, seconds: float | None = None, starting: bool = True) -> Iterator[Outcome]:
         """Run tasks and yield their outcomes in the order of completion; tasks may be appended meanwhile.
 
         Parameters
@@ -184,6 +184,8 @@ class Workers:
             Is emptied.
         seconds
             Time limit of each task.
+        starting
+            Start more workers, as many as may run, if there are tasks for them; else only where there is none.
 
         Raises
         ------
@@ -192,7 +194,7 @@ class Workers:
         """
         try:
             while tasks or self._busy:
-                self._hand_out(tasks)
+                self._hand_out(tasks, self._count if starting else 1)
                 outcome = self._next_outcome(seconds)
                 if outcome is not None:
                     yield outcome
@@ -204,9 +206,9 @@ class Workers:
         """The workers that have a task."""
         return [worker for worker in self._workers if worker.task is not None]
 
-    def _hand_out(self, tasks: deque[Task]) -> None:
-        """Give a task to each worker that is ready and has none; start workers for the others, as many as may run."""
-        for _ in range(min(self._count, len(tasks) + len(self._busy)) - len(self._workers)):
+    def _hand_out(self, tasks: deque[Task], count: int) -> None:
+        """Give a task to each worker that is ready and has none; start up to ``count`` workers for the others."""
+        for _ in range(min(count, len(tasks) + len(self._busy)) - len(self._workers)):
             self._start()
         for worker in [worker for worker in self._workers if worker.ready and worker.task is None]:
             if not tasks:
@@ -221,7 +223,13 @@ class Workers:
                 pass
             self._end(worker)  # it died when it had nothing to do, which is not the fault of this task
 
-    def _next_outcome(self, seconds: float | None) -> Outcome | None:
+    def is_ready(self) -> bool:
+        """Tell whether a worker has imported what its tasks need."""
+        if not self._busy:
+            self._next_outcome(None, wait=0.0)
+        return any(worker.ready for worker in self._workers)
+
+    def _next_outcome(self, seconds: float | None, wait: float = _POLL_SECONDS) -> Outcome | None:
         """Wait a little for an answer, and return the outcome of the task that it is of, if there is one."""
         for late in self._busy if seconds is not None else ():
             if time.monotonic() - late.since > (seconds or 0.0):
@@ -229,7 +237,7 @@ class Workers:
                 assert late.task is not None
                 return Outcome(late.task, timed_out=True)
         try:
-            worker, answer = self._answers.get(timeout=_POLL_SECONDS)
+            worker, answer = self._answers.get(timeout=wait)
         except queue.Empty:
             return None
         if worker not in self._workers:  # it was ended, this is its last word
@@ -263,12 +271,12 @@ _ahead: dict[tuple[str, str | None], subprocess.Popen[bytes]] = {}
 """Processes that no :class:`Workers` has taken yet, by what they prepare and where their output goes."""
 
 
-def start_ahead(prepare: str) -> None:
+def start_ahead(prepare: str, output: Literal["stderr"] | None = None) -> None:
     """Start a worker process before it is known what for, which the first :class:`Workers` that prepares so takes.
 
     It imports while this process imports and parses; if nobody takes it, it ends with this process.
     """
-    _ahead[prepare, None] = _process(prepare, None)
+    _ahead[prepare, output] = _process(prepare, output)
 
 
 def _process(prepare: str, output: str | None) -> subprocess.Popen[bytes]:

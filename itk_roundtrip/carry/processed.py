@@ -21,7 +21,7 @@ from itk_roundtrip.itk_io.view import Plane
 from itk_roundtrip.pixels.formats import Array, masked
 from itk_roundtrip.pixels.grids import Grid, SourceGrid, Survey, rescale
 from itk_roundtrip.pixels.kinds import Carriage
-from itk_roundtrip.pixels.quantise import Figures, quantise, survey
+from itk_roundtrip.pixels.quantise import Figures, survey
 from itk_roundtrip.series.find import Instance, Slice
 from itk_roundtrip.volume.checks import check_real_values
 from itk_roundtrip.volume.read import format_of_slice
@@ -77,11 +77,10 @@ def lossy_contributor(slices: Sequence[Slice], index: int, contributing: Iterabl
 
 @dataclass(frozen=True)
 class PlaneSurvey:
-    """What the values of a plane ask of a grid, and whether they are those of the source on the source's own."""
+    """The grid of a plane of the source, and what the values of the plane ask of a grid."""
 
     grid: SourceGrid
     survey: Survey
-    unchanged: bool
 
 
 def survey_plane(source: Header, plane: Plane, words: Array | None, values: Array) -> PlaneSurvey:
@@ -106,13 +105,9 @@ def survey_plane(source: Header, plane: Plane, words: Array | None, values: Arra
     check_real_values(plane.instance, plane.carriage, source, to_process=True)
     grid = source_grid(source, plane)
     if words is None:
-        return PlaneSurvey(grid, survey(values, words_of_new_slice(values, grid), grid), unchanged=False)
-    found = survey(values, words, grid)
-    (low, high), unchanged = grid.pixel_format.stored_range, False
-    if found.nan == found.infinite == 0 and low <= found.lowest and found.highest <= high:
-        own = Grid(grid, grid.pixel_format, grid.slope, grid.intercept, "own")
-        unchanged = quantise(values, words, own)[1].changed == 0
-    return PlaneSurvey(grid, found, unchanged)
+        of_new_slice = survey(values, words_of_new_slice(values, grid), grid)
+        return PlaneSurvey(grid, replace(of_new_slice, unchanged=False))
+    return PlaneSurvey(grid, survey(values, words, grid))
 
 
 def source_grid(source: Header, plane: Plane) -> SourceGrid:

@@ -6,32 +6,28 @@ What processes them is a function of the caller, a filter, or an image that was 
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from itk_roundtrip import syntaxes
 from itk_roundtrip.arguments import Backend, Progress
+from itk_roundtrip.carry.operating import process_into, save
+from itk_roundtrip.carry.operation import Operation
 from itk_roundtrip.carry.processed import Values, lossy_contributor
 from itk_roundtrip.carry.regrid import LISTED_INSTANCES, Regridded, check_regriddable, regridded
-from itk_roundtrip.carry.scheduling import Pool
-from itk_roundtrip.errors import FunctionError, RoundtripError, SeriesWriteError, UnsupportedSeriesError
-from itk_roundtrip.itk_io.filters import Filter
-from itk_roundtrip.itk_io.front_ends import front_end
+from itk_roundtrip.carry.scheduling import FEW_SLICES, Pool
+from itk_roundtrip.errors import FunctionError, SeriesWriteError, UnsupportedSeriesError
 from itk_roundtrip.pixels.formats import Array
-from itk_roundtrip.processes import Workers
+from itk_roundtrip.processes import Task
 from itk_roundtrip.series.find import Instance, Series, Slice
 from itk_roundtrip.series.volumes import SubVolume
 from itk_roundtrip.volume.checks import check_regular
-from itk_roundtrip.volume.functions import Function, call_for_grid, check_parameters, load_function, of_filter
-from itk_roundtrip.volume.images import Placement, placed
-from itk_roundtrip.volume.read import read_volume
+from itk_roundtrip.volume.images import Placement
+from itk_roundtrip.volume.read import parts_of_volume, read_part
 from itk_roundtrip.volume.volume import Derivation, Volume
 from itk_roundtrip.volume.write import disk_error
 from itk_roundtrip.words import counted
@@ -56,105 +52,13 @@ class Made:
     regridded: Regridded | None = None
 
 
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
-"""Address in the text of an object of Python, another in each run."""
-
-
-@dataclass(frozen=True)
-class Operation:
-    """What makes the values of a processed series.
-
-    Attributes
-    ----------
-    function
-        A function, or the text that :func:`itk_roundtrip.volume.functions.load_function` finds it by, or a filter.
-    parameters
-        Keywords for it.
-    image
-        An image that was processed elsewhere, or the path of its file, where there is no function.
-    debug
-        Keep the traceback of an error of the function, which may quote values of patients.
-    """
-
-    function: Callable[..., Any] | str | Filter | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    image: Any = None
-    debug: bool = False
-
-    @property
-    def name(self) -> str:
-        """What messages and descriptions call it, without the folder of a file."""
-        if isinstance(self.function, Filter):
-            return self.function.derivation
-        if isinstance(self.function, str):
-            home, _, name = self.function.rpartition(":")
-            return f"{name} of {os.path.basename(home)}"
-        function = self.function
-        while isinstance(function, functools.partial):
-            function = function.func
-        if function is None:
-            return "image of the caller"
-        return str(getattr(function, "__name__", "") or type(function).__name__)
-
-    @property
-    def stated_parameters(self) -> str:
-        """The parameters for Derivation Description, such as ``radius=2``; those of a filter are in its name."""
-        given = {**_bound(self.function), **self.parameters}
-        texts = [f"{name}={_ADDRESS.sub('', str(value))}" for name, value in sorted(given.items())]
-        return "".join(c if c.isascii() and c.isprintable() and c != "\\" else "?" for c in ", ".join(texts))[:200]
-
-    def described(self, derivation: Derivation) -> Derivation:
-        """Return a derivation that says what is done, where the caller said nothing of it.
-
-        Raises
-        ------
-        RoundtripError
-            The caller said how many slices contribute, which a filter says itself.
-        """
-        if isinstance(self.function, Filter):
-            if derivation.footprint_slices != 0:
-                message = "A filter itself says which slices contribute; leave out footprint_slices."
-                raise RoundtripError(message, option="footprint_slices")
-            codes = derivation.codes or ((self.function.code,) if self.function.code else ())
-            derivation = replace(derivation, codes=codes, footprint_slices=self.function.footprint_slices)
-        return replace(derivation, comment=derivation.comment or self.name)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is an object in the memory of this process, so that it must run here."""
-        path = isinstance(self.image, (str, os.PathLike))
-        is_object = callable(self.function) and not isinstance(self.function, Filter)
-        return is_object or not (self.function or path)
-
-
-def _bound(function: Any) -> dict[str, Any]:
-    """Return the keywords that ``functools.partial`` bound to a function."""
-    keywords: dict[str, Any] = {}
-    while isinstance(function, functools.partial):
-        keywords = {**function.keywords, **keywords}
-        function = function.func
-    return keywords
-
-
-def worker(backend: Backend) -> Workers:
-    """Return a process of its own for an operation: what it prints goes to standard error, and it may die.
-
-    It imports the front end as long as nothing is asked of it.
-    """
-    return Workers(1, prepare=f"{__name__}:{backend}", output="stderr")
-
-
-def prepare(backend: Backend = "itk") -> None:
-    """Import a front end."""
-    front_end(backend).load()
-
-
 def process(
     series: Series,
     operation: Operation,
     folder: Path,
     backend: Backend,
     pool: Pool,
+    readers: Pool,
     progress: Progress,
     *,
     footprint_slices: int | None,
@@ -171,6 +75,8 @@ def process(
         For the files of values.
     pool
         What runs the operation: a crash must be survivable, unless it is an object in this process.
+    readers
+        What reads large volumes for it, part by part, while it starts.
     progress
         Called with (stage, done, of how many).
     footprint_slices
@@ -207,9 +113,15 @@ def process(
         progress("Processing", index, len(volumes))
         file = folder / f"values-{index}.npy"
         which = None if len(volumes) == 1 else index
-        outcome = pool.call(process_into, file, series, which, operation, backend, regrid)
+        pixels = _read_in_parts(series, which, backend, readers, pool, folder / f"pixels-{index}")
+        if len(series.instances) > FEW_SLICES:
+            readers.start()  # they will have the values to survey
+        outcome = pool.call(process_into, file, series, which, operation, backend, regrid, pixels)
         if outcome.crashed:
             raise FunctionError(f"{operation.name} ended its process; nothing was written.")
+        if pixels is not None:
+            with contextlib.suppress(OSError):  # still in use, it goes with its folder
+                pixels.unlink()
         digest, placement = outcome.value
         if placement is not None:
             target, values = regridded(series, volumes[0], placement, file, footprint_slices)
@@ -220,19 +132,25 @@ def process(
     return Made(values_of(volumes, files, footprint_slices), "".join(digests))
 
 
-def process_into(
-    file: Path, series: Series, volume: int | None, operation: Operation, backend: Backend, regrid: bool = False
-) -> tuple[str, Placement | None]:
-    """Process a volume of a series, and put the values into a file; return their digest, and where they lie if new."""
-    function = _function(operation)
-    if function is not None:
-        check_parameters(function, operation.parameters)  # before the volume is read
-    read = read_volume(series, volume, backend, digests=False)
-    if function is None:
-        values, placement = placed(operation.image, read, regrid=regrid)
-    else:
-        values, placement = call_for_grid(function, read, operation.parameters, regrid=regrid, debug=operation.debug)
-    return save(values, file), placement
+def _read_in_parts(
+    series: Series, volume: int | None, backend: Backend, readers: Pool, pool: Pool, file: Path
+) -> Path | None:
+    """Let several processes read a volume into a file; return it, or ``None`` if it is to be read as a whole."""
+    parts = parts_of_volume(series, volume, backend)
+    if not parts:
+        return None
+    try:
+        file.touch()
+    except OSError as error:
+        raise disk_error(error) from None
+    # While the process of the operation starts, another reader is worth its start only where decoding takes long.
+    starting = any(syntaxes.is_encapsulated(instance.transfer_syntax_uid) for instance in series.instances)
+    are_read = []
+    for outcome in readers.run(deque(Task(read_part, (part, file)) for part in parts), starting=starting):
+        are_read.append(outcome.value is True)  # of all of them, even if one is not: the readers are wanted again
+        if len(parts) > 1 and pool.is_ready():
+            readers.start()
+    return file if all(are_read) else None
 
 
 def of_array(volume: Volume, values: Array, placement: Placement | None, folder: Path, derivation: Derivation) -> Made:
@@ -253,34 +171,6 @@ def of_array(volume: Volume, values: Array, placement: Placement | None, folder:
         target, values_by_name = regridded(volume.series, whole, placement, file, derivation.footprint_slices)
         return Made(values_by_name, digest, target)
     return Made(values_of([whole], [file], derivation.footprint_slices), digest)
-
-
-def save(values: Array, file: Path) -> str:
-    """Put real-world values into a ``.npy`` file; return their digest.
-
-    Raises
-    ------
-    SeriesWriteError
-        The system refuses it.
-    """
-    values = np.ascontiguousarray(values)
-    try:
-        np.save(file, values)
-    except OSError as error:
-        raise disk_error(error) from None
-    state = hashlib.sha256(f"{values.shape} {values.dtype.str}".encode())
-    state.update(values.data)
-    return state.hexdigest()
-
-
-def _function(operation: Operation) -> Function | None:
-    """Return the function of an operation; ``None`` if it has an image."""
-    function = operation.function
-    if isinstance(function, str):
-        return load_function(function)
-    if isinstance(function, Filter):
-        return of_filter(function)
-    return None if function is None else Function(function, operation.name)
 
 
 def _check_no_mosaics(series: Series) -> None:

@@ -110,11 +110,14 @@ class Pool(Protocol):
     def start(self) -> None:
         """Get ready for many tasks."""
 
+    def is_ready(self) -> bool:
+        """Tell whether a task that comes now is done at once."""
+
     def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
         """Do a task and return its outcome; an error that it raises is raised here."""
 
-    def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
-        """Do tasks and yield their outcomes as they come; tasks may be appended meanwhile."""
+    def run(self, tasks: deque[Task], *, starting: bool = True) -> Iterator[Outcome]:
+        """Do tasks and yield their outcomes as they come; start more processes for them if ``starting``."""
 
 
 class ThisProcess:
@@ -123,11 +126,15 @@ class ThisProcess:
     def start(self) -> None:
         """Do nothing: this process runs."""
 
+    def is_ready(self) -> bool:
+        """Return True."""
+        return True
+
     def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
         """Do a task and return its outcome."""
         return Outcome(Task(function, arguments), function(*arguments))
 
-    def run(self, tasks: deque[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: deque[Task], *, starting: bool = True) -> Iterator[Outcome]:
         """Do tasks one after the other."""
         while tasks:
             task = tasks.popleft()

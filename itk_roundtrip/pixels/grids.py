@@ -155,6 +155,8 @@ class Survey:
         Largest error then, in real-world units, also that of values moved off the padding.
     nan, infinite
         Numbers of the other values.
+    unchanged
+        Their stored values by slope and intercept of the source are those of the source.
     """
 
     smallest: float = math.inf
@@ -164,6 +166,7 @@ class Survey:
     error: float = 0.0
     nan: int = 0
     infinite: int = 0
+    unchanged: bool = False
 
 
 def rescale(pixel_format: PixelFormat) -> tuple[float, float]:

@@ -100,13 +100,16 @@ def survey(real: Array, words: Array, source: SourceGrid) -> Survey:
     if values.size < real.size and real.dtype.kind == "f":
         others = real if padded is None else real[~padded]
         nan, infinite = int(np.isnan(others).sum()), int(np.isinf(others).sum())
+    is_finite = nan == infinite == 0
     if not values.size:
-        return Survey(nan=nan, infinite=infinite)
+        return Survey(nan=nan, infinite=infinite, unchanged=is_finite)
     stored = _nearest(values, *rescale(source.pixel_format))
     lowest, highest = float(stored.min()), float(stored.max())
     moved = _moved_off_padding(values, stored, source.pixel_format, source)
     error = 0.0 if _is_exact(stored) and moved is None else _largest_error(values, stored, source.pixel_format)
-    return Survey(float(values.min()), float(values.max()), lowest, highest, error, nan, infinite)
+    before = masked(words.astype(source.pixel_format.dtype, copy=False), source.pixel_format)
+    unchanged = is_finite and np.array_equal(stored, before if valued is None else before[valued])
+    return Survey(float(values.min()), float(values.max()), lowest, highest, error, nan, infinite, unchanged)
 
 
 def quantise(real: Array, words: Array, grid: Grid) -> tuple[Array, Figures]:

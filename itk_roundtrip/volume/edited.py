@@ -206,7 +206,8 @@ def changed_entries(volume: Volume, before: AsRead) -> list[tuple[Plane, dict[st
     front = front_end(before.backend, before.pixel_type)
     result = []
     for plane, now, was in zip(before.planes, volume.metadata, before.dictionaries, strict=True):
-        name, entries, keys = plane.instance.name, front.entries(now), front.differences(now, was)
+        name, keys = plane.instance.name, front.differences(now, was)
+        entries = front.entries(now) if keys else {}
         for key in keys:
             if not _ENTRY.fullmatch(key):
                 raise SeriesWriteError(f"The metadata of {name} have an entry that is no attribute.", path=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from itk_roundtrip.pixels.formats import (
     Array,
     PixelFormat,
     PixelType,
+    bytes_per_pixel,
     choose_pixel_type,
     components,
     real_values,
@@ -46,6 +47,7 @@ from itk_roundtrip.series.volumes import distance
 from itk_roundtrip.volume import pickles as pickles  # registers how volumes are pickled
 from itk_roundtrip.volume.edited import as_read
 from itk_roundtrip.volume.volume import Volume
+from itk_roundtrip.volume.write import disk_error
 from itk_roundtrip.words import counted
 
 
@@ -218,30 +220,179 @@ def choose_volume(series: Series, index: int | None) -> tuple[Series, tuple[Slic
     return of_volume(series, index), volumes[index].slices
 
 
-def read_volume(series: Series, index: int | None, backend: Backend, *, digests: bool) -> Volume:
-    """Read a volume as :func:`read_series` does, maybe without the digests by which edits are found later."""
-    series, slices = choose_volume(series, index)
-    in_parts = any(instance.concatenation_uid for instance in series.instances)
-    kinds.check_supported(series, "copy" if in_parts else "derived")
-    carriages = {instance.name: kinds.carriage(instance, "derived") for instance in series.instances}
-    _check_one_stack(series, carriages)
-    headers = _Headers(series.instances, digests=digests)
-    _check_planes(slices)
-    formats = [format_of_slice(slice_, carriages[slice_.instance.name]) for slice_ in slices]
-    for hiding, shown, pixel_type in _attempts(carriages):
+def read_volume(
+    series: Series, index: int | None, backend: Backend, *, digests: bool, pixels: Path | None = None
+) -> Volume:
+    """Read a volume as :func:`read_series` does, maybe without the digests by which edits are found later.
+
+    Parameters
+    ----------
+    series, index, backend, digests
+        What is read, and how.
+    pixels
+        File that holds all parts of the volume (:func:`parts_of_volume`), which are not read again then, and have no
+        metadata.
+    """
+    plan = _plan(series, index)
+    if pixels is not None:
+        volume = _of_file(pixels, plan, backend)
+        return replace(volume, as_read=as_read(volume, None))
+    headers = _Headers(plan.series.instances, digests=digests)
+    for hiding, shown, pixel_type in _attempts(plan.carriages):
         try:
-            volume = read_shown(view.planes_of(slices, shown), headers, pixel_type, series, backend, hiding)
+            planes = view.planes_of(plan.slices, shown)
+            volume = read_shown(planes, headers, pixel_type, plan.series, backend, hiding)
             break
         except SeriesReadError:
             if hiding is Hiding.ALL_BUT_PIXELS:
                 raise
     front = front_end(backend, volume.pixel_type)
-    if not _holds_real_values(volume, formats):
+    if not _holds_real_values(volume, plan.formats):
         like = front.image_of(_one_pixel(volume.pixel_type), volume.pixel_type, volume.image)
         volume = replace(volume, image=like)  # its geometry is needed, not its pixels
-        volume = as_real(volume, formats)
-    _set_geometry(front, volume.image, slices)
+        volume = as_real(volume, plan.formats)
+    _set_geometry(front, volume.image, plan.slices)
     return replace(volume, as_read=as_read(volume, headers.digests if digests else None))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a volume, or a part of it, is read from.
+
+    Attributes
+    ----------
+    series
+        With the instances of the volume only.
+    slices, formats
+        In order, and the pixel format of each with its rescale.
+    carriages
+        How the pixels of each instance are carried, by name.
+    """
+
+    series: Series
+    slices: tuple[Slice, ...]
+    formats: tuple[PixelFormat, ...]
+    carriages: dict[str, Carriage]
+
+
+def _plan(series: Series, index: int | None) -> _Plan:
+    """Return what a volume is read from; refuse what makes no volume."""
+    series, slices = choose_volume(series, index)
+    in_parts = any(instance.concatenation_uid for instance in series.instances)
+    kinds.check_supported(series, "copy" if in_parts else "derived")
+    carriages = {instance.name: kinds.carriage(instance, "derived") for instance in series.instances}
+    _check_one_stack(series, carriages)
+    _check_planes(slices)
+    formats = tuple(format_of_slice(slice_, carriages[slice_.instance.name]) for slice_ in slices)
+    return _Plan(series, slices, formats, carriages)
+
+
+# ------------------------------------------------------------------------------------------------ a volume in parts
+
+
+_PART_BYTES = 16 << 20
+"""Bytes of the pixels of a part: enough to keep ITK busy."""
+
+
+@dataclass(frozen=True)
+class VolumePart:
+    """Some slices of a volume that several processes read into one file, each its part.
+
+    Attributes
+    ----------
+    plan
+        Of these slices only.
+    first
+        Index of the first of them in the volume.
+    pixel_type
+        Of the image that ITK reads.
+    backend
+        Front end.
+    """
+
+    plan: _Plan
+    first: int
+    pixel_type: PixelType
+    backend: Backend
+
+
+def parts_of_volume(series: Series, index: int | None, backend: Backend) -> list[VolumePart]:
+    """Return the parts of a volume for :func:`read_part`; none if it is to be read as a whole.
+
+    Single slices are, frames, and volumes of which ITK alone knows something about their place.
+    """
+    plan = _plan(series, index)
+    place, instances = plan.slices[0].place, {slice_.instance.name: slice_.instance for slice_ in plan.slices}
+    is_placed = place.position and place.spacing and min(place.spacing) > 0 and place.orientation
+    if (
+        not is_placed
+        or len(plan.slices) == 1
+        or len(instances) < len(plan.slices)
+        or any(each.framed for each in instances.values())
+    ):
+        return []
+    _, shown, pixel_type = next(_attempts(plan.carriages))
+    first_instance = plan.slices[0].instance
+    size = (first_instance.rows or 1) * (first_instance.columns or 1) * bytes_per_pixel(pixel_type)
+    length, parts = max(1, _PART_BYTES // size), []
+    for first in range(0, len(plan.slices), length):
+        slices = plan.slices[first : first + length]
+        names = [slice_.instance.name for slice_ in slices]
+        of_part = _Plan(
+            replace(plan.series, instances=tuple(instances[name] for name in names)),
+            slices,
+            plan.formats[first : first + length],
+            {name: shown[name] for name in names},
+        )
+        parts.append(VolumePart(of_part, first, pixel_type, backend))
+    return parts
+
+
+def read_part(part: VolumePart, pixels: Path) -> bool:
+    """Read a part of a volume with ITK into the file of all parts; return whether it holds the real values.
+
+    Where it does not, or ITK has to be shown less of the headers, the volume is to be read as a whole.
+
+    Raises
+    ------
+    RoundtripError
+        The file takes no more.
+    """
+    plan, headers = part.plan, _Headers(part.plan.series.instances, digests=False)
+    planes = view.planes_of(plan.slices, plan.carriages)
+    try:
+        volume = read_shown(planes, headers, part.pixel_type, plan.series, part.backend, Hiding.NOTHING)
+    except SeriesReadError:
+        return False
+    if not _holds_real_values(volume, plan.formats):
+        return False
+    values = np.ascontiguousarray(volume.array_zyx)
+    try:
+        with pixels.open("r+b") as file:
+            file.seek(part.first * values[0].nbytes)
+            file.write(values.data.cast("B"))
+    except OSError as error:
+        raise disk_error(error) from None
+    return True
+
+
+def _of_file(pixels: Path, plan: _Plan, backend: Backend) -> Volume:
+    """Return the volume that was read into a file in parts: its array is a mapping, which may be changed in memory."""
+    _, shown, pixel_type = next(_attempts(plan.carriages))
+    first, front, samples = plan.slices[0].instance, front_end(backend, pixel_type), components(pixel_type)
+    shape = (len(plan.slices), first.rows or 0, first.columns or 0, *([samples] if samples > 1 else []))
+    array_zyx = np.asarray(np.memmap(pixels, DTYPES[pixel_type], "c", shape=shape))
+    image = front.image_of(array_zyx, pixel_type, None)
+    _set_geometry(front, image, plan.slices)
+    return Volume(
+        image=image,
+        array_zyx=array_zyx,
+        metadata=[],
+        series=plan.series,
+        pixel_type=pixel_type,
+        planes=tuple(view.planes_of(plan.slices, shown)),
+        backend=backend,
+    )
 
 
 class _Headers(dict[str, Header]):
