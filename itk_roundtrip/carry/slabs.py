@@ -394,9 +394,11 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
         for planes in _chunks(slab):
             headers = _headers(job, planes, headers)
             volume = read_with_itk(job, slab, planes, headers, frames=frames)
-            stored, figures = writer.stored_slices(volume), [NO_FIGURES] * len(planes)
+            figures = [NO_FIGURES] * len(planes)
             if slab.values:
-                volume, stored, figures = _quantised(slab, volume, stored, headers)
+                volume, stored, figures = _quantised(slab, volume, headers)
+            else:
+                stored = writer.stored_slices(volume)
             edits: dict[str, Edits] = {}
             digested: dict[str, Digested] = {}
             for plane, words, of_plane in zip(planes, stored, figures, strict=True):
@@ -442,10 +444,11 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     return result
 
 
-def _quantised(
-    slab: Slab, volume: Volume, by_itk: Sequence[Array], headers: Mapping[str, Header]
-) -> tuple[Volume, list[Array], list[Figures]]:
+def _quantised(slab: Slab, volume: Volume, headers: Mapping[str, Header]) -> tuple[Volume, list[Array], list[Figures]]:
     """Return the volume as ITK is to write it, and for each plane the words of its processed values, and figures."""
+    by_itk: Sequence[Array | None] = [None] * len(volume.planes)
+    if any(source.encapsulated for source in headers.values()):
+        by_itk = writer.stored_slices(volume)
     values = dict(zip((instance.name for instance in slab.series.instances), slab.values, strict=True))
     planes, words, figures = [], [], []
     for plane, read in zip(volume.planes, by_itk, strict=True):
