@@ -31,7 +31,7 @@ from itk_roundtrip.errors import (
     RoundtripError,
     refuse_warnings,
 )
-from itk_roundtrip.processes import Outcome, Task, Workers, processors
+from itk_roundtrip.processes import Outcome, Workers, processors
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.volume.volume import NO_DERIVATION, Derivation, check_volume
 from itk_roundtrip.words import counted, posix
@@ -443,11 +443,11 @@ def carry(
     refuse_warnings(warnings, strict=options.strict)
     trip = _trip(series, warnings, options, staging, workers)
     folders, uids = (posix(folder_of(source, options.series)), posix(destination)), judge.uids_of(series_list)
+    ordered = _ask_for_order(trip)  # while the second worker starts, or the process of the operation
     if options.operation is None:
-        return _finish(trip, _carry_in_itk_order(trip), folders, uids)
-    order = _ask_for_order(trip)  # while the process of the operation starts
+        return _finish(trip, _carry(trip, *ordered), folders, uids)
     values = _process(trip, options.operation, apart)
-    return _finish(trip, _carry_processed(trip, values, *order), folders, uids)
+    return _finish(trip, _carry_processed(trip, values, *ordered), folders, uids)
 
 
 @dataclass(frozen=True)
@@ -653,21 +653,6 @@ def _check_shared(series: Series, settings: Mapping[str, Settings]) -> None:
                 )
 
 
-def _carry_in_itk_order(trip: _Trip) -> _Carried:
-    """Carry the slabs of a series in the order in which GDCMSeriesFileNames has its files."""
-    from itk_roundtrip.carry import slabs
-
-    if trip.series.geometry is None or trip.series.geometry.duplicates:
-        return _carry(trip, *_ask_for_order(trip))
-    ask = Task(slabs.order, (trip.staging.ordering, trip.series, trip.names, trip.options.backend))
-    # Distinct positions have a single order: the slabs need not wait for ITK to say so.
-    carried, answer = _carry_once(trip, trip.series, trip.names, "position", trip.carriages, ask)
-    ordered, names, order = _itk_order(answer, trip)
-    if (ordered, names) != (trip.series, trip.names):
-        return _carry(trip, ordered, names, order)
-    return _with_alike_kept(trip, replace(carried, order=order))
-
-
 def _ask_for_order(trip: _Trip) -> tuple[Series, tuple[str, ...], str]:
     """Return the series in the order of GDCMSeriesFileNames, the names of its files, and what ordered them."""
     from itk_roundtrip.carry import slabs
@@ -678,8 +663,7 @@ def _ask_for_order(trip: _Trip) -> tuple[Series, tuple[str, ...], str]:
 
 def _carry(trip: _Trip, ordered: Series, names: tuple[str, ...], order: str) -> _Carried:
     """Carry the slabs of a series in an order."""
-    carried, _ = _carry_once(trip, ordered, names, order, trip.carriages)
-    return _with_alike_kept(trip, carried)
+    return _with_alike_kept(trip, _carry_once(trip, ordered, names, order, trip.carriages))
 
 
 def _carry_once(
@@ -688,16 +672,9 @@ def _carry_once(
     names: tuple[str, ...],
     order: str,
     carriages: Mapping[str, Carriage],
-    first: Task | None = None,
     processed: _Processed | None = None,
-) -> tuple[_Carried, Outcome | None]:
-    """Let the workers do the ``first`` task, and read, derive, write, complete and verify a series slab by slab.
-
-    Returns
-    -------
-    tuple
-        The carried series, and the outcome of the first task.
-    """
+) -> _Carried:
+    """Let the workers read, derive, write, complete and verify a series slab by slab."""
     from itk_roundtrip.carry import itk_alone, scheduling, slabs
 
     job = _derive(trip, ordered, processed)
@@ -710,8 +687,8 @@ def _carry_once(
         counted(len(parts), "slab"),
         counted(trip.options.jobs, "process", "processes"),
     )
-    result, answer = scheduling.carry_slabs(carrier, job, parts, trip.workers, trip.options.progress, first)
-    return _Carried(job, ordered, names, order, parts, result), answer
+    result = scheduling.carry_slabs(carrier, job, parts, trip.workers, trip.options.progress)
+    return _Carried(job, ordered, names, order, parts, result)
 
 
 def _with_alike_kept(trip: _Trip, carried: _Carried) -> _Carried:
@@ -721,7 +698,7 @@ def _with_alike_kept(trip: _Trip, carried: _Carried) -> _Carried:
     carriages = trip.carriages
     while (alike := kinds.carried_alike(carried.series, carriages, carried.result.given_up)) != carriages:
         carriages = alike
-        carried, _ = _carry_once(trip, carried.series, carried.names, carried.order, carriages)
+        carried = _carry_once(trip, carried.series, carried.names, carried.order, carriages)
     return carried
 
 
@@ -830,13 +807,13 @@ def _on_new_grid(trip: _Trip, target: Regridded) -> _Trip:
 def _carry_values(trip: _Trip, made: Made, ordered: Series, names: tuple[str, ...], order: str) -> _Carried:
     """Carry the processed values of instances in an order."""
     processed = _with_grids(trip, made, ordered, names)
-    carried, _ = _carry_once(trip, ordered, names, order, trip.carriages, processed=processed)
+    carried = _carry_once(trip, ordered, names, order, trip.carriages, processed=processed)
     extremes = carried.result.wrong_extremes
     if extremes is not None:  # Smallest and Largest Pixel Value in Series are known when all slices are written
         smallest, largest = extremes
         processing = replace(processed.processing, smallest=smallest, largest=largest)
         processed = replace(processed, processing=processing)
-        carried, _ = _carry_once(trip, ordered, names, order, trip.carriages, processed=processed)
+        carried = _carry_once(trip, ordered, names, order, trip.carriages, processed=processed)
     return replace(carried, warnings=processed.warnings)
 
 

@@ -147,14 +147,8 @@ def carry_slabs(
     parts: Sequence[Slab],
     workers: Pool,
     progress: Progress,
-    first: Task | None = None,
-) -> tuple[SlabResult, Outcome | None]:
+) -> SlabResult:
     """Let the workers carry all slabs; one that crashes ITK is tried again as long as its carrier knows how.
-
-    Returns
-    -------
-    tuple
-        The result of all slabs, and the outcome of the task ``first``.
 
     Raises
     ------
@@ -162,15 +156,10 @@ def carry_slabs(
         ITK crashed on an instance whatever was tried.
     """
     results: dict[int, SlabResult] = {}
-    answer = None
     count = sum(len(slab) for slab in parts)
     tasks = deque(Task(carrier.process, (job, slab)) for slab in parts)
-    if first:
-        tasks.insert(1, first)  # as soon as two workers are there; the first slab does not wait for it
     for outcome in workers.run(tasks):
-        if outcome.task is first:
-            answer = outcome
-        elif outcome.crashed:
+        if outcome.crashed:
             crashed: Slab = outcome.task.arguments[1]
             attempts = carrier.after_crash(job, crashed)
             if not attempts:
@@ -183,7 +172,7 @@ def carry_slabs(
     total = SlabResult()
     for place in sorted(results):  # in their order, whichever came first
         total.add(results[place])
-    return total, answer
+    return total
 
 
 def survey_slabs(
