@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -260,17 +260,24 @@ def _entropy_coded(differences: Array, sizes: Array, codes: Array) -> bytes:
 # --------------------------------------------------------------------------- decoded again by another library
 
 
-def check_stream(stream: bytes, words: Array, pixel_format: PixelFormat, name: str, file_name: str) -> None:
-    """Check that a compressed frame decodes to the same words, with a library that did not compress it.
+def check_streams(streams: Sequence[bytes], words: Array, pixel_format: PixelFormat, name: str, file_name: str) -> None:
+    """Check that compressed frames decode to the same words, with a library that did not compress them.
 
-    GDCM is asked first, and must not decode it to other words. If it refuses the stream, the next must be right.
+    GDCM is asked first, and must not decode them to other words. If it refuses the streams, the next must be right.
+
+    Parameters
+    ----------
+    streams, words
+        Of some frames: shape (frames, rows, columns), samples behind.
+    pixel_format, name, file_name
+        As for :func:`compressed`.
 
     Raises
     ------
     SeriesWriteError
-        It decodes to other words, or nothing else here decodes it.
+        They decode to other words, or nothing else here decodes them.
     """
-    bare, reason = _bare_dataset(stream, words, pixel_format, name), "no other decoder here takes it"
+    bare, reason = _bare_dataset(streams, words[0], pixel_format, name), "no other decoder here takes it"
     for decoder, decode in _decoders(name):
         try:
             decoded = decode(bare).reshape(words.shape).astype(words.dtype)
@@ -292,8 +299,8 @@ def _decoders(name: str) -> Iterator[tuple[str, Callable[[Dataset], Array]]]:
             yield plugin, partial(_by_pydicom, plugin=plugin)
 
 
-def _bare_dataset(stream: bytes, words: Array, pixel_format: PixelFormat, name: str) -> Dataset:
-    """Return a Secondary Capture that holds nothing but a compressed frame."""
+def _bare_dataset(streams: Sequence[bytes], words: Array, pixel_format: PixelFormat, name: str) -> Dataset:
+    """Return a Secondary Capture that holds nothing but compressed frames, with the shape of ``words`` each."""
     bare = Dataset()
     bare.file_meta = FileMetaDataset()
     bare.file_meta.TransferSyntaxUID = uid.UID(UIDS[name])
@@ -308,7 +315,9 @@ def _bare_dataset(stream: bytes, words: Array, pixel_format: PixelFormat, name: 
     bare.BitsStored = pixel_format.bits_allocated if name == "rle" else pixel_format.bits_stored
     bare.HighBit = bare.BitsStored - 1
     bare.PixelRepresentation = int(pixel_format.signed)
-    bare.PixelData = encapsulate([stream])
+    if len(streams) > 1:
+        bare.NumberOfFrames = len(streams)
+    bare.PixelData = encapsulate(list(streams))
     bare["PixelData"].VR = "OB"
     return bare
 

@@ -356,13 +356,22 @@ def _compressed(native: bytes, instance: Instance, carriage: Carriage, transfer_
     """Return native Pixel Data compressed frame by frame; each stream is decoded again by another library."""
     pixel_format, rows, columns = carriage.pixel_format, instance.rows or 0, instance.columns or 0
     samples = [pixel_format.samples] if pixel_format.samples > 1 else []
-    streams = []
-    for words in carriage.from_native(native, (instance.frames, rows, columns, *samples)):
+    frames = carriage.from_native(native, (instance.frames, rows, columns, *samples))
+    together, streams = max(1, _CHECKED_BYTES // frames[0].nbytes), []
+    for start in range(0, instance.frames, together):
+        words = frames[start : start + together]
         values = words if transfer_syntax == "rle" else masked(words, pixel_format)
-        stream = compression.compressed(values, pixel_format, transfer_syntax, instance.name, carriage.photometric)
-        compression.check_stream(stream, values, pixel_format, transfer_syntax, instance.name)
-        streams.append(stream)
+        of_frames = [
+            compression.compressed(frame, pixel_format, transfer_syntax, instance.name, carriage.photometric)
+            for frame in values
+        ]
+        compression.check_streams(of_frames, values, pixel_format, transfer_syntax, instance.name)
+        streams += of_frames
     return PixelData(encapsulated(streams), pixel_format.bits_allocated, compression.UIDS[transfer_syntax])
+
+
+_CHECKED_BYTES = 8 << 20
+"""Bytes of the frames whose streams are decoded again together."""
 
 
 class DecodedFile:

@@ -293,7 +293,7 @@ def lattice(image: Any) -> Lattice:
 
 
 def stored_values(path: Path) -> NDArray[Any]:
-    """Return the stored values of a single-frame file: shape (rows, columns), samples behind.
+    """Return the stored values of a file: shape (rows, columns), samples behind; of several frames, (frames, ...).
 
     The file must have no rescale and not be MONOCHROME1, which GDCM would apply and invert.
     """
@@ -303,7 +303,7 @@ def stored_values(path: Path) -> NDArray[Any]:
     reader.SetFileName(str(path))
     image = reader.Execute()
     array: NDArray[Any] = module.GetArrayFromImage(image)
-    return array.reshape(array.shape[-3:] if image.GetNumberOfComponentsPerPixel() > 1 else array.shape[-2:])
+    return array[0] if image.GetDimension() == 3 and len(array) == 1 else array
 
 
 def image_io_of(path: Path) -> str:

@@ -637,22 +637,23 @@ def test_no_huffman_code_is_too_long_or_all_ones() -> None:
 def test_stream_of_other_values_is_refused(syntax: str) -> None:
     """An encoder that errs by one in one pixel must be found out."""
     pixel_format = PixelFormat(16, 12, False)
-    words = np.random.default_rng(0).integers(0, 4096, (40, 40)).astype("<u2")
-    stream = compression.compressed(words, pixel_format, syntax)
-    compression.check_stream(stream, words, pixel_format, syntax, "IM0001.dcm")
-    words[39, 39] ^= 1
+    words = np.random.default_rng(0).integers(0, 4096, (3, 40, 40)).astype("<u2")
+    streams = [compression.compressed(frame, pixel_format, syntax) for frame in words]
+    for frames in (slice(3), slice(1)):
+        compression.check_streams(streams[frames], words[frames], pixel_format, syntax, "IM0001.dcm")
+    words[2, 39, 39] ^= 1
     with pytest.raises(SeriesWriteError, match=r"IM0001.dcm cannot be written .*GDCM decodes it to other values"):
-        compression.check_stream(stream, words, pixel_format, syntax, "IM0001.dcm")
+        compression.check_streams(streams, words, pixel_format, syntax, "IM0001.dcm")
 
 
 def test_stream_that_nothing_else_decodes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be proven is not written."""
-    pixel_format, words = PixelFormat(8, 8, False), np.zeros((40, 40), "u1")
-    stream = compression.compressed(words, pixel_format, "rle")
+    pixel_format, words = PixelFormat(8, 8, False), np.zeros((1, 40, 40), "u1")
+    stream = compression.compressed(words[0], pixel_format, "rle")
     monkeypatch.setattr(_simpleitk, "stored_values", None)
     monkeypatch.setattr(Decoder, "available_plugins", ())
     with pytest.raises(SeriesWriteError, match="no other decoder here takes it"):
-        compression.check_stream(stream, words, pixel_format, "rle", "IM0001.dcm")
+        compression.check_streams([stream], words, pixel_format, "rle", "IM0001.dcm")
 
 
 # ----------------------------------------------------------------------------------------------- plug-ins
