@@ -564,7 +564,27 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names hold any bytes
-    app()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except _WRONG_USAGE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            _say(_usage(error))
+        sys.exit(EXIT_REFUSED)
+    except typer.Abort:
+        sys.exit(EXIT_REFUSED)
+
+
+_WRONG_USAGE: Any = typer.BadParameter.__mro__[2]
+"""Errors of the command line itself (click.ClickException), which typer exports no name of."""
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with a command line as one sentence: typer itself would take a box of several lines."""
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "itk-roundtrip"
+    return f"{message}{' See' if message.endswith('?') else '; see'} `{command} --help`."
 
 
 def _stop(*_: object) -> None:

@@ -289,3 +289,23 @@ def test_values_are_printed_where_they_are_asked_for(tmp_path: Path) -> None:
     assert "->" not in plain.stdout
     assert "(none) -> a secret" in shown.stdout
     assert "secret" not in plain.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "Missing argument 'SRC'; see `python -m itk_roundtrip run --help`."),
+        (["rnu", "a"], "No such command 'rnu'. Did you mean 'run'? See `python -m itk_roundtrip --help`."),
+        (["find", "a", "--jsn"], "No such option: --jsn"),
+        (["run", "a", "b", "--jobs", "x"], "Invalid value for '--jobs': "),
+        (["verify", "a", "b", "--identity", "foo"], "'foo' is not one of 'derived', 'copy'"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments: list[str], message: str) -> None:
+    outcome = command(*arguments)
+    assert outcome.returncode == 2
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("itk-roundtrip: ")
+    assert message in outcome.stderr
+    assert outcome.stderr.endswith(" --help`.\n")
+    assert outcome.stderr.count("\n") == 1
