@@ -190,7 +190,8 @@ def make(folder: Path, count: int, size: int, per_series: int) -> None:
     for index in range(count):
         series, number = divmod(index, per_series)
         position_mm = -812.3751953125 + number * SLICE_DISTANCE_MM
-        clock = f"{101733 + number // 100}.{number % 100:02d}5000"
+        minutes, seconds = divmod(33 + number // 100, 60)
+        clock = f"10{17 + minutes}{seconds:02d}.{number % 100:02d}5000"
         header.SeriesInstanceUID = uid("series", count, size, series)
         header.SOPInstanceUID = uid("instance", count, size, index)
         header.SeriesNumber, header.InstanceNumber = series + 1, number + 1

@@ -55,7 +55,7 @@ PicturesOption = Annotated[
     bool, typer.Option("--pictures", help="Show pictures even where names may be burned into the pixels.")
 ]
 JobsOption = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Processes; as many as processors by default.")
+    int | None, typer.Option(min=1, metavar="N", help="At most N processes; never more than processors.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse what there is any warning of.")]

@@ -31,7 +31,7 @@ from itk_roundtrip.errors import (
     RoundtripError,
     refuse_warnings,
 )
-from itk_roundtrip.processes import Outcome, Workers, processors
+from itk_roundtrip.processes import Outcome, Workers, worth_starting
 from itk_roundtrip.tags import tag_text
 from itk_roundtrip.volume.volume import NO_DERIVATION, Derivation, check_volume
 from itk_roundtrip.words import counted, posix
@@ -282,7 +282,7 @@ def roundtrip(
     strict
         Refuse what there is any warning of, in the source, of the values, or of the verification.
     jobs
-        Processes; as many as there are processors, if not given.
+        At most so many processes work at a time, and no more than there are processors.
     overwrite
         Replace what is in the output folder as a whole; it is kept until the new output is verified.
     progress
@@ -307,7 +307,7 @@ def roundtrip(
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference; PS3.5 B.2 UUID derived UID
     """
-    jobs = processors() if jobs is None else jobs
+    jobs = worth_starting(jobs)
     quiet: Progress = lambda stage, done, total: None  # noqa: E731
     derivation = Derivation(
         comment=description or "",

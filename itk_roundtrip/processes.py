@@ -47,6 +47,14 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def worth_starting(jobs: int | None) -> int:
+    """Return how many worker processes to start where up to ``jobs`` may run, or as many as are worth it.
+
+    More than there are processors take turns, and each takes a second of work to start.
+    """
+    return processors() if jobs is None else min(jobs, processors())
+
+
 @dataclass(frozen=True)
 class Task:
     """A call ``function(*arguments)``, which is pickled on its way to a worker."""

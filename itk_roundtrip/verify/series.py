@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from itk_roundtrip.arguments import Progress, check_there, checked, folder_of
 from itk_roundtrip.errors import RoundtripError
-from itk_roundtrip.processes import Workers, processors
+from itk_roundtrip.processes import Workers, worth_starting
 from itk_roundtrip.verify.options import Options
 from itk_roundtrip.words import posix
 
@@ -62,7 +62,7 @@ def verify_series(
     conformance
         Let dciodvfy judge every slice, not only the first, the middle and the last one.
     jobs
-        Processes; as many as there are processors, if not given.
+        At most so many processes work at a time, and no more than there are processors.
     show_values
         Collect values that may identify a person for the table of changes.
     allow
@@ -89,7 +89,7 @@ def verify_series(
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference
     """
-    count = processors() if jobs is None else jobs
+    count = worth_starting(jobs)
     folders = posix(folder_of(source, series)), posix(written)
     for folder in folders:
         check_there(folder)
