@@ -1,4 +1,4 @@
-"""Make docs/median.png: a slice of the sample series before and after the filter of docs/processing.md.
+"""Make docs/median.png: a slice of the sample series before and after the filter of docs/reference/processing.md.
 
     python docs/make_pictures.py [FILE]
 

@@ -67,8 +67,8 @@ _SECONDS_PER_SLICE = 1.0
 _PIXEL_BYTES = 4
 """Most bytes per pixel that are written: SimpleITK may write 32 bits for 16."""
 _SHOWN = 8
-_SHOWN_IN_README = 20
-"""Most attributes of a kind that are named, in a terminal and in the README."""
+_SHOWN_IN_DOCUMENTATION = 20
+"""Most attributes of a kind that are named, in a terminal and in the documentation."""
 
 
 @dataclass(frozen=True)
@@ -485,11 +485,11 @@ def _pixels(row: IdiomLosses) -> str:
 
 
 def as_markdown(table: LossTable) -> str:
-    """Return the table in Markdown, as the README shows it."""
+    """Return the table in Markdown, as docs/reference/losses.md shows it."""
     lines = [f"{table.versions}:", "", "| program | what | attributes |", "|---|---|---|"]
     for row in table.rows:
         program = row.idiom
-        for title, text in as_lines(row, table.slices, _SHOWN_IN_README):
+        for title, text in as_lines(row, table.slices, _SHOWN_IN_DOCUMENTATION):
             lines.append(f"| {program} | {title} | {_escaped(text)} |")
             program = ""
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """Attributes of a series that was written on another grid than its source: which are computed, removed and kept.
 
-``derivation`` reads the table to make the changes, ``verify`` to judge them, and docs/regrid.md shows it. Each written
-slice has the header of the nearest source slice; what is not named here is kept, or changed by the rules of
-:mod:`itk_roundtrip.rules`.
+``derivation`` reads the table to make the changes, ``verify`` to judge them, and docs/reference/regrid.md shows it.
+Each written slice has the header of the nearest source slice; what is not named here is kept, or changed by the rules
+of :mod:`itk_roundtrip.rules`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ GRID_RULES: tuple[GridRule, ...] = (
     *_rules("keep", "always", "of the same values and the same patient", "PS3.3 C.11.2, C.7.4.1, C.7.6.1",
             "WindowCenter", "WindowWidth", "FrameOfReferenceUID", "PatientPosition", "ImageComments"),
 )  # fmt: skip
-"""In the order of docs/regrid.md."""
+"""In the order of docs/reference/regrid.md."""
 
 BY_TAG = {rule.tag: rule for rule in GRID_RULES}
 
@@ -225,7 +225,7 @@ def may_change(tag: int, creator: str, outcome: str) -> bool:
 
 
 def as_markdown() -> str:
-    """Return the rules as the table that docs/regrid.md shows."""
+    """Return the rules as the table that docs/reference/regrid.md shows."""
     lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
     lines += [
         f"| {rule.keyword} {tag_text(rule.tag)} | {VERBS[rule.action]} | {WHEN[rule.when]}{rule.detail}"

@@ -433,7 +433,8 @@ def carry(
 
     An operation that processes the volumes runs in the process ``apart``; in this one if there is none.
 
-    Its stages are those of docs/design.md: find; order; read, derive, write, complete and verify slab by slab; publish.
+    Its stages are those of docs/explanation/design.md: find; order; read, derive, write, complete and verify slab by
+    slab; publish.
     """
     # Imported here, while the workers import ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip.verify import judge

@@ -1,6 +1,7 @@
 """The rule table: which attributes of a source a derived series changes, and how. All others are kept.
 
-``derivation`` reads it to make the changes, the checks of ``verify`` to judge them, and the README shows it.
+``derivation`` reads it to make the changes, the checks of ``verify`` to judge them, and docs/reference/rules.md shows
+it.
 """
 
 from __future__ import annotations
@@ -293,8 +294,8 @@ RULES: tuple[Rule, ...] = (
     *_processed("HDR-01", "PS3.3 C.8.13.2.1.1", "set", "RESEARCH in place of PRODUCT", "ContentQualification",
                 outcomes=("changed",)),
 )  # fmt: skip
-"""Rules for identity ``derived``: changed attributes in the order of the README, then kept attributes with a check or a
-condition of their own."""
+"""Rules for identity ``derived``: changed attributes in the order of docs/reference/rules.md, then kept attributes
+with a check or a condition of their own."""
 
 CONDITIONAL: tuple[Rule, ...] = (
     _rule("FrameType", "set", "in functional groups: value 1 DERIVED", "PS3.3 C.8.16.1.1",
@@ -535,7 +536,7 @@ def rule_for(tag: int, *, identity: str, primary: bool) -> Rule:
 
 
 def as_markdown() -> str:
-    """Return the rules as the table that the README shows."""
+    """Return the rules as the table that docs/reference/rules.md shows."""
     lines = ["| attribute | is | how | see |", "|---|---|---|---|"]
     for rule in (*RULES, *CONDITIONAL):
         if rule.action != "keep":

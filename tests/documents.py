@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import locale
 import re
 import shlex
 import warnings
@@ -58,23 +59,31 @@ def outputs(found: list[Step], name: str) -> list[str]:
     """Return what the steps print in the current folder, all Python in one namespace."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     return [
-        python(step.text, namespace, name, step.line) if isinstance(step.text, str) else _command(step.text)
+        python(step.text, namespace, name, step.line)
+        if isinstance(step.text, str)
+        else _command(step.text, step.shown or "")
         for step in found
     ]
 
 
 def python(text: str, namespace: dict[str, Any], name: str, line: int = 0) -> str:
     """Run a block of Python and return what it prints; a reader has no filters of warnings that make errors of them."""
-    with contextlib.redirect_stdout(io.StringIO()) as output, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec(compile("\n" * line + text, name, "exec"), namespace)
+    spoken = locale.setlocale(locale.LC_ALL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as output, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile("\n" * line + text, name, "exec"), namespace)
+    finally:
+        locale.setlocale(locale.LC_ALL, spoken)  # ITK's writer of DICOM leaves the whole process with C
     return output.getvalue()
 
 
-def _command(words: list[str]) -> str:
+def _command(words: list[str], shown: str) -> str:
+    """Run a command and return all it prints; its exit code must be what a reader takes from what is shown."""
     ended = CliRunner().invoke(app, words)
-    assert ended.exit_code == 0, ended.stderr
-    return ended.stdout
+    refused = shown.startswith(f"{PROGRAM}: ") and not shown.startswith(f"{PROGRAM}: warning")
+    assert ended.exit_code == (2 if refused else 1 if "FAIL: " in shown else 0), ended.output
+    return ended.output
 
 
 def lines(text: str) -> list[str]:

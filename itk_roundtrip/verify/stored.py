@@ -389,7 +389,7 @@ def readings(pixels: Pixels, *, as_rgb: bool = False) -> Iterator[Reading]:
 
 
 def _is_misread_by_gdcm(pixels: Pixels) -> bool:
-    """Tell whether GDCM is known to decode such pixels to wrong values (rows 10 and 20 of docs/kinds.md)."""
+    """Tell whether GDCM is known to decode such pixels to wrong values (rows 10 and 20 of docs/reference/kinds.md)."""
     long_words = pixels.bits_allocated > 16 and pixels.syntax in (uid.JPEG2000Lossless, uid.JPEG2000)
     return long_words or (pixels.bits_allocated > 8 and pixels.samples > 1 and pixels.syntax == uid.RLELossless)
 

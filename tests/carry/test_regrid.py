@@ -26,7 +26,7 @@ from itk_roundtrip.tags import tag_text
 pytestmark = pytest.mark.usefixtures("_lent")
 
 Array = np.ndarray[Any, Any]
-DOCUMENT = Path(__file__).parents[2] / "docs" / "regrid.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "regrid.md"
 DCM2NIIX = shutil.which("dcm2niix") or shutil.which("dcm2niix", path=str(Path(pydicom.__file__).parents[4] / "bin"))
 
 
@@ -528,7 +528,7 @@ def test_dcm2niix_converts_to_the_image(name: str, tmp_path: Path) -> None:
 
 
 def test_the_table_of_the_documentation_is_that_of_the_code() -> None:
-    """docs/regrid.md shows the rules."""
+    """docs/reference/regrid.md shows the rules."""
     begin, end = "<!-- rules -->\n", "\n<!-- /rules -->"
     assert DOCUMENT.read_text(encoding="utf-8").split(begin)[1].split(end)[0] == new_grids.as_markdown()
     assert dataclasses.is_dataclass(new_grids.GridRule)

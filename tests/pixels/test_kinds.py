@@ -1,4 +1,4 @@
-"""docs/kinds.md says of each kind of image what becomes of it: what the cases that it names prove, and nothing else."""
+"""docs/reference/kinds.md says of each kind of image what becomes of it: what its cases prove, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from synthetic import CASES
 
-TABLE = ROOT / "docs" / "kinds.md"
+TABLE = ROOT / "docs" / "reference" / "kinds.md"
 IDENTITIES: tuple[Literal["derived", "copy"], ...] = ("derived", "copy")
 
 

@@ -31,7 +31,7 @@ from itk_roundtrip.verify.registry import Check, checks, functions_of
 from itk_roundtrip.verify.series_pair import SeriesPair
 
 CHECKS: dict[str, Check] = checks()
-"""All checks by their ids, in the order of the table in docs/verify.md."""
+"""All checks by their ids, in the order of the table in docs/reference/checks.md."""
 
 
 def _functions(*modules: ModuleType) -> tuple[Any, ...]:
@@ -82,5 +82,9 @@ def _tag_of(text: str) -> int:
 
 
 def as_markdown() -> str:
-    """Return the checks as the table that docs/verify.md shows."""
-    return "\n".join(["| id | about |", "|---|---|", *(f"| {check.id} | {check.asks} |" for check in CHECKS.values())])
+    """Return the checks as the table that docs/reference/checks.md shows."""
+    lines = ["| check | asks | why | see |", "|---|---|---|---|"]
+    for check in CHECKS.values():
+        severity = "" if check.severity == "error" else f" ({check.severity})"
+        lines.append(f"| {check.id}{severity} | {check.asks} | {check.reason} | {check.section} |")
+    return "\n".join(lines)
