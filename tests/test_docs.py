@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import os
 import re
@@ -134,9 +135,8 @@ def test_the_command_line_is_generated_from_its_help(hooks: ModuleType) -> None:
     """Every command and every option that ``--help`` shows stands on the page, each with the same words."""
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
     assert page.count(hooks.COMMANDS) == 1
-    sections = dict(
-        re.findall(r"^## `itk-roundtrip (\w+)`\n(.*?)(?=^## |\Z)", hooks.commands_as_markdown(), re.M | re.S)
-    )
+    generated = html.unescape(hooks.commands_as_markdown())
+    sections = dict(re.findall(r"^## `itk-roundtrip (\w+)`\n(.*?)(?=^## |\Z)", generated, re.M | re.S))
     helps = {name: CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "300"}).stdout for name in sections}
     overview = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "300"}).stdout
     assert list(sections) == re.findall(r"^│ (\w+) ", overview.partition("─ Commands ─")[2], re.M)
