@@ -49,7 +49,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Make links lead to pages of the site, and fill in the command line."""
+    """Make links lead to pages of the site, fill in the command line, and show no menu that has one entry."""
+    if page.file.src_uri in (PAGES["README.md"], PAGES["docs/tutorial.ipynb"]):
+        page.meta["hide"] = ["navigation"]
     markdown = _LINK.sub(lambda link: link_on_site(link[1], page.file.src_uri), markdown)
     return markdown.replace(COMMANDS, commands_as_markdown()) if COMMANDS in markdown else markdown
 
