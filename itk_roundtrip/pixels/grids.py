@@ -258,9 +258,8 @@ def is_coarse(surveys: Sequence[Survey], grids: Sequence[Grid]) -> bool:
     So it is with values from 0 to 1 on a grid of whole numbers. A smaller ``max_error`` makes a new grid.
     """
     spread = max(survey.highest for survey in surveys) - min(survey.lowest for survey in surveys)
-    return spread < _FEW and any(
-        survey.error > 0 and grid.rule != "new" for survey, grid in zip(surveys, grids, strict=True)
-    )
+    has_new = any(grid.rule == "new" for grid in grids)  # of PET, a slice keeps its own where that is fine enough
+    return spread < _FEW and not has_new and any(survey.error > 0 for survey in surveys)
 
 
 def is_labels(surveys: Sequence[Survey], grids: Sequence[Grid]) -> bool:

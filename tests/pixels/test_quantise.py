@@ -6,6 +6,7 @@ import math
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -615,6 +616,14 @@ def test_values_from_0_to_1_on_whole_numbers_are_coarse() -> None:
     assert not is_coarse(surveys, decide([CT], surveys, modality="CT", max_error=0.001))
     surveys = [survey(np.round(real), words, CT)]
     assert not is_coarse(surveys, decide([CT], surveys, modality="CT"))
+
+
+def test_slices_of_pet_that_keep_their_slope_beside_new_ones_are_not_coarse() -> None:
+    """The one whose own slope is fine enough is no reason to warn of the others."""
+    fine, coarse = Survey(0, 1e-4, 0, 1, 1e-5), Survey(0, 1, 0, 3, 0.3)
+    own = Grid(CT, CT.pixel_format, CT.slope, CT.intercept, "own")
+    assert not is_coarse([fine, coarse], [own, replace(own, rule="new")])
+    assert is_coarse([fine, coarse], [own, own])
 
 
 @pytest.mark.parametrize(
