@@ -45,6 +45,8 @@ class RoundtripError(Exception):
 
     details: str = ""
     """More for a developer; of a function of the caller the traceback, if that was asked for."""
+    errno: int = 0
+    """Number of the system's error, such as ``errno.ENOSPC``, where the system refused to write."""
 
     def __init__(
         self,

@@ -307,11 +307,17 @@ def roundtrip(
     ----------
     DICOM PS3.3 C.7.6.1.1.2 Image Type, C.12.1 SOP Common Module, C.12.4 General Reference; PS3.5 B.2 UUID derived UID
     """
-    jobs = worth_starting(jobs)
-    quiet: Progress = lambda stage, done, total: None  # noqa: E731
-    derivation = Derivation(
-        comment=description or "",
-        codes=tuple(codes),
+    options = requested(
+        series=series,
+        identity=identity,
+        headers=headers,
+        backend=backend,
+        transfer_syntax=transfer_syntax,
+        description=description,
+        apply=apply,
+        parameters=parameters,
+        image=image,
+        codes=codes,
         footprint_slices=footprint_slices,
         units=units,
         rescale_type=rescale_type,
@@ -320,27 +326,17 @@ def roundtrip(
         nan_to=nan_to,
         allow_irregular=allow_irregular,
         regrid=regrid,
-        set=set or {},
-    )
-    options = Options(
-        series=series,
-        identity=identity,
-        headers=headers,
-        description=description,
-        jobs=jobs,
-        progress=progress or quiet,
-        backend=backend,
-        transfer_syntax=transfer_syntax or "",
-        derivation=derivation,
-        operation=_operation(apply, parameters, image, debug=debug),
+        set=set,
+        debug=debug,
         strict=strict,
+        jobs=jobs,
+        progress=progress,
     )
-    if options.operation is not None:
-        options = replace(options, derivation=options.operation.described(derivation))
     folder = folder_of(source, series)
     check_there(folder)
     staging = Staging(folder, destination, overwrite=overwrite)
-    started = Workers(jobs, prepare=f"itk_roundtrip.carry.slabs:{backend}")  # first: they import while this scans
+    # First: they import while this scans.
+    started = Workers(options.jobs, prepare=f"itk_roundtrip.carry.slabs:{backend}")
     apart = _worker_of_operation(options)
     try:
         with staging, started as workers:  # which end before the folder goes that they write to
@@ -400,6 +396,50 @@ class Options:
                 raise RoundtripError(f"With {other} {what}; leave one of both out.", option=other)
 
 
+def requested(
+    *,
+    series: str | int | None = None,
+    identity: Identity = "derived",
+    headers: HeaderMode = "complete",
+    backend: Backend = "itk",
+    transfer_syntax: TransferSyntax | None = None,
+    description: str | None = None,
+    apply: Callable[..., Any] | str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    image: Any = None,
+    debug: bool = False,
+    strict: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    **derivation: Any,
+) -> Options:
+    """Return the options of a round trip by the arguments of :func:`roundtrip`; ``derivation`` are all others.
+
+    Raises
+    ------
+    RoundtripError
+        They contradict each other.
+    """
+    quiet: Progress = lambda stage, done, total: None  # noqa: E731
+    derivation = {**derivation, "codes": tuple(derivation.get("codes", ())), "set": derivation.get("set") or {}}
+    options = Options(
+        series=series,
+        identity=identity,
+        headers=headers,
+        description=description,
+        jobs=worth_starting(jobs),
+        progress=progress or quiet,
+        backend=backend,
+        transfer_syntax=transfer_syntax or "",
+        derivation=Derivation(comment=description or "", **derivation),
+        operation=_operation(apply, parameters, image, debug=debug),
+        strict=strict,
+    )
+    if options.operation is None:
+        return options
+    return replace(options, derivation=options.operation.described(options.derivation))
+
+
 def _operation(
     apply: Callable[..., Any] | str | None, parameters: Mapping[str, Any] | None, image: Any, *, debug: bool
 ) -> Operation | None:
@@ -436,14 +476,31 @@ def carry(
     Its stages are those of docs/explanation/design.md: find; order; read, derive, write, complete and verify slab by
     slab; publish.
     """
+    series_list, series = _find(source, options, workers)
+    folders = posix(folder_of(source, options.series)), posix(destination)
+    return carry_found(series_list, series, folders, options, staging, workers, apart)
+
+
+def carry_found(
+    series_list: SeriesList,
+    series: Series,
+    folders: tuple[str, str],
+    options: Options,
+    staging: Staging,
+    workers: Pool,
+    apart: Pool | None = None,
+) -> RoundtripResult:
+    """Make a round trip of a series that was found, one of a list, as :func:`carry` does.
+
+    ``folders`` are source and destination, as the caller named them.
+    """
     # Imported here, while the workers import ITK: the command line starts without pydicom and numpy.
     from itk_roundtrip.verify import judge
 
-    series_list, series = _find(source, options, workers)
     warnings = _source_warnings(series_list, series, options)
     refuse_warnings(warnings, strict=options.strict)
     trip = _trip(series, warnings, options, staging, workers)
-    folders, uids = (posix(folder_of(source, options.series)), posix(destination)), judge.uids_of(series_list)
+    uids = judge.uids_of(series_list)
     ordered = _ask_for_order(trip)  # while the second worker starts, or the process of the operation
     if options.operation is None:
         return _finish(trip, _carry(trip, *ordered), folders, uids)
@@ -737,7 +794,7 @@ def _worker_of_operation(options: Options) -> Workers | None:
     return operation.worker(options.operation, options.backend)
 
 
-def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> Made:
+def _process(trip: _Trip, operation: Operation, apart: Pool | None) -> Made:
     """Let an operation process the volumes of the series; return their values."""
     from itk_roundtrip.carry import processing
     from itk_roundtrip.carry.scheduling import ThisProcess
@@ -756,7 +813,7 @@ def _process(trip: _Trip, operation: Operation, apart: Workers | None) -> Made:
         allow_irregular=derivation.allow_irregular,
         regrid=derivation.regrid,
     )
-    if apart is not None:
+    if apart is not None and hasattr(apart, "close"):  # an archive keeps it for the next series
         apart.close()  # its memory is wanted for other things now
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import sys
@@ -103,7 +104,9 @@ class Staging:
     def _error(self, error: OSError) -> DestinationError:
         """Return the error for an output folder that the system refuses."""
         reason = os.strerror(error.errno).lower() if error.errno else "the system refused it"
-        return DestinationError(f"{self.name} cannot be written: {reason}.", path=self.name)
+        refusal = DestinationError(f"{self.name} cannot be written: {reason}.", path=self.name)
+        refusal.errno = error.errno or 0
+        return refusal
 
     def _check_place(self) -> None:
         """Refuse an output folder that is the source, in it or around it, or a file."""
@@ -151,7 +154,9 @@ class Staging:
         try:
             self._lock = folders.lock(self.folder)
         except BlockingIOError:
-            raise DestinationError(f"Another run is writing {self.name}; wait for it.", path=self.name) from None
+            refusal = DestinationError(f"Another run is writing {self.name}; wait for it.", path=self.name)
+            refusal.errno = errno.EAGAIN
+            raise refusal from None
 
     def _recover(self) -> None:
         """Undo what a killed run left between its two renames, then remove the rest of it."""
@@ -223,6 +228,24 @@ class Staging:
             folders.remove_locked(self.folder, self._lock)
         if not self.published:
             self._remove_parents()
+
+
+def clear(destination: Path) -> None:
+    """Remove what a killed run left beside an output folder, and put back what it had moved aside.
+
+    Raises
+    ------
+    DestinationError
+        The run is still there.
+    """
+    staging = Staging(destination, destination, overwrite=True)
+    try:
+        with uninterrupted():
+            staging._acquire()
+            staging._recover()
+            staging._release()
+    except OSError as error:
+        raise staging._error(error) from None
 
 
 def _move(folder: Path, place: Path) -> None:

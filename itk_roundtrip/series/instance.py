@@ -267,6 +267,8 @@ class Instance:
     """Values that instances of a series or volume share, by keyword; of those that identify the patient, digests."""
     time_slice: str = ""
     """Number of the time slice or time slot of a PET image, from 1, by its Image Index (PS3.3 C.8.9.4.1.9)."""
+    header_bytes: int = 0
+    """Bytes of the file before the value of its pixel data; 0 where that is not known, as of a deflated data set."""
 
     def __repr__(self) -> str:
         return f"<Instance {self.name}>"
@@ -716,6 +718,7 @@ def _instance(
         diffusion_gradient="\\".join(map(repr, _reals(elements.get(_TAG["DiffusionGradientOrientation"]), "d"))),
         time_slice=_time_slice(numbers["ImageIndex"], numbers["NumberOfSlices"]),
         texts=_shared_texts(dataset, elements),
+        header_bytes=header.start if isinstance(header.content, mmap.mmap) else 0,
         **fields,
     )
 

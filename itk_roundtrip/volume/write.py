@@ -134,4 +134,6 @@ def disk_error(error: OSError) -> SeriesWriteError:
         errno.EDQUOT: "the disk quota is used up",
         errno.EFBIG: "a file-size limit is set",
     }.get(error.errno or 0, os.strerror(error.errno) if error.errno else "the system refused it")
-    return SeriesWriteError(f"The output cannot be written: {reason}.")
+    refusal = SeriesWriteError(f"The output cannot be written: {reason}.")
+    refusal.errno = error.errno or 0
+    return refusal
