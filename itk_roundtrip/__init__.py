@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from itk_roundtrip.archives.archive import archive
+    from itk_roundtrip.archives.result import ArchivedSeries, ArchiveResult
     from itk_roundtrip.errors import (
         AmbiguousSeriesError,
         DestinationError,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AmbiguousSeriesError": "errors",
+    "ArchiveResult": "archives.result",
+    "ArchivedSeries": "archives.result",
     "Change": "verify.findings",
     "Derivation": "volume.volume",
     "DestinationError": "errors",
@@ -82,6 +86,7 @@ _HOMES = {
     "VerificationError": "errors",
     "Versions": "losses",
     "Volume": "volume.volume",
+    "archive": "archives.archive",
     "derive": "volume.volume",
     "export_volume": "volume.export",
     "find_losses": "losses",
@@ -94,6 +99,8 @@ _HOMES = {
 
 __all__ = [
     "AmbiguousSeriesError",
+    "ArchiveResult",
+    "ArchivedSeries",
     "Change",
     "Derivation",
     "DestinationError",
@@ -129,6 +136,7 @@ __all__ = [
     "VerificationError",
     "Versions",
     "Volume",
+    "archive",
     "derive",
     "export_volume",
     "find_losses",

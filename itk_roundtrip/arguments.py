@@ -266,6 +266,16 @@ def _image(name: str, value: Any) -> Any:
     return _path(name, value) if isinstance(value, (str, os.PathLike)) else value
 
 
+def _client(name: str, value: Any) -> Any:
+    """Return a Dask client as it is; of another library nothing is imported to look at it."""
+    if (isinstance(value, str) and value) or type(value).__name__ == "Client":
+        return value
+    raise RoundtripError(
+        f"{name} must be a dask.distributed.Client or the address of a scheduler, such as tcp://host:8786, not"
+        f" {_named(value)}."
+    )
+
+
 def _texts(name: str, value: Any) -> Any:
     if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
         raise RoundtripError(f"{name} must be a list of texts, not {_named(value)}.")
@@ -301,22 +311,27 @@ CHECKS: Mapping[str, Check] = {
     "allow_irregular": _flag,
     "apply": _function,
     "backend": _choice(Backend),
+    "client": _client,
     "codes": _codes,
     "conformance": _flag,
     "debug": _flag,
     "description": _description,
     "destination": _path,
     "directory": _path,
+    "dry_run": _flag,
     "footprint_slices": _footprint,
     "file": _path,
     "headers": _choice(HeaderMode),
+    "html": _path,
     "identity": _choice(Identity),
     "image": _image,
     "jobs": _count,
+    "leave_out": _texts,
     "max_error": _positive,
     "nan_to": _choice(NanTo),
     "overwrite": _flag,
     "parameters": _mapping,
+    "pictures": _flag,
     "progress": _callable,
     "reference": _path,
     "regrid": _flag,

@@ -67,6 +67,109 @@ DebugOption = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write the traceback of an error there; it may quote patient data."),
 ]
+# The options of `run` that `archive` has too.
+IdentityOption = Annotated[
+    Identity,
+    typer.Option(help="New derived instances in a new series, or the same instances again."),
+]
+BackendOption = Annotated[Backend, typer.Option(help="Front end that reads and writes; same pixels and headers.")]
+TransferSyntaxOption = Annotated[
+    TransferSyntax | None,
+    typer.Option(help="Lossless encoding of the output; that of the source, uncompressed, by default."),
+]
+DescriptionOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="What was done to the pixels, for Derivation Description; else a comment. ASCII.",
+    ),
+]
+ApplyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:FUNCTION",
+        help="Process with this function, or MODULE:FUNCTION: it gets an itk.Image of real-world values (a"
+        " numpy.ndarray if annotated so) and returns such.",
+        rich_help_panel=PROCESSING,
+    ),
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Keyword argument for FUNCTION; repeatable.", rich_help_panel=PROCESSING),
+]
+FilterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="NAME:ARGS",
+        help="Process with a filter: median:radius=1, gaussian:sigma_mm=1, clamp:lower=0,upper=99 or"
+        " threshold:lower=0.",
+        rich_help_panel=PROCESSING,
+    ),
+]
+CodeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SCHEME:VALUE:MEANING",
+        help="Code of what was done, such as DCM:113087 (CID 7203); repeatable.",
+        rich_help_panel=PROCESSING,
+    ),
+]
+FootprintOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SLICES",
+        help="How many slices on each side contribute to a slice, or all; they are named as its sources.",
+        rich_help_panel=PROCESSING,
+    ),
+]
+UnitsOption = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Units of the new values, if not the source's.", rich_help_panel=PROCESSING),
+]
+RescaleTypeOption = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Rescale Type of the new values, if not the units.", rich_help_panel=PROCESSING),
+]
+MaxErrorOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=0,
+        help="Permit no larger error, in units of the values: take a finer scale, or refuse.",
+        rich_help_panel=PROCESSING,
+    ),
+]
+AllowClipOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-clip", help="Clip values that cannot be stored; they are counted.", rich_help_panel=PROCESSING
+    ),
+]
+NanToOption = Annotated[
+    NanTo | None,
+    typer.Option(help="Write NaN and infinite values as padding; else they are refused.", rich_help_panel=PROCESSING),
+]
+AllowIrregularOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-irregular",
+        help="Process slices with gaps or tilt as if they were a regular grid.",
+        rich_help_panel=PROCESSING,
+    ),
+]
+RegridOption = Annotated[
+    bool,
+    typer.Option(
+        "--regrid",
+        help="The image may lie elsewhere: resampled, cropped, of other slices or orientation.",
+        rich_help_panel=PROCESSING,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEYWORD=VALUE", help="Set an attribute of all instances; repeatable."),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -122,51 +225,17 @@ def run(
     source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with the series, at any depth, or one file.")],
     destination: Annotated[str, typer.Argument(metavar="DST", help="Output folder; new or empty.")],
     series: SeriesOption = None,
-    identity: Annotated[
-        Identity,
-        typer.Option(help="New derived instances in a new series, or the same instances again."),
-    ] = "derived",
+    identity: IdentityOption = "derived",
     headers: Annotated[
         HeaderMode,
         typer.Option(help="Restore what ITK loses, or leave what ITK alone writes (not verified)."),
     ] = "complete",
-    backend: Annotated[Backend, typer.Option(help="Front end that reads and writes; same pixels and headers.")] = "itk",
-    transfer_syntax: Annotated[
-        TransferSyntax | None,
-        typer.Option(help="Lossless encoding of the output; that of the source, uncompressed, by default."),
-    ] = None,
-    description: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="What was done to the pixels, for Derivation Description; else a comment. ASCII.",
-        ),
-    ] = None,
-    apply: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.py:FUNCTION",
-            help="Process with this function, or MODULE:FUNCTION: it gets an itk.Image of real-world values (a"
-            " numpy.ndarray if annotated so) and returns such.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE", help="Keyword argument for FUNCTION; repeatable.", rich_help_panel=PROCESSING
-        ),
-    ] = None,
-    filter_: Annotated[
-        str | None,
-        typer.Option(
-            "--filter",
-            metavar="NAME:ARGS",
-            help="Process with a filter: median:radius=1, gaussian:sigma_mm=1, clamp:lower=0,upper=99 or"
-            " threshold:lower=0.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = None,
+    backend: BackendOption = "itk",
+    transfer_syntax: TransferSyntaxOption = None,
+    description: DescriptionOption = None,
+    apply: ApplyOption = None,
+    param: ParamOption = None,
+    filter_: FilterOption = None,
     image: Annotated[
         str | None,
         typer.Option(
@@ -175,73 +244,16 @@ def run(
             rich_help_panel=PROCESSING,
         ),
     ] = None,
-    code: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SCHEME:VALUE:MEANING",
-            help="Code of what was done, such as DCM:113087 (CID 7203); repeatable.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = None,
-    footprint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SLICES",
-            help="How many slices on each side contribute to a slice, or all; they are named as its sources.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = None,
-    units: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Units of the new values, if not the source's.", rich_help_panel=PROCESSING),
-    ] = None,
-    rescale_type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="Rescale Type of the new values, if not the units.", rich_help_panel=PROCESSING
-        ),
-    ] = None,
-    max_error: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            min=0,
-            help="Permit no larger error, in units of the values: take a finer scale, or refuse.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = None,
-    allow_clip: Annotated[
-        bool,
-        typer.Option(
-            "--allow-clip", help="Clip values that cannot be stored; they are counted.", rich_help_panel=PROCESSING
-        ),
-    ] = False,
-    nan_to: Annotated[
-        NanTo | None,
-        typer.Option(
-            help="Write NaN and infinite values as padding; else they are refused.", rich_help_panel=PROCESSING
-        ),
-    ] = None,
-    allow_irregular: Annotated[
-        bool,
-        typer.Option(
-            "--allow-irregular",
-            help="Process slices with gaps or tilt as if they were a regular grid.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = False,
-    regrid: Annotated[
-        bool,
-        typer.Option(
-            "--regrid",
-            help="The image may lie elsewhere: resampled, cropped, of other slices or orientation.",
-            rich_help_panel=PROCESSING,
-        ),
-    ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEYWORD=VALUE", help="Set an attribute of all instances; repeatable."),
-    ] = None,
+    code: CodeOption = None,
+    footprint: FootprintOption = None,
+    units: UnitsOption = None,
+    rescale_type: RescaleTypeOption = None,
+    max_error: MaxErrorOption = None,
+    allow_clip: AllowClipOption = False,
+    nan_to: NanToOption = None,
+    allow_irregular: AllowIrregularOption = False,
+    regrid: RegridOption = False,
+    set_: SetOption = None,
     html: HtmlOption = None,
     pictures: PicturesOption = False,
     jobs: JobsOption = None,
@@ -261,8 +273,7 @@ def run(
             _check_file(html, (source, destination), "--html")
         if pictures and html is None:
             raise RoundtripError(_PICTURES_WITHOUT_PAGE)
-        if apply is not None and filter_ is not None:
-            raise RoundtripError("Pass either --apply or --filter.")
+        asked = _asked(apply, filter_, param, code, footprint, set_)
         with _progress(talk) as progress:
             from itk_roundtrip.pipeline import PUBLISHED, roundtrip
 
@@ -275,11 +286,8 @@ def run(
                 backend=backend,
                 transfer_syntax=transfer_syntax,
                 description=description,
-                apply=apply if filter_ is None else _filter(filter_),
-                parameters=_parameters(param or ()),
+                **asked,
                 image=image,
-                codes=_codes(code or ()),
-                footprint_slices=_footprint(footprint),
                 units=units,
                 rescale_type=rescale_type,
                 max_error=max_error,
@@ -287,7 +295,6 @@ def run(
                 nan_to=nan_to,
                 allow_irregular=allow_irregular,
                 regrid=regrid,
-                set=_settings(set_ or ()),
                 debug=debug is not None and (apply is not None or filter_ is not None),
                 strict=strict,
                 jobs=jobs,
@@ -307,6 +314,103 @@ def run(
             _print(report.run_document(result) if as_json else report.run_table(result))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(PUBLISHED) from None
+
+
+@app.command()
+def archive(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder with any number of series, at any depth.")],
+    destination: Annotated[
+        str, typer.Argument(metavar="DST", help="Output folder: new, empty, or an archive of SRC to go on with.")
+    ],
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let the workers of this Dask scheduler do it, such as tcp://host:8786; they see SRC and DST as well.",
+        ),
+    ] = None,
+    jobs: JobsOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH", help="Leave out this file or folder of SRC; * stands for any characters; repeatable."
+        ),
+    ] = None,
+    identity: IdentityOption = "derived",
+    backend: BackendOption = "itk",
+    transfer_syntax: TransferSyntaxOption = None,
+    description: DescriptionOption = None,
+    apply: ApplyOption = None,
+    param: ParamOption = None,
+    filter_: FilterOption = None,
+    code: CodeOption = None,
+    footprint: FootprintOption = None,
+    units: UnitsOption = None,
+    rescale_type: RescaleTypeOption = None,
+    max_error: MaxErrorOption = None,
+    allow_clip: AllowClipOption = False,
+    nan_to: NanToOption = None,
+    allow_irregular: AllowIrregularOption = False,
+    regrid: RegridOption = False,
+    set_: SetOption = None,
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write an index page, and beside it a page with pictures for each series."),
+    ] = None,
+    pictures: PicturesOption = False,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    debug: DebugOption = None,
+) -> None:
+    """Do with every series under SRC what `run` does with one, each into its own folder under DST.
+
+    Run it again to go on: what is finished, and unchanged, is not done again. Exit 1: a series was refused or failed.
+    """
+    talk = _Talk(as_json, quiet, verbose, debug, (source, destination))
+    with _reported(talk):
+        if html is not None:
+            _check_file(html, (source, destination), "--html")
+        if pictures and html is None:
+            raise RoundtripError(_PICTURES_WITHOUT_PAGE)
+        if scheduler is not None and jobs is not None:
+            raise RoundtripError("With --scheduler its workers are the processes; leave out --jobs.")
+        asked = _asked(apply, filter_, param, code, footprint, set_)
+        with _archive_progress(talk) as progress:
+            from itk_roundtrip.archives.archive import archive as archive_series
+
+            result = archive_series(
+                source,
+                destination,
+                client=scheduler,
+                jobs=jobs,
+                identity=identity,
+                backend=backend,
+                transfer_syntax=transfer_syntax,
+                description=description,
+                **asked,
+                units=units,
+                rescale_type=rescale_type,
+                max_error=max_error,
+                allow_clip=allow_clip,
+                nan_to=nan_to,
+                allow_irregular=allow_irregular,
+                regrid=regrid,
+                strict=strict,
+                leave_out=leave_out or (),
+                dry_run=dry_run,
+                html=html,
+                pictures=pictures,
+                progress=progress,
+            )
+        from itk_roundtrip.show.report import archive_document, archive_table
+
+        talk.warn(result.warnings)
+        _print(archive_document(result) if as_json else archive_table(result))
+        if result.verdict == "fail":
+            raise typer.Exit(EXIT_DIFFERENT)
 
 
 @app.command()
@@ -426,6 +530,26 @@ def verify(
         _print(verify_document(report) if as_json else verify_table(report, show_values=show_values))
         if report.verdict == "fail":
             raise typer.Exit(EXIT_DIFFERENT)
+
+
+def _asked(
+    apply: str | None,
+    filter_: str | None,
+    param: Sequence[str] | None,
+    code: Sequence[str] | None,
+    footprint: str | None,
+    set_: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Return the arguments of the API that options of other names or texts stand for."""
+    if apply is not None and filter_ is not None:
+        raise RoundtripError("Pass either --apply or --filter.")
+    return {
+        "apply": apply if filter_ is None else _filter(filter_),
+        "parameters": _parameters(param or ()),
+        "codes": _codes(code or ()),
+        "footprint_slices": _footprint(footprint),
+        "set": _settings(set_ or ()),
+    }
 
 
 def _filter(text: str) -> Any:
@@ -781,3 +905,71 @@ def _progress(talk: _Talk) -> Iterator[Progress]:
         yield show
     finally:
         bar.stop()
+
+
+_SECONDS_BETWEEN_LINES = 30.0
+"""So often an archive says where it is, where there is no terminal."""
+
+
+@contextmanager
+def _archive_progress(talk: _Talk) -> Iterator[Progress]:
+    """Yield a callback that shows how far an archive is: bars on a terminal, else a line now and then."""
+    if talk.as_json or talk.quiet or talk.verbose or sys.stderr is None:
+        with _progress(talk) as progress:
+            yield progress
+        return
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from itk_roundtrip.processes import uninterrupted
+
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    with uninterrupted():
+        bar.start()
+    try:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total or None, rate="")
+            speed = bar.tasks[tasks[stage]].speed if stage == "Slices" else None
+            bar.update(tasks[stage], completed=done, total=total or None, rate=f"{speed:.0f}/s" if speed else "")
+
+        yield show
+    finally:
+        bar.stop()
+
+
+def _lines() -> Progress:
+    """Return a callback that says now and then how far an archive is."""
+    import time
+
+    said = started = time.monotonic()
+    series = ""
+
+    def say(stage: str, done: int, total: int) -> None:
+        nonlocal said, started, series
+        now = time.monotonic()
+        if stage == "Series":
+            series = f"{done} of {total} series, "
+            started = now if done == 1 else started
+        if now - said < _SECONDS_BETWEEN_LINES:
+            return
+        if stage == "Slices":
+            rate = done / max(now - started, 1e-3)
+            _say(
+                f"{series}{done} of {total} slices, {rate:.0f} slices/s, {(total - done) / max(rate, 1e-3):.0f} s left"
+            )
+        elif stage != "Series":
+            _say(f"{stage.lower()}: {done} files" if not total else f"{stage.lower()}: {done} of {total} files")
+        else:
+            return
+        said = now
+
+    return say

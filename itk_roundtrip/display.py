@@ -1,4 +1,4 @@
-"""What results say of themselves in a notebook and as JSON.
+"""What results say of themselves in a notebook, as JSON and as a page.
 
 It is made in the room ``show``, which imports the results, so that they reach it only here, and by its name.
 """
@@ -21,3 +21,13 @@ def as_document(function: str, *arguments: object) -> dict[str, Any]:
     made = getattr(importlib.import_module("itk_roundtrip.show.report"), function)(*arguments)
     document: dict[str, Any] = json.loads(json.dumps(made))
     return document
+
+
+def write_page(*arguments: object, **options: object) -> None:
+    """Write the page of a verification, without what may identify; arguments are those of ``show.page.write_page``."""
+    importlib.import_module("itk_roundtrip.show.page").write_page(*arguments, **options, show_values=False)
+
+
+def write_archive_page(*arguments: object) -> None:
+    """Write the index page of an archive; arguments are those of ``show.archive_page.write_archive_page``."""
+    importlib.import_module("itk_roundtrip.show.archive_page").write_archive_page(*arguments)

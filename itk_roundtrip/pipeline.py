@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from itk_roundtrip.carry.processed import Values
     from itk_roundtrip.carry.processing import Made
     from itk_roundtrip.carry.regrid import Regridded
-    from itk_roundtrip.carry.scheduling import Pool
     from itk_roundtrip.carry.slabs import Job, Slab, SlabResult
     from itk_roundtrip.derivation.caller import Settings
     from itk_roundtrip.derivation.plan import SeriesPlan
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from itk_roundtrip.pixels.grids import Grid
     from itk_roundtrip.pixels.kinds import Carriage
     from itk_roundtrip.pixels.quantise import Figures
+    from itk_roundtrip.processes import Pool
     from itk_roundtrip.series.find import Series, SeriesList
     from itk_roundtrip.verify.findings import Finding, Report
     from itk_roundtrip.volume.volume import Volume
@@ -797,7 +797,7 @@ def _worker_of_operation(options: Options) -> Workers | None:
 def _process(trip: _Trip, operation: Operation, apart: Pool | None) -> Made:
     """Let an operation process the volumes of the series; return their values."""
     from itk_roundtrip.carry import processing
-    from itk_roundtrip.carry.scheduling import ThisProcess
+    from itk_roundtrip.processes import ThisProcess
 
     options, derivation = trip.options, trip.options.derivation
     _processing(options, trip.series)  # what cannot be said of it is told before the work
@@ -1067,7 +1067,7 @@ def write_series(volume: Volume, destination: str | os.PathLike[str], *, overwri
     """
     from itk_roundtrip.carry import processing
     from itk_roundtrip.carry.operation import Operation
-    from itk_roundtrip.carry.scheduling import ThisProcess
+    from itk_roundtrip.processes import ThisProcess
     from itk_roundtrip.series.find import SeriesList
     from itk_roundtrip.verify import judge
     from itk_roundtrip.volume.edited import check_described, edited_metadata, processed_values

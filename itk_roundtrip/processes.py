@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 from itk_roundtrip import folders
 from itk_roundtrip.errors import RoundtripError, internal_error
@@ -71,6 +71,43 @@ class Outcome:
     value: Any = None
     crashed: bool = False
     timed_out: bool = False
+
+
+class Pool(Protocol):
+    """What does tasks: worker processes (:class:`Workers`), or this process."""
+
+    def start(self) -> None:
+        """Get ready for many tasks."""
+
+    def is_ready(self) -> bool:
+        """Tell whether a task that comes now is done at once."""
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
+        """Do a task and return its outcome; an error that it raises is raised here."""
+
+    def run(self, tasks: deque[Task], *, starting: bool = True) -> Iterator[Outcome]:
+        """Do tasks and yield their outcomes as they come; start more processes for them if ``starting``."""
+
+
+class ThisProcess:
+    """A :class:`Pool` for callers whose images are in the memory of this process; a crash of ITK is not survived."""
+
+    def start(self) -> None:
+        """Do nothing: this process runs."""
+
+    def is_ready(self) -> bool:
+        """Return True."""
+        return True
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
+        """Do a task and return its outcome."""
+        return Outcome(Task(function, arguments), function(*arguments))
+
+    def run(self, tasks: deque[Task], *, starting: bool = True) -> Iterator[Outcome]:
+        """Do tasks one after the other."""
+        while tasks:
+            task = tasks.popleft()
+            yield Outcome(task, task.function(*task.arguments))
 
 
 @dataclass(eq=False)

@@ -1,8 +1,9 @@
-"""Numbers with their nouns, and paths, for messages, JSON and names."""
+"""Numbers with their nouns, and paths, for messages, JSON and names; the order of names."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import PurePath
 
 
@@ -29,3 +30,9 @@ def posix(path: str | os.PathLike[str]) -> str:
     if isinstance(path, PurePath):
         return path.as_posix()
     return os.fspath(path) if os.sep == "/" else os.fspath(path).replace(os.sep, "/")
+
+
+def natural(name: str) -> list[tuple[int, int | str]]:
+    """Return a key that sorts ``IM2`` before ``IM10``."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(part)) if part.isdecimal() and part.isascii() else (1, part) for part in parts if part]

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from itk_roundtrip.errors import RoundtripError, SeriesWriteError
 from itk_roundtrip.folders import temporary_folder
@@ -71,3 +72,17 @@ def fill_temporary_folder(told: str, death: bool = False) -> None:
         if death:
             os._exit(1)
         time.sleep(3600)
+
+
+def crash_once_carrying() -> None:
+    """Let this worker crash as soon as it carries a slab, as ITK does; the one that replaces it does not."""
+    from itk_roundtrip.carry import slabs
+
+    slabs.process = die  # type: ignore[assignment]
+
+
+def die_for_large(image: Any) -> Any:
+    """Crash on images of many columns, and leave all others as they are."""
+    if image.GetLargestPossibleRegion().GetSize()[0] > 20:
+        die()
+    return image

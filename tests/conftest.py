@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from itk_roundtrip import Report, RoundtripResult, losses, pipeline
+from itk_roundtrip.archives import archive as archiving
 from itk_roundtrip.carry.staging import Staging
 from itk_roundtrip.pipeline import Options as RunOptions
 from itk_roundtrip.pipeline import carry
@@ -107,7 +108,7 @@ def _lent(workers: Workers, auditors: Workers, monkeypatch: pytest.MonkeyPatch) 
             return Workers(count, prepare=prepare, **others)
         return Lent(auditors if prepare == "itk_roundtrip.verify.audit" else workers)
 
-    for module in (export, images, losses, pipeline, verification):
+    for module in (archiving, export, images, losses, pipeline, verification):
         monkeypatch.setattr(module, "Workers", lend)
 
 

@@ -89,3 +89,16 @@ def _function(operation: Operation) -> Function | None:
     if isinstance(function, Filter):
         return of_filter(function)
     return None if function is None else Function(function, operation.name)
+
+
+def check_function(operation: Operation) -> None:
+    """Load the function of an operation, and check that it can be called with its parameters.
+
+    Raises
+    ------
+    FunctionError
+        It cannot.
+    """
+    function = _function(operation)
+    if function is not None:
+        check_parameters(function, operation.parameters)

@@ -19,10 +19,10 @@ from itk_roundtrip.carry.operating import process_into, save
 from itk_roundtrip.carry.operation import Operation
 from itk_roundtrip.carry.processed import Values, lossy_contributor
 from itk_roundtrip.carry.regrid import LISTED_INSTANCES, Regridded, check_regriddable, regridded
-from itk_roundtrip.carry.scheduling import FEW_SLICES, Pool
+from itk_roundtrip.carry.scheduling import FEW_SLICES
 from itk_roundtrip.errors import FunctionError, SeriesWriteError, UnsupportedSeriesError
 from itk_roundtrip.pixels.formats import Array
-from itk_roundtrip.processes import Task
+from itk_roundtrip.processes import Pool, Task
 from itk_roundtrip.series.find import Instance, Series, Slice
 from itk_roundtrip.series.volumes import SubVolume
 from itk_roundtrip.volume.checks import check_regular

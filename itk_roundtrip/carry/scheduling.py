@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 from itk_roundtrip.arguments import Progress
 from itk_roundtrip.carry.processed import PlaneSurvey, Values
@@ -16,7 +16,7 @@ from itk_roundtrip.errors import ITKCrashError
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.pixels.formats import PixelType, bytes_per_pixel
 from itk_roundtrip.pixels.kinds import Carriage
-from itk_roundtrip.processes import Outcome, Task
+from itk_roundtrip.processes import Pool, Task
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.volume import read as reader
 
@@ -102,43 +102,6 @@ class Carrier(Protocol):
 
     def after_crash(self, job: Job, slab: Slab) -> list[Slab]:
         """Return the slabs to try after a crash of ITK; none if nothing is left to try."""
-
-
-class Pool(Protocol):
-    """What does tasks: worker processes (:class:`itk_roundtrip.processes.Workers`), or this process."""
-
-    def start(self) -> None:
-        """Get ready for many tasks."""
-
-    def is_ready(self) -> bool:
-        """Tell whether a task that comes now is done at once."""
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
-        """Do a task and return its outcome; an error that it raises is raised here."""
-
-    def run(self, tasks: deque[Task], *, starting: bool = True) -> Iterator[Outcome]:
-        """Do tasks and yield their outcomes as they come; start more processes for them if ``starting``."""
-
-
-class ThisProcess:
-    """A :class:`Pool` for callers whose images are in the memory of this process; a crash of ITK is not survived."""
-
-    def start(self) -> None:
-        """Do nothing: this process runs."""
-
-    def is_ready(self) -> bool:
-        """Return True."""
-        return True
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
-        """Do a task and return its outcome."""
-        return Outcome(Task(function, arguments), function(*arguments))
-
-    def run(self, tasks: deque[Task], *, starting: bool = True) -> Iterator[Outcome]:
-        """Do tasks one after the other."""
-        while tasks:
-            task = tasks.popleft()
-            yield Outcome(task, task.function(*task.arguments))
 
 
 def carry_slabs(

@@ -207,7 +207,7 @@ def plan_series(
         source_series_instance_uid=first.series_instance_uid,
         series_number=_series_number(first.series_number),
         primary=is_primary(first.modality, first.sop_class_uid),
-        created=_in_offset(_now(), first.timezone_offset),
+        created=_in_offset(moment_of_creation(), first.timezone_offset),
         operation=OPERATION if processing is None else processing.text,
         comment=comment,
         instance_numbers=_renumbered(slices),
@@ -235,7 +235,7 @@ def _renumbered(slices: Sequence[SourceSlice]) -> tuple[int, ...]:
     return tuple(range(1, len(slices) + 1))
 
 
-def _now() -> datetime:
+def moment_of_creation() -> datetime:
     """Return the moment of creation: that of ``SOURCE_DATE_EPOCH`` if it is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:

@@ -32,7 +32,7 @@ from itk_roundtrip.series.volumes import (
     slices_of,
     sorted_slices,
 )
-from itk_roundtrip.words import agreeing, counted, posix
+from itk_roundtrip.words import agreeing, counted, natural, posix
 
 __all__ = [
     "Instance",
@@ -340,7 +340,7 @@ def group_series(root: Path, files: Iterable[Instance | Skipped]) -> SeriesList:
         else:
             series_list.append(Series(series_instance_uid, ordered(distinct), root))
             skipped += repeated
-    series_list.sort(key=lambda series: _natural(min(instance.name for instance in series.instances)))
+    series_list.sort(key=lambda series: natural(min(instance.name for instance in series.instances)))
     return SeriesList(series_list, skipped, (file for file in files if isinstance(file, Instance)))
 
 
@@ -596,18 +596,9 @@ def of_volume(series: Series, index: int) -> Series:
 def _files(root: Path) -> Iterator[Path]:
     """Yield all files under a folder, folders and names in natural order."""
     for folder, folders, names in os.walk(root):
-        folders.sort(key=_natural)
-        for name in sorted(names, key=_natural):
+        folders.sort(key=natural)
+        for name in sorted(names, key=natural):
             yield Path(folder, name)
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Return a key that sorts ``IM2`` before ``IM10``."""
-    return [
-        (0, int(part)) if part.isdecimal() and part.isascii() else (1, part)
-        for part in re.split(r"([0-9]+)", name)
-        if part
-    ]
 
 
 def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
@@ -624,7 +615,7 @@ def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
             instance.trigger_time,
             instance.instance_number,
         )
-        return (positions.get(instance.name, 0), *(decimal(text) or 0.0 for text in texts), _natural(instance.name))
+        return (positions.get(instance.name, 0), *(decimal(text) or 0.0 for text in texts), natural(instance.name))
 
     return tuple(sorted(instances, key=key))
 

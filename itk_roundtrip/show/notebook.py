@@ -220,6 +220,7 @@ def _beside(left: str, right: str) -> str:
 
 
 _MAKERS: Mapping[str, Callable[[Any], str]] = {
+    "ArchiveResult": lambda result: _rendered(report.archive_table(result)),
     "ExportResult": lambda result: _rendered(report.export_table(result)),
     "LossTable": lambda table: _rendered(report.losses_table(table)),
     "Report": lambda made: _rendered(report.verify_table(made)),

@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date
 from html import escape
 from importlib.resources import files
@@ -46,7 +47,16 @@ _UID_OR_FILE = re.compile(
 )
 
 
-def write_page(report: Report, source: Path, written: Path, file: Path, *, pictures: bool, show_values: bool) -> None:
+def write_page(
+    report: Report,
+    source: Path,
+    written: Path,
+    file: Path,
+    *,
+    pictures: bool,
+    show_values: bool,
+    workers: Workers | None = None,
+) -> None:
     """Write the page of a verification, as a whole or not at all.
 
     Parameters
@@ -61,6 +71,8 @@ def write_page(report: Report, source: Path, written: Path, file: Path, *, pictu
         Show the pictures even if the source says that they hold burned-in annotation.
     show_values
         Show file names, folder names, UIDs and series descriptions.
+    workers
+        Draw the pictures; one that is started for them, if not given.
 
     Raises
     ------
@@ -72,7 +84,7 @@ def write_page(report: Report, source: Path, written: Path, file: Path, *, pictu
     folders = (source, written)
     names = _Names(report, folders, show_values)
     labels = [names.pair(number, pair) for number, pair in enumerate(report.pairs, 1)]
-    drawn, histogram = _drawn(report.pairs, folders, labels, pictures)
+    drawn, histogram = _drawn(report.pairs, folders, labels, pictures, workers)
     page = Template(template).substitute(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         **_summary(report, names, folders),
@@ -84,6 +96,16 @@ def write_page(report: Report, source: Path, written: Path, file: Path, *, pictu
         pair_count=len(report.pairs),
         pair_rows="\n".join(_pair_row(number, pair, names) for number, pair in enumerate(report.pairs, 1)),
     )
+    write_whole(page, file)
+
+
+def without_names(text: str) -> str:
+    """Return a message without absolute paths, UIDs, and names that end as those of images do."""
+    return _UID_OR_FILE.sub(lambda match: "[UID]" if match["uid"] else "a file", _ABSOLUTE.sub("", text))
+
+
+def write_whole(page: str, file: Path) -> None:
+    """Write a page as a whole or not at all."""
     content = page.encode("utf-8", "replace")  # file names may hold bytes that are no text
     file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():  # a pipe or a device is written to, not replaced
@@ -98,11 +120,15 @@ def write_page(report: Report, source: Path, written: Path, file: Path, *, pictu
 
 
 def _drawn(
-    pairs: Sequence[SlicePair], folders: Folders, labels: Sequence[tuple[str, str]], wanted: bool
+    pairs: Sequence[SlicePair],
+    folders: Folders,
+    labels: Sequence[tuple[str, str]],
+    wanted: bool,
+    workers: Workers | None,
 ) -> tuple[str, str]:
     """Return pictures and histogram as HTML, drawn by a worker: a decoder may end the process that it runs in."""
-    with Workers(1, prepare="itk_roundtrip.show.figures") as workers:
-        outcome = workers.call(draw, pairs, folders, labels, wanted)
+    with nullcontext(workers) if workers else Workers(1, prepare="itk_roundtrip.show.figures") as pool:
+        outcome = pool.call(draw, pairs, folders, labels, wanted)
     none = "<p>None: the pixel data of a file end the process that decodes them.</p>"
     return (none, none) if outcome.crashed else outcome.value
 

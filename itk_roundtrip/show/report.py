@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from itk_roundtrip import syntaxes
+from itk_roundtrip.archives.result import NOT_DONE
 from itk_roundtrip.dicom.privacy import shown_label
 from itk_roundtrip.rules import UNCHANGED
 from itk_roundtrip.series.geometry import plane_name
@@ -24,6 +25,7 @@ from itk_roundtrip.verify.pairing import BY_REGION
 from itk_roundtrip.words import counted, posix
 
 if TYPE_CHECKING:
+    from itk_roundtrip.archives.result import ArchiveResult
     from itk_roundtrip.errors import VerificationError
     from itk_roundtrip.losses import LossTable
     from itk_roundtrip.pipeline import Quantisation, RoundtripResult
@@ -325,6 +327,42 @@ def run_document(result: RoundtripResult) -> dict[str, Any]:
     del document["report"]
     findings = [asdict(finding) for finding in result.findings]
     return {"schema": SCHEMA, **document, "findings": findings, "restored": result.restored}
+
+
+def archive_document(result: ArchiveResult) -> dict[str, Any]:
+    """Return the JSON document of `archive`."""
+    return {"schema": SCHEMA, **asdict(result), "counts": result.counts}
+
+
+_SHOWN_SERIES = 40
+"""Most series that the table of an archive shows if all are done; of the others, most that it shows."""
+
+
+def archive_table(result: ArchiveResult) -> RenderableType:
+    """Return the table of `archive`: its series, of many only those that are not done, and the counts."""
+    shown = [series for series in result.series if series.verdict in NOT_DONE]
+    if len(result.series) <= _SHOWN_SERIES or result.dry_run:
+        shown = list(result.series)
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column("Series", no_wrap=True)
+    for title in ("Verdict", "Slices", "Note"):
+        table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
+    for series in shown[:_SHOWN_SERIES]:
+        note = series.reason or "; ".join(series.warnings)
+        verdict = Text(series.verdict, style="bold red" if series.verdict in NOT_DONE else "")
+        name = series.output or f"{series.modality or 'no modality'} in {series.source}"
+        table.add_row(Text(printable(name)), verdict, str(series.slices), Text(printable(note)))
+    parts: list[RenderableType] = [table, Text("")] if shown else []
+    if len(shown) > _SHOWN_SERIES:
+        parts.append(Text(f"{len(shown) - _SHOWN_SERIES} more; --json names all."))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in result.counts.items())
+    files = sum(series.files for series in result.series)
+    what = f"{counted(len(result.series), 'series', 'series')}, {counted(files, 'file')}: {counts}"
+    parts.append(Text(f"{what}; {result.seconds:.1f} s" if not result.dry_run else f"{what}; nothing was written"))
+    if result.skipped:
+        parts.append(Text(f"{counted(sum(result.skipped.values()), 'file')} belong to no series:"))
+    parts += [Text(printable(f"{count:>6}  {reason}")) for reason, count in result.skipped.items()]
+    return Group(*parts)
 
 
 def export_document(result: ExportResult) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from itk_roundtrip.dicom.parsing import mapped
 from itk_roundtrip.dicom.privacy import may_show, names_in
 from itk_roundtrip.dicom.reading import read_file, read_regular
 from itk_roundtrip.folders import temporary_folder
-from itk_roundtrip.processes import Task, Workers
+from itk_roundtrip.processes import Pool, Task
 from itk_roundtrip.rules import RULES
 from itk_roundtrip.verify.findings import Finding, Severity, make_finding
 from itk_roundtrip.verify.pairing import Paired
@@ -430,7 +430,7 @@ def _inflated(file: Path, copy: Path) -> Path:
     section="PS3.3 A",
 )
 def check_conformance(
-    pairs: Sequence[Paired], workers: Workers, *, every: bool, progress: Callable[[str, int, int], None]
+    pairs: Sequence[Paired], workers: Pool, *, every: bool, progress: Callable[[str, int, int], None]
 ) -> list[Finding]:
     """Return the errors and warnings that dciodvfy has for written files and not for their sources.
 

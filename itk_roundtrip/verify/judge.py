@@ -14,7 +14,7 @@ from itk_roundtrip import tags
 from itk_roundtrip.arguments import Progress
 from itk_roundtrip.errors import AmbiguousSeriesError, SeriesNotFoundError
 from itk_roundtrip.folders import temporary_folder
-from itk_roundtrip.processes import Task, Workers
+from itk_roundtrip.processes import Pool, Task
 from itk_roundtrip.series.find import (
     Instance,
     Series,
@@ -50,7 +50,7 @@ _FEW_FILES = 100
 """Fewer files than this are read here: that is quicker than the start of a worker."""
 
 
-def verify_folders(folders: tuple[str, str], options: Options, workers: Workers) -> Report:
+def verify_folders(folders: tuple[str, str], options: Options, workers: Pool) -> Report:
     """Return the report on a written folder against its source folder; the workers may be running already."""
     if options.source is not None:
         sources = SeriesList([as_found(options.source)])
@@ -130,7 +130,7 @@ def guess_identity(source: Series, written: Series) -> Identity:
 
 
 def compare_all(
-    requests: Sequence[Request], workers: Workers, jobs: int, progress: Progress
+    requests: Sequence[Request], workers: Pool, jobs: int, progress: Progress
 ) -> tuple[Tally, list[PairReport]]:
     """Compare all pairs in worker processes; the pairs of a process that crashed are compared again one by one."""
     size = max(1, min(_PAIRS_PER_TASK, -(-len(requests) // jobs)))
@@ -199,7 +199,7 @@ def judge(
     )
 
 
-def _scan(folder: str, workers: Workers, stage: str, progress: Progress, without: Path | None = None) -> SeriesList:
+def _scan(folder: str, workers: Pool, stage: str, progress: Progress, without: Path | None = None) -> SeriesList:
     """Find the series of a folder, in worker processes where it holds many files.
 
     ``without`` is a folder whose files are left out where it lies inside: what was written is no source.

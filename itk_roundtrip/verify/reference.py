@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.itk_io import files
-from itk_roundtrip.processes import Workers
+from itk_roundtrip.processes import Pool
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.series.geometry import SPACING_TOLERANCE_FRACTION, normal
 from itk_roundtrip.series.lattice import Lattice
@@ -36,7 +36,7 @@ class Reference:
         return self.file, self.indices[instance.name]
 
 
-def read_reference(file: Path, written: Series, folder: Path, workers: Workers) -> Reference:
+def read_reference(file: Path, written: Series, folder: Path, workers: Pool) -> Reference:
     """Read a reference and lay it on the grid of a written series.
 
     Parameters
