@@ -362,7 +362,7 @@ class _Run:
     """
 
     def __init__(self, index: Index, target: Path, names: tuple[str, str], options: str, progress: Progress) -> None:
-        from itk_roundtrip.archives.local import TO_CARRY, TO_SHOW
+        from itk_roundtrip.archives.unit import TO_CARRY, TO_SHOW
 
         self._index, self._target, self._names, self._options = index, target, names, options
         self._progress = progress

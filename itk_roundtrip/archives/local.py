@@ -8,13 +8,9 @@ from itertools import islice
 
 from itk_roundtrip.archives.index import Index
 from itk_roundtrip.archives.plan import Unit, shared_out, units
-from itk_roundtrip.archives.unit import Carried, Request, carry_unit, page_unit
+from itk_roundtrip.archives.unit import TO_CARRY, TO_SHOW, Carried, Request, carry_unit, ended, page_unit
 from itk_roundtrip.processes import Outcome, Task, Workers
 
-TO_CARRY = "record IS NULL AND todo <> ''"
-"""Condition of the planned series that are to be carried."""
-TO_SHOW = "record IS NOT NULL AND todo = 'page'"
-"""Condition of those that are finished, and of which a page is to be made."""
 LARGEST_FIRST = "cost DESC, number"
 
 
@@ -43,11 +39,6 @@ def carried_here(index: Index, request: Request, workers: Workers, jobs: int) ->
     pages = (Task(page_unit, (each, request)) for each in units(index, TO_SHOW, "number"))
     for unit, outcome in _outcomes(pages, workers, jobs):
         yield unit, ended(unit) if outcome.crashed else outcome.value
-
-
-def ended(unit: Unit) -> Carried:
-    """Return what became of a series that ended the process that it was carried in, twice."""
-    return Carried("failed", f"{unit.names[0]} or a file behind it ended the process that carried it")
 
 
 def _outcomes(tasks: Iterator[Task], workers: Workers, jobs: int) -> Iterator[tuple[Unit, Outcome]]:

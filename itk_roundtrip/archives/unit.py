@@ -36,6 +36,10 @@ _FAILURES = (DestinationError, FunctionError, ITKCrashError, SeriesWriteError, V
 """Errors that are no word about the source: the series failed. With all others it is refused."""
 STOPS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of the system that the next series would meet as well."""
+TO_CARRY = "record IS NULL AND todo <> ''"
+"""Condition of the planned series that are to be carried."""
+TO_SHOW = "record IS NOT NULL AND todo = 'page'"
+"""Condition of those that are finished, and of which a page is to be made."""
 _SECONDS_FOR_OTHERS = 30.0
 """Longest wait for a worker of a killed run to let go of an output folder."""
 
@@ -157,6 +161,11 @@ def page_unit(unit: Unit, request: Request) -> Carried:
         return Carried("failed", str(error), seconds=time.monotonic() - start)
     except Exception as error:
         return Carried("failed", str(internal_error(error)), seconds=time.monotonic() - start)
+
+
+def ended(unit: Unit) -> Carried:
+    """Return what became of a series that ended the process that it was carried in, twice."""
+    return Carried("failed", f"{unit.names[0]} or a file behind it ended the process that carried it")
 
 
 def _carry(unit: Unit, request: Request, pool: Pool, jobs: int) -> Carried:
