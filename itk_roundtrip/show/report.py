@@ -358,7 +358,7 @@ def archive_table(result: ArchiveResult) -> RenderableType:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in result.counts.items())
     files = sum(series.files for series in result.series)
     what = f"{counted(len(result.series), 'series', 'series')}, {counted(files, 'file')}: {counts}"
-    parts.append(Text(f"{what}; {result.seconds:.1f} s" if not result.dry_run else f"{what}; nothing was written"))
+    parts.append(Text(f"{what}; nothing was written" if result.dry_run else what))
     if result.skipped:
         parts.append(Text(f"{counted(sum(result.skipped.values()), 'file')} belong to no series:"))
     parts += [Text(printable(f"{count:>6}  {reason}")) for reason, count in result.skipped.items()]
