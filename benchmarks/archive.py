@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -57,17 +58,20 @@ def folders(work: Path, kind: str) -> Path:
     return root
 
 
-def seconds(commands: list[list[str]], output: Path) -> float:
-    """Return how long commands take one after another; what they write is removed."""
+def seconds(commands: list[list[str]], output: Path) -> tuple[float, float]:
+    """Return how long commands take one after another, and the processor time of them and all they start.
+
+    What they write is removed.
+    """
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir()
     os.sync()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     for command in commands:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=HERE)
-    taken = time.perf_counter() - start
+    taken, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     shutil.rmtree(output)
-    return taken
+    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 class Cluster:
@@ -116,24 +120,27 @@ def throughput(work: Path, kind: str, runs: int, loop: int) -> list[str]:
     cluster = Cluster(work) if importlib.util.find_spec("distributed") else None
     if cluster is not None:
         contenders["archive, Dask with 2 workers"] = ([[*archive, "--scheduler", cluster.address]], 1)
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     try:
         for number in range(runs):
             names = list(contenders)[number % len(contenders) :] + list(contenders)[: number % len(contenders)]
             for name in names:
                 commands, factor = contenders[name]
-                taken[name].append(seconds(commands, output) * factor)
-                print(f"{kind}: round {number + 1}, {name}: {taken[name][-1]:.1f} s", file=sys.stderr)
+                wall, processor = seconds(commands, output)
+                taken[name].append((wall * factor, processor * factor))
+                print(f"{kind}: round {number + 1}, {name}: {wall * factor:.1f} s", file=sys.stderr, flush=True)
     finally:
         if cluster is not None:
             cluster.close()
-    reference = taken["archive, 2 processes"]
-    rows = [f"| **{count} series of {slices} slices** | | | |"]
+    reference = [wall for wall, _ in taken["archive, 2 processes"]]
+    rows = [f"| **{count} series of {slices} slices** | | | | |"]
     for name, values in taken.items():
-        ratio = statistics.median(value / ours for value, ours in zip(values, reference, strict=True))
-        median = statistics.median(values)
+        walls, processors = zip(*values, strict=True)
+        ratio = statistics.median(wall / ours for wall, ours in zip(walls, reference, strict=True))
+        median = statistics.median(walls)
         note = f", from {len(parts)} series" if contenders[name][1] != 1 else ""
-        rows.append(f"| {name}{note} | {median:.1f} s | {count * slices / median:.0f} | {ratio:.2f} |")
+        cpu = "not its own" if "Dask" in name else f"{statistics.median(processors):.0f} s"
+        rows.append(f"| {name}{note} | {median:.0f} s | {count * slices / median:.0f} | {ratio:.2f} | {cpu} |")
     return rows
 
 
@@ -205,7 +212,7 @@ def main() -> None:
             print(f"| scan of {options.scan} files | seconds | peak memory |\n|---|---|---|")
             print("\n".join(scan(work, options.scan)))
             return
-        print("| contender | median | slices/s | to the archive |\n|---|---|---|---|")
+        print("| contender | median | slices/s | to the archive | processor time |\n|---|---|---|---|---|")
         for kind in options.only:
             print("\n".join(throughput(work, kind, options.runs, options.loop)), flush=True)
 

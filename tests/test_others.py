@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import documents
 import numpy as np
 import pydicom
 import pytest
@@ -20,6 +22,7 @@ from conftest import Run, one_series
 from synthetic import write_case, write_series
 
 import itk_roundtrip as rt
+from itk_roundtrip.processes import Workers
 
 Identity = Literal["derived", "copy"]
 IDENTITIES: tuple[Identity, ...] = ("derived", "copy")
@@ -241,3 +244,47 @@ def test_orthanc_keeps_copy_and_derived_series_as_two_of_one_study(
             uid = json.loads(archive.rest(f"instances/{instance}"))["MainDicomTags"]["SOPInstanceUID"]
             assert _data_set(stored) == _data_set(files.pop(uid).read_bytes())
     assert not files
+
+
+DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.mark.usefixtures("_lent")
+@pytest.mark.skipif(ORTHANC is None or not DICOMWEB.exists(), reason="Orthanc and its DICOMweb are not installed")
+def test_the_page_on_orthanc_runs(tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the configuration and the ports of the page, on the loopback interface."""
+    pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed")
+    if not (_is_free(8042) and _is_free(4242)):
+        pytest.skip("another Orthanc runs here")
+    page = (documents.ROOT / "docs" / "how-to" / "orthanc.md").read_text()
+    configuration = page.partition("```json\n")[2].partition("```")[0]
+    (tmp_path / "orthanc.json").write_text(configuration)
+    (tmp_path / "data").symlink_to(documents.ROOT / "data")
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert ORTHANC is not None
+    process = subprocess.Popen([ORTHANC, "orthanc.json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(150):
+            with contextlib.suppress(OSError):
+                Archive(8042, 4242).rest("dicom-web/studies")
+                break
+            time.sleep(0.2)
+        steps = documents.steps(page, tmp_path)
+        for step, printed in zip(steps, documents.outputs(steps, "orthanc.md"), strict=True):
+            if step.shown is not None:
+                assert documents.lines(printed) == documents.lines(step.shown), f"block at line {step.line}"
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -37,7 +37,7 @@ from itk_roundtrip.arguments import (
 from itk_roundtrip.carry.staging import clear
 from itk_roundtrip.errors import DestinationError, RoundtripError, SeriesNotFoundError
 from itk_roundtrip.pipeline import requested
-from itk_roundtrip.processes import Workers, processors
+from itk_roundtrip.processes import Workers, worth_starting
 from itk_roundtrip.words import agreeing, counted, posix
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def archive(
     if pictures and html is None:
         raise RoundtripError("pictures=True shows pictures in the pages of html; name that file or leave it out.")
     page = None if html is None else Path(os.path.realpath(html))
-    count = processors() if jobs is None else jobs
+    count = worth_starting(jobs)
     told = progress or (lambda stage, done, total: None)
     with ExitStack() as stack:
         cluster = None if client is None else stack.enter_context(_connected(client))
