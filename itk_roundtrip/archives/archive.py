@@ -160,6 +160,9 @@ def archive(
     if pictures and html is None:
         raise RoundtripError("pictures=True shows pictures in the pages of html; name that file or leave it out.")
     page = None if html is None else Path(os.path.realpath(html))
+    for folder, name in ((root, names[0]), (target, names[1])):
+        if page is not None and folder in page.parents:
+            raise RoundtripError(f"{posix(html or '')} lies in {name}; name a file elsewhere for the index page.")
     count = worth_starting(jobs)
     told = progress or (lambda stage, done, total: None)
     with ExitStack() as stack:
@@ -231,11 +234,14 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options_digest(options: Mapping[str, Any]) -> str:
     """Return the digest of all that changes what is written, beside the source files."""
-    return digest_of([__version__, {name: _identity(value) for name, value in options.items()}])
+    asked = dataclasses.replace(requested(**options, jobs=1), progress=print)  # which changes nothing
+    return digest_of([__version__, _identity(asked)])
 
 
 def _identity(value: Any) -> Any:
     """Return what tells an option from others; of a function its name, and the digest of the file that it is in."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [_identity(getattr(value, field.name)) for field in dataclasses.fields(value)]
     if isinstance(value, Mapping):
         return sorted((str(key), _identity(inside)) for key, inside in value.items())
     if isinstance(value, (list, tuple)):
@@ -243,7 +249,7 @@ def _identity(value: Any) -> Any:
     if isinstance(value, str) and value.rpartition(":")[0].endswith(".py"):
         file = Path(value.rpartition(":")[0])
         return [file.name, value.rpartition(":")[2], content_digest(file) if file.is_file() else ""]
-    if callable(value) and not dataclasses.is_dataclass(value):
+    if callable(value):
         function = getattr(value, "func", value)  # of functools.partial
         module = sys.modules.get(getattr(function, "__module__", ""))
         file = Path(getattr(module, "__file__", None) or "")
@@ -390,9 +396,13 @@ class _Run:
         if not self._has_work:
             return
         from itk_roundtrip.archives.local import carried_here
-        from itk_roundtrip.archives.unit import end_kept
+        from itk_roundtrip.archives.unit import TO_CARRY, end_kept
 
         self._check_function(request)
+        # Here, as a worker would remove the folder of a study that it made for a series that then is refused, while
+        # another one counts on it.
+        for (output,) in self._index.planned("output", TO_CARRY):
+            (self._target / output).parent.mkdir(exist_ok=True)
         try:
             if cluster is None:
                 carried = carried_here(self._index, request, workers(), count)
