@@ -12,6 +12,7 @@ import queue
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
@@ -232,7 +233,7 @@ class Cluster:
             return None
         except RoundtripError:
             raise
-        except self._distributed.CancelledError:
+        except (self._distributed.CancelledError, CancelledError):
             raise RoundtripError("The Dask scheduler is gone, or has cancelled a series.") from None
         except Exception as error:
             # Such as a worker that came later and has no itk-roundtrip.

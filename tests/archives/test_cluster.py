@@ -129,7 +129,8 @@ class Cluster:
         self._stack, self._folder = stack, folder
         self.workers: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+        self.scheduler = self._start("scheduler", *words)
         wait_until(file.exists)
         self.file = file
 
@@ -191,6 +192,25 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced_by_another(
     assert first.wait(10) == -signal.SIGKILL
     rt.archive(source, tmp_path / "here")
     assert tree(tmp_path / "here") == tree(tmp_path / "out")
+
+
+def test_a_scheduler_that_goes_in_the_middle_stops_the_archive_which_goes_on_elsewhere(
+    source: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    """What was done stays; workers of Dask that are still at a series are waited for."""
+    cluster.worker()
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if stage == "Series" and done == 1:
+            cluster.scheduler.kill()
+
+    with distributed.Client(cluster.address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=60)
+    with pytest.raises(rt.RoundtripError, match=r"gone.*; [1-3] of 4 series are done, and the same command goes on"):
+        rt.archive(source, tmp_path / "out", client=cluster.address, progress=kill)
+    result = rt.archive(source, tmp_path / "out")
+    assert (result.verdict, len(result.series)) == ("pass", 4)
+    assert result.counts["unchanged"] >= 1
 
 
 OTHER_VERSION = "import itk_roundtrip\nitk_roundtrip.__version__ = '0.0.9'\n"
