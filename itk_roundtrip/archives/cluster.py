@@ -94,7 +94,7 @@ class Cluster:
     def __init__(self, distributed: Any, client: Any) -> None:
         if not isinstance(client, distributed.Client) or client.asynchronous:
             raise RoundtripError("client must be a dask.distributed.Client that is not asynchronous.")
-        self._distributed, self._client = distributed, client
+        self._distributed, self._client, self._run = distributed, client, secrets.token_hex(4)
         if client.status != "running":
             raise RoundtripError("The Dask client is closed; open another one.")
         try:
@@ -185,7 +185,7 @@ class Cluster:
 
     def _outcomes(self, todo: Iterator[Unit], request: Request, what: str) -> Iterator[tuple[Unit, Carried | None]]:
         """Yield what became of each series; ``None`` where its workers died."""
-        client, run = self._client, secrets.token_hex(4)
+        client = self._client
         running: dict[Any, Unit] = {}
         at: set[str] = set()
         away = time.monotonic()
@@ -195,8 +195,8 @@ class Cluster:
                 threads = self._threads()
                 for unit in islice(todo, max(0, max(1, _TASKS_PER_THREAD * threads) - len(running))):
                     future = client.submit(
-                        carry_there, unit, request, what, here, key=f"itk-roundtrip-{run}-{what}-{unit.number}",
-                        pure=False,
+                        carry_there, unit, request, what, here, self._run,
+                        key=f"itk-roundtrip-{self._run}-{what}-{unit.number}", pure=False,
                     )  # fmt: skip
                     running[future] = unit
                 if not running:
@@ -310,10 +310,13 @@ def _look() -> Callable[..., str]:
 # ------------------------------------------------------------------------------------------------- in a worker of Dask
 
 _idle: queue.SimpleQueue[tuple[str, Workers]] = queue.SimpleQueue()
-"""Worker processes that no thread of this worker of Dask has a task for, and what they have imported."""
+"""Worker processes that no thread of this worker of Dask has a task for, and the run of an archive that they are of.
+
+None serves two runs: the modules of a user's function, which it has imported, may have been changed between them.
+"""
 
 
-def carry_there(unit: Unit, request: Request, what: str, here: Mapping[str, str]) -> Carried:
+def carry_there(unit: Unit, request: Request, what: str, here: Mapping[str, str], run: str) -> Carried:
     """Let a process of this worker of Dask carry a series, or make its page; return what became of it.
 
     Raises
@@ -324,11 +327,11 @@ def carry_there(unit: Unit, request: Request, what: str, here: Mapping[str, str]
     if other := _differing(here, own_versions()):
         raise RoundtripError(f"A Dask worker has {other}; install the same on all.")
     backend = request.options["backend"]
-    kind, workers = backend, None
+    workers = None
     for _ in range(_idle.qsize()):
         with suppress(queue.Empty):
-            kind, workers = _idle.get_nowait()
-            if kind == backend:
+            of_run, workers = _idle.get_nowait()
+            if of_run == run:
                 break
             workers.close()
             workers = None
@@ -344,4 +347,4 @@ def carry_there(unit: Unit, request: Request, what: str, here: Mapping[str, str]
         carried: Carried = ended(unit) if outcome.crashed else outcome.value
         return carried
     finally:
-        _idle.put((backend, workers))
+        _idle.put((run, workers))
