@@ -27,6 +27,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
 
+from itk_roundtrip.versions import versions
+
 SPACING_MM = 2.5
 
 # ---------------------------------------------------------------------------------------------- encoding
@@ -1670,6 +1672,8 @@ class Case:
         (past ITK, as the file holds them); empty: any of these.
     copy_path
         Where identity ``copy`` takes another way than ``derived``.
+    path_since
+        Version of the GDCM in ITK since which that is the path, where an older one carries the pixels.
     """
 
     finding: str
@@ -1681,6 +1685,7 @@ class Case:
     identities: tuple[Identity, ...] = ("derived", "copy")
     path: str = "itk"
     copy_path: str | None = None
+    path_since: str = ""
 
     def expected(self, identity: Identity) -> Outcome:
         """Return the outcome for an identity."""
@@ -1688,7 +1693,19 @@ class Case:
 
     def expected_path(self, identity: Identity) -> str:
         """Return the way of the pixels for an identity; empty if any will do."""
+        if self.path_since and not is_gdcm(self.path_since):
+            return "itk"
         return self.path if identity == "derived" or self.copy_path is None else self.copy_path
+
+
+ODD_RLE_REFUSED = "3.2.3"
+"""Version of GDCM since which RLE segments of an odd count of pixels are refused; that in ITK 6.0b2 is older."""
+
+
+def is_gdcm(version: str) -> bool:
+    """Tell whether the GDCM in ITK is of a version, or newer."""
+    installed, asked = (tuple(map(int, text.split("."))) for text in (versions()["GDCM"], version))
+    return installed >= asked
 
 
 def series_instance_uid(seed: int = 0) -> str:
@@ -1740,8 +1757,10 @@ def case_values(name: str) -> list[NDArray[np.int64]]:
     return made
 
 
-def _exact(finding: str, *, path: str = "itk", copy_path: str | None = None, **keywords: Any) -> Case:
-    return Case(finding, keywords, path=path, copy_path=copy_path)
+def _exact(
+    finding: str, *, path: str = "itk", copy_path: str | None = None, path_since: str = "", **keywords: Any
+) -> Case:
+    return Case(finding, keywords, path=path, copy_path=copy_path, path_since=path_since)
 
 
 def _refused(finding: str, reason: str, **keywords: Any) -> Case:
@@ -2328,7 +2347,7 @@ CASES: dict[str, Case] = {
     "one_pixel": _exact("F14: an image of one pixel", rows=1, columns=1),
     "one_pixel_u8": _exact("S PS3.5 8.1.1: one pixel of one byte", modality="SC", rows=1, columns=1, **_U8),
     "one_column": _exact("F14: an image of one column", rows=37, columns=1),
-    "one_column_rle": _exact("F14: one column, RLE", path="source", rows=37, columns=1,
+    "one_column_rle": _exact("F14: one column, RLE", path="source", path_since=ODD_RLE_REFUSED, rows=37, columns=1,
                               transfer_syntax="rle"),
     # colour
     "rgb": _exact("F1, U12: colour ends in a heap overflow", **_RGB),
@@ -2344,8 +2363,8 @@ CASES: dict[str, Case] = {
     "rgb_one_pixel": _exact("F14: one pixel in colour", rows=1, columns=1, **_RGB),
     "rgb_rle": _exact("F20: colour, RLE", transfer_syntax="rle", **_RGB),
     "rgb_rle_planar": _exact("F20: RLE that says Planar Configuration 1", planar=1, transfer_syntax="rle", **_RGB),
-    "rgb_rle_odd": _exact("S PS3.5 8.1.1: RLE of an odd count of bytes", path="source", rows=5,
-                          columns=3, transfer_syntax="rle", **_RGB),
+    "rgb_rle_odd": _exact("S PS3.5 8.1.1: RLE of an odd count of bytes", path="source", path_since=ODD_RLE_REFUSED,
+                          rows=5, columns=3, transfer_syntax="rle", **_RGB),
     "rgb_rle_16": _exact("F20: colour of 16 bits, RLE, which ITK decodes wrongly", path="source",
                          transfer_syntax="rle", **_RGB_16),
     "rgb_jpeg_ls": _exact("R TS: JPEG-LS in colour", transfer_syntax="jpeg_ls", **_RGB),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -221,7 +222,7 @@ def test_verbose_tells_stages_and_times_and_no_names(gap: Path, tmp_path: Path) 
     assert done.returncode == 0
     logged = [line for line in done.stderr.splitlines() if " ms  " in line]
     assert all(line.startswith("itk-roundtrip: ") for line in done.stderr.splitlines())
-    assert "ITK 5" in logged[0]
+    assert re.search(r" ITK \d", logged[0])
     assert any(line.endswith("Scanning: 4 of 4 done") for line in logged)
     assert any("ordered by GDCMSeriesFileNames; publishing 4 files" in line for line in logged)
     assert "IM0001" not in "".join(logged)

@@ -14,8 +14,10 @@ ITK is imported inside functions, and only the SWIG modules that the classes use
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,8 +64,11 @@ def load_for_caller() -> None:
 
 
 def version() -> str:
-    """Return the version of ITK."""
-    return str(importlib.import_module("itk").__version__)
+    """Return the version of ITK, as its wheel says it: ``itk.__version__`` of a pre-release is that of the release."""
+    try:
+        return importlib.metadata.version("itk-io")
+    except importlib.metadata.PackageNotFoundError:  # built from source
+        return str(importlib.import_module("itk").__version__)
 
 
 def _new(module: str, name: str) -> Any:
@@ -192,8 +197,20 @@ def write_series(
     writer.SetUseCompression(False)
     if len(dictionaries):
         writer.SetMetaDataDictionaryArray(array)
-    with kept_locale():
+    with kept_locale(), _without_warnings():
         writer.Update()
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Switch ITK's warnings off: GDCMImageIO of ITK 6 warns of each entry that ITK itself put into a dictionary."""
+    itk_object = load()["ITKCommonBasePython"].itkObject
+    before = itk_object.GetGlobalWarningDisplay()
+    itk_object.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        itk_object.SetGlobalWarningDisplay(before)
 
 
 def write_nothing(file_name: str) -> None:

@@ -9,13 +9,25 @@ from typing import Any
 import chores
 import pydicom
 import pytest
+import SimpleITK
 from conftest import SAMPLE, Run, Verify
-from synthetic import CASES, MALFORMED, Case, Identity, is_available, series_instance_uid, write_short_case
+from synthetic import (
+    CASES,
+    MALFORMED,
+    ODD_RLE_REFUSED,
+    Case,
+    Identity,
+    is_available,
+    is_gdcm,
+    series_instance_uid,
+    write_short_case,
+)
 from test_real_series import Sample, _in_corpus, _in_wheel
 
 from itk_roundtrip import RoundtripError
 from itk_roundtrip.carry import slabs
 from itk_roundtrip.itk_io.front_ends import NAMES
+from itk_roundtrip.versions import versions
 
 ALL: dict[str, Case] = {**CASES, **MALFORMED}
 IDENTITIES: tuple[Identity, ...] = ("derived", "copy")
@@ -58,6 +70,19 @@ def outcome(run: Run, source: Path, written: Path, **options: Any) -> tuple[obje
     return told, files
 
 
+CARRIED_BY_ONE = {
+    name: f"GDCM {case.path_since} decodes it no longer" for name, case in ALL.items() if case.path_since
+} | {"s16_intercept_32768": "ITK 6 has a pixel type for its real values, ITK 5.4 has none"}
+"""Cases that an ITK carries and another one does not, and why."""
+
+
+def is_of_another_itk() -> bool:
+    """Tell whether the ITK in SimpleITK is of another series than the one that is installed, or has another GDCM."""
+    installed = versions()
+    simpleitk = SimpleITK.Version.ITKVersionString()
+    return simpleitk.split(".")[0] != installed["ITK"].split(".")[0] or not is_gdcm(ODD_RLE_REFUSED)
+
+
 def assert_the_same(run: Run, source: Path, folder: Path, **options: Any) -> None:
     """Check that both front ends end in the same way."""
     (by_itk, files), (by_simpleitk, others) = (
@@ -68,6 +93,19 @@ def assert_the_same(run: Run, source: Path, folder: Path, **options: Any) -> Non
     assert [name for name, content in files.items() if others[name] != content] == []
 
 
+def assert_as_good(run: Run, source: Path, folder: Path, **options: Any) -> None:
+    """Check that both front ends write the same attributes and pixels, compressed or not."""
+    written = []
+    for backend in NAMES:
+        assert run(source, folder / backend, backend=backend, **options).verdict == "pass"
+        datasets = [pydicom.dcmread(path) for path in sorted((folder / backend).iterdir())]
+        pixels = [dataset.pixel_array.tolist() for dataset in datasets]
+        for dataset in datasets:
+            del dataset.PixelData
+        written.append((datasets, pixels))
+    assert written[0] == written[1]
+
+
 @pytest.mark.usefixtures("_pinned")
 @pytest.mark.parametrize(("name", "identity"), EVERY, ids=[f"{name}-{identity}" for name, identity in EVERY])
 def test_case_is_the_same_with_both_front_ends(name: str, identity: str, run: Run, tmp_path: Path) -> None:
@@ -76,7 +114,10 @@ def test_case_is_the_same_with_both_front_ends(name: str, identity: str, run: Ru
         pytest.skip("no encoder for this transfer syntax")
     write_short_case(name, tmp_path / "source")
     series = series_instance_uid() if ALL[name].chosen else None
-    assert_the_same(run, tmp_path / "source", tmp_path, identity=identity, series=series)
+    if name in CARRIED_BY_ONE and is_of_another_itk():
+        assert_as_good(run, tmp_path / "source", tmp_path, identity=identity)
+    else:
+        assert_the_same(run, tmp_path / "source", tmp_path, identity=identity, series=series)
 
 
 @pytest.mark.usefixtures("_pinned")
@@ -128,6 +169,9 @@ def test_software_versions_tell_the_front_ends_apart(
             assert told.ContributionDescription.startswith(f"{versions}: ")
             assert f", {title} " in versions
             told.ContributionDescription = told.ContributionDescription.removeprefix(versions)
+            if "DerivationDescription" in dataset:  # it names the decoder of a lossy source
+                gdcm = next(text for text in result.software_versions if text.startswith("GDCM "))
+                dataset.DerivationDescription = dataset.DerivationDescription.replace(gdcm, "GDCM")
         written.append(datasets)
     assert written[0] == written[1]
 
