@@ -34,6 +34,8 @@ from itk_roundtrip.verify.options import Options
 from itk_roundtrip.words import counted, posix
 
 State = Literal["written", "refused", "crashed", "timed out"]
+Ended = tuple[State, str]
+"""How an example ended, and what it refused, in a few words."""
 
 IDIOMS: Mapping[str, Callable[[str, str], None]] = {
     "ITK": partial(_itk.example, keep=False),
@@ -287,11 +289,17 @@ def _versions(workers: Workers, folder: Path) -> Versions:
         file = folder / f"{name}.dcm"
         outcome = workers.call(write_and_name, module.write_nothing, module.version, str(file), seconds=_SECONDS)
         version, is_whole = outcome.value or ("unknown", False)  # a crash may have cut the file off
-        meta = pydicom.filereader.read_file_meta_info(file) if is_whole else pydicom.Dataset()
-        names = str(meta.get("ImplementationVersionName", "")), str(meta.get("SourceApplicationEntityTitle", ""))
-        named.append([version, *(name.split()[-1] if " " in name else "unknown" for name in names)])
+        named.append((version, *(libraries(file) if is_whole else ("unknown", "unknown"))))
     (itk, itk_gdcm, _), (simpleitk, simpleitk_gdcm, simpleitk_itk) = named
     return Versions(itk, itk_gdcm, simpleitk, simpleitk_itk, simpleitk_gdcm)
+
+
+def libraries(file: Path) -> tuple[str, str]:
+    """Return the versions of the GDCM and of the ITK that a written file names in its meta information."""
+    meta = pydicom.filereader.read_file_meta_info(file)
+    names = str(meta.get("ImplementationVersionName", "")), str(meta.get("SourceApplicationEntityTitle", ""))
+    gdcm, itk = (name.split()[-1] if " " in name else "unknown" for name in names)
+    return gdcm, itk
 
 
 def _row(idiom: str, series: Series, linked: Path, output: Path, workers: Workers) -> IdiomLosses:
@@ -299,21 +307,35 @@ def _row(idiom: str, series: Series, linked: Path, output: Path, workers: Worker
     _check_room(series, output.parent)
     seconds = _SECONDS + _SECONDS_PER_SLICE * len(series.instances)
     outcome = workers.call(attempt, IDIOMS[idiom], str(linked), str(output), seconds=seconds)
-    state: State
-    state, reason = outcome.value or ("timed out" if outcome.timed_out else "crashed", "")
+    ended: Ended = outcome.value or ("timed out" if outcome.timed_out else "crashed", "")
+    row = row_of(idiom, ended, linked, output)
+    shutil.rmtree(output, ignore_errors=True)
+    if row.state != "written":
+        _check_room(series, output.parent)  # on a full disk it is not ITK that refused
+    return row
+
+
+def row_of(idiom: str, ended: Ended, source: Path, output: Path) -> IdiomLosses:
+    """Return the row of an example, from how it ended and what it wrote.
+
+    Parameters
+    ----------
+    idiom
+        One of :data:`IDIOMS`.
+    ended
+        State, and what was refused.
+    source, output
+        Folder with the files of the series, and the one that the example made; it need not be there.
+    """
+    state, reason = ended
     if state == "written" and not _whole_files(output):
         state, reason = "refused", "no file"
     if state == "written":
         options = Options(None, "copy", None, None, processors(), False, lambda *_: None)
         with Workers(options.jobs, prepare="itk_roundtrip.verify.audit") as auditors:
-            row = _compared(idiom, verify_folders((str(linked), str(output)), options, auditors))
-        shutil.rmtree(output)
-        return row
+            return _compared(idiom, verify_folders((str(source), str(output)), options, auditors))
     stage = "on writing" if output.exists() else "on reading"
-    row = IdiomLosses(idiom, state, f"{stage} ({reason})" if reason else stage, _whole_files(output))
-    shutil.rmtree(output, ignore_errors=True)
-    _check_room(series, output.parent)  # on a full disk it is not ITK that refused
-    return row
+    return IdiomLosses(idiom, state, f"{stage} ({reason})" if reason else stage, _whole_files(output))
 
 
 def _check_room(series: Series, folder: Path) -> None:
@@ -373,7 +395,7 @@ def prepare() -> None:
     _simpleitk.load()
 
 
-def attempt(example: Callable[[str, str], None], source: str, output: str) -> tuple[State, str]:
+def attempt(example: Callable[[str, str], None], source: str, output: str) -> Ended:
     """Run an example; return how it ended, and what it refused."""
     try:
         example(source, output)
