@@ -101,6 +101,8 @@ def test_a_series_stands_for_itself(two_series: list[rt.Series], tmp_path: Path)
     assert witness.compare(files, sorted((tmp_path / "out").iterdir()), "derived") == []
     report = rt.verify_series(series, tmp_path / "out", jobs=1)
     assert (report.verdict, report.source_series_instance_uid) == ("pass", series.series_instance_uid)
+    assert result.report is not None
+    assert {pair.by for pair in (*result.report.pairs, *report.pairs)} == {"Source Image"}
     assert rt.verify_series(two_series[0], tmp_path / "out", jobs=1).verdict == "fail"
     assert rt.export_volume(series, tmp_path / "image.nrrd").series_instance_uid == series.series_instance_uid
 

@@ -91,6 +91,11 @@ def _as_carried(comparison: SeriesPair) -> SeriesPair:
         by_files.get(instance.name) or Paired(carried[instance.name], instance, BY_NAME)
         for instance in comparison.written.instances
     )
+    criteria = {paired.written.name: paired.by for paired in pairs}
+    reports = tuple(
+        replace(report, pair=replace(report.pair, by=criteria[report.pair.written])) for report in comparison.reports
+    )
+    comparison = replace(comparison, reports=reports)
     if comparison.pairing.by_region:
         return replace(comparison, pairing=replace(comparison.pairing, pairs=pairs, written_left=()))
     names = {report.pair.source for report in comparison.reports}

@@ -8,6 +8,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydicom.encaps import encapsulate, get_frame
 
 from itk_roundtrip import syntaxes
 from itk_roundtrip.dicom.reading import read_file, read_regular
+from itk_roundtrip.series.places import SPACINGS
 from itk_roundtrip.verify.findings import SlicePair
 from itk_roundtrip.verify.stored import pixels, stored_values
 from itk_roundtrip.words import counted
@@ -95,7 +97,7 @@ class _Image:
     """Which values the window was computed from; empty for colours."""
     inverted: bool
     aspect: tuple[float, float] = (1.0, 1.0)
-    """Pixel Aspect Ratio (0028,0034): height and width of a pixel, in any unit."""
+    """Height and width of a pixel, in any unit."""
 
     @property
     def step(self) -> int:
@@ -161,7 +163,7 @@ def _image(dataset: Dataset) -> _Image:
         frame = shown[len(shown) // 2]
         plain = np.tile([1.0, 0.0], (len(values), 1))
         rgb = (frame >> max(0, dataset.BitsStored - 8)).astype(np.uint8)
-        return _Image(values, plain, rgb, (0, 1), "", False, _aspect(dataset))
+        return _Image(values, plain, rgb, (0, 1), "", False, _aspect(dataset, len(shown) // 2))
     stored = values[..., 0]
     scale = np.array(
         [_rescale(dataset, index) or (pixel_data.slope, pixel_data.intercept) for index in range(len(stored))]
@@ -173,12 +175,20 @@ def _image(dataset: Dataset) -> _Image:
     if not (width > 0 and math.isfinite(centre + width)):
         ends, origin = usual_window(real), "1st and 99th percentile"
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    return _Image(stored, scale, real, ends, origin, inverted, _aspect(dataset))
+    return _Image(stored, scale, real, ends, origin, inverted, _aspect(dataset, len(stored) // 2))
 
 
-def _aspect(dataset: Dataset) -> tuple[float, float]:
-    height, width = dataset.get("PixelAspectRatio") or (1, 1)
-    return float(height), float(width)
+def _aspect(dataset: Dataset, frame: int) -> tuple[float, float]:
+    """Return height and width of the pixels of a frame: its spacing, else Pixel Aspect Ratio (0028,0034)."""
+    groups = _functional_groups(dataset, frame)
+    measures = [item for group in groups for item in group.get("PixelMeasuresSequence") or ()]
+    for holder in (*measures, dataset):
+        for keyword in (*SPACINGS, "PixelAspectRatio"):
+            with suppress(TypeError, ValueError):  # absent, or no two numbers
+                height, width = map(float, holder.get(keyword))
+                if 0 < height < math.inf and 0 < width < math.inf:
+                    return height, width
+    return 1.0, 1.0
 
 
 def _rescale(dataset: Dataset, frame: int) -> tuple[float, float] | None:
@@ -191,11 +201,16 @@ def _rescale(dataset: Dataset, frame: int) -> tuple[float, float] | None:
     frame
         Index, from 0.
     """
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    for groups in (*per_frame[frame : frame + 1], *(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]):
+    for groups in _functional_groups(dataset, frame):
         for transformation in groups.get("PixelValueTransformationSequence") or ():
             return float(transformation.RescaleSlope), float(transformation.RescaleIntercept)
     return None
+
+
+def _functional_groups(dataset: Dataset, frame: int) -> Sequence[Dataset]:
+    """Return the functional groups of a frame, then the shared ones."""
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    return *per_frame[frame : frame + 1], *(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
 
 
 def _pictures(pairs: Sequence[SlicePair], folders: Folders, labels: Labels, *, wanted: bool) -> str:
@@ -247,7 +262,7 @@ def _pair_pictures(number: int, pair: SlicePair, folders: Folders, labels: Label
         notes.append(f"Frame {len(leading.stored) // 2 + 1} of {len(leading.stored)}.")
     for title, image in zip(titles, images, strict=True):
         if image and leading:
-            figures.append(_figure(title, image.shown(leading.window)))
+            figures.append(_figure(title, image.shown(leading.window), image.aspect))
             notes += [f"{title} is MONOCHROME1: low values are bright."] if image.inverted else []
         else:
             figures.append(_figure(title, "No picture: the file cannot be read or decoded."))
@@ -274,7 +289,7 @@ def _difference_figure(number: int, source: _Image | None, written: _Image | Non
     scale = f'<div class="scale">-{short(largest)} {bar} +{short(largest)}</div>'
     kind = "values" if (source.scale == (1, 0)).all() and (written.scale == (1, 0)).all() else "real-world values"
     title += f": {np.count_nonzero(difference)} of {difference.size} {kind}, written minus source"
-    return _figure(title, _coloured(difference[len(difference) // 2], largest, source.step), scale)
+    return _figure(title, _coloured(difference[len(difference) // 2], largest, source.step), source.aspect, scale)
 
 
 def _difference(source: _Image | None, written: _Image | None) -> Array | None:
@@ -305,12 +320,28 @@ def _coloured(difference: Array, largest: float, step: int) -> Array:
     return colours
 
 
-def _figure(title: str, content: Array | str, scale: str = "") -> str:
-    """Return a picture, or a text in its place, with its caption."""
+def _figure(title: str, content: Array | str, aspect: tuple[float, float] = (1.0, 1.0), scale: str = "") -> str:
+    """Return a picture in the proportions of the patient, or a text in its place, with its caption.
+
+    Parameters
+    ----------
+    title
+        Of the caption.
+    content
+        Pixels, or the text.
+    aspect
+        Height and width of a pixel.
+    scale
+        HTML between the picture and its caption.
+    """
     caption = f"<figcaption>{escape(title)}</figcaption>"
     if isinstance(content, str):
         return f'<figure><div class="none">{content}</div>{caption}</figure>'
-    size = 'height="{}" width="{}"'.format(*content.shape)
+    sides = np.array(content.shape[:2]) * aspect
+    height, width = (max(1, round(float(side))) for side in sides * (max(content.shape[:2]) / sides.max()))
+    # The width is that of the column, but a picture must not be higher than the window.
+    style = f"aspect-ratio:{width}/{height};max-width:calc(85vh*{width / height:.4g})"
+    size = f'height="{height}" width="{width}" style="{style}"'
     return f'<figure><img alt="{escape(title)}" {size} src="{png(content)}">{scale}{caption}</figure>'
 
 
@@ -340,7 +371,7 @@ def _histogram(pairs: Sequence[SlicePair], folders: Folders) -> str:
         return "<p>The changed slices cannot be read, or differ in size from their sources.</p>"
     of_them = "" if len(read) == len(changed) else f", {len(read)} of them read here"
     note = f"<p>Over {counted(len(changed), 'changed slice')}{of_them}; the counts are on a logarithmic scale.</p>"
-    return note + _histogram_plot(bars, heights)
+    return note + _histogram_plot(bars, heights) + _histogram_table(bars, heights)
 
 
 @dataclass(frozen=True)
@@ -412,6 +443,20 @@ def _histogram_plot(bars: _Bars, heights: NDArray[np.int64]) -> str:
             )
     parts.append(_axis(x, -bars.reach, bars.reach, bottom, "written minus source, in real-world values"))
     return _plot(260, "Histogram of differences", parts)
+
+
+def _histogram_table(bars: _Bars, heights: NDArray[np.int64]) -> str:
+    """Return the bars of a histogram as a table, for those who do not see the plot or have no mouse."""
+    rows = "".join(
+        f'<tr><th scope="row">{bars.title(index)}</th><td>{height}</td></tr>'
+        for index, height in zip(range(-bars.count, bars.count + 1), heights.tolist(), strict=True)
+        if height
+    )
+    head = '<tr><th scope="col">Written minus source</th><th scope="col">Values</th></tr>'
+    return (
+        f'<details class="numbers"><summary>The histogram as a table</summary><table><thead>{head}</thead>'
+        f"<tbody>{rows}</tbody></table></details>"
+    )
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 _LARGEST = 256
 """Longer side of a picture on the page, in pixels."""
-_CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;white-space:normal;overflow-wrap:break-word"
-_WHOLE = _CELL.replace("normal", "nowrap")
+_ALIGNED = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
+_WHOLE = f"{_ALIGNED};white-space:nowrap"
 """Of headers and short texts, which are not broken."""
+_CELL = f"{_ALIGNED};white-space:normal;overflow-wrap:anywhere;min-width:12em"
+"""Of other texts; a UID must not make a table wider than a narrow window, nor a narrow window slivers of words."""
 _SHORT, _LONGEST = 12, 400
 """Most characters of a text that is not broken, and of one that is shown whole."""
 _ANY_WIDTH = 10_000
@@ -188,7 +190,9 @@ def _facts(rows: Mapping[str, str]) -> str:
 
 def _table(titles: Sequence[RenderableType], rows: Iterable[Sequence[RenderableType]]) -> str:
     """Return a table; the first cell of a row is its header where the columns have none."""
-    head = "".join(f'<th scope="col" style="{_WHOLE}">{_cell(title)}</th>' for title in titles)
+    head = "".join(
+        f'<th scope="col" style="{_WHOLE}">{_cell(title)}</th>' if str(title) else "<td></td>" for title in titles
+    )
     body = "".join(f"<tr>{''.join(_cells(row, has_header=not titles))}</tr>" for row in rows)
     return f'<table style="border-collapse:collapse">{f"<tr>{head}</tr>" if titles else ""}{body}</table>'
 

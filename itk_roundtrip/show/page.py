@@ -308,7 +308,7 @@ def _changes(changes: Sequence[Change], names: _Names) -> dict[str, str]:
             escape(change.outcome),
             _attribute(change, names),
             escape(change.rule),
-            f'<abbr title="{_asked(change.check)}">{escape(change.check)}</abbr>',
+            escape(change.check),
             f"{change.slices} <small>from {escape(names.file(change.slice))}</small>",
             escape(names.values(change)),
             kind=change.outcome,
@@ -316,11 +316,13 @@ def _changes(changes: Sequence[Change], names: _Names) -> dict[str, str]:
         for change in changes
     )
     outcomes = Counter(change.outcome for change in changes)
+    checks = sorted({change.check for change in changes})
     return {
         "outcome_boxes": "\n".join(
             _box(outcome, count, checked=outcome != "kept") for outcome, count in outcomes.items()
         ),
         "change_rows": "\n".join(rows),
+        "checks": "".join(f"<dt>{escape(check)}</dt><dd>{_asked(check)}</dd>" for check in checks),
     }
 
 

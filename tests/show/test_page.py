@@ -268,7 +268,9 @@ def test_page_needs_nothing_but_itself(phantom: Case, show_values: bool) -> None
     assert "@import" not in parsed.source
     assert "://" not in parsed.source
     for _, attributes in parsed.elements:
-        assert not {"style", "action", "srcset"} & attributes.keys()
+        assert not {"action", "srcset"} & attributes.keys()
+        proportions = r"aspect-ratio:\d+/\d+;max-width:calc\(85vh\*[\d.e+-]+\)"
+        assert re.fullmatch(proportions, attributes.get("style") or "aspect-ratio:1/1;max-width:calc(85vh*1)")
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href"):
             assert str(attributes.get(name, "#")).startswith(("#", "data:"))
@@ -348,7 +350,7 @@ def test_attribute_row(case: Case) -> None:
         ["changed", "Modality (0008,0060)", "keep", "HDR-01", "3 from written slice 1", "CT → MR"],
         ["moved", "(0029,1001) ACME", "keep", "HDR-01", "3 from written slice 1", ""],
     ]
-    assert parsed.all("abbr", title=CHECKS["HDR-01"].asks)
+    assert f"<dt>HDR-01</dt><dd>{CHECKS['HDR-01'].asks}</dd>" in parsed.source
 
 
 MESSAGES = [
@@ -550,6 +552,8 @@ def test_histogram(case: Case) -> None:
     parsed = case.parsed()
     bars = dict(re.findall(r"<title>(-?\d+ to -?\d+): (\d+)</title>", parsed.source))
     assert bars == {"-12 to -8": "1", "-2 to 2": "60", "98 to 102": "3"}
+    table = re.findall(r'<th scope="row">(-?\d+ to -?\d+)</th><td>(\d+)</td>', parsed.source)
+    assert dict(table) == bars
     assert "Over 1 changed slice;" in parsed.texts["differences"]
     assert parsed.all("svg", role="img", **{"aria-label": "Histogram of differences"})
 
