@@ -4,10 +4,10 @@
 
 Without pages it makes those of `verify --html` and `run --html` (pass, fail with many findings, processed values with
 a histogram, pixels that are no squares, pictures left out) and one with all that results show in notebooks. Of a
-folder, such as a built documentation site, it takes all pages. It prints what axe-core finds, by impact; controls that
-the Tab key does not reach, or that are not seen or not marked when it does; pictures in other proportions than they
-say; and pages wider than the window. The exit code is 1 if there is any of that; findings of axe-core that are minor
-or moderate do not count.
+folder, such as a built documentation site, it takes all pages; a page alone has the files of its folder only. It
+prints what axe-core finds, by impact; controls that the Tab key does not reach, or that are not seen or not marked when
+it does; pictures in other proportions than they say; and pages wider than the window. The exit code is 1 if there is
+any of that; findings of axe-core that are minor or moderate do not count.
 
 It needs `pip install playwright axe-playwright-python` and Chromium, which is looked for on the PATH. `--axe` takes
 another axe.min.js, such as that of `npm install axe-core`. Nothing is loaded from the network.
@@ -46,6 +46,10 @@ GRAVE = ("serious", "critical")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 """Rules of axe-core that are asked: the A and AA of WCAG 2.2, and good practice."""
 MOST_TABS = 400
+SLIDES = 400
+"""Milliseconds in which a menu comes into the window once something in it has the focus."""
+SLOW = 120_000
+"""Milliseconds after which a picture of a page is given up."""
 SHOWN = 5
 """Most elements that are named for a finding."""
 
@@ -122,15 +126,22 @@ FOCUS = """() => {
   const element = document.activeElement;
   if (!element || element === document.body) return null;
   if (!element.dataset.visit) element.dataset.visit = String(document.querySelectorAll("[data-visit]").length + 1);
-  const style = getComputedStyle(element), text = element.textContent || element.getAttribute("aria-label") || "";
-  const target = element.matches("input[type=checkbox], input[type=radio]") && element.labels[0] || element;
-  const box = target.getBoundingClientRect();
+  const text = element.textContent || element.getAttribute("aria-label") || "", next = element.nextElementSibling;
+  // A box or a switch may be hidden behind its label, or behind the one that follows it.
+  const targets = [element, ...(element.labels || []), ...(next && next.matches("label") ? [next] : [])];
+  const inside = target => {
+    const box = target.getBoundingClientRect();
+    return box.width > 0 && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth;
+  };
+  const marked = target => {
+    const style = getComputedStyle(target);
+    return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== "none";
+  };
   return {
     visit: element.dataset.visit,
     name: element.tagName.toLowerCase() + " " + text.trim().slice(0, 40),
-    inside: box.width > 0 && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth,
-    marked: element.matches(":focus-visible") &&
-      (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== "none"),
+    inside: targets.some(inside),
+    marked: element.matches(":focus-visible") && targets.some(target => inside(target) && marked(target)),
   };
 }"""
 """What has the focus, whether it is in the window, and whether it is marked; null if nothing has it."""
@@ -181,6 +192,9 @@ def _walk(page: Page) -> Iterator[tuple[bool, str]]:
             break
         visited.add(focus["visit"])
         if not focus["inside"]:
+            page.wait_for_timeout(SLIDES)
+            focus = page.evaluate(FOCUS) or focus
+        if not focus["inside"]:
             yield True, f"keyboard: {focus['name']} has the focus outside of the window"
         if not focus["marked"]:
             yield True, f"keyboard: {focus['name']} has the focus and is not marked"
@@ -224,7 +238,7 @@ def check_all(browser: Browser, folder: Path, names: Sequence[str], axe: str, sc
                     if screenshots:
                         title = name.replace("/", "_").removesuffix(".html")
                         file = screenshots / f"{title}_{width_name}_{scheme}.png"
-                        page.screenshot(path=file, full_page=True)
+                        page.screenshot(path=file, full_page=True, timeout=SLOW)
                     for grave, text in check(page, axe, keyboard=scheme == "light"):
                         any_grave = any_grave or grave
                         seen.setdefault(("!" if grave else " ") + " " + text, []).append(f"{width_name} {scheme}")

@@ -56,6 +56,22 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown.replace(COMMANDS, commands_as_markdown()) if COMMANDS in markdown else markdown
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Give the dialog of the search a name, which the theme does not."""
+    return named_dialog(output)
+
+
+def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
+    """Do the same for the page of what is not found."""
+    return named_dialog(output_content)
+
+
+def named_dialog(html: str) -> str:
+    """Return HTML in which the dialog of the search has a name for those who do not see it."""
+    dialog = 'data-md-component="search" role="dialog"'
+    return html.replace(dialog, f'{dialog} aria-label="Search"')
+
+
 def link_on_site(target: str, page: str) -> str:
     """Return the target of a link, relative to the file that a page shows, relative to the page."""
     source = _SOURCES.get(page, f"docs/{page}")
