@@ -189,6 +189,9 @@ def _walk(page: Page) -> Iterator[tuple[bool, str]]:
         page.wait_for_timeout(5)
         focus: dict[str, Any] | None = page.evaluate(FOCUS)
         if focus is None or focus["visit"] in visited:
+            page.wait_for_timeout(SLIDES)  # on a busy machine the focus comes late
+            focus = page.evaluate(FOCUS)
+        if focus is None or focus["visit"] in visited:
             break
         visited.add(focus["visit"])
         if not focus["inside"]:
