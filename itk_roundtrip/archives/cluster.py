@@ -207,8 +207,11 @@ class Cluster:
                 with client.as_current(), suppress(TimeoutError, self._distributed.TimeoutError):
                     self._distributed.wait(list(running), timeout=1, return_when="FIRST_COMPLETED")
                 for future in [future for future in running if future.done()]:
-                    unit = running.pop(future)
-                    yield unit, self._outcome(future)
+                    try:
+                        carried = self._outcome(future)
+                    except (TimeoutError, self._distributed.TimeoutError):
+                        continue  # its worker died with the answer, and another one does it again
+                    yield running.pop(future), carried
                 if what == "alone" and self._has_ended_its_worker(list(running), at):
                     client.cancel(list(running), force=True)
                     yield running.popitem()[1], None
@@ -231,7 +234,7 @@ class Cluster:
             return carried
         except self._distributed.scheduler.KilledWorker:
             return None
-        except RoundtripError:
+        except (RoundtripError, TimeoutError, self._distributed.TimeoutError):
             raise
         except (self._distributed.CancelledError, CancelledError):
             raise RoundtripError("The Dask scheduler is gone, or has cancelled a series.") from None
