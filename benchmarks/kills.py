@@ -29,7 +29,8 @@ from typing import Any
 
 STATE, RECORDS = ".itk-roundtrip", "archive.jsonl"
 EARLY = 0.2
-"""Part of the kills that come before the first series of the archive that nobody killed was done."""
+"""Part of the kills that come at any time after the start; the others do after a series was published."""
+_SERIES = "study-*/[!.]*"
 DIFFERENT = ("verdict", "seconds")
 """What of a record is about the run, not about the series."""
 
@@ -79,21 +80,11 @@ Start = Callable[[Path, Path], Any]
 """Starts an archive of a source in a folder, and returns its process."""
 
 
-def campaign(source: Path, work: Path, kills: int, seed: int, start: Start) -> Tally:
-    """Kill archives of a source so many times; return what was found."""
+def campaign(source: Path, work: Path, kills: int, seed: int, start: Start, late: float = 0.3) -> Tally:
+    """Kill archives of a source so many times, at most ``late`` seconds after a series; return what was found."""
     chance, tally = random.Random(seed), Tally()
-    began = time.monotonic()
     process = start(source, work / "reference")
-    first = None
-    while first is None:  # most kills are to come while series are carried, not while the program starts
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.01)
-            break
-        if any((work / "reference").glob("study-*/[!.]*")):
-            first = time.monotonic() - began
     _, errors = process.communicate()
-    length = time.monotonic() - began
-    early = length / 2 if first is None else first
     if process.returncode:
         raise SystemExit(f"the archive that nobody killed ended with {process.returncode}: {errors.decode()}")
     expected = tree(work / "reference")
@@ -101,32 +92,44 @@ def campaign(source: Path, work: Path, kills: int, seed: int, start: Start) -> T
     while tally.kills < kills:
         tally.rounds += 1
         print(f"round {tally.rounds}: {tally.kills} kills so far", file=sys.stderr, flush=True)
-        destination, killed = work / f"round-{tally.rounds}", tally.kills
+        destination = work / f"round-{tally.rounds}"
         while True:
-            began = time.monotonic()
             process = start(source, destination)
-            try:
-                wait = chance.uniform(0, early) if chance.random() < EARLY else chance.uniform(early, length)
-                process.wait(wait if tally.kills < kills else None)
+            if tally.kills >= kills or not _wait_to_kill(process, destination, chance, len(whole), late):
                 break
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                tally.kills += 1
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            tally.kills += 1
             found = published(tree(destination)) if destination.is_dir() else {}
             tally.kept += len(found)
             wrong = [folder for folder, files in found.items() if files != whole.get(folder)]
             tally.problems += [f"round {tally.rounds}: {folder} is not whole after a kill" for folder in wrong]
         _, errors = process.communicate()
-        taken = time.monotonic() - began
-        if taken < length and tally.kills == killed:  # the machine is quicker now than when it was measured
-            early, length = early * taken / length, taken
         if process.returncode:
             tally.problems.append(f"round {tally.rounds}: ended with {process.returncode}: {errors.decode()}")
         found_files = tree(destination)
         different = sorted(name for name in {*expected, *found_files} if expected.get(name) != found_files.get(name))
         tally.problems += [f"round {tally.rounds}: {name} differs" for name in different]
     return tally
+
+
+def _wait_to_kill(process: Any, destination: Path, chance: random.Random, count: int, late: float) -> bool:
+    """Wait for the moment to kill an archive; tell whether it still runs.
+
+    That is some time after it begins, or after it has published some more series: on a busy machine a time alone would
+    mostly be before the first one.
+    """
+    there = len(list(destination.glob(_SERIES)))
+    wanted = min(there + chance.randint(1, 4), count) if chance.random() >= EARLY else 0
+    while len(list(destination.glob(_SERIES))) < wanted:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.002)
+            return False
+    try:
+        process.wait(chance.uniform(0, late if wanted else 10 * late))
+        return False
+    except subprocess.TimeoutExpired:
+        return True
 
 
 def main() -> int:

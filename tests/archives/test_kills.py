@@ -101,9 +101,9 @@ def test_ten_kills_change_nothing(tmp_path: Path, server: subprocess.Popen[str])
 
     What is killed here has no workers of its own; the campaign of benchmarks/kills.py kills the whole program.
     """
-    for number in range(4):
-        write_series(tmp_path / "in" / str(number), slices=2, seed=number)
-    tally = kills.campaign(tmp_path / "in", tmp_path, 10, 1, partial(Forked, server))
+    for number in range(8):
+        write_series(tmp_path / "in" / str(number), slices=1, seed=number)
+    tally = kills.campaign(tmp_path / "in", tmp_path, 10, 1, partial(Forked, server), late=0.03)
     assert (tally.kills, tally.problems) == (10, [])
     assert tally.kept > 0
 
