@@ -603,8 +603,11 @@ def _folder(source: str) -> Path:
 def _check_file(file: str, folders: tuple[str, ...], option: str) -> None:
     """Raise an error if an option cannot write its file there, or if that lies in the source or the written folder."""
     name = posix(file)
-    if not Path(file).absolute().parent.is_dir():
-        raise RoundtripError(f"The folder for {name} does not exist; make it first.", path=name)
+    parent = Path(file).absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        reason = "is a file" if parent.is_file() else "cannot be written" if parent.is_dir() else "does not exist"
+        wanted = "make it first" if reason == "does not exist" else "name another"
+        raise RoundtripError(f"The folder for {name} {reason}; {wanted}.", path=name)
     if not file or Path(file).is_dir():
         raise RoundtripError(f"{name or 'An empty name'} is no file; name the file that {option} writes.", path=name)
     for folder in filter(None, folders):

@@ -197,7 +197,12 @@ def archive(
     if page is not None and not dry_run:
         from itk_roundtrip.display import write_archive_page
 
-        write_archive_page(result, notes, page)
+        try:
+            write_archive_page(result, notes, page)
+        except OSError as error:
+            reason = (error.strerror or "the system refused it").lower()
+            message = f"{posix(page)} cannot be written: {reason}. The series are done; name another file."
+            raise DestinationError(message, path=posix(page)) from None
     return result
 
 
@@ -273,6 +278,13 @@ def _state(target: Path, name: str, *, is_dry: bool) -> Iterator[list[Path]]:
     DestinationError
         It cannot be used, or another archive uses it.
     """
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a name that is too long, or behind a file
+        reason = (error.strerror or "the system refused it").lower()
+        raise DestinationError(f"{name} cannot be written: {reason}.", path=name) from None
     if target.exists() and not target.is_dir():
         raise DestinationError(f"{name} is a file; choose another output folder.", path=name)
     state = target / STATE

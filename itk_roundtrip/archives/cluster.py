@@ -65,6 +65,7 @@ def _connect(distributed: Any, address: str) -> Any:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what it says of a scheduler that is not there takes pages
     try:
+        distributed.comm.resolve_address(address)  # a client that fails on it says more when it is thrown away
         return distributed.Client(address, timeout=_CONNECTING_SECONDS, set_as_default=False)
     except Exception as error:  # no address, no route, no answer, no scheduler of Dask
         raise RoundtripError(

@@ -105,10 +105,15 @@ def plan(
         The index page of the archive; without it no series needs a page.
     """
     outputs: dict[str, str] = {}
+    warnings: list[str] = []
     number = 0
     for (study, series), group in groupby(index.instances(), key=lambda pair: pair[0]):
         rows = sorted((row for _, row in group), key=lambda row: in_order(row.name))
-        for label, members in _parts(index, root, rows, workers):
+        parts = _parts(index, root, rows, workers)
+        if len(parts) > 1:
+            folders = ", ".join(label for label, _ in parts[:3])
+            warnings.append(f"{len(parts)} exports of one series differ, each is carried: {folders}.")
+        for label, members in parts:
             key = digest_of(["series", study, series, label])
             output = _output(members[0], study, series, label)
             fingerprint, todo, record = digest_of([[*row[:4], row.instance] for row in members]), "", None
@@ -139,9 +144,10 @@ def plan(
     index.commit()
     gone = [output for key, output in index.outputs() if outputs.get(output) != key]
     gone = [output for output in gone if (destination / output).is_dir()]
-    if not gone:
-        return []
-    return [f"{counted(len(gone), 'series', 'series')} of an earlier run no longer in the source, first {gone[0]}."]
+    if gone:
+        count = counted(len(gone), "series", "series")
+        warnings.append(f"{count} of an earlier run no longer in the source, first {gone[0]}.")
+    return warnings
 
 
 def _told(unit: Unit) -> tuple[Any, ...]:

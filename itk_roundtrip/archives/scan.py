@@ -84,7 +84,7 @@ class Walk:
         return bool(fitting)
 
     def _file(self, entry: os.DirEntry[str], name: str) -> Found | None:
-        """Return what a file is without opening it; ``None`` for a link to a folder."""
+        """Return what a file is without opening it; ``None`` for a link to a folder, or to a file of this walk."""
         try:
             found = entry.stat()
         except OSError:  # a link to nothing, or to itself
@@ -94,6 +94,8 @@ class Walk:
             return None
         if not stat.S_ISREG(found.st_mode):
             return Found(name, -1, 0, 0, Header(SKIPPED, "not a regular file"))
+        if entry.is_symlink() and Path(os.path.realpath(entry.path)).is_relative_to(self._root):
+            return None  # a second copy of that file would be a series of its own
         return Found(name, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

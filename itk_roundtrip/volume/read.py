@@ -324,12 +324,10 @@ def parts_of_volume(series: Series, index: int | None, backend: Backend) -> list
     plan = _plan(series, index)
     place, instances = plan.slices[0].place, {slice_.instance.name: slice_.instance for slice_ in plan.slices}
     is_placed = place.position and place.spacing and min(place.spacing) > 0 and place.orientation
-    if (
-        not is_placed
-        or len(plan.slices) == 1
-        or len(instances) < len(plan.slices)
-        or any(each.framed for each in instances.values())
-    ):
+    is_framed = len(instances) < len(plan.slices) or any(instance.framed for instance in instances.values())
+    # ITK's view of an array takes one that is contiguous both ways, as of single pixels, the wrong way round.
+    is_column = (plan.slices[0].instance.rows, plan.slices[0].instance.columns) == (1, 1)
+    if not is_placed or is_framed or is_column or len(plan.slices) == 1:
         return []
     _, shown, pixel_type = next(_attempts(plan.carriages))
     first_instance = plan.slices[0].instance

@@ -379,8 +379,11 @@ def test_links_and_loops(source: Path, tmp_path: Path) -> None:
     (source / "linked").mkdir()
     for file in (tmp_path / "elsewhere").iterdir():
         (source / "linked" / file.name).symlink_to(file)
+    first = min((source / "c").iterdir())
+    (source / "again").symlink_to(first)  # else it would be an export of its own, of one slice
     result = rt.archive(source, tmp_path / "out")
     assert result.counts == {"done": 4}
+    assert sum(series.files for series in result.series) == 9
     assert result.skipped["not a regular file"] == 2
     assert result.warnings == ("1 link to folders not followed, first loop: name their folders themselves.",)
 
@@ -408,6 +411,7 @@ def test_the_same_series_twice_is_taken_once_and_other_copies_are_apart(source: 
     result = rt.archive(source, tmp_path / "out")
     assert verdicts(result)["again"] == verdicts(result)["c"] == "done"
     assert len({series.output for series in result.series}) == 4
+    assert result.warnings[0] == "2 exports of one series differ, each is carried: again, c."
 
 
 def test_names_that_collide_are_refused(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,6 +443,8 @@ def test_a_second_archive_is_refused_while_one_is_writing(source: Path, tmp_path
         ("in/readme.txt", "lie one inside the other"),
         ("full", "is not empty and holds no archive"),
         ("file", "is a file"),
+        ("file/out", "file/out cannot be written: not a directory"),
+        ("a" * 300, "a cannot be written: file name too long"),
     ],
 )
 def test_output_folders_that_are_none(destination: str, message: str, source: Path, tmp_path: Path) -> None:
