@@ -112,7 +112,7 @@ def plan(
         parts = _parts(index, root, rows, workers)
         if len(parts) > 1:
             folders = ", ".join(label for label, _ in parts[:3])
-            warnings.append(f"{len(parts)} exports of one series differ, each is carried: {folders}.")
+            warnings.append(f"{counted(len(parts), 'export')} of one series differ, each is carried: {folders}.")
         for label, members in parts:
             key = digest_of(["series", study, series, label])
             output = _output(members[0], study, series, label)
