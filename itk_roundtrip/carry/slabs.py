@@ -7,6 +7,7 @@ the work. :func:`process` is what a worker process runs; whatever ITK does to it
 from __future__ import annotations
 
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,10 +71,20 @@ CHUNK_BYTES = 8 << 20
 """Bytes of the planes that ITK holds at once: enough to keep it busy, few enough for any memory."""
 
 
+_NOT_NEEDED = ("IPython", "distributed")
+"""Packages that ITK's Python imports if they are there, for programs that use them: a second more in each worker."""
+
+
 def prepare(backend: Backend = "itk") -> None:
     """Import a front end, which takes half a second; called once in each worker."""
     audit.trust_values()
-    front_end(backend).load()
+    hidden = [name for name in _NOT_NEEDED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # as Python marks what is not to be imported
+    try:
+        front_end(backend).load()
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @dataclass(frozen=True)
