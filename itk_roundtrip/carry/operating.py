@@ -50,9 +50,7 @@ def process_into(
 
     ``pixels`` is the file that the volume was read into, if it was.
     """
-    function = _function(operation)
-    if function is not None:
-        check_parameters(function, operation.parameters)  # before the volume is read
+    function = _function(operation)  # before the volume is read
     read = read_volume(series, volume, backend, digests=False, pixels=pixels)
     if function is None:
         values, placement = placed(operation.image, read, regrid=regrid)
@@ -81,16 +79,6 @@ def save(values: Array, file: Path) -> str:
     return state.hexdigest()
 
 
-def _function(operation: Operation) -> Function | None:
-    """Return the function of an operation; ``None`` if it has an image."""
-    function = operation.function
-    if isinstance(function, str):
-        return load_function(function)
-    if isinstance(function, Filter):
-        return of_filter(function)
-    return None if function is None else Function(function, operation.name)
-
-
 def check_function(operation: Operation) -> None:
     """Load the function of an operation, and check that it can be called with its parameters.
 
@@ -99,6 +87,17 @@ def check_function(operation: Operation) -> None:
     FunctionError
         It cannot.
     """
-    function = _function(operation)
-    if function is not None:
-        check_parameters(function, operation.parameters)
+    _function(operation)
+
+
+def _function(operation: Operation) -> Function | None:
+    """Return the function of an operation, once it is known to take the parameters; ``None`` if it has an image."""
+    function = operation.function
+    if function is None:
+        return None
+    if isinstance(function, str):
+        found = load_function(function)
+    else:
+        found = of_filter(function) if isinstance(function, Filter) else Function(function, operation.name)
+    check_parameters(found, operation.parameters)
+    return found
