@@ -30,6 +30,7 @@ _SECONDS_WITHOUT_WORKERS = 30.0
 """So long workers may be away, such as while a nanny starts them again, before the archive stops."""
 _TASKS_PER_THREAD = 2
 """Series that are given to the scheduler at a time, for each thread of its workers."""
+_GONE = "The Dask scheduler, or each of its workers, is gone."
 _COMPARED = ("itk-roundtrip", "Python", "ITK", "SimpleITK", "pydicom", "numpy")
 
 
@@ -195,17 +196,22 @@ class Cluster:
             while True:
                 threads = self._threads()
                 for unit in islice(todo, max(0, max(1, _TASKS_PER_THREAD * threads) - len(running))):
-                    future = client.submit(
-                        carry_there, unit, request, what, here, self._run,
-                        key=f"itk-roundtrip-{self._run}-{what}-{unit.number}", pure=False,
-                    )  # fmt: skip
+                    with self._losing_the_scheduler_is_said():
+                        future = client.submit(
+                            carry_there, unit, request, what, here, self._run,
+                            key=f"itk-roundtrip-{self._run}-{what}-{unit.number}", pure=False,
+                        )  # fmt: skip
                     running[future] = unit
                 if not running:
                     return
                 away = time.monotonic() if threads else away
                 if client.status != "running" or time.monotonic() - away > _SECONDS_WITHOUT_WORKERS:
-                    raise RoundtripError("The Dask scheduler, or each of its workers, is gone.")
-                with client.as_current(), suppress(TimeoutError, self._distributed.TimeoutError):
+                    raise RoundtripError(_GONE)
+                with (
+                    self._losing_the_scheduler_is_said(),
+                    client.as_current(),
+                    suppress(TimeoutError, self._distributed.TimeoutError),
+                ):
                     self._distributed.wait(list(running), timeout=1, return_when="FIRST_COMPLETED")
                 for future in [future for future in running if future.done()]:
                     try:
@@ -220,6 +226,18 @@ class Cluster:
             with suppress(Exception):  # the scheduler may be gone
                 client.cancel(list(running), force=True)
 
+    @contextmanager
+    def _losing_the_scheduler_is_said(self) -> Iterator[None]:
+        """Raise what a client finds out at any call: it cancels all tasks then, or is closed."""
+        try:
+            yield
+        except (self._distributed.CancelledError, CancelledError):
+            raise RoundtripError("The Dask scheduler is gone, or has cancelled a series.") from None
+        except Exception:
+            if self._client.status == "running":
+                raise
+            raise RoundtripError(_GONE) from None
+
     def _has_ended_its_worker(self, running: Sequence[Any], at: set[str]) -> bool:
         """Tell whether a worker that had the only task that runs is gone; ``at`` are those that had it."""
         with suppress(Exception):  # the scheduler may be gone
@@ -231,14 +249,13 @@ class Cluster:
     def _outcome(self, future: Any) -> Carried | None:
         """Return the outcome of a task; ``None`` if its workers died."""
         try:
-            carried: Carried = future.result(timeout=_CONNECTING_SECONDS)
+            with self._losing_the_scheduler_is_said():
+                carried: Carried = future.result(timeout=_CONNECTING_SECONDS)
             return carried
         except self._distributed.scheduler.KilledWorker:
             return None
         except (RoundtripError, TimeoutError, self._distributed.TimeoutError):
             raise
-        except (self._distributed.CancelledError, CancelledError):
-            raise RoundtripError("The Dask scheduler is gone, or has cancelled a series.") from None
         except Exception as error:
             # Such as a worker that came later and has no itk-roundtrip.
             raise RoundtripError(f"A Dask worker could not carry a series ({type(error).__name__}).") from None

@@ -213,6 +213,23 @@ def test_a_scheduler_that_goes_in_the_middle_stops_the_archive_which_goes_on_els
     assert result.counts["unchanged"] >= 1
 
 
+def test_series_that_the_client_cancels_stop_the_archive(
+    source: Path, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that loses its scheduler while it waits cancels what it waits for."""
+    wait = distributed.wait
+
+    def cancelled(futures: list[Any], **options: Any) -> Any:
+        client.cancel(futures, force=True)
+        return wait(futures, **options)
+
+    monkeypatch.setattr(distributed, "wait", cancelled)
+    with pytest.raises(rt.RoundtripError, match=r"cancelled a series.*; 0 of 4 series are done"):
+        rt.archive(source, tmp_path / "out", client=client)
+    monkeypatch.undo()
+    assert rt.archive(source, tmp_path / "out", client=client).verdict == "pass"
+
+
 OTHER_VERSION = "import itk_roundtrip\nitk_roundtrip.__version__ = '0.0.9'\n"
 OTHER_FILES = """import builtins, io
 def other(file, *arguments, **options):
