@@ -25,7 +25,7 @@ from itk_roundtrip.arguments import (
 )
 from itk_roundtrip.carry.operation import prepared_for
 from itk_roundtrip.errors import RoundtripError, VerificationError, internal_error
-from itk_roundtrip.processes import start_ahead
+from itk_roundtrip.processes import load_numpy, start_ahead
 from itk_roundtrip.words import posix
 
 app = typer.Typer(
@@ -773,6 +773,7 @@ def _reported(talk: _Talk) -> Iterator[None]:
         _say(_as_typed(error))
         raise typer.Exit(EXIT_REFUSED) from None
     try:
+        load_numpy()
         with _logged(talk.verbose):
             yield
         return

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +26,8 @@ from itk_roundtrip.display import as_document, as_html
 from itk_roundtrip.errors import RoundtripError
 from itk_roundtrip.itk_io import _itk, _simpleitk
 from itk_roundtrip.itk_io.calls import refusal
-from itk_roundtrip.processes import Workers, processors, uninterrupted
+from itk_roundtrip.processes import Outcome as TaskOutcome
+from itk_roundtrip.processes import Task, Workers, processors, uninterrupted
 from itk_roundtrip.series.find import Instance, Series, find_source, list_files, read_files
 from itk_roundtrip.verify.findings import Outcome, Report
 from itk_roundtrip.verify.judge import verify_folders
@@ -243,12 +244,17 @@ def find_losses(
     with _temporary_folder() as folder, Workers(1, prepare="itk_roundtrip.losses", single_use=True) as workers:
         _, chosen = find_source(source, series)
         linked = _link_files(chosen, folder / "source")
-        versions = _versions(workers, folder)
+        _check_room(chosen, folder)
+        outputs = {idiom: folder / f"written{number}" for number, idiom in enumerate(IDIOMS)}
+        tasks = deque([Task(write_and_name, (str(folder),))])
+        tasks += [Task(attempt, (IDIOMS[idiom], str(linked), str(outputs[idiom]))) for idiom in IDIOMS]
+        outcomes = workers.run(tasks, seconds=_SECONDS + _SECONDS_PER_SLICE * len(chosen.instances))
+        versions = _versions(next(outcomes), folder)
         rows: list[IdiomLosses] = []
-        for idiom in IDIOMS:
+        progress("Running the examples", 0, len(IDIOMS))
+        for (idiom, output), outcome in zip(outputs.items(), outcomes, strict=True):
+            rows.append(_row(idiom, chosen, linked, output, outcome))
             progress("Running the examples", len(rows), len(IDIOMS))
-            rows.append(_row(idiom, chosen, linked, folder / "written", workers))
-        progress("Running the examples", len(rows), len(IDIOMS))
     return LossTable(folder_name, chosen.series_instance_uid, len(chosen.instances), versions, tuple(rows))
 
 
@@ -282,14 +288,11 @@ def _link_files(series: Series, folder: Path) -> Path:
     return folder
 
 
-def _versions(workers: Workers, folder: Path) -> Versions:
+def _versions(outcome: TaskOutcome, folder: Path) -> Versions:
     """Return the versions of ITK and SimpleITK, and of the GDCM and ITK in them, as written files name them."""
     named = []
-    for name, module in (("itk", _itk), ("simpleitk", _simpleitk)):
-        file = folder / f"{name}.dcm"
-        outcome = workers.call(write_and_name, module.write_nothing, module.version, str(file), seconds=_SECONDS)
-        version, is_whole = outcome.value or ("unknown", False)  # a crash may have cut the file off
-        named.append((version, *(libraries(file) if is_whole else ("unknown", "unknown"))))
+    for version, file in outcome.value or [("unknown", "")] * 2:  # a crash may have cut the files off
+        named.append((version, *(libraries(folder / file) if file else ("unknown", "unknown"))))
     (itk, itk_gdcm, _), (simpleitk, simpleitk_gdcm, simpleitk_itk) = named
     return Versions(itk, itk_gdcm, simpleitk, simpleitk_itk, simpleitk_gdcm)
 
@@ -302,11 +305,8 @@ def libraries(file: Path) -> tuple[str, str]:
     return gdcm, itk
 
 
-def _row(idiom: str, series: Series, linked: Path, output: Path, workers: Workers) -> IdiomLosses:
-    """Return the row of an example: run it on the linked series, compare what it wrote, and remove that."""
-    _check_room(series, output.parent)
-    seconds = _SECONDS + _SECONDS_PER_SLICE * len(series.instances)
-    outcome = workers.call(attempt, IDIOMS[idiom], str(linked), str(output), seconds=seconds)
+def _row(idiom: str, series: Series, linked: Path, output: Path, outcome: TaskOutcome) -> IdiomLosses:
+    """Return the row of an example that was run on the linked series: compare what it wrote, and remove that."""
     ended: Ended = outcome.value or ("timed out" if outcome.timed_out else "crashed", "")
     row = row_of(idiom, ended, linked, output)
     shutil.rmtree(output, ignore_errors=True)
@@ -404,13 +404,17 @@ def attempt(example: Callable[[str, str], None], source: str, output: str) -> En
     return "written", ""
 
 
-def write_and_name(write: Callable[[str], None], version: Callable[[], str], file: str) -> tuple[str, bool]:
-    """Return the version of a front end, and whether it wrote a file, in which it names the libraries in it."""
-    try:
-        write(file)
-    except (RuntimeError, OSError):
-        return version(), False
-    return version(), True
+def write_and_name(folder: str) -> list[tuple[str, str]]:
+    """Return the version of ITK and of SimpleITK, and the name of the file in which each names what is in it."""
+    named = []
+    for front_end in (_itk, _simpleitk):
+        file = f"{front_end.__name__.rpartition('.')[2]}.dcm"
+        try:
+            front_end.write_nothing(os.path.join(folder, file))
+        except (RuntimeError, OSError):
+            file = ""
+        named.append((front_end.version(), file))
+    return named
 
 
 # --------------------------------------------------------------------------------------------- for people

@@ -139,7 +139,7 @@ class Workers:
         Where that goes which Python functions print: nowhere, or to ``stderr`` of this process. What ITK and other
         libraries print goes nowhere: it may hold names of files and patients.
     single_use
-        Run each task in a process that has run no other; the next one is started as soon as a task is done.
+        Run each task in a process that has run no other; if more tasks wait, it starts as soon as one is done.
     """
 
     def __init__(
@@ -242,6 +242,8 @@ class Workers:
                 self._hand_out(tasks, self._count if starting else 1)
                 outcome = self._next_outcome(seconds)
                 if outcome is not None:
+                    # No worker waits for what is done with an outcome.
+                    self._hand_out(tasks, self._count if starting else 1)
                     yield outcome
         finally:
             self._end(*self._busy)  # their late answers would be taken for those of later tasks
@@ -305,7 +307,6 @@ class Workers:
             worker.temporary = value
         if self._single_use and worker.ready:
             self._end(worker)
-            self._start()
         if error is not None:
             raise error
         worker.ready = True
@@ -379,6 +380,8 @@ def serve(prepare: str, output: Literal["stderr"] | None) -> None:
     for descriptor in range(3):  # nothing that a library prints gets among the answers
         os.dup2(null, descriptor)
     _behave()
+    if output is None:  # a caller's function, which may print, gets all threads it can have
+        load_numpy()
     temporary = folders.name_temporary()
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive_tasks, args=(requests, tasks, temporary), daemon=True).start()
@@ -402,6 +405,20 @@ def serve(prepare: str, output: Literal["stderr"] | None) -> None:
                 with contextlib.suppress(Exception):  # the function may have put anything there
                     stream.flush()
             _send(answers, answer)
+
+
+def load_numpy() -> None:
+    """Import numpy without threads for its linear algebra, unless the environment says how many.
+
+    OpenBLAS starts one for each processor, which spins for 50 ms before it sleeps; here it gets nothing to do.
+    """
+    if "OPENBLAS_NUM_THREADS" in os.environ:
+        return
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        importlib.import_module("numpy")
+    finally:
+        del os.environ["OPENBLAS_NUM_THREADS"]  # processes that this one starts, such as those of others, have all
 
 
 def _behave() -> None:

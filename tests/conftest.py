@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from itk_roundtrip.verify.options import Options
 from itk_roundtrip.volume import export, images
 
 ROOT = Path(__file__).parent.parent
+
+# The tests start hundreds of processes: each of them would compile the package again where this is set.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def one_series(folder: Path) -> Series:

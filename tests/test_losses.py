@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from itk_roundtrip import AmbiguousSeriesError, RoundtripError, SeriesNotFoundError, losses
 from itk_roundtrip.cli import app
 from itk_roundtrip.losses import IdiomLosses, LossTable, find_losses
-from itk_roundtrip.processes import Outcome, Workers
+from itk_roundtrip.processes import Outcome, Task, Workers
 
 pytestmark = pytest.mark.usefixtures("_lent")
 
@@ -230,8 +230,8 @@ def test_a_refusal_is_told_with_its_kind(examples: Examples, scratch: Path, tmp_
 class Hasty(Workers):
     """Workers that wait no time for a task that has a limit."""
 
-    def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Outcome:
-        return super().call(function, *arguments, seconds=None if seconds is None else 0.0)
+    def run(self, tasks: deque[Task], *, seconds: float | None = None, starting: bool = True) -> Iterator[Outcome]:
+        return super().run(tasks, seconds=None if seconds is None else 0.0, starting=starting)
 
 
 def test_an_example_that_does_not_end_is_told(
@@ -335,7 +335,7 @@ def test_outside_a_clone_a_folder_must_be_named(scratch: Path, tmp_path: Path) -
 def test_ctrl_c_leaves_nothing(scratch: Path) -> None:
     process = subprocess.Popen([*PROGRAM, SAMPLE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + SECONDS
-    while not list(scratch.glob("*/written/*")) and process.poll() is None:
+    while not list(scratch.glob("*/written*/*")) and process.poll() is None:
         assert time.monotonic() < until
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGINT)

@@ -10,8 +10,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_origin
@@ -99,15 +101,18 @@ def _imported(home: str, *, is_file: bool) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     spec = importlib.util.spec_from_file_location("itk_roundtrip_function", home) if is_file else None
-    if is_file and (spec is None or spec.loader is None):
+    if is_file and (spec is None or not isinstance(spec.loader, SourceFileLoader)):
         raise FunctionError(f"{home} is no file of Python; end its name with .py.", path=home)
     try:
-        if spec is None or spec.loader is None:
-            return importlib.import_module(home)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses and pickle look it up there
-        spec.loader.exec_module(module)
-        return module
+        with _leaving_no_bytecode():
+            if spec is None or not isinstance(spec.loader, SourceFileLoader):
+                return importlib.import_module(home)
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module  # dataclasses and pickle look it up there
+            # Bytecode of a file that was changed within a second, to one of the same size, would be taken for its own.
+            source = spec.loader.get_data(home)
+            exec(spec.loader.source_to_code(source, home), vars(module))
+            return module
     except SyntaxError as error:
         file = error.filename or home
         where = home if os.path.abspath(file) == os.path.abspath(home) else file
@@ -124,6 +129,16 @@ def _imported(home: str, *, is_file: bool) -> ModuleType:
             raise
         place = _place(error, home if is_file else "") or home
         raise FunctionError(f"{home} cannot be loaded: {type(error).__name__} at {place}.") from None
+
+
+@contextmanager
+def _leaving_no_bytecode() -> Iterator[None]:
+    """Keep Python from writing ``__pycache__`` beside the modules of the user, which may lie in the source."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def of_filter(chosen: Filter) -> Function:

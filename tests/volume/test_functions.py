@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import py_compile
 import re
 import subprocess
 import sys
@@ -131,6 +133,18 @@ def test_functions_of_packages(volume: rt.Volume) -> None:
     np.testing.assert_array_equal(call(load_function("numpy:asarray"), volume, {}), volume.array_zyx)
 
 
+def test_loading_leaves_no_bytecode_and_takes_none(load: Load, volume: rt.Volume, tmp_path: Path) -> None:
+    """A file that is changed to one of the same size and time, as within a second, is loaded as it stands."""
+    (tmp_path / "amounts.py").write_text("AMOUNT = 1")
+    work = "from amounts import AMOUNT\ndef work(image): return image"
+    os.utime(load(work).file, (1, 1))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["amounts.py", "work.py"]
+    py_compile.compile(str(tmp_path / "work.py"))
+    (tmp_path / "work.py").write_text(work.replace("return image", "return None "))
+    os.utime(tmp_path / "work.py", (1, 1))
+    assert load_function(f"{tmp_path / 'work.py'}:work").call(volume.image) is None
+
+
 USES = """
 import itk, numpy as np
 
@@ -140,7 +154,7 @@ def work(image):
     assert itk.array_from_matrix(image.GetDirection()).shape == np.asarray(image.GetDirection()).shape == (3, 3)
     assert image.TransformIndexToPhysicalPoint([0, 0, 0]) == itk.origin(image)
     assert itk.range(image) == (np.asarray(image).min(), np.asarray(image).max())
-    return itk.median_image_filter(image, radius=1)
+    return itk.cast_image_filter(image, ttype=(type(image), itk.Image[itk.F, 3]))
 """
 
 
