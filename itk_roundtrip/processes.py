@@ -382,6 +382,8 @@ def serve(prepare: str, output: Literal["stderr"] | None) -> None:
     _behave()
     if output is None:  # a caller's function, which may print, gets all threads it can have
         load_numpy()
+    with without("requests"):  # pydicom's, for the download of its test files, a third of its import
+        importlib.import_module("pydicom")
     temporary = folders.name_temporary()
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive_tasks, args=(requests, tasks, temporary), daemon=True).start()
@@ -419,6 +421,21 @@ def load_numpy() -> None:
         importlib.import_module("numpy")
     finally:
         del os.environ["OPENBLAS_NUM_THREADS"]  # processes that this one starts, such as those of others, have all
+
+
+@contextlib.contextmanager
+def without(*packages: str) -> Iterator[None]:
+    """Let libraries be imported without packages that they take if they are there, for what is not asked of them here.
+
+    What has been imported already stays.
+    """
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # as Python marks what is not to be imported
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
 
 
 def _behave() -> None:

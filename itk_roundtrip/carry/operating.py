@@ -14,8 +14,9 @@ import numpy as np
 from itk_roundtrip.arguments import Backend
 from itk_roundtrip.carry.operation import Operation
 from itk_roundtrip.itk_io.filters import Filter
-from itk_roundtrip.itk_io.front_ends import NAMES, front_end
+from itk_roundtrip.itk_io.front_ends import NAMES, NOT_NEEDED, front_end
 from itk_roundtrip.pixels.formats import Array
+from itk_roundtrip.processes import without
 from itk_roundtrip.series.find import Series
 from itk_roundtrip.volume.functions import Function, call_for_grid, check_parameters, load_function, of_filter
 from itk_roundtrip.volume.images import Placement, placed
@@ -29,12 +30,13 @@ def prepare(wanted: str) -> None:
     A function gets the image of a volume that others have read, mostly.
     """
     name, _, is_function = wanted.partition(" ")
-    if is_function:
-        front_end("itk").load_for_caller()
-        return
-    for backend in NAMES:
-        if backend == name:
-            front_end(backend).load()
+    with without(*NOT_NEEDED):
+        if is_function:
+            front_end("itk").load_for_caller()
+            return
+        for backend in NAMES:
+            if backend == name:
+                front_end(backend).load()
 
 
 def process_into(

@@ -7,7 +7,6 @@ the work. :func:`process` is what a worker process runs; whatever ITK does to it
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,13 +47,14 @@ from itk_roundtrip.dicom.parsing import Bytes
 from itk_roundtrip.errors import SeriesReadError, SeriesWriteError, VerificationError
 from itk_roundtrip.itk_io import view
 from itk_roundtrip.itk_io.calls import translated
-from itk_roundtrip.itk_io.front_ends import NAMES, front_end
+from itk_roundtrip.itk_io.front_ends import NAMES, NOT_NEEDED, front_end
 from itk_roundtrip.itk_io.view import Hiding, Plane
 from itk_roundtrip.pixels import kinds
 from itk_roundtrip.pixels.formats import Array, Digest, Digested, PixelType, bytes_per_pixel, shape_of_frames
 from itk_roundtrip.pixels.kinds import Carriage
 from itk_roundtrip.pixels.quantise import NO_FIGURES, Figures, quantise
 from itk_roundtrip.pixels.quantise import total as total_of
+from itk_roundtrip.processes import without
 from itk_roundtrip.rules import decoder_difference
 from itk_roundtrip.series.find import Instance, Series
 from itk_roundtrip.series.geometry import AXIAL
@@ -71,20 +71,11 @@ CHUNK_BYTES = 8 << 20
 """Bytes of the planes that ITK holds at once: enough to keep it busy, few enough for any memory."""
 
 
-_NOT_NEEDED = ("IPython", "distributed")
-"""Packages that ITK's Python imports if they are there, for programs that use them: a second more in each worker."""
-
-
 def prepare(backend: Backend = "itk") -> None:
     """Import a front end, which takes half a second; called once in each worker."""
     audit.trust_values()
-    hidden = [name for name in _NOT_NEEDED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # as Python marks what is not to be imported
-    try:
+    with without(*NOT_NEEDED):
         front_end(backend).load()
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 @dataclass(frozen=True)
@@ -404,7 +395,9 @@ def _carry(job: Job, slab: Slab) -> SlabResult:
     try:
         for planes in _chunks(slab):
             headers = _headers(job, planes, headers)
-            volume = read_with_itk(job, slab, planes, headers, frames=frames)
+            # Pixels that are not compressed are taken from the source's words, where they are replaced anyway.
+            pixels = not slab.values or any(source.encapsulated for source in headers.values())
+            volume = read_with_itk(job, slab, planes, headers, frames=frames, pixels=pixels)
             figures = [NO_FIGURES] * len(planes)
             if slab.values:
                 volume, stored, figures = _quantised(slab, volume, headers)
@@ -532,8 +525,9 @@ def read_with_itk(
     *,
     undo_inversion: bool = True,
     frames: dict[str, Frames] | None = None,
+    pixels: bool = True,
 ) -> Volume:
-    """Read planes with ITK, from the sources or from copies with part of the headers hidden.
+    """Read planes with ITK, from the sources or from copies with part of the headers hidden; or not their pixels.
 
     Raises
     ------
@@ -548,7 +542,13 @@ def read_with_itk(
             raise writer.disk_error(error) from None
         try:
             return reader.read_planes(
-                planes, files, slab.pixel_type, slab.series, job.backend, undo_inversion=undo_inversion
+                planes,
+                files,
+                slab.pixel_type,
+                slab.series,
+                job.backend,
+                undo_inversion=undo_inversion,
+                pixels=pixels,
             )
         except SeriesReadError as error:
             raise ITKRefusal(error) from None

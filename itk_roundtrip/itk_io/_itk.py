@@ -17,7 +17,7 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def load_for_caller() -> None:
     ``itk.array_from_matrix(image.GetDirection())`` of an image that the caller gets would raise KeyError.
     """
     importlib.import_module("itk").Image  # noqa: B018, the attribute imports them
+    _module("itkPyBufferPython")
 
 
 def version() -> str:
@@ -106,8 +107,12 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
 # ---------------------------------------------------------------------------------- 2. ImageSeriesReader, GDCMImageIO
 
 
-def read_series(file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False) -> tuple[Any, list[Any]]:
+def read_series(
+    file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False, pixels: bool = True
+) -> tuple[Any, list[Any]]:
     """Read slices with ImageSeriesReader and GDCMImageIO, whose LoadPrivateTags is on if ``private``.
+
+    Without ``pixels`` a single slice is requested, as ITK's streaming does it: of the others it reads the headers only.
 
     Returns
     -------
@@ -119,11 +124,16 @@ def read_series(file_names: Sequence[str], pixel_type: PixelType, *, private: bo
     io.SetLoadPrivateTags(private)
     reader.SetImageIO(io)
     reader.SetFileNames(list(file_names))
+    image = reader.GetOutput()
     with kept_locale():
-        reader.Update()
+        reader.UpdateOutputInformation()
+        if not pixels:
+            region = image.GetLargestPossibleRegion()
+            region.SetSize(2, 1)
+            image.SetRequestedRegion(region)
+        image.Update()
     array = reader.GetMetaDataDictionaryArray()
     metadata = copies([array[index] for index in range(len(array))])
-    image = reader.GetOutput()
     image.DisconnectPipeline()
     return image, list(metadata)
 
@@ -371,7 +381,12 @@ def pixels(image: Any) -> Array:
     Components stand behind. The pipeline behind the image is brought up to date.
     """
     image.Update()
-    array: Array | None = importlib.import_module("itk").array_view_from_image(image)
+    array: Array | None = None
+    own = [pixel_type for pixel_type in DTYPES if type(image).__name__ == f"itkImage{pixel_type}3"]
+    if not own:
+        array = importlib.import_module("itk").array_view_from_image(image)
+    with suppress(ValueError):  # there is no memory
+        array = array_view(image, own[0]) if own else array
     if array is None:
         raise RuntimeError("no pixels")  # its filter is gone and did not run before
     return array

@@ -70,8 +70,13 @@ def series_file_names(view: str, series_instance_uid: str, output_directory: str
 # ---------------------------------------------------------------------------------- 2. ImageSeriesReader, GDCMImageIO
 
 
-def read_series(file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False) -> tuple[Any, list[Any]]:
-    """Read slices with ImageSeriesReader and GDCMImageIO: a ``SimpleITK.Image``, and a dictionary per slice."""
+def read_series(
+    file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False, pixels: bool = True
+) -> tuple[Any, list[Any]]:
+    """Read slices with ImageSeriesReader and GDCMImageIO: a ``SimpleITK.Image``, and a dictionary per slice.
+
+    The pixels are always read: SimpleITK's ImageSeriesReader reads no headers alone.
+    """
     module = load()
     reader = module.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")

@@ -14,6 +14,8 @@ from itk_roundtrip.pixels.formats import Array, PixelType
 from itk_roundtrip.series.lattice import Lattice
 
 NAMES: dict[Backend, str] = {"itk": "ITK", "simpleitk": "SimpleITK"}
+NOT_NEEDED = ("IPython", "distributed")
+"""Packages that ITK's Python imports if they are there, for programs that use them: a second more in each process."""
 
 
 class FrontEnd(Protocol):
@@ -37,11 +39,12 @@ class FrontEnd(Protocol):
         """Order the files of a folder with GDCMSeriesFileNames; return names of input and output."""
 
     def read_series(
-        self, file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False
+        self, file_names: Sequence[str], pixel_type: PixelType, *, private: bool = False, pixels: bool = True
     ) -> tuple[Any, list[Any]]:
         """Read slices with ImageSeriesReader and GDCMImageIO: an image, and a dictionary per slice.
 
-        Private attributes are in the dictionaries if ``private``; GDCM refuses to write most of them.
+        Private attributes are in the dictionaries if ``private``; GDCM refuses to write most of them. Without
+        ``pixels`` those of most slices need not be read: the image has the geometry of the series.
         """
 
     def copies(self, dictionaries: Sequence[Any]) -> tuple[Any, ...]:

@@ -170,7 +170,7 @@ def regularity(
             groups.append([index])
     firsts = [group[0] for group in groups]
     steps = np.diff(along[firsts])
-    spacing = float(np.median(steps)) if len(steps) else None
+    spacing = _median(steps) if len(steps) else None
     gaps: tuple[tuple[int, int], ...] = ()
     tilt = 0.0
     if spacing is not None:
@@ -209,7 +209,7 @@ def step(along: NDArray[np.float64], tolerance_mm: float = POSITION_TOLERANCE_MM
     nonzero = steps[np.abs(steps) > tolerance_mm]
     if not len(nonzero):
         return 0.0
-    median = float(np.median(nonzero))
+    median = _median(nonzero)
     tolerance = max(tolerance_mm, SPACING_TOLERANCE_FRACTION * abs(median))
     return float(steps.mean()) if np.all(np.abs(steps - median) <= tolerance) else median
 
@@ -220,3 +220,9 @@ def plane_name(orientation: Cosines) -> str:
     axis = int(np.argmax(components))
     name = ("sagittal", "coronal", "axial")[axis]
     return name if components[axis] >= np.cos(np.radians(OBLIQUE_DEGREES)) else f"oblique {name}"
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """Return the median as ``numpy.median`` does, which imports numpy's masked arrays for it, 30 ms in each process."""
+    ordered = np.sort(values)
+    return float(ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1].mean())

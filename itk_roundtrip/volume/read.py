@@ -72,6 +72,7 @@ def read_planes(
     *,
     undo_inversion: bool = True,
     private: bool = False,
+    pixels: bool = True,
 ) -> Volume:
     """Read planes into a volume with ITK.
 
@@ -91,6 +92,8 @@ def read_planes(
         Make the real values of MONOCHROME1 right; ITK alone inverts them.
     private
         Private attributes are in ``metadata``, as ITK has them.
+    pixels
+        If not, geometry and ``metadata`` are wanted only: the array may hold less than the planes.
 
     Raises
     ------
@@ -101,7 +104,8 @@ def read_planes(
     names = first.name + (f" to {last.name}" if last is not first else "")
     front = front_end(backend, pixel_type)
     with translated(SeriesReadError, f"ITK cannot read {names}", path=first.name):
-        image, metadata = front.read_series([str(file) for file in file_names], pixel_type, private=private)
+        names_of_files = [str(file) for file in file_names]
+        image, metadata = front.read_series(names_of_files, pixel_type, private=private, pixels=pixels)
     array_zyx = front.array_view(image, pixel_type)
     samples = components(pixel_type)
     rows = first.rows or 0
@@ -109,10 +113,10 @@ def read_planes(
     shape = (len(file_names), shown_rows, first.columns or 0, *([samples] if samples > 1 else []))
     if array_zyx.size == np.prod(shape):
         array_zyx = array_zyx.reshape(shape)  # ITK stacks slices of a single row along the rows
-    if len(metadata) != len(file_names) or array_zyx.shape != shape:
+    if len(metadata) != len(file_names) or (pixels and array_zyx.shape != shape):
         raise SeriesReadError(f"ITK read another number of slices or pixels than {names} hold.", path=first.name)
     array_zyx = array_zyx[:, :rows]
-    for values, plane in zip(array_zyx, planes, strict=True):
+    for values, plane in zip(array_zyx, planes, strict=True) if pixels else ():
         plane.carriage.correct(values, plane.instance, undo_inversion=undo_inversion)
     return Volume(
         image=image,

@@ -20,13 +20,15 @@ from synthetic import (
     is_available,
     is_gdcm,
     series_instance_uid,
+    write_series,
     write_short_case,
 )
 from test_real_series import Sample, _in_corpus, _in_wheel
 
 from itk_roundtrip import RoundtripError
+from itk_roundtrip.arguments import Backend
 from itk_roundtrip.carry import slabs
-from itk_roundtrip.itk_io.front_ends import NAMES
+from itk_roundtrip.itk_io.front_ends import NAMES, front_end
 from itk_roundtrip.versions import versions
 
 ALL: dict[str, Case] = {**CASES, **MALFORMED}
@@ -181,3 +183,22 @@ def test_sample_is_carried_by_either(backend: str, run: Run, verify: Verify, tmp
     """What the README shows must not depend on the front end."""
     assert run(SAMPLE, tmp_path / "written", backend=backend).verdict == "pass"
     assert verify(SAMPLE, tmp_path / "written").verdict == "pass"
+
+
+@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("shape", [(5, 6, 4), (3, 1, 4), (1, 6, 4)])
+def test_headers_without_pixels_are_those_with_them(
+    backend: Backend, private: bool, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """Processed series are read once more for their dictionaries and geometry only."""
+    slices, rows, columns = shape
+    write_series(tmp_path, slices=slices, rows=rows, columns=columns)
+    files = [str(path) for path in sorted(tmp_path.iterdir())]
+    front = front_end(backend)
+    image, dictionaries = front.read_series(files, "SS", private=private)
+    without, headers = front.read_series(files, "SS", private=private, pixels=False)
+    assert [front.entries(header) for header in headers] == [front.entries(header) for header in dictionaries]
+    assert len(headers) == slices
+    assert all(front.entries(header) for header in headers)
+    assert front.geometry(without) == front.geometry(image)

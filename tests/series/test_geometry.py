@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,6 +130,12 @@ def test_single_slice_has_no_spacing() -> None:
     """Not 0 and not 1: there is no neighbour to measure to."""
     found = regularity(stack([7]), AXIAL)
     assert (found.positions, found.spacing_mm, found.gaps, found.duplicates, found.tilt_degrees) == (1, None, (), (), 0)
+
+
+@pytest.mark.parametrize("places", [[0, 2, 4, 8, 10], [0, 2, 4, 7], [0, 3], [0, 2, 4, 4.5, 9, 13, 13.25]])
+def test_spacing_is_the_median_step(places: list[float]) -> None:
+    """Of an even number of steps, the mean of the two in the middle."""
+    assert regularity(stack(places), AXIAL).spacing_mm == pytest.approx(statistics.median(np.diff(places)))
 
 
 def test_missing_slice_is_a_gap() -> None:
