@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SAMPLE_INTERVAL_S = 0.025
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users do not compile every module anew in each process
 
 
 class RunFailed(Exception):

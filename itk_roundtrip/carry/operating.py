@@ -53,6 +53,8 @@ def process_into(
     ``pixels`` is the file that the volume was read into, if it was.
     """
     function = _function(operation)  # before the volume is read
+    if operation.filter is not None and pixels is not None:  # filters get an image of SimpleITK
+        backend = "simpleitk"
     read = read_volume(series, volume, backend, digests=False, pixels=pixels)
     if function is None:
         values, placement = placed(operation.image, read, regrid=regrid)

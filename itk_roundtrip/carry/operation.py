@@ -111,6 +111,8 @@ def worker(operation: Operation, backend: Backend) -> Workers:
 
     It imports the front end as long as nothing is asked of it, and for a function what that may ask of an image.
     """
+    if operation.filter is not None:
+        backend = "simpleitk"
     return Workers(1, prepare=prepared_for(backend, is_function=isinstance(operation.function, str)), output="stderr")
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
-from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
+from itk_roundtrip.pixels.formats import DTYPES, Array, ImageArray, PixelType, components
 from itk_roundtrip.series.lattice import Lattice, lattice_of
 
 SHARES_MEMORY = True
@@ -326,12 +326,6 @@ def set_direction(image: Any, direction: NDArray[np.float64]) -> None:
     for at in np.ndindex(3, 3):
         matrix.set(*at, float(direction[at]))
     image.SetDirection(type(present)(matrix))
-
-
-class ImageArray(np.ndarray[Any, Any]):
-    """An array over the memory of an image, which it and all views of it keep alive."""
-
-    image: Any
 
 
 def array_view(image: Any, pixel_type: PixelType) -> Array:

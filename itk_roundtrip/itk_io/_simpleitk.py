@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from itk_roundtrip.errors import ImageError
 from itk_roundtrip.itk_io.calls import copy_geometry, kept_locale
-from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType, components
+from itk_roundtrip.pixels.formats import DTYPES, Array, ImageArray, PixelType, components
 from itk_roundtrip.series.lattice import Lattice, lattice_of
 
 if TYPE_CHECKING:
@@ -275,7 +275,9 @@ def is_image(value: Any) -> bool:
 
 
 def pixels(image: Any) -> Array:
-    """Return a copy of the pixels of any image, shape ([slices,] rows, columns), components behind.
+    """Return the pixels of any image, shape ([slices,] rows, columns), components behind, for reading.
+
+    They share its memory: they are to be used before the image is changed, which may move it.
 
     Raises
     ------
@@ -285,8 +287,9 @@ def pixels(image: Any) -> Array:
     module = load()
     if image.GetPixelID() in {getattr(module, f"sitkLabelUInt{bits}") for bits in (8, 16, 32, 64)}:
         raise ImageError("A label map holds no pixels; make an image of it with SimpleITK.LabelMapToLabel.")
-    array: Array = module.GetArrayFromImage(image)
-    return array
+    view: ImageArray = module.GetArrayViewFromImage(image).view(ImageArray)
+    view.image = image
+    return view
 
 
 def lattice(image: Any) -> Lattice:

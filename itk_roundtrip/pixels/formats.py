@@ -16,6 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+class ImageArray(np.ndarray[Any, Any]):
+    """An array over the memory of an image, which it and all views of it keep alive."""
+
+    image: Any
+
+
 PixelType = Literal["UC", "SS", "US", "F", "D", "RGBUC", "RGBUS"]
 
 DTYPES: dict[PixelType, str] = {

@@ -26,6 +26,7 @@ from itk_roundtrip.itk_io.filters import Filter
 from itk_roundtrip.itk_io.front_ends import front_end
 from itk_roundtrip.pixels.formats import DTYPES, Array, PixelType
 from itk_roundtrip.volume.images import Placement, in_memory, placed_data
+from itk_roundtrip.volume.read import let_go
 from itk_roundtrip.volume.volume import Volume
 
 _SPACING = "spacing_xyz"
@@ -270,6 +271,8 @@ def call_for_grid(
         if debug:
             raised.details = traceback.format_exc()
         raise raised from None
+    finally:
+        del image  # a copy for SimpleITK is as large as the volume
     name = f"The result of {function.name}"
     return placed_data(in_memory(result, name), volume, name, regrid=regrid)
 
@@ -377,7 +380,9 @@ def _image(volume: Volume, backend: Backend, pixel_type: PixelType) -> Any:
     front, own = front_end(backend), front_end(volume.backend, volume.pixel_type)
     if front is own and pixel_type == volume.pixel_type:
         return volume.image
-    return front.copy_of(np.asarray(volume.array_zyx), pixel_type, own.geometry(volume.image))
+    image = front.copy_of(np.asarray(volume.array_zyx), pixel_type, own.geometry(volume.image))
+    let_go(volume)
+    return image
 
 
 def _listed(names: Sequence[str]) -> str:

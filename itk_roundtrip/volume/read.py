@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -386,7 +387,7 @@ def _of_file(pixels: Path, plan: _Plan, backend: Backend) -> Volume:
     array_zyx = np.asarray(np.memmap(pixels, DTYPES[pixel_type], "c", shape=shape))
     image = front.image_of(array_zyx, pixel_type, None)
     _set_geometry(front, image, plan.slices)
-    return Volume(
+    volume = Volume(
         image=image,
         array_zyx=array_zyx,
         metadata=[],
@@ -395,6 +396,16 @@ def _of_file(pixels: Path, plan: _Plan, backend: Backend) -> Volume:
         planes=tuple(view.planes_of(plan.slices, shown)),
         backend=backend,
     )
+    if not front.SHARES_MEMORY:
+        let_go(volume)
+    return volume
+
+
+def let_go(volume: Volume) -> None:
+    """Give the memory of an unchanged volume back if it maps a file, which is read again where it is asked for."""
+    mapped = getattr(volume.array_zyx.base, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class _Headers(dict[str, Header]):
