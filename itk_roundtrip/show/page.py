@@ -243,7 +243,7 @@ def _facts(report: Report, names: _Names, folders: Folders) -> dict[str, str]:
         + ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
     if names.shown:
-        facts["Source folder"] = "; ".join(map(names.text, report.warnings))
+        facts["Source folder"] = " ".join(map(names.text, report.warnings))
         facts["Folders"] = " → ".join(os.path.basename(os.path.abspath(folder)) for folder in folders)
         facts["Series"] = f"{report.source_series_instance_uid} → {report.series_instance_uid}"
     return facts

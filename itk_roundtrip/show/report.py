@@ -348,7 +348,7 @@ def archive_table(result: ArchiveResult) -> RenderableType:
     for title in ("Verdict", "Slices", "Note"):
         table.add_column(title, justify="right" if title == "Slices" else "left", overflow="fold")
     for series in shown[:_SHOWN_SERIES]:
-        note = series.reason or "; ".join(series.warnings)
+        note = series.reason or " ".join(series.warnings)
         verdict = Text(series.verdict, style="bold red" if series.verdict in NOT_DONE else "")
         name = series.output or f"{series.modality or 'no modality'} in {series.source}"
         table.add_row(Text(printable(name)), verdict, str(series.slices), Text(printable(note)))
